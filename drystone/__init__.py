@@ -1,0 +1,24 @@
+"""drystone compiles PyTorch models into memory-planned programs for the device they run on.
+
+`compile` needs torch and MLIR and loads them on its first call; `load` and everything a loaded model does need
+numpy only.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from drystone.errors import DrystoneError, InternalError, UserError
+from drystone.options import Budget, Options
+from drystone.runtime.fitted import Fitted, load
+
+if TYPE_CHECKING:
+    from drystone.compiler import compile
+
+__all__ = ["Budget", "DrystoneError", "Fitted", "InternalError", "Options", "UserError", "compile", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "compile":
+        from drystone.compiler import compile
+
+        return compile
+    raise AttributeError(f"module 'drystone' has no attribute {name!r}")

@@ -1,0 +1,509 @@
+"""The tile vocabulary: how a kernel is written once for every target.
+
+A kernel family is a Python function that calls the methods of a `TileBuilder`. The builder records a
+`TileProgram`: a small tree of statements over tiles (values of fixed shape) and index expressions. The
+program is data: it prints (`str(program)`, which also names it), it runs in numpy (`codegen.interpret`), and
+each target lowers its statements its own way.
+
+Meaning of the statements
+- A tensor parameter has a static or dynamic (None) extent per dimension and lies contiguous in row-major
+  order.
+- `grid`: a parallel loop nest; its body may run in any order, on any thread, and runs once per start.
+- `loop`: sequential, from `lower` in steps of `step` while below `upper`; carried tiles go round as in
+  scf.for.
+- `load`: element j of the tile's dimension for tensor dimension d is at `at[d] + j * steps[d]`; `shape[d]`
+  None reads one position and drops the dimension. What lies outside the tensor reads as `fill`.
+- `store`: the mirror of load; what lies outside the tensor is not written.
+- `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
+- `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
+- `reduce`: along one axis, kept with extent 1.
+- `scratch`: working memory private to one grid step, used through load and store.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Index:
+    """An integer expression. Leaves: const (args[0]), var (name), dim (tensor name, axis), scalar (name),
+    element (a tile of one integer element, by its number). Inner nodes: add, sub, mul, floordiv, ceildiv,
+    mod, min, max."""
+
+    kind: str
+    args: tuple[Any, ...]
+
+    def _with(self, kind: str, other: "Index | int") -> "Index":
+        return _fold(kind, self, index(other))
+
+    def __add__(self, other: "Index | int") -> "Index":
+        return self._with("add", other)
+
+    def __radd__(self, other: int) -> "Index":
+        return index(other) + self
+
+    def __sub__(self, other: "Index | int") -> "Index":
+        return self._with("sub", other)
+
+    def __rsub__(self, other: int) -> "Index":
+        return index(other) - self
+
+    def __mul__(self, other: "Index | int") -> "Index":
+        return self._with("mul", other)
+
+    def __rmul__(self, other: int) -> "Index":
+        return index(other) * self
+
+    def __floordiv__(self, other: "Index | int") -> "Index":
+        return self._with("floordiv", other)
+
+    def __mod__(self, other: "Index | int") -> "Index":
+        return self._with("mod", other)
+
+    def ceildiv(self, other: "Index | int") -> "Index":
+        """This divided by `other`, rounded up."""
+        return self._with("ceildiv", other)
+
+    def min(self, other: "Index | int") -> "Index":
+        """The smaller of the two."""
+        return self._with("min", other)
+
+    def max(self, other: "Index | int") -> "Index":
+        """The larger of the two."""
+        return self._with("max", other)
+
+    @property
+    def constant(self) -> int | None:
+        """The value where it is known when the kernel is built."""
+        return self.args[0] if self.kind == "const" else None
+
+    def __str__(self) -> str:
+        if self.kind in ("const", "var", "scalar"):
+            return str(self.args[0])
+        if self.kind == "dim":
+            return f"dim({self.args[0]}, {self.args[1]})"
+        if self.kind == "element":
+            return f"element(%{self.args[0]})"
+        return f"{self.kind}({', '.join(str(arg) for arg in self.args)})"
+
+
+_FOLD: dict[str, Callable[[int, int], int]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "floordiv": lambda a, b: a // b,
+    "ceildiv": lambda a, b: -(-a // b),
+    "mod": lambda a, b: a % b,
+    "min": min,
+    "max": max,
+}
+
+
+def index(value: "Index | int") -> Index:
+    """An Index from an Index or an int."""
+    return value if isinstance(value, Index) else Index("const", (int(value),))
+
+
+def _fold(kind: str, a: Index, b: Index) -> Index:
+    if a.constant is not None and b.constant is not None:
+        return index(_FOLD[kind](a.constant, b.constant))
+    if (kind in ("add", "sub") and b.constant == 0) or (
+        kind in ("mul", "floordiv", "ceildiv") and b.constant == 1
+    ):
+        return a
+    if (kind == "add" and a.constant == 0) or (kind == "mul" and a.constant == 1):
+        return b
+    if kind == "mul" and 0 in (a.constant, b.constant):
+        return index(0)
+    return Index(kind, (a, b))
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A parameter of the kernel, or scratch: element (as the IR spells it) and extents, None where
+    dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    scratch: bool = False
+
+    def dim(self, axis: int) -> Index:
+        """The extent of one dimension."""
+        extent = self.shape[axis]
+        return Index("dim", (self.name, axis)) if extent is None else index(extent)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {'x'.join('?' if n is None else str(n) for n in self.shape) or '()'} {self.dtype}"
+        )
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A scalar parameter of the kernel."""
+
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A value of fixed shape; made by exactly one statement of the program."""
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"%{self.number}"
+
+
+@dataclass(frozen=True)
+class Load:
+    result: Tile
+    source: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+    steps: tuple[int, ...]
+    fill: float
+
+
+@dataclass(frozen=True)
+class Store:
+    value: Tile
+    target: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Full:
+    """A tile filled with one number, one scalar parameter, or one index expression (converted to dtype)."""
+
+    result: Tile
+    value: "float | int | Scalar | Index"
+
+
+@dataclass(frozen=True)
+class Iota:
+    """start + step * position along `axis`."""
+
+    result: Tile
+    start: Index
+    axis: int
+
+
+@dataclass(frozen=True)
+class Apply:
+    """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}."""
+
+    result: Tile
+    op: str
+    args: tuple[Tile, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Dot:
+    result: Tile
+    acc: Tile
+    a: Tile
+    b: Tile
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """`op` combines two elements ("arith.addf", "arith.maximumf", ...)."""
+
+    result: Tile
+    op: str
+    arg: Tile
+    axis: int
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """The dimensions permuted."""
+
+    result: Tile
+    arg: Tile
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Loop:
+    var: Index
+    lower: Index
+    upper: Index
+    step: int
+    carried: tuple[Tile, ...]
+    initial: tuple[Tile, ...]
+    body: tuple["Statement", ...]
+    yielded: tuple[Tile, ...]
+    results: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    vars: tuple[Index, ...]
+    extents: tuple[Index, ...]
+    steps: tuple[int, ...]
+    body: tuple["Statement", ...]
+
+
+@dataclass(frozen=True)
+class When:
+    """Run the body where left < right."""
+
+    left: Index
+    right: Index
+    body: tuple["Statement", ...]
+
+
+Statement = Load | Store | Full | Iota | Apply | Dot | Reduce | Transpose | Loop | Grid | When
+
+
+@dataclass(frozen=True)
+class TileProgram:
+    """A recorded kernel: its family's name, parameters in call order, scratch, and one top-level grid."""
+
+    family: str
+    tensors: tuple[Tensor, ...]
+    scalars: tuple[Scalar, ...]
+    scratch: tuple[Tensor, ...]
+    grid: Grid
+
+    def __str__(self) -> str:
+        head = ", ".join([str(t) for t in self.tensors] + [f"{s.name}: {s.dtype}" for s in self.scalars])
+        lines = [f"{self.family}({head})", *(f"  scratch {t}" for t in self.scratch)]
+        _print((self.grid,), 1, lines)
+        return "\n".join(lines) + "\n"
+
+
+def _place(at: Sequence[Index], sizes: Sequence[int | None], steps: Sequence[int]) -> str:
+    parts = []
+    for where, size, step in zip(at, sizes, steps, strict=True):
+        parts.append(str(where) if size is None else f"{where}:+{size}" + (f":{step}" if step != 1 else ""))
+    return "[" + ", ".join(parts) + "]"
+
+
+def _print(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
+    pad = "  " * depth
+    for s in body:
+        match s:
+            case Load():
+                fill = "" if s.fill == 0 else f" fill {s.fill}"
+                lines.append(f"{pad}{s.result} = load {s.source.name}{_place(s.at, s.sizes, s.steps)}{fill}")
+            case Store():
+                lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
+            case Full():
+                value = s.value.name if isinstance(s.value, Scalar) else s.value
+                lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")
+            case Iota():
+                lines.append(
+                    f"{pad}{s.result} = iota {s.start} axis {s.axis} {s.result.shape} {s.result.dtype}"
+                )
+            case Apply():
+                extra = "".join(f" {key}={value}" for key, value in s.attributes)
+                args = ", ".join(map(str, s.args))
+                lines.append(f"{pad}{s.result} = {s.op} {args}{extra} -> {s.result.shape} {s.result.dtype}")
+            case Dot():
+                lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} @ {s.b}")
+            case Reduce():
+                lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
+            case Transpose():
+                lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
+            case Loop():
+                carried = ", ".join(f"{c} = {i}" for c, i in zip(s.carried, s.initial, strict=True))
+                results = ", ".join(map(str, s.results))
+                lines.append(
+                    f"{pad}{results}{' = ' if results else ''}loop {s.var} = {s.lower} to {s.upper} "
+                    f"step {s.step} ({carried})"
+                )
+                _print(s.body, depth + 1, lines)
+                lines.append(f"{pad}  yield {', '.join(map(str, s.yielded))}")
+            case Grid():
+                axes = zip(s.vars, s.extents, s.steps, strict=True)
+                lines.append(f"{pad}grid " + ", ".join(f"{v} to {e} step {n}" for v, e, n in axes))
+                _print(s.body, depth + 1, lines)
+            case When():
+                lines.append(f"{pad}when {s.left} < {s.right}")
+                _print(s.body, depth + 1, lines)
+
+
+@dataclass
+class TileBuilder:
+    """Records the statements of one kernel. Made by `tile_program`; families only call its methods."""
+
+    _scratch: list[Tensor] = field(default_factory=list)
+    _bodies: list[list[Statement]] = field(default_factory=lambda: [[]])
+    _tiles: int = 0
+    _vars: int = 0
+
+    def _tile(self, shape: Sequence[int], dtype: str) -> Tile:
+        self._tiles += 1
+        return Tile(self._tiles - 1, tuple(shape), dtype)
+
+    def _var(self) -> Index:
+        self._vars += 1
+        return Index("var", (f"i{self._vars - 1}",))
+
+    def _emit(self, statement: Statement) -> None:
+        self._bodies[-1].append(statement)
+
+    @contextmanager
+    def _body(self) -> Iterator[list[Statement]]:
+        self._bodies.append([])
+        yield self._bodies[-1]
+        self._bodies.pop()
+
+    def scratch(self, shape: Sequence[int], dtype: str) -> Tensor:
+        """Working memory of one grid step."""
+        tensor = Tensor(f"s{len(self._scratch)}", dtype, tuple(shape), scratch=True)
+        self._scratch.append(tensor)
+        return tensor
+
+    def grid(self, axes: Sequence[tuple[Index | int, int]], body: Callable[..., None]) -> None:
+        """Run body(start, ...) for the starts of every axis (extent, step), in parallel. Once, at the top."""
+        names = tuple(self._var() for _ in axes)
+        with self._body() as statements:
+            body(*names)
+        extents = tuple(index(extent) for extent, _ in axes)
+        self._emit(Grid(names, extents, tuple(step for _, step in axes), tuple(statements)))
+
+    def loop(
+        self,
+        upper: Index | int,
+        step: int,
+        body: Callable[..., Sequence[Tile] | Tile | None],
+        carry: Sequence[Tile] = (),
+        lower: Index | int = 0,
+    ) -> tuple[Tile, ...]:
+        """body(start, *carried) gives the tiles carried on; the last ones are returned."""
+        var = self._var()
+        carried = tuple(self._tile(tile.shape, tile.dtype) for tile in carry)
+        with self._body() as statements:
+            out = body(var, *carried)
+        yielded = () if out is None else (out,) if isinstance(out, Tile) else tuple(out)
+        if [(t.shape, t.dtype) for t in yielded] != [(t.shape, t.dtype) for t in carried]:
+            raise ValueError(f"loop carries {carried} but its body yields {yielded}")
+        results = tuple(self._tile(tile.shape, tile.dtype) for tile in carry)
+        self._emit(
+            Loop(
+                var,
+                index(lower),
+                index(upper),
+                step,
+                carried,
+                tuple(carry),
+                tuple(statements),
+                yielded,
+                results,
+            )
+        )
+        return results
+
+    def when(self, left: Index | int, right: Index | int, body: Callable[[], None]) -> None:
+        """Run body() where left < right."""
+        with self._body() as statements:
+            body()
+        self._emit(When(index(left), index(right), tuple(statements)))
+
+    def load(
+        self,
+        source: Tensor,
+        at: Sequence[Index | int],
+        shape: Sequence[int | None],
+        *,
+        steps: Sequence[int] | None = None,
+        fill: float = 0.0,
+    ) -> Tile:
+        """A tile of `source`; see the module's text."""
+        result = self._tile([n for n in shape if n is not None], source.dtype)
+        where = tuple(index(i) for i in at)
+        self._emit(Load(result, source, where, tuple(shape), tuple(steps or [1] * len(where)), fill))
+        return result
+
+    def store(
+        self,
+        target: Tensor,
+        at: Sequence[Index | int],
+        value: Tile,
+        shape: Sequence[int | None] | None = None,
+        *,
+        steps: Sequence[int] | None = None,
+    ) -> None:
+        """Write a tile; `shape` (as in load) defaults to the tile's own where the ranks agree."""
+        sizes = tuple(value.shape if shape is None else shape)
+        if tuple(n for n in sizes if n is not None) != value.shape or len(sizes) != len(target.shape):
+            raise ValueError(f"store of {value.shape} into {target} with sizes {sizes}")
+        where = tuple(index(i) for i in at)
+        self._emit(Store(value, target, where, sizes, tuple(steps or [1] * len(where))))
+
+    def full(self, value: float | int | Scalar | Index, shape: Sequence[int], dtype: str) -> Tile:
+        """A tile of one value."""
+        result = self._tile(shape, dtype)
+        self._emit(Full(result, value))
+        return result
+
+    def iota(self, start: Index | int, shape: Sequence[int], axis: int, dtype: str = "i64") -> Tile:
+        """Positions start, start + 1, ... along `axis`."""
+        result = self._tile(shape, dtype)
+        self._emit(Iota(result, index(start), axis))
+        return result
+
+    def apply(self, op: str, *args: Tile, dtype: str | None = None, **attributes: str) -> Tile:
+        """One arith or math operation on every element; dtype is that of the first argument unless given."""
+        rank = max(len(tile.shape) for tile in args)
+        shapes = [(1,) * (rank - len(tile.shape)) + tile.shape for tile in args]
+        shape = tuple(max(extents) for extents in zip(*shapes, strict=True))
+        if any(n not in (1, full) for extents in shapes for n, full in zip(extents, shape, strict=True)):
+            raise ValueError(f"{op} of tiles that do not broadcast: {shapes}")
+        result = self._tile(shape, dtype or args[0].dtype)
+        self._emit(Apply(result, op, args, tuple(sorted(attributes.items()))))
+        return result
+
+    def dot(self, acc: Tile, a: Tile, b: Tile) -> Tile:
+        """acc + a @ b."""
+        if (a.shape[0], b.shape[1], a.shape[1]) != (*acc.shape, b.shape[0]):
+            raise ValueError(f"dot of {a.shape} and {b.shape} into {acc.shape}")
+        result = self._tile(acc.shape, acc.dtype)
+        self._emit(Dot(result, acc, a, b))
+        return result
+
+    def reduce(self, op: str, arg: Tile, axis: int) -> Tile:
+        """Combine along `axis`, which stays with extent 1."""
+        shape = list(arg.shape)
+        shape[axis] = 1
+        result = self._tile(shape, arg.dtype)
+        self._emit(Reduce(result, op, arg, axis))
+        return result
+
+    def transpose(self, arg: Tile, permutation: Sequence[int] = (1, 0)) -> Tile:
+        """The tile with its dimensions permuted."""
+        result = self._tile([arg.shape[p] for p in permutation], arg.dtype)
+        self._emit(Transpose(result, arg, tuple(permutation)))
+        return result
+
+    def element(self, tile: Tile) -> Index:
+        """The only element of an integer tile, as an index (for gathers)."""
+        return Index("element", (tile.number,))
+
+
+def tile_program(
+    family: str,
+    tensors: Sequence[Tensor],
+    body: Callable[[TileBuilder], None],
+    scalars: Sequence[Scalar] = (),
+) -> TileProgram:
+    """Record what `body` does to a builder; it must make exactly one top-level grid."""
+    builder = TileBuilder()
+    body(builder)
+    (top,) = builder._bodies[0]
+    if not isinstance(top, Grid):
+        raise ValueError(f"{family}: a tile program is one grid, not {type(top).__name__}")
+    return TileProgram(family, tuple(tensors), tuple(scalars), tuple(builder._scratch), top)

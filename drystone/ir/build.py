@@ -1,0 +1,52 @@
+"""Small makers of attributes and epilogues, so that building `dry` operations reads like the operations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from drystone.ir.dialect import Yield
+from drystone.mlir import ir
+
+
+def integer(value: int) -> Any:
+    """An i64 attribute."""
+    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64), value)
+
+
+def flag(value: bool) -> Any:
+    """An i1 attribute."""
+    return ir.Attribute(ir.BoolAttr.get(value))
+
+
+def number(value: float) -> Any:
+    """An f64 attribute."""
+    return ir.FloatAttr.get(ir.F64Type.get(), value)
+
+
+def string(value: str) -> Any:
+    """A string attribute."""
+    return ir.StringAttr.get(value)
+
+
+def integers(values: Sequence[int]) -> Any:
+    """An array of i64 attributes."""
+    return array([integer(value) for value in values])
+
+
+def array(values: Sequence[Any]) -> Any:
+    """An array attribute. Wrapped: the bindings' operation builders take a falsy attribute (an empty array, a
+    false flag) for a missing one."""
+    return ir.Attribute(ir.ArrayAttr.get(list(values)))
+
+
+def maps(values: Sequence[Any]) -> Any:
+    """An array of affine map attributes."""
+    return array([ir.AffineMapAttr.get(value) for value in values])
+
+
+def identity_epilogue(op: Any, element: Any, extra_elements: Sequence[Any] = ()) -> None:
+    """Give `op` the epilogue that yields its first argument unchanged."""
+    block = op.epilogue.blocks[0] if len(op.epilogue.blocks) else op.epilogue.blocks.append()
+    for kind in (element, *extra_elements):
+        block.add_argument(kind, op.location)
+    with ir.InsertionPoint(block), op.location:
+        Yield(block.arguments[0])

@@ -1,0 +1,99 @@
+"""What travels from stage to stage: the module, the weights it names, and how it is called."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Element names as the IR spells them -> numpy dtypes. bf16 has no numpy dtype and is held as its bits.
+DTYPES: dict[str, Any] = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "f16": np.float16,
+    "bf16": np.uint16,
+    "i64": np.int64,
+    "i32": np.int32,
+    "i16": np.int16,
+    "i8": np.int8,
+    "ui8": np.uint8,
+    "i1": np.bool_,
+    "complex<f32>": np.complex64,
+    "complex<f64>": np.complex128,
+}
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input, output or state: its name, element and shape; a str in the shape is an expression over
+    symbols (names, integers, + - * // % and parentheses)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """How the model is called.
+
+    inputs and outputs are the flattened leaves in order; in_tree and out_tree say how they nest, as JSON-able
+    values: "*" is the next leaf, {"list": [..]}, {"tuple": [..]}, {"dict": {key: ..}}, {"value": constant}.
+    in_tree is {"tuple": [args, kwargs]} with args a tuple and kwargs a dict.
+    symbols gives each dynamic dimension's inclusive bounds.
+    states are the model's mutable buffers: `@main` takes them after the inputs and returns their new values
+    after the outputs, in this order; `initial` names their first value in the weight store.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    in_tree: Any
+    out_tree: Any
+    symbols: dict[str, tuple[int, int]] = field(default_factory=dict)
+    states: tuple[TensorSpec, ...] = ()
+    initial: tuple[str, ...] = ()
+
+
+class WeightStore:
+    """Named arrays, held without a copy where they come from a model or a memory-mapped file."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def __getitem__(self, key: str) -> Array:
+        return self._arrays[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def add(self, key: str, array: Array) -> str:
+        """Store `array` under `key`, or under the first free `key.2`, `key.3`, ...; the name it got."""
+        name, count = key, 1
+        while name in self._arrays:
+            count += 1
+            name = f"{key}.{count}"
+        self._arrays[name] = array
+        return name
+
+    def keep_only(self, keys: set[str]) -> None:
+        """Drop every array that is not named."""
+        self._arrays = {key: array for key, array in self._arrays.items() if key in keys}
+
+
+@dataclass
+class Program:
+    """A module with one public function `@main`, the weights its `dry.weight` operations name, and its
+    call."""
+
+    module: Any
+    weights: WeightStore
+    signature: Signature

@@ -1,0 +1,153 @@
+"""The only module that touches MLIR's Python bindings (the wheel torch-mlir).
+
+Everything else in drystone imports `ir`, `rewrite`, the dialect modules and the helpers from here, so that a
+change of the bindings has one place to be followed. Importing this module loads MLIR; nothing that
+`import drystone` runs may import it.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from torch_mlir import execution_engine, ir, passmanager, rewrite
+from torch_mlir.dialects import (
+    affine,
+    arith,
+    bufferization,
+    cf,
+    ext,
+    func,
+    linalg,
+    math,
+    memref,
+    scf,
+    tensor,
+    vector,
+)
+from torch_mlir.dialects import torch as torch_dialect
+
+from drystone.errors import InternalError, Place
+
+__all__ = [
+    "Dialect",
+    "affine",
+    "arith",
+    "bufferization",
+    "cf",
+    "context",
+    "execution_engine",
+    "ext",
+    "func",
+    "ints",
+    "ir",
+    "ir_place",
+    "linalg",
+    "math",
+    "memref",
+    "parse",
+    "rewrite",
+    "run_pipeline",
+    "scf",
+    "tensor",
+    "text",
+    "vector",
+    "walk",
+]
+
+if TYPE_CHECKING:
+
+    class Dialect:
+        """What `torch_mlir.dialects.ext.Dialect` offers, as far as drystone uses it."""
+
+        class Operation:
+            """Base of an operation's class; its annotated fields are operands, results, attributes,
+            regions."""
+
+            operation: Any
+            results: Any
+            operands: Any
+            location: Any
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+            def __init_subclass__(cls, *, name: str = "", traits: Any = (), **kwargs: Any) -> None: ...
+
+        class Attribute:
+            """Base of an attribute's class; its annotated fields are its parameters."""
+
+            params: Any
+
+            def __init__(self, attribute: Any) -> None: ...
+            def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None: ...
+            @classmethod
+            def get(cls, *args: Any, context: Any = None) -> Any: ...
+
+        def __init_subclass__(cls, *, name: str, **kwargs: Any) -> None: ...
+        @classmethod
+        def load(cls) -> None: ...
+
+else:
+    Dialect = ext.Dialect
+
+
+def context() -> ir.Context:
+    """A context with every upstream dialect, torch-mlir's dialects and `dry` loaded."""
+    from drystone.ir.dialect import Dry
+
+    ctx = ir.Context()
+    torch_dialect.register_dialect(ctx)
+    with ctx, ir.Location.unknown():
+        # The bindings cannot load torch_c by name; a pass that depends on it does.
+        run_pipeline(ir.Module.create(), "torch-func-backend-type-conversion")
+        Dry.load()
+    return ctx
+
+
+def parse(source: str, ctx: ir.Context) -> ir.Module:
+    """Parse the text of a module in `ctx`."""
+    with ctx, ir.Location.unknown():
+        return ir.Module.parse(source)
+
+
+def text(module: ir.Module, *, locations: bool = False) -> str:
+    """The module's text, re-parseable; with `locations`, with the model's file:line after each operation."""
+    return str(module.operation.get_asm(enable_debug_info=locations))
+
+
+def run_pipeline(module: ir.Module, passes: str) -> None:
+    """Run upstream passes, written as in `builtin.module(<passes>)`, on the module in place.
+
+    Raises InternalError with MLIR's diagnostics where a pass fails.
+    """
+    with module.context:
+        manager = passmanager.PassManager.parse(f"builtin.module({passes})")
+        try:
+            manager.run(module.operation)
+        except ir.MLIRError as error:
+            raise InternalError(f"MLIR pass pipeline failed: {passes}\n{error}") from error
+
+
+def walk(root: Any) -> list[Any]:
+    """Every operation below `root` (itself left out), in order, as views of the most derived class."""
+    found: list[Any] = []
+
+    def visit(op: Any) -> Any:
+        found.append(op.opview)
+        return ir.WalkResult.ADVANCE
+
+    root.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return found[1:]
+
+
+def ints(attribute: Any) -> list[int]:
+    """The Python integers of an ArrayAttr of IntegerAttr."""
+    return [ir.IntegerAttr(item).value for item in attribute]
+
+
+_FILE_LINE = re.compile(r'"([^"]+)":(\d+):\d+')
+
+
+def ir_place(op: Any) -> Place | None:
+    """The line of the user's own model an operation came from: the outermost frame outside torch itself."""
+    # The bindings give locations as text only: callsite("callee":line:col at "caller":line:col).
+    places = [Place(file, int(line)) for file, line in _FILE_LINE.findall(str(op.location))]
+    own = [place for place in places if "/torch/" not in place.file]
+    return own[0] if own else (places[0] if places else None)
