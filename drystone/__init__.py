@@ -1,7 +1,7 @@
 """drystone compiles PyTorch models into memory-planned programs for the device they run on.
 
-`compile` needs torch and MLIR and loads them on its first call; `load` and everything a loaded model does need
-numpy only.
+`compile` needs torch and MLIR and loads them on its first call; `load` and everything a loaded model does
+need numpy only.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -12,8 +12,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Options:
-    """threads: used unless a call says otherwise (None: the target's). plan_seconds: the memory planner's time
-    limit. progress: show progress on a terminal when a step takes over a second."""
+    """threads: used unless a call says otherwise (None: the target's). plan_seconds: the memory planner's
+    time limit. progress: show progress on a terminal when a step takes over a second."""
 
     threads: int | None = None
     plan_seconds: float = 5.0

@@ -1,0 +1,98 @@
+"""The whole trip on one page: each stage of the compiler, called once, in order."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drystone import codegen, env, frontend, mlir, passes, scheduling, targets
+from drystone.errors import UserError
+from drystone.ir.program import Program, TensorSpec
+from drystone.options import Budget, Options
+from drystone.progress import steps
+from drystone.runtime.fitted import Fitted
+from drystone.runtime.manifest import KernelCall, Leaf, Manifest
+from drystone.scheduling.problem import Plan, Problem
+
+
+def compile(
+    model: Any,
+    example_inputs: Sequence[Any] = (),
+    target: str = "cpu",
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    budget: Budget | None = None,
+    quantize: Any = None,
+    calibration: Any = None,
+    sparsify: Any = None,
+    tune: Any = False,
+    options: Options | None = None,
+) -> Fitted:
+    """Compile a PyTorch model into a callable program.
+
+    model: an nn.Module, a torch.export.ExportedProgram, or the path of a .pt2 file. example_inputs and
+    kwargs: one call's arguments; their shapes and element types are fixed, but for the dimensions that
+    dynamic_shapes (as in torch.export.export) declares. target: "cpu" is this machine; `drystone targets`
+    lists the others. budget: limits to keep. Raises UserError for what the user can mend: operations that
+    cannot be compiled (all of them, with their lines in the model), a budget that cannot be met, an unknown
+    target.
+    """
+    _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
+    options, budget = options or Options(), budget or Budget()
+    machine = targets.resolve(target)
+    with steps(["import", "optimize", "plan", "generate"], shown=options.progress) as step:
+        step("import")
+        program = frontend.import_model(
+            model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, ctx=mlir.context()
+        )
+        step("optimize")
+        passes.run(program, passes.pipeline(machine), dump=env.dump_folder())
+        step("plan")
+        problem = scheduling.problem_of(program, machine, ram=budget.ram)
+        plan = scheduling.plan(problem, time_limit=options.plan_seconds)
+        scheduling.check(problem, plan)
+        step("generate")
+        code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine)
+        compiled = codegen.jit(code)
+    manifest = _manifest(program, problem, plan, code, machine, options)
+    return Fitted(manifest, [program.weights[key] for key in code.weights], compiled.entry, compiled.image)
+
+
+def _not_there_yet(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value not in (None, False):
+            raise UserError(
+                f"compile(..., {name}=...) is not there yet: this version compiles models as they are",
+                hint=f"leave {name} out",
+            )
+
+
+def _leaves(specs: Sequence[TensorSpec]) -> tuple[Leaf, ...]:
+    return tuple(Leaf(spec.name, spec.dtype, spec.shape) for spec in specs)
+
+
+def _manifest(
+    program: Program, problem: Problem, plan: Plan, code: codegen.Code, machine: Any, options: Options
+) -> Manifest:
+    signature = program.signature
+    return Manifest(
+        target=machine.name,
+        required=machine.required,
+        threads=options.threads or min(machine.threads, os.cpu_count() or 1),
+        inputs=_leaves(signature.inputs),
+        outputs=_leaves(signature.outputs),
+        states=_leaves(signature.states),
+        initial=tuple(code.weights.index(key) for key in signature.initial),
+        in_tree=signature.in_tree,
+        out_tree=signature.out_tree,
+        symbols=dict(signature.symbols),
+        weights=tuple(
+            Leaf(key, dtype, program.weights[key].shape)
+            for key, dtype in zip(code.weights, code.weight_dtypes, strict=True)
+        ),
+        kernels=tuple(KernelCall(c.name, c.kind, c.where, c.bytes, c.flops) for c in code.calls),
+        assertions=code.assertions,
+        arena=plan.peaks[problem.levels[0].name],
+        plan=scheduling.as_data(plan),
+        picture=scheduling.svg(problem, plan),
+    )

@@ -1,0 +1,191 @@
+"""`model.dry`: an uncompressed zip of manifest.json, model.so, model.h and weights.safetensors.
+
+The weights' bytes start at a multiple of 64 in the file, so that they are memory-mapped where they are.
+Nothing is pickled. Every entry has a fixed date and order: the same model gives the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import mmap
+import struct
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.machine import missing_features
+from drystone.runtime import link
+from drystone.runtime.header import header
+from drystone.runtime.manifest import FORMAT, Manifest
+from drystone.runtime.memory import ALIGNMENT
+
+_DATE = (1980, 1, 1, 0, 0, 0)
+_SAFETENSORS = {
+    "f32": "F32",
+    "f64": "F64",
+    "f16": "F16",
+    "bf16": "BF16",
+    "i64": "I64",
+    "i32": "I32",
+    "i16": "I16",
+    "i8": "I8",
+    "ui8": "U8",
+    "i1": "BOOL",
+    "complex<f32>": "C64",
+    "complex<f64>": "C128",
+}
+
+
+def weight_offsets(weights: Sequence[Array]) -> list[int]:
+    """Where each weight starts in the data part of weights.safetensors."""
+    offsets, end = [], 0
+    for array in weights:
+        offsets.append(end)
+        end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+    return offsets
+
+
+def _weights_header(manifest: Manifest, weights: Sequence[Array]) -> bytes:
+    entries: dict[str, Any] = {}
+    for leaf, array, start in zip(manifest.weights, weights, weight_offsets(weights), strict=True):
+        end = start + array.nbytes
+        shape = list(array.shape)
+        entries[leaf.name] = {
+            "dtype": _SAFETENSORS[leaf.dtype],
+            "shape": shape,
+            "data_offsets": [start, end],
+        }
+        rest = -end % ALIGNMENT
+        if rest:  # the format allows no holes
+            entries[f"{leaf.name}.pad"] = {"dtype": "U8", "shape": [rest], "data_offsets": [end, end + rest]}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _weights_chunks(manifest: Manifest, weights: Sequence[Array]) -> Iterator[bytes | memoryview]:
+    yield _weights_header(manifest, weights)
+    for array in weights:
+        yield array.reshape(-1).view(np.uint8).data
+        yield bytes(-array.nbytes % ALIGNMENT)
+
+
+def _add(archive: zipfile.ZipFile, name: str, chunks: Iterator[bytes | memoryview], size: int) -> None:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.external_attr = 0o644 << 16
+    large = size >= 1 << 31
+    assert archive.fp is not None
+    start = archive.fp.tell() + 30 + len(name) + 4 + (20 if large else 0)
+    pad = -start % ALIGNMENT
+    info.extra = struct.pack("<HH", 0xD935, pad) + bytes(pad)
+    info.file_size = size
+    with archive.open(info, "w", force_zip64=large) as entry:
+        for chunk in chunks:
+            entry.write(chunk)
+
+
+def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) -> Path:
+    """Write an artifact; `image` is the shared object's bytes, or an object file's to be linked.
+
+    The file appears whole or not at all. Raises UserError where linking is not possible.
+    """
+    library = link.shared_object(image)
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in _weights_chunks(manifest, weights):
+        digest.update(chunk)
+        size += len(chunk)
+    hashes = {"model.so": hashlib.sha256(library).hexdigest(), "weights.safetensors": digest.hexdigest()}
+    text = dataclasses.replace(manifest, hashes=hashes).to_json().encode()
+    include = header(manifest, len(_weights_header(manifest, weights)), weight_offsets(weights)).encode()
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            _add(archive, "manifest.json", iter([text]), len(text))
+            _add(archive, "model.so", iter([library]), len(library))
+            _add(archive, "model.h", iter([include]), len(include))
+            _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _data_start(file: Any, info: zipfile.ZipInfo) -> int:
+    file.seek(info.header_offset + 26)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return int(info.header_offset) + 30 + int(name) + int(extra)
+
+
+def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes]:
+    """The manifest, the memory-mapped weights and the shared object's bytes. Raises UserError, see `load`."""
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            manifest = Manifest.from_json(archive.read("manifest.json").decode())
+            if manifest.format != FORMAT:
+                raise UserError(
+                    f"{path} has format {manifest.format}, this drystone reads {FORMAT}",
+                    hint="compile the model again, or use the drystone version that wrote it",
+                )
+            image = archive.read("model.so")
+            info = archive.getinfo("weights.safetensors")
+            start = _data_start(file, info)
+            whole = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a drystone artifact, or it is damaged: {error}",
+            hint="compile the model again with fitted.save(path)",
+        ) from error
+    lacking = missing_features(manifest.required)
+    if lacking:
+        raise UserError(
+            f"{path} was compiled for {manifest.target} and needs CPU features this machine lacks: "
+            + ", ".join(lacking),
+            hint="compile it here, or for a target this machine has (see `drystone targets`)",
+        )
+    data = whole[start : start + info.file_size]
+    if hashlib.sha256(image).hexdigest() != manifest.hashes["model.so"] or (
+        verify and hashlib.sha256(data.data).hexdigest() != manifest.hashes["weights.safetensors"]
+    ):
+        raise UserError(f"{path} is damaged: its contents do not match their hashes")
+    return manifest, _views(manifest, data), image
+
+
+def _views(manifest: Manifest, data: Array) -> list[Array]:
+    (length,) = struct.unpack("<Q", data[:8].tobytes())
+    entries = json.loads(data[8 : 8 + length].tobytes())
+    weights = []
+    for leaf in manifest.weights:
+        entry = entries[leaf.name]
+        first, last = entry["data_offsets"]
+        raw = data[8 + length + first : 8 + length + last]
+        weights.append(raw.view(manifest.numpy_dtype(leaf.dtype)).reshape(entry["shape"]))
+    return weights
+
+
+def unpack(path: Path, folder: Path) -> list[Path]:
+    """Write the artifact's entries as files (model.so, model.h, weights.safetensors, manifest.json), for C
+    programs.
+
+    Raises UserError for a damaged file, or where a file is already there.
+    """
+    read(path, verify=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            out = folder / name
+            if out.exists():
+                raise UserError(f"{out} is already there", hint="name another folder")
+            out.write_bytes(archive.read(name))
+            written.append(out)
+    return written

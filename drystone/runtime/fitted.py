@@ -1,0 +1,236 @@
+"""A compiled model: a callable over torch tensors or numpy arrays, with its plan, its report and its file."""
+
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.runtime import artifact, extent, memory, native, tree
+from drystone.runtime.manifest import Manifest
+from drystone.runtime.report import Report, measure
+
+
+class Memory:
+    """Where the bytes go: `arena` for activations, `weights`, `states`, and the plan that proves the
+    arena."""
+
+    def __init__(self, manifest: Manifest, weights: Sequence[Array], states: Sequence[Array]) -> None:
+        self.arena = manifest.arena
+        self.weights = sum(array.nbytes for array in weights)
+        self.states = sum(array.nbytes for array in states)
+        self.plan: Mapping[str, Any] = manifest.plan
+
+    def __repr__(self) -> str:
+        proven = self.plan["bound"]
+        return (
+            f"Memory(arena={self.arena}, weights={self.weights}, states={self.states}, "
+            f"bound={proven}, status={self.plan['status']!r})"
+        )
+
+
+class Fitted:
+    """A compiled model.
+
+    Calling it is calling the model: torch tensors in, torch tensors out; numpy arrays in, numpy arrays out
+    (bf16 as its uint16 bits), nested as the model nests them. Calls from several threads are safe: each has
+    an arena of its own, and one that finds the thread pool busy runs on its own thread alone. Models with
+    state (caches) serve one call at a time.
+    """
+
+    def __init__(self, manifest: Manifest, weights: Sequence[Array], code: native.Code, image: Any) -> None:
+        self.manifest = manifest
+        self.threads = manifest.threads
+        self._weights = [memory.aligned(array) for array in weights]
+        self._code = code
+        self._image = image
+        self._table = native.pointers(self._weights)
+        self._arenas: list[Array] = []
+        self._pools: dict[int, int] = {}
+        self._pool_lock = threading.Lock()
+        self._state_lock = threading.Lock()
+        self._initial = [self._weights[i] for i in manifest.initial]
+        self._states = [memory.empty(array.shape, array.dtype) for array in self._initial]
+        self.reset()
+
+    def reset(self) -> None:
+        """Give every state (cache) its initial value again."""
+        with self._state_lock:
+            for state, initial in zip(self._states, self._initial, strict=True):
+                state[...] = initial
+
+    @property
+    def memory(self) -> Memory:
+        """Arena, weight and state bytes, and the memory plan."""
+        return Memory(self.manifest, self._weights, self._states)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model; see the class. Raises UserError where the arguments are not the compiled model's."""
+        return self.call(args, kwargs)
+
+    def call(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        threads: int | None = None,
+        arena: Array | None = None,
+    ) -> Any:
+        """Run the model with a thread count (default: `self.threads`) or an arena of the caller's.
+
+        arena: uint8, at least `memory.arena` bytes, aligned to 64; it belongs to this call while it runs.
+        """
+        leaves = tree.flatten((tuple(args), dict(kwargs or {})), self.manifest.in_tree)
+        arrays = [
+            self._accept(leaf, spec.name, spec.dtype)
+            for leaf, spec in zip(leaves, self.manifest.inputs, strict=True)
+        ]
+        outputs = self.execute(arrays, threads=threads or self.threads, arena=arena)
+        like = next((leaf for leaf in leaves if not isinstance(leaf, np.ndarray)), None)
+        if like is not None or not leaves:
+            wrapped = [
+                _to_torch(out, spec.dtype) for out, spec in zip(outputs, self.manifest.outputs, strict=True)
+            ]
+            return tree.unflatten(iter(wrapped), self.manifest.out_tree)
+        return tree.unflatten(iter(outputs), self.manifest.out_tree)
+
+    def execute(
+        self,
+        inputs: Sequence[Array],
+        *,
+        threads: int,
+        arena: Array | None = None,
+        profile: Array | None = None,
+    ) -> list[Array]:
+        """Run over flat lists of arrays.
+
+        profile: int64 [kernels, 2], gets start and end in ns of every kernel call.
+        """
+        m = self.manifest
+        symbols = extent.bind(
+            [spec.name for spec in m.inputs],
+            [spec.shape for spec in m.inputs],
+            [array.shape for array in inputs],
+            m.symbols,
+        )
+        outputs = [
+            memory.empty([extent.evaluate(n, symbols) for n in spec.shape], m.numpy_dtype(spec.dtype))
+            for spec in m.outputs
+        ]
+        if arena is not None and (arena.nbytes < m.arena or arena.ctypes.data % memory.ALIGNMENT):
+            raise UserError(
+                f"the arena has {arena.nbytes} bytes at {arena.ctypes.data:#x}",
+                hint=f"the model needs {m.arena} bytes, aligned to {memory.ALIGNMENT}",
+            )
+        held = arena if arena is not None else self._take_arena()
+        ready = [memory.aligned(array) for array in inputs]
+        call = native.Call(
+            self._table,
+            held.ctypes.data,
+            native.pointers(ready),
+            native.pointers(outputs),
+            native.pointers(self._states),
+            native.integers([symbols[name] for name in sorted(m.symbols)]),
+            None if profile is None else profile.ctypes.data_as(native.Call._fields_[6][1]),
+        )
+        try:
+            failed = self._run(call, threads)
+        finally:
+            if arena is None:
+                self._arenas.append(held)
+        if failed:
+            raise UserError(f"the model's own check failed: {m.assertions[failed - 1]}")
+        return outputs
+
+    def _take_arena(self) -> Array:
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            return memory.empty([self.manifest.arena], np.uint8)
+
+    def _run(self, call: native.Call, threads: int) -> int:
+        if self._states:
+            with self._state_lock:
+                return self._run_in_pool(call, threads)
+        return self._run_in_pool(call, threads)
+
+    def _run_in_pool(self, call: native.Call, threads: int) -> int:
+        if threads <= 1 or not self._pool_lock.acquire(blocking=False):
+            return self._code.call(None, call)
+        try:
+            if threads not in self._pools:
+                self._pools[threads] = self._code.pool(threads)
+            return self._code.call(self._pools[threads], call)
+        finally:
+            self._pool_lock.release()
+
+    def _accept(self, leaf: Any, name: str, dtype: str) -> Array:
+        array = leaf if isinstance(leaf, np.ndarray) else _from_torch(leaf, name)
+        if array.dtype != self.manifest.numpy_dtype(dtype):
+            raise UserError(
+                f"input {name!r} holds {array.dtype}, the model takes {dtype}",
+                hint="convert it before the call, or compile the model for this element type",
+            )
+        rank = len(next(spec for spec in self.manifest.inputs if spec.name == name).shape)
+        if array.ndim != rank:
+            raise UserError(f"input {name!r} has {array.ndim} dimensions, the model takes {rank}")
+        return array
+
+    def report(self, *inputs: Any, runs: int = 20, threads: int | None = None) -> Report:
+        """Per kernel what it is, where in the model it came from, bytes, flops, time and share of peak.
+
+        inputs: the arguments of a call; without them, zeros at the declared upper bounds. Times are medians
+        over `runs` calls.
+        """
+        if inputs:
+            leaves = tree.flatten((inputs, {}), self.manifest.in_tree)
+            arrays = [
+                self._accept(leaf, spec.name, spec.dtype)
+                for leaf, spec in zip(leaves, self.manifest.inputs, strict=True)
+            ]
+        else:
+            arrays = self.manifest.zeros()
+        return measure(self, arrays, runs, threads or self.threads)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as one file; needs a C compiler or linker (`cc`, or the PyPI package ziglang)."""
+        return artifact.write(Path(path), self.manifest, self._weights, self._image)
+
+    def __del__(self) -> None:
+        for pool in self.__dict__.get("_pools", {}).values():
+            self._code.close(pool)
+
+
+def load(path: str | Path, *, verify: bool = True) -> Fitted:
+    """Load a saved model; needs numpy only. Weights stay memory-mapped.
+
+    verify: read all weights once and compare their hash. Raises UserError for a damaged or foreign file, and
+    names the CPU features this machine lacks where it cannot run the code.
+    """
+    manifest, weights, image = artifact.read(Path(path), verify=verify)
+    return Fitted(manifest, weights, native.from_library(image), image)
+
+
+def _from_torch(value: Any, name: str) -> Array:
+    if not hasattr(value, "detach"):
+        if isinstance(value, (bool, int, float)):
+            return np.asarray(value)
+        raise UserError(f"input {name!r} is a {type(value).__name__}, not a torch tensor or a numpy array")
+    tensor = value.detach().cpu().contiguous()
+    if str(tensor.dtype) == "torch.bfloat16":
+        tensor = tensor.view(sys.modules["torch"].int16)
+        return np.asarray(tensor.numpy()).view(np.uint16)
+    return np.asarray(tensor.numpy())
+
+
+def _to_torch(array: Array, dtype: str) -> Any:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return array
+    if dtype == "bf16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)

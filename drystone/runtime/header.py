@@ -1,0 +1,100 @@
+"""The C header of an artifact: how to call the model without Python."""
+
+from collections.abc import Sequence
+
+from drystone.runtime.manifest import Leaf, Manifest
+
+_TYPES = {
+    "f32": "float",
+    "f64": "double",
+    "f16": "uint16_t (IEEE half)",
+    "bf16": "uint16_t (bfloat16)",
+    "i64": "int64_t",
+    "i32": "int32_t",
+    "i16": "int16_t",
+    "i8": "int8_t",
+    "ui8": "uint8_t",
+    "i1": "uint8_t (0 or 1)",
+    "complex<f32>": "float[2]",
+    "complex<f64>": "double[2]",
+}
+
+
+def _leaf(kind: str, number: int, leaf: Leaf) -> str:
+    shape = " x ".join(str(n) for n in leaf.shape) or "1"
+    return f" *   {kind}[{number}] {leaf.name}: {_TYPES[leaf.dtype]}, {shape}"
+
+
+def _array(name: str, values: Sequence[int]) -> str:
+    rows = [", ".join(f"{v}u" for v in values[i : i + 8]) for i in range(0, len(values), 8)]
+    body = ",\n    ".join(rows) or "0u"
+    return f"static const uint64_t {name}[] = {{\n    {body}}};"
+
+
+def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
+    """The text of model.h.
+
+    data_start: bytes before the data part of weights.safetensors; offsets: of the weights within it.
+    """
+    leaves = [
+        *(_leaf("inputs", i, leaf) for i, leaf in enumerate(manifest.inputs)),
+        *(_leaf("outputs", i, leaf) for i, leaf in enumerate(manifest.outputs)),
+        *(_leaf("states", i, leaf) for i, leaf in enumerate(manifest.states)),
+    ]
+    symbols = sorted(manifest.symbols)
+    bounds = [manifest.symbols[name] for name in symbols]
+    names = [
+        f" *   symbols[{i}] {name}: {low} to {high}"
+        for i, (name, (low, high)) in enumerate(zip(symbols, bounds, strict=True))
+    ]
+    lines = [
+        "/* A model compiled by drystone. Target: " + manifest.target,
+        " *",
+        " * Every buffer is contiguous, row-major and aligned to 64 bytes.",
+        *leaves,
+        *names,
+        " */",
+        "#ifndef DRYSTONE_MODEL_H",
+        "#define DRYSTONE_MODEL_H",
+        "#include <stdint.h>",
+        "",
+        f"#define DRYSTONE_ARENA_BYTES {manifest.arena}u",
+        f"#define DRYSTONE_INPUTS {len(manifest.inputs)}",
+        f"#define DRYSTONE_OUTPUTS {len(manifest.outputs)}",
+        f"#define DRYSTONE_STATES {len(manifest.states)}",
+        f"#define DRYSTONE_WEIGHTS {len(manifest.weights)}",
+        "",
+        "/* Start of each of drystone_call.weights in the file weights.safetensors. */",
+        _array("drystone_weight_offsets", [data_start + offset for offset in offsets]),
+        _array("drystone_initial_states", list(manifest.initial)),
+        _CALLS,
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_CALLS = """
+struct drystone_call {
+    const void *const *weights;
+    void *arena;
+    const void *const *inputs;
+    void *const *outputs;
+    void *const *states;      /* updated in place; first values: weights[drystone_initial_states[i]] */
+    const int64_t *symbols;   /* the dynamic sizes of this call */
+    int64_t *profile;         /* NULL, or start and end in ns of every kernel call */
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* A pool of `threads` threads, the caller counted; NULL where it cannot be made. */
+void *drystone_pool_create(int32_t threads);
+void drystone_pool_destroy(void *pool);
+/* Run the model with the pool, or on the calling thread alone where it is NULL. 0, or 1 + the failed check.
+ * A pool serves one call at a time; calls with different pools and arenas may run at once. */
+int32_t drystone_run(void *pool, const struct drystone_call *call);
+#ifdef __cplusplus
+}
+#endif
+"""

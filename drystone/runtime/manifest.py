@@ -1,0 +1,100 @@
+"""What an artifact says about itself: everything but weights and code, as one JSON document."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import DTYPES, Array
+from drystone.runtime import memory
+from drystone.runtime.extent import evaluate
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An input, output or state: name, element, shape (integers, or expressions over symbols as text)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One kernel call in execution order: the kernel's name, its kind, the model's line, bytes and flops at
+    the declared upper bounds."""
+
+    name: str
+    kind: str
+    where: str
+    bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
+    drawn as SVG; `initial` gives for every state the index of its first value among the weights."""
+
+    target: str
+    required: tuple[str, ...]
+    threads: int
+    inputs: tuple[Leaf, ...]
+    outputs: tuple[Leaf, ...]
+    states: tuple[Leaf, ...]
+    initial: tuple[int, ...]
+    in_tree: Any
+    out_tree: Any
+    symbols: dict[str, tuple[int, int]]
+    weights: tuple[Leaf, ...]
+    kernels: tuple[KernelCall, ...]
+    assertions: tuple[str, ...]
+    arena: int
+    plan: Mapping[str, Any]
+    picture: str = ""
+    format: int = FORMAT
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def numpy_dtype(dtype: str) -> Any:
+        """The numpy dtype that holds an element of the IR."""
+        return np.dtype(DTYPES[dtype])
+
+    def zeros(self) -> list[Array]:
+        """Inputs of zeros at the symbols' upper bounds."""
+        bounds = {name: high for name, (_, high) in self.symbols.items()}
+        arrays = []
+        for leaf in self.inputs:
+            array = memory.empty([evaluate(n, bounds) for n in leaf.shape], self.numpy_dtype(leaf.dtype))
+            array[...] = 0
+            arrays.append(array)
+        return arrays
+
+    def to_json(self) -> str:
+        """The document; the same manifest gives the same text."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "Manifest":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError where the text is not one."""
+        data = json.loads(text)
+
+        def leaves(key: str) -> tuple[Leaf, ...]:
+            return tuple(Leaf(v["name"], v["dtype"], tuple(v["shape"])) for v in data.pop(key))
+
+        return Manifest(
+            required=tuple(data.pop("required")),
+            inputs=leaves("inputs"),
+            outputs=leaves("outputs"),
+            states=leaves("states"),
+            weights=leaves("weights"),
+            initial=tuple(data.pop("initial")),
+            symbols={name: (low, high) for name, (low, high) in data.pop("symbols").items()},
+            kernels=tuple(KernelCall(**call) for call in data.pop("kernels")),
+            assertions=tuple(data.pop("assertions")),
+            **data,
+        )

@@ -1,0 +1,85 @@
+"""The compiled code as seen from Python: three C functions, taken from a JIT or from a shared object."""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.dtypes import Array
+from drystone.errors import InternalError, UserError
+
+_Pointers = ctypes.POINTER(ctypes.c_void_p)
+
+
+class Call(ctypes.Structure):
+    """struct drystone_call of the generated header."""
+
+    _fields_ = (
+        ("weights", _Pointers),
+        ("arena", ctypes.c_void_p),
+        ("inputs", _Pointers),
+        ("outputs", _Pointers),
+        ("states", _Pointers),
+        ("symbols", ctypes.POINTER(ctypes.c_int64)),
+        ("profile", ctypes.POINTER(ctypes.c_int64)),
+    )
+
+
+@dataclass(frozen=True)
+class Code:
+    """Addresses of the functions `drystone_pool_create`, `drystone_pool_destroy` and `drystone_run`; `owner`
+    keeps what holds them (an execution engine, a loaded library) alive."""
+
+    create: int
+    destroy: int
+    run: int
+    owner: Any
+
+    def pool(self, threads: int) -> int:
+        """A pool of `threads` threads, the caller counted; as an address."""
+        address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int32)(self.create)(threads)
+        if not address:
+            raise InternalError(f"the thread pool of {threads} threads could not be made")
+        return int(address)
+
+    def close(self, pool: int) -> None:
+        """End the pool's threads."""
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.destroy)(pool)
+
+    def call(self, pool: int | None, call: Call) -> int:
+        """Run the model; 0, or 1 + the index of the assertion that failed. Releases the interpreter lock."""
+        function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(Call))(self.run)
+        return int(function(pool, ctypes.byref(call)))
+
+
+def pointers(arrays: Sequence[Array]) -> Any:
+    """A C array of the arrays' addresses; the caller keeps the arrays alive."""
+    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+
+
+def integers(values: Sequence[int]) -> Any:
+    """A C array of int64."""
+    return (ctypes.c_int64 * max(1, len(values)))(*values)
+
+
+def from_library(image: bytes) -> Code:
+    """Load a shared object from memory.
+
+    Raises UserError where the loader refuses it.
+    """
+    handle = os.memfd_create("drystone")
+    try:
+        with os.fdopen(os.dup(handle), "wb") as file:
+            file.write(image)
+        library = ctypes.CDLL(f"/proc/self/fd/{handle}")
+    except OSError as error:
+        raise UserError(
+            f"the artifact's code could not be loaded: {error}",
+            hint="it was built for another system; build it again here",
+        ) from error
+    finally:
+        os.close(handle)
+    names = ("drystone_pool_create", "drystone_pool_destroy", "drystone_run")
+    create, destroy, run = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
+    return Code(create, destroy, run, library)
