@@ -1,0 +1,207 @@
+"""The command `drystone`.
+
+Exit codes: 0 done, 1 a comparison or check failed, 2 wrong use or input, 3 a fault of drystone.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from drystone.errors import InternalError, UserError
+from drystone.options import Budget, Options
+from drystone.runtime import artifact, extent
+from drystone.runtime.fitted import Fitted, load
+
+
+class _Group(click.Group):
+    """Turns our errors into messages and exit codes."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except InternalError as error:
+            click.echo(f"internal error: {error}", err=True)
+            sys.exit(3)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-q", "--quiet", is_flag=True, help="Print results only: no progress, no summaries.")
+@click.version_option(package_name="drystone")
+@click.pass_context
+def main(ctx: click.Context, quiet: bool) -> None:
+    """Compile PyTorch models into memory-planned programs, run and measure them."""
+    ctx.obj = quiet
+
+
+_ARTIFACT = click.argument("path", type=click.Path(path_type=Path))
+_THREADS = click.option("--threads", type=click.IntRange(1), help="Threads; by default the artifact's own.")
+
+
+@main.command("compile")
+@_ARTIFACT
+@click.option(
+    "--target", default="cpu", show_default=True, help="What to compile for; see `drystone targets`."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
+@click.option("--ram", help='Limit on activation memory, such as "256KB".')
+@click.option("--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time.")
+@click.pass_obj
+def compile_command(
+    quiet: bool, path: Path, target: str, output: Path, ram: str | None, plan_seconds: float
+) -> None:
+    """Compile an exported program (.pt2, from torch.export.save) into an artifact."""
+    from drystone.compiler import compile
+
+    began = time.monotonic()
+    options = Options(plan_seconds=plan_seconds, progress=not quiet)
+    fitted = compile(path, target=target, budget=Budget(ram=ram), options=options)
+    fitted.save(output)
+    if not quiet:
+        m = fitted.memory
+        click.echo(
+            f"{output}: {len(fitted.manifest.kernels)} kernels, arena {m.arena} bytes "
+            f"(at least {m.plan['bound']}), weights {m.weights} bytes, {time.monotonic() - began:.1f} s"
+        )
+
+
+def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
+    """Arrays for the model's inputs: from an .npz by name (or arr_0, arr_1, ...), or seeded random ones."""
+    specs = fitted.manifest.inputs
+    if source is None:
+        rng = np.random.default_rng(0)
+        bounds = {name: high for name, (_, high) in fitted.manifest.symbols.items()}
+        arrays: list[Any] = []
+        for spec in specs:
+            shape = [extent.evaluate(n, bounds) for n in spec.shape]
+            dtype = fitted.manifest.numpy_dtype(spec.dtype)
+            floating = np.issubdtype(dtype, np.floating)
+            arrays.append((rng.standard_normal(shape) if floating else np.zeros(shape)).astype(dtype))
+        return arrays
+    try:
+        held = np.load(source, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source} is not an .npz of arrays: {error}") from error
+    names = [s.name if s.name in held else f"arr_{i}" for i, s in enumerate(specs)]
+    missing = [s.name for s, name in zip(specs, names, strict=True) if name not in held]
+    if missing:
+        raise UserError(f"{source} lacks the inputs {missing}", hint=f"it holds {sorted(held)}")
+    return [held[name] for name in names]
+
+
+@main.command("run")
+@_ARTIFACT
+@click.argument("inputs", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs as an .npz.")
+@_THREADS
+@click.pass_obj
+def run_command(
+    quiet: bool, path: Path, inputs: Path | None, output: Path | None, threads: int | None
+) -> None:
+    """Run an artifact on the arrays of an .npz (by input name), or on seeded random inputs."""
+    fitted = load(path)
+    outputs = fitted.execute(_inputs(fitted, inputs), threads=threads or fitted.threads)
+    named = dict(zip([leaf.name for leaf in fitted.manifest.outputs], outputs, strict=True))
+    if output is not None:
+        with output.open("wb") as file:
+            np.savez(file, allow_pickle=False, **named)
+    if not quiet:
+        for name, array in named.items():
+            click.echo(f"{name}: {array.dtype} {list(array.shape)}")
+
+
+@main.command("bench")
+@_ARTIFACT
+@click.option("--runs", type=click.IntRange(3), default=50, show_default=True)
+@_THREADS
+@click.pass_obj
+def bench_command(quiet: bool, path: Path, runs: int, threads: int | None) -> None:
+    """Time an artifact: median, fastest and spread over many calls."""
+    fitted = load(path)
+    arrays = _inputs(fitted, None)
+    times = []
+    for _ in _progress(range(runs + 3), "bench", quiet):
+        began = time.perf_counter()
+        fitted.execute(arrays, threads=threads or fitted.threads)
+        times.append(time.perf_counter() - began)
+    low, middle, high = np.percentile(np.array(times[3:]) * 1e3, [25, 50, 75])
+    click.echo(
+        f"median {middle:.3f} ms, fastest {min(times[3:]) * 1e3:.3f} ms, quartiles {low:.3f} {high:.3f} ms"
+    )
+
+
+def _progress(items: Sequence[Any], label: str, quiet: bool) -> Any:
+    if quiet or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, label, console=Console(stderr=True), transient=True)
+
+
+@main.command("report")
+@_ARTIFACT
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the memory picture.")
+@_THREADS
+@click.pass_obj
+def report_command(quiet: bool, path: Path, html: Path | None, threads: int | None) -> None:
+    """Per kernel: what it is, where it came from, bytes, flops, time, share of peak."""
+    report = load(path).report(threads=threads)
+    click.echo(str(report))
+    if html is not None:
+        report.to_html(html)
+        if not quiet:
+            click.echo(f"wrote {html}")
+
+
+@main.command("unpack")
+@_ARTIFACT
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.pass_obj
+def unpack_command(quiet: bool, path: Path, folder: Path) -> None:
+    """Write an artifact's parts as files: model.so, model.h, weights.safetensors, manifest.json."""
+    for written in artifact.unpack(path, folder):
+        if not quiet:
+            click.echo(str(written))
+
+
+@main.command("targets")
+def targets_command() -> None:
+    """The machines drystone compiles for."""
+    from drystone import targets
+
+    for name in targets.names():
+        click.echo(f"{name:12} {targets.describe(name)}")
+
+
+@main.command("doctor")
+def doctor_command() -> None:
+    """What works on this machine and what is missing."""
+    from drystone import doctor
+
+    findings = doctor.examine()
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.what:24} {finding.detail}")
+    sys.exit(0 if all(finding.ok or not finding.needed for finding in findings) else 1)
+
+
+@main.command("selftest")
+@click.option("--target", default="cpu", show_default=True)
+@click.pass_obj
+def selftest_command(quiet: bool, target: str) -> None:
+    """Compile a fixed set of small models, run them and compare with the interpreter."""
+    from drystone import selftest
+
+    failed = 0
+    for result in selftest.run(target):
+        failed += not result.ok
+        if not quiet or not result.ok:
+            click.echo(str(result))
+    sys.exit(1 if failed else 0)

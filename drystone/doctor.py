@@ -1,0 +1,49 @@
+"""What this machine offers drystone, found by trying it."""
+
+import importlib.metadata
+import importlib.util
+import platform
+from dataclasses import dataclass
+
+from drystone import targets
+from drystone.machine import cpu_flags
+from drystone.runtime import link
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for: whether it is there, whether anything needs it, and what was found or to be
+    done."""
+
+    what: str
+    ok: bool
+    detail: str
+    needed: bool = True
+
+
+def _package(name: str, *, needed: bool = True, why: str = "") -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name), needed)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, f"pip install {name}{why}", needed)
+
+
+def examine() -> list[Finding]:
+    """Look for everything compiling, saving and running need, in that order."""
+    linker = link.compiler()
+    flags = cpu_flags()
+    known = ("avx2", "fma", "avx512f", "avx512_vnni", "amx_int8", "amx_bf16")
+    units = [flag for flag in known if flag in flags]
+    machine = targets.resolve("cpu")
+    described = f"{machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.threads} threads"
+    here = platform.system() == "Linux" and platform.machine() == "x86_64"
+    needed = ("torch", "torch-mlir", "numpy", "ortools", "safetensors", "click", "jinja2")
+    advice = "for save: install a C compiler, or pip install drystone[zig]"
+    return [
+        Finding("system", here, platform.platform()),
+        Finding("cpu", {"avx2", "fma"} <= flags, " ".join(units) or "needs at least AVX2 and FMA"),
+        Finding("target cpu", True, described),
+        *(_package(name) for name in needed),
+        _package("xgboost-cpu", needed=False, why=" (for tuning)"),
+        Finding("linker", linker is not None, " ".join(linker) if linker else advice, needed=False),
+    ]
