@@ -1,0 +1,52 @@
+"""Targets by name. Only here does a name become a description of a machine."""
+
+from collections.abc import Callable
+
+from drystone.errors import InternalError, UserError
+from drystone.targets import cpu
+from drystone.targets.target import CpuTarget
+
+
+def checked(target: CpuTarget) -> CpuTarget:
+    """The target itself. Raises InternalError where its description contradicts itself."""
+    faults = [
+        (not target.levels, "it has no memory level"),
+        (len({level.name for level in target.levels}) != len(target.levels), "two levels have one name"),
+        (target.vector_bits not in (128, 256, 512), f"vectors of {target.vector_bits} bits"),
+        (target.registers not in (16, 32), f"{target.registers} vector registers"),
+        (target.threads < 1, f"{target.threads} threads"),
+        (not 0 < target.l1 <= target.l2, f"caches of {target.l1} and {target.l2} bytes"),
+        (any(f[:1] not in "+-" for f in target.features), "a feature without + or -"),
+        (
+            any(n.alignment < 1 or n.alignment & (n.alignment - 1) for n in target.levels),
+            "an alignment that is not a power of two",
+        ),
+        (
+            any(n.capacity is not None and n.capacity < 1 for n in target.levels),
+            "a level of no capacity",
+        ),
+    ]
+    for fault, what in faults:
+        if fault:
+            raise InternalError(f"target {target.name}: {what}")
+    return target
+
+
+#: How each target is made, by its name.
+TARGETS: dict[str, Callable[[], CpuTarget]] = {
+    "cpu": cpu.detect,
+    **{target.name: (lambda target=target: target) for target in cpu.NAMED},
+}
+
+
+def known() -> tuple[str, ...]:
+    """The names `resolve` takes."""
+    return tuple(TARGETS)
+
+
+def resolve(name: str) -> CpuTarget:
+    """The target of this name. Raises UserError, listing the known ones, for any other name."""
+    make = TARGETS.get(name)
+    if make is None:
+        raise UserError(f'no target is called "{name}"', hint="known targets: " + ", ".join(TARGETS))
+    return checked(make())
