@@ -1,0 +1,98 @@
+"""The rules of the house: which stage may import which, how long files and functions are, what import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "drystone"
+FILES = sorted(PACKAGE.rglob("*.py"))
+STAGES = ("frontend", "ir", "passes", "scheduling", "codegen", "targets", "autotune", "runtime")
+
+#: What each stage may import besides itself and the modules at the top of the package.
+ALLOWED = {
+    "ir": set(),
+    "targets": set(),
+    "runtime": set(),
+    "frontend": {"ir", "targets"},
+    "passes": {"ir", "targets"},
+    "scheduling": {"ir", "targets"},
+    "codegen": {"ir", "targets"},
+    "autotune": {"ir", "targets", "codegen"},
+}
+#: Modules at the top that may import every stage; the other top modules may import none.
+WHOLE = {"__init__", "compiler", "cli", "doctor", "selftest"}
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+def _stages(path: Path) -> set[str]:
+    parts = (name.split(".") for name in _imports(path) if name.startswith("drystone."))
+    return {name[1] for name in parts if name[1] in STAGES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    stage = path.relative_to(PACKAGE).parts[0]
+    if stage.removesuffix(".py") in WHOLE:
+        return
+    if stage == "mlir.py":
+        assert _stages(path) == {"ir"}  # the dialect it loads into a context
+        return
+    allowed = ALLOWED[stage] | {stage} if stage in ALLOWED else set()
+    assert _stages(path) <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_bindings_and_environment_have_one_door(path: Path) -> None:
+    name = str(path.relative_to(PACKAGE))
+    imports = _imports(path)
+    allowed = {
+        "mlir.py": True,
+        "ir/dialect.py": True,  # its annotations are the bindings' own classes
+        "frontend/importer.py": True,  # torch-mlir's importer is no part of the bindings
+    }
+    touched = {module for module in imports if module.split(".")[0] == "torch_mlir"}
+    assert not touched or allowed.get(name, False), touched
+    reads = "environ" in path.read_text() or "getenv" in path.read_text()
+    assert not reads or name == "env.py"
+
+
+def test_files_and_functions_are_short() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[len(lengths) // 2] <= 150
+    assert lengths[int(len(lengths) * 0.9)] <= 300
+    assert lengths[-1] <= 600
+    long = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name} {node.end_lineno - node.lineno + 1}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= 60
+    ]
+    assert not long, long
+
+
+def test_no_check_is_switched_off() -> None:
+    marks = ("# type:" + " ignore", "# no" + "qa", "# mypy" + ":")
+    found = [f"{path.name}: {mark}" for path in FILES for mark in marks if mark in path.read_text()]
+    assert not found, found
+
+
+def test_importing_drystone_is_quick_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, time; t = time.perf_counter(); import drystone; t = time.perf_counter() - t;"
+        "heavy = {'torch', 'torch_mlir', 'ortools', 'xgboost', 'rich', 'jinja2', 'click'} & set(sys.modules);"
+        "print(t < 1, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
