@@ -1,0 +1,188 @@
+"""What a tile program means, in numpy: obvious and slow. Every lowering is held against this."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from drystone.codegen.tile import (
+    Apply,
+    Dot,
+    Full,
+    Grid,
+    Index,
+    Iota,
+    Load,
+    Loop,
+    Reduce,
+    Scalar,
+    Statement,
+    Store,
+    Tensor,
+    Tile,
+    TileProgram,
+    Transpose,
+    When,
+)
+from drystone.ir.program import DTYPES, Array
+from drystone.ir.scalars import apply
+
+
+def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = ()) -> None:
+    """Run the program on `arrays` (one per tensor of the program, in order; stores are written into them) and
+    `scalars` (one per scalar)."""
+    if len(arrays) != len(program.tensors) or len(scalars) != len(program.scalars):
+        raise ValueError(f"{program.family}: called with {len(arrays)} arrays and {len(scalars)} scalars")
+    for tensor, array in zip(program.tensors, arrays, strict=True):
+        fits = all(n in (None, m) for n, m in zip(tensor.shape, array.shape, strict=True))
+        if not fits or array.dtype != DTYPES[tensor.dtype]:
+            raise ValueError(f"{program.family}: {tensor} called with {array.dtype} {array.shape}")
+    values = {s.name: value for s, value in zip(program.scalars, scalars, strict=True)}
+    named = {t.name: array for t, array in zip(program.tensors, arrays, strict=True)}
+    ends = Frame(named, values).starts(program.grid)
+    for start in product(*ends):
+        # Scratch is private to a step and starts as garbage, here as garbage that shows.
+        own = {t.name: _garbage(t) for t in program.scratch}
+        frame = Frame({**named, **own}, values)
+        frame.vars.update(zip((v.args[0] for v in program.grid.vars), start, strict=True))
+        frame.execute(program.grid.body)
+
+
+def _garbage(tensor: Tensor) -> Array:
+    dtype = np.dtype(DTYPES[tensor.dtype])
+    filler = np.nan if dtype.kind in "fc" else np.iinfo(dtype).max if dtype.kind in "iu" else True
+    return np.full([n or 0 for n in tensor.shape], filler, dtype)
+
+
+@dataclass
+class Frame:
+    """One step of the grid: what its tensors, scalars, variables and tiles hold."""
+
+    tensors: Mapping[str, Array]
+    scalars: Mapping[str, Any]
+    vars: dict[str, int] = field(default_factory=dict)
+    tiles: dict[int, Array] = field(default_factory=dict)
+
+    def index(self, e: Index) -> int:
+        """The value of an index expression."""
+        match e.kind:
+            case "const":
+                return int(e.args[0])
+            case "var":
+                return self.vars[e.args[0]]
+            case "dim":
+                return int(self.tensors[e.args[0]].shape[e.args[1]])
+            case "scalar":
+                return int(self.scalars[e.args[0]])
+            case "element":
+                return int(self.tiles[e.args[0]].reshape(()))
+        a, b = (self.index(arg) for arg in e.args)
+        match e.kind:
+            case "add":
+                return a + b
+            case "sub":
+                return a - b
+            case "mul":
+                return a * b
+            case "floordiv":
+                return a // b
+            case "ceildiv":
+                return -(-a // b)
+            case "mod":
+                return a % b
+            case "min":
+                return min(a, b)
+            case "max":
+                return max(a, b)
+        raise ValueError(f"index expression {e.kind}")
+
+    def starts(self, grid: Grid) -> list[range]:
+        """The starts along every axis of the grid."""
+        return [range(0, self.index(e), step) for e, step in zip(grid.extents, grid.steps, strict=True)]
+
+    def execute(self, body: Sequence[Statement]) -> None:
+        """Run statements in order."""
+        for s in body:
+            match s:
+                case Loop():
+                    self.loop(s)
+                case When():
+                    if self.index(s.left) < self.index(s.right):
+                        self.execute(s.body)
+                case Store():
+                    self.store(s)
+                case Grid():
+                    raise ValueError("a grid inside a grid")
+                case _:
+                    value = self.value(s)
+                    assert value.shape == s.result.shape, f"{s} gives {value.shape}"
+                    self.tiles[s.result.number] = value.astype(DTYPES[s.result.dtype], copy=False)
+
+    def value(self, s: Load | Full | Iota | Apply | Dot | Reduce | Transpose) -> Array:
+        """The tile a statement makes."""
+        match s:
+            case Load():
+                return self.load(s)
+            case Full():
+                value = s.value
+                if isinstance(value, Scalar):
+                    value = self.scalars[value.name]
+                elif isinstance(value, Index):
+                    value = self.index(value)
+                return np.full(s.result.shape, value, DTYPES[s.result.dtype])
+            case Iota():
+                shape = [1] * len(s.result.shape)
+                shape[s.axis] = s.result.shape[s.axis]
+                ramp = self.index(s.start) + np.arange(shape[s.axis])
+                return np.array(np.broadcast_to(ramp.reshape(shape), s.result.shape))
+            case Apply():
+                args = [self.tiles[t.number] for t in s.args]
+                value = apply(s.op, args, dict(s.attributes), s.result.dtype)
+                return np.array(np.broadcast_to(value, s.result.shape))
+            case Dot():
+                acc, a, b = (self.tiles[t.number] for t in (s.acc, s.a, s.b))
+                return acc + a.astype(acc.dtype) @ b.astype(acc.dtype)
+            case Reduce():
+                parts = np.split(self.tiles[s.arg.number], s.arg.shape[s.axis], s.axis)
+                return np.asarray(reduce(lambda x, y: apply(s.op, [x, y], {}, s.result.dtype), parts))
+            case Transpose():
+                return self.tiles[s.arg.number].transpose(s.permutation)
+
+    def places(self, s: Load | Store, shape: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
+        """Per dimension of the tensor: the positions a load or store touches, and which lie inside."""
+        where = []
+        for at, size, step in zip(s.at, s.sizes, s.steps, strict=True):
+            where.append(self.index(at) + step * np.arange(1 if size is None else size))
+        return where, [(w >= 0) & (w < extent) for w, extent in zip(where, shape, strict=True)]
+
+    def load(self, s: Load) -> Array:
+        """What lies inside the tensor, `fill` elsewhere."""
+        source = self.tensors[s.source.name]
+        where, inside = self.places(s, source.shape)
+        tile = np.full([len(w) for w in where], s.fill, source.dtype)
+        tile[np.ix_(*inside)] = source[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))]
+        return tile.reshape(s.result.shape)
+
+    def store(self, s: Store) -> None:
+        """Write what lies inside the tensor."""
+        target = self.tensors[s.target.name]
+        where, inside = self.places(s, target.shape)
+        tile = self.tiles[s.value.number].reshape([len(w) for w in where])
+        target[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))] = tile[np.ix_(*inside)]
+
+    def loop(self, s: Loop) -> None:
+        """As scf.for: the carried tiles go round."""
+        now = [self.tiles[t.number] for t in s.initial]
+        for start in range(self.index(s.lower), self.index(s.upper), s.step):
+            self.vars[s.var.args[0]] = start
+            self.bind(s.carried, now)
+            self.execute(s.body)
+            now = [self.tiles[t.number] for t in s.yielded]
+        self.bind(s.results, now)
+
+    def bind(self, tiles: Sequence[Tile], values: Sequence[Array]) -> None:
+        """Name values."""
+        self.tiles.update((t.number, value) for t, value in zip(tiles, values, strict=True))
