@@ -1,5 +1,6 @@
 """What a tile program means, in numpy: obvious and slow. Every lowering is held against this."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -12,12 +13,14 @@ from drystone.codegen.tile import (
     Apply,
     Dot,
     Full,
+    Gather,
     Grid,
     Index,
     Iota,
     Load,
     Loop,
     Reduce,
+    Reshape,
     Scalar,
     Statement,
     Store,
@@ -121,11 +124,13 @@ class Frame:
                     assert value.shape == s.result.shape, f"{s} gives {value.shape}"
                     self.tiles[s.result.number] = value.astype(DTYPES[s.result.dtype], copy=False)
 
-    def value(self, s: Load | Full | Iota | Apply | Dot | Reduce | Transpose) -> Array:
+    def value(self, s: Load | Gather | Full | Iota | Apply | Dot | Reduce | Transpose | Reshape) -> Array:
         """The tile a statement makes."""
         match s:
             case Load():
                 return self.load(s)
+            case Gather():
+                return self.gather(s)
             case Full():
                 value = s.value
                 if isinstance(value, Scalar):
@@ -150,6 +155,25 @@ class Frame:
                 return np.asarray(reduce(lambda x, y: apply(s.op, [x, y], {}, s.result.dtype), parts))
             case Transpose():
                 return self.tiles[s.arg.number].transpose(s.permutation)
+            case Reshape():
+                return self.tiles[s.arg.number].reshape(s.result.shape)
+
+    def array(self, tensor: Tensor) -> Array:
+        """The memory of a tensor or of a view of one."""
+        if tensor.base is None:
+            return self.tensors[tensor.name]
+        array = self.tensors[tensor.base.name]
+        shape = [math.prod(array.shape[g] for g in group) for group in tensor.groups]
+        view = array.view()
+        view.shape = tuple(shape)  # unlike reshape, this fails rather than copies
+        return view
+
+    def gather(self, s: Gather) -> Array:
+        """Each element from its own position, clamped into the tensor."""
+        source = self.array(s.source)
+        where = [self.tiles[t.number] for t in s.indices]
+        inside = [np.clip(w, 0, n - 1) for w, n in zip(where, source.shape, strict=True)]
+        return np.array(np.broadcast_to(source[tuple(inside)], s.result.shape))
 
     def places(self, s: Load | Store, shape: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
         """Per dimension of the tensor: the positions a load or store touches, and which lie inside."""
@@ -160,7 +184,7 @@ class Frame:
 
     def load(self, s: Load) -> Array:
         """What lies inside the tensor, `fill` elsewhere."""
-        source = self.tensors[s.source.name]
+        source = self.array(s.source)
         where, inside = self.places(s, source.shape)
         tile = np.full([len(w) for w in where], s.fill, source.dtype)
         tile[np.ix_(*inside)] = source[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))]
@@ -168,7 +192,7 @@ class Frame:
 
     def store(self, s: Store) -> None:
         """Write what lies inside the tensor."""
-        target = self.tensors[s.target.name]
+        target = self.array(s.target)
         where, inside = self.places(s, target.shape)
         tile = self.tiles[s.value.number].reshape([len(w) for w in where])
         target[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))] = tile[np.ix_(*inside)]

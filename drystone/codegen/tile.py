@@ -14,15 +14,21 @@ Meaning of the statements
 - `load`: element j of the tile's dimension for tensor dimension d is at `at[d] + j * steps[d]`; `shape[d]`
   None reads one position and drops the dimension. What lies outside the tensor reads as `fill`.
 - `store`: the mirror of load; what lies outside the tensor is not written.
+- `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
+- A tensor `collapse`d names the same memory with neighbouring dimensions joined into one.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
 - `reduce`: along one axis, kept with extent 1.
+- `reshape`: unit dimensions inserted or removed; nothing moves.
 - `scratch`: working memory private to one grid step, used through load and store.
+- `same`: a promise that two dynamic extents are equal; lets a target leave out bounds checks.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 
@@ -123,16 +129,37 @@ def _fold(kind: str, a: Index, b: Index) -> Index:
 @dataclass(frozen=True)
 class Tensor:
     """A parameter of the kernel, or scratch: element (as the IR spells it) and extents, None where
-    dynamic."""
+    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
     scratch: bool = False
+    base: "Tensor | None" = None
+    groups: tuple[tuple[int, ...], ...] = ()
+
+    def collapse(self, groups: Sequence[Sequence[int]]) -> "Tensor":
+        """The same memory with the dimensions of each group joined; the groups name all, in order."""
+        base = self
+        if self.base is not None:
+            base, groups = self.base, [sum((self.groups[g] for g in group), ()) for group in groups]
+        if sum((tuple(group) for group in groups), ()) != tuple(range(len(base.shape))):
+            raise ValueError(f"{groups} do not name the dimensions of {base}")
+        if all(len(group) == 1 for group in groups):
+            return base
+        shape: list[int | None] = []
+        for group in groups:
+            known = [base.shape[g] for g in group]
+            shape.append(None if None in known else math.prod(n or 0 for n in known))
+        name = f"{base.name}.{'_'.join(''.join(map(str, group)) for group in groups)}"
+        return Tensor(name, base.dtype, tuple(shape), base.scratch, base, tuple(tuple(g) for g in groups))
 
     def dim(self, axis: int) -> Index:
         """The extent of one dimension."""
         extent = self.shape[axis]
+        if extent is None and self.base is not None:
+            extents = [self.base.dim(g) for g in self.groups[axis]]
+            return reduce(lambda a, b: a * b, extents, index(1))
         return Index("dim", (self.name, axis)) if extent is None else index(extent)
 
     def __str__(self) -> str:
@@ -169,6 +196,15 @@ class Load:
     sizes: tuple[int | None, ...]
     steps: tuple[int, ...]
     fill: float
+
+
+@dataclass(frozen=True)
+class Gather:
+    """result[..] = source[indices[0][..], indices[1][..], ...]; the integer tiles broadcast as in apply."""
+
+    result: Tile
+    source: Tensor
+    indices: tuple[Tile, ...]
 
 
 @dataclass(frozen=True)
@@ -235,6 +271,14 @@ class Transpose:
 
 
 @dataclass(frozen=True)
+class Reshape:
+    """The same elements with unit dimensions inserted or removed."""
+
+    result: Tile
+    arg: Tile
+
+
+@dataclass(frozen=True)
 class Loop:
     var: Index
     lower: Index
@@ -264,24 +308,39 @@ class When:
     body: tuple["Statement", ...]
 
 
-Statement = Load | Store | Full | Iota | Apply | Dot | Reduce | Transpose | Loop | Grid | When
+Statement = (
+    Load | Gather | Store | Full | Iota | Apply | Dot | Reduce | Transpose | Reshape | Loop | Grid | When
+)
 
 
 @dataclass(frozen=True)
 class TileProgram:
-    """A recorded kernel: its family's name, parameters in call order, scratch, and one top-level grid."""
+    """A recorded kernel: its family's name, parameters in call order, scratch, one top-level grid, and the
+    pairs of extents promised to be equal."""
 
     family: str
     tensors: tuple[Tensor, ...]
     scalars: tuple[Scalar, ...]
     scratch: tuple[Tensor, ...]
     grid: Grid
+    equal: tuple[tuple[Index, Index], ...] = ()
 
     def __str__(self) -> str:
         head = ", ".join([str(t) for t in self.tensors] + [f"{s.name}: {s.dtype}" for s in self.scalars])
         lines = [f"{self.family}({head})", *(f"  scratch {t}" for t in self.scratch)]
+        lines += [f"  same {a} = {b}" for a, b in self.equal]
         _print((self.grid,), 1, lines)
         return "\n".join(lines) + "\n"
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape tiles of these shapes broadcast to, as in numpy."""
+    rank = max(map(len, shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    full = tuple(max(extents) for extents in zip(*padded, strict=True))
+    if any(n not in (1, m) for shape in padded for n, m in zip(shape, full, strict=True)):
+        raise ValueError(f"tiles that do not broadcast: {list(shapes)}")
+    return full
 
 
 def _place(at: Sequence[Index], sizes: Sequence[int | None], steps: Sequence[int]) -> str:
@@ -298,6 +357,9 @@ def _print(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
             case Load():
                 fill = "" if s.fill == 0 else f" fill {s.fill}"
                 lines.append(f"{pad}{s.result} = load {s.source.name}{_place(s.at, s.sizes, s.steps)}{fill}")
+            case Gather():
+                places = ", ".join(map(str, s.indices))
+                lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
             case Full():
@@ -317,6 +379,8 @@ def _print(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
             case Transpose():
                 lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
+            case Reshape():
+                lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
             case Loop():
                 carried = ", ".join(f"{c} = {i}" for c, i in zip(s.carried, s.initial, strict=True))
                 results = ", ".join(map(str, s.results))
@@ -341,6 +405,7 @@ class TileBuilder:
 
     _scratch: list[Tensor] = field(default_factory=list)
     _bodies: list[list[Statement]] = field(default_factory=lambda: [[]])
+    _equal: list[tuple[Index, Index]] = field(default_factory=list)
     _tiles: int = 0
     _vars: int = 0
 
@@ -366,6 +431,11 @@ class TileBuilder:
         tensor = Tensor(f"s{len(self._scratch)}", dtype, tuple(shape), scratch=True)
         self._scratch.append(tensor)
         return tensor
+
+    def same(self, a: Index | int, b: Index | int) -> None:
+        """Promise that two extents are equal whenever the kernel is called."""
+        if index(a) != index(b):
+            self._equal.append((index(a), index(b)))
 
     def grid(self, axes: Sequence[tuple[Index | int, int]], body: Callable[..., None]) -> None:
         """Run body(start, ...) for the starts of every axis (extent, step), in parallel. Once, at the top."""
@@ -428,6 +498,14 @@ class TileBuilder:
         self._emit(Load(result, source, where, tuple(shape), tuple(steps or [1] * len(where)), fill))
         return result
 
+    def gather(self, source: Tensor, indices: Sequence[Tile]) -> Tile:
+        """A tile of elements of `source` at positions given by one integer tile per dimension."""
+        if len(indices) != len(source.shape):
+            raise ValueError(f"gather from {source} with {len(indices)} indices")
+        result = self._tile(broadcast([tile.shape for tile in indices]), source.dtype)
+        self._emit(Gather(result, source, tuple(indices)))
+        return result
+
     def store(
         self,
         target: Tensor,
@@ -458,12 +536,7 @@ class TileBuilder:
 
     def apply(self, op: str, *args: Tile, dtype: str | None = None, **attributes: str) -> Tile:
         """One arith or math operation on every element; dtype is that of the first argument unless given."""
-        rank = max(len(tile.shape) for tile in args)
-        shapes = [(1,) * (rank - len(tile.shape)) + tile.shape for tile in args]
-        shape = tuple(max(extents) for extents in zip(*shapes, strict=True))
-        if any(n not in (1, full) for extents in shapes for n, full in zip(extents, shape, strict=True)):
-            raise ValueError(f"{op} of tiles that do not broadcast: {shapes}")
-        result = self._tile(shape, dtype or args[0].dtype)
+        result = self._tile(broadcast([tile.shape for tile in args]), dtype or args[0].dtype)
         self._emit(Apply(result, op, args, tuple(sorted(attributes.items()))))
         return result
 
@@ -489,6 +562,16 @@ class TileBuilder:
         self._emit(Transpose(result, arg, tuple(permutation)))
         return result
 
+    def reshape(self, arg: Tile, shape: Sequence[int]) -> Tile:
+        """The tile with unit dimensions inserted or removed."""
+        if [n for n in shape if n != 1] != [n for n in arg.shape if n != 1]:
+            raise ValueError(f"reshape of {arg.shape} to {tuple(shape)} moves elements")
+        if tuple(shape) == arg.shape:
+            return arg
+        result = self._tile(shape, arg.dtype)
+        self._emit(Reshape(result, arg))
+        return result
+
     def element(self, tile: Tile) -> Index:
         """The only element of an integer tile, as an index (for gathers)."""
         return Index("element", (tile.number,))
@@ -506,4 +589,6 @@ def tile_program(
     (top,) = builder._bodies[0]
     if not isinstance(top, Grid):
         raise ValueError(f"{family}: a tile program is one grid, not {type(top).__name__}")
-    return TileProgram(family, tuple(tensors), tuple(scalars), tuple(builder._scratch), top)
+    return TileProgram(
+        family, tuple(tensors), tuple(scalars), tuple(builder._scratch), top, tuple(builder._equal)
+    )
