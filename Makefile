@@ -13,7 +13,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
-	$(BIN)/python examples/search.py
+	$(BIN)/python -m examples.search
 
 check: format lint types test
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from drystone.errors import InternalError, UserError
 from drystone.options import Budget, Options
-from drystone.runtime import artifact, extent
+from drystone.runtime import artifact
 from drystone.runtime.fitted import Fitted, load
 
 
@@ -77,10 +77,9 @@ def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
     specs = fitted.manifest.inputs
     if source is None:
         rng = np.random.default_rng(0)
-        bounds = {name: high for name, (_, high) in fitted.manifest.symbols.items()}
         arrays: list[Any] = []
         for spec in specs:
-            shape = [extent.evaluate(n, bounds) for n in spec.shape]
+            shape = fitted.manifest.largest(spec)
             dtype = fitted.manifest.numpy_dtype(spec.dtype)
             floating = np.issubdtype(dtype, np.floating)
             arrays.append((rng.standard_normal(shape) if floating else np.zeros(shape)).astype(dtype))

@@ -25,10 +25,10 @@ def _leaf(kind: str, number: int, leaf: Leaf) -> str:
     return f" *   {kind}[{number}] {leaf.name}: {_TYPES[leaf.dtype]}, {shape}"
 
 
-def _array(name: str, values: Sequence[int]) -> str:
-    rows = [", ".join(f"{v}u" for v in values[i : i + 8]) for i in range(0, len(values), 8)]
-    body = ",\n    ".join(rows) or "0u"
-    return f"static const uint64_t {name}[] = {{\n    {body}}};"
+def _array(name: str, values: Sequence[int], kind: str = "uint64_t") -> str:
+    rows = [", ".join(map(str, values[i : i + 8])) for i in range(0, len(values), 8)]
+    body = ",\n    ".join(rows) or "0"
+    return f"static const {kind} {name}[] = {{\n    {body}}};"
 
 
 def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
@@ -67,6 +67,11 @@ def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
         "/* Start of each of drystone_call.weights in the file weights.safetensors. */",
         _array("drystone_weight_offsets", [data_start + offset for offset in offsets]),
         _array("drystone_initial_states", list(manifest.initial)),
+        "/* Bytes of each input, output and state at the upper bounds of the symbols. */",
+        _array("drystone_input_bytes", manifest.sizes(manifest.inputs)),
+        _array("drystone_output_bytes", manifest.sizes(manifest.outputs)),
+        _array("drystone_state_bytes", manifest.sizes(manifest.states)),
+        _array("drystone_symbol_bounds", [high for _, high in bounds], "int64_t"),
         _CALLS,
         "#endif",
         "",

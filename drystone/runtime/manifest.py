@@ -1,7 +1,8 @@
 """What an artifact says about itself: everything but weights and code, as one JSON document."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -64,12 +65,20 @@ class Manifest:
         """The numpy dtype that holds an element of the IR."""
         return np.dtype(DTYPES[dtype])
 
+    def largest(self, leaf: Leaf) -> list[int]:
+        """The leaf's shape at the symbols' upper bounds."""
+        bounds = {name: high for name, (_, high) in self.symbols.items()}
+        return [evaluate(n, bounds) for n in leaf.shape]
+
+    def sizes(self, leaves: Sequence[Leaf]) -> list[int]:
+        """The leaves' bytes at the symbols' upper bounds."""
+        return [math.prod(self.largest(leaf)) * self.numpy_dtype(leaf.dtype).itemsize for leaf in leaves]
+
     def zeros(self) -> list[Array]:
         """Inputs of zeros at the symbols' upper bounds."""
-        bounds = {name: high for name, (_, high) in self.symbols.items()}
         arrays = []
         for leaf in self.inputs:
-            array = memory.empty([evaluate(n, bounds) for n in leaf.shape], self.numpy_dtype(leaf.dtype))
+            array = memory.empty(self.largest(leaf), self.numpy_dtype(leaf.dtype))
             array[...] = 0
             arrays.append(array)
         return arrays
