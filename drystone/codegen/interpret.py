@@ -30,7 +30,8 @@ from drystone.codegen.tile import (
     Transpose,
     When,
 )
-from drystone.ir.program import DTYPES, Array
+from drystone.ir.elements import numpy_dtype, to_element, widen
+from drystone.ir.program import Array
 from drystone.ir.scalars import apply
 
 
@@ -41,7 +42,7 @@ def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = 
         raise ValueError(f"{program.family}: called with {len(arrays)} arrays and {len(scalars)} scalars")
     for tensor, array in zip(program.tensors, arrays, strict=True):
         fits = all(n in (None, m) for n, m in zip(tensor.shape, array.shape, strict=True))
-        if not fits or array.dtype != DTYPES[tensor.dtype]:
+        if not fits or array.dtype != numpy_dtype(tensor.dtype):
             raise ValueError(f"{program.family}: {tensor} called with {array.dtype} {array.shape}")
     values = {s.name: value for s, value in zip(program.scalars, scalars, strict=True)}
     named = {t.name: array for t, array in zip(program.tensors, arrays, strict=True)}
@@ -55,9 +56,10 @@ def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = 
 
 
 def _garbage(tensor: Tensor) -> Array:
-    dtype = np.dtype(DTYPES[tensor.dtype])
-    filler = np.nan if dtype.kind in "fc" else np.iinfo(dtype).max if dtype.kind in "iu" else True
-    return np.full([n or 0 for n in tensor.shape], filler, dtype)
+    dtype = np.dtype(numpy_dtype(tensor.dtype))
+    # All bits set is NaN in every floating-point format.
+    filler = np.full([(n or 0) for n in tensor.shape] + [dtype.itemsize], 255, np.uint8)
+    return filler.view(dtype)[..., 0] if dtype != np.bool_ else filler[..., 0] != 0
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Frame:
                 case _:
                     value = self.value(s)
                     assert value.shape == s.result.shape, f"{s} gives {value.shape}"
-                    self.tiles[s.result.number] = value.astype(DTYPES[s.result.dtype], copy=False)
+                    self.tiles[s.result.number] = value
 
     def value(self, s: Load | Gather | Full | Iota | Apply | Dot | Reduce | Transpose | Reshape) -> Array:
         """The tile a statement makes."""
@@ -137,19 +139,19 @@ class Frame:
                     value = self.scalars[value.name]
                 elif isinstance(value, Index):
                     value = self.index(value)
-                return np.full(s.result.shape, value, DTYPES[s.result.dtype])
+                return to_element(np.full(s.result.shape, value), s.result.dtype)
             case Iota():
                 shape = [1] * len(s.result.shape)
                 shape[s.axis] = s.result.shape[s.axis]
                 ramp = self.index(s.start) + np.arange(shape[s.axis])
-                return np.array(np.broadcast_to(ramp.reshape(shape), s.result.shape))
+                return to_element(np.broadcast_to(ramp.reshape(shape), s.result.shape), s.result.dtype)
             case Apply():
                 args = [self.tiles[t.number] for t in s.args]
                 value = apply(s.op, args, dict(s.attributes), s.result.dtype)
                 return np.array(np.broadcast_to(value, s.result.shape))
             case Dot():
-                acc, a, b = (self.tiles[t.number] for t in (s.acc, s.a, s.b))
-                return acc + a.astype(acc.dtype) @ b.astype(acc.dtype)
+                acc, a, b = (widen(self.tiles[t.number]) for t in (s.acc, s.a, s.b))
+                return to_element(acc + a.astype(acc.dtype) @ b.astype(acc.dtype), s.result.dtype)
             case Reduce():
                 parts = np.split(self.tiles[s.arg.number], s.arg.shape[s.axis], s.axis)
                 return np.asarray(reduce(lambda x, y: apply(s.op, [x, y], {}, s.result.dtype), parts))
@@ -186,7 +188,7 @@ class Frame:
         """What lies inside the tensor, `fill` elsewhere."""
         source = self.array(s.source)
         where, inside = self.places(s, source.shape)
-        tile = np.full([len(w) for w in where], s.fill, source.dtype)
+        tile = to_element(np.full([len(w) for w in where], s.fill), s.source.dtype)
         tile[np.ix_(*inside)] = source[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))]
         return tile.reshape(s.result.shape)
 

@@ -1,0 +1,59 @@
+"""Epilogues of `dry` operations as tile operations: what happens to a result's tile before it is stored."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.errors import InternalError
+from drystone.mlir import ir
+
+
+def apply_epilogue(
+    t: TileBuilder,
+    op: Any,
+    acc: Tile,
+    extras: Sequence[Tensor],
+    place: Sequence[Index | int],
+    shape: Sequence[int | None],
+) -> Tile:
+    """The epilogue of `op` (its `epilogue` and `extra_maps`) applied to the tile `acc` of its result.
+
+    `place` is where the tile starts in every dimension of the result, `shape` its extent there, None where it
+    holds one position and lacks the dimension. Returns the tile to store.
+    """
+    maps = [ir.AffineMapAttr(attribute).value for attribute in op.extra_maps]
+    tiles = [load_extra(t, extra, m, place, shape) for extra, m in zip(extras, maps, strict=True)]
+    (result,) = apply_region(t, op.epilogue.blocks[0], [acc, *tiles])
+    return spread(t, result, acc.shape)
+
+
+def load_extra(
+    t: TileBuilder, extra: Tensor, extra_map: Any, place: Sequence[Index | int], shape: Sequence[int | None]
+) -> Tile:
+    """The part of `extra` that belongs to a tile of the result, in a shape that broadcasts against it.
+
+    The map's results are dimensions of the result, each at most once, or constants.
+    """
+    at: list[Index] = []
+    sizes: list[int | None] = []
+    dims: list[int] = []
+    for result in extra_map.results:
+        if isinstance(result, ir.AffineDimExpr):
+            dim = result.position
+            at.append(index(place[dim]))
+            sizes.append(shape[dim])
+            if shape[dim] is not None:
+                dims.append(dim)
+        elif isinstance(result, ir.AffineConstantExpr):
+            at.append(index(result.value))
+            sizes.append(None)
+        else:
+            raise InternalError(f"an epilogue's operand is read through {extra_map}")
+    tile = t.load(extra, at, sizes)
+    order = sorted(range(len(dims)), key=dims.__getitem__)
+    if order != list(range(len(dims))):
+        tile = t.transpose(tile, order)
+    extents = {dim: shape[dim] or 1 for dim in dims}
+    kept = [dim for dim, extent in enumerate(shape) if extent is not None]
+    return t.reshape(tile, [extents.get(dim, 1) for dim in kept]) if dims else tile
