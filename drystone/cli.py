@@ -176,8 +176,11 @@ def targets_command() -> None:
     """The machines drystone compiles for."""
     from drystone import targets
 
-    for name in targets.names():
-        click.echo(f"{name:12} {targets.describe(name)}")
+    for name in targets.known():
+        machine = targets.resolve(name)
+        click.echo(
+            f"{name:12} {machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.registers} registers"
+        )
 
 
 @main.command("doctor")

@@ -1,6 +1,30 @@
 """What the user may spend, and how the compiler is to work: plain data for `drystone.compile`."""
 
+import re
 from dataclasses import dataclass
+
+from drystone.errors import UserError
+
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 1 << 10,
+    "KIB": 1 << 10,
+    "MB": 1 << 20,
+    "MIB": 1 << 20,
+    "GB": 1 << 30,
+    "GIB": 1 << 30,
+}
+
+
+def byte_count(value: int | str) -> int:
+    """Bytes from a number or from text such as "256KB", "1.5 MB" (units of 1024); UserError for other text."""
+    if isinstance(value, int):
+        return value
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", value)
+    if match is None or match[2].upper() not in _UNITS:
+        raise UserError(f"{value!r} is not a number of bytes", hint='write it as 262144, "256KB" or "8MB"')
+    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rules of the house: which stage may import which, how long files and functions are, what import costs."""
+"""The rules of the house: which stage may import which, how long files and functions are, what imports cost."""
 
 import ast
 import subprocess
