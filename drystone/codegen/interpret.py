@@ -59,7 +59,7 @@ def _garbage(tensor: Tensor) -> Array:
     dtype = np.dtype(numpy_dtype(tensor.dtype))
     # All bits set is NaN in every floating-point format.
     filler = np.full([(n or 0) for n in tensor.shape] + [dtype.itemsize], 255, np.uint8)
-    return filler.view(dtype)[..., 0] if dtype != np.bool_ else filler[..., 0] != 0
+    return np.asarray(filler.view(dtype)[..., 0] if dtype != np.bool_ else filler[..., 0] != 0)
 
 
 @dataclass
@@ -134,7 +134,7 @@ class Frame:
             case Gather():
                 return self.gather(s)
             case Full():
-                value = s.value
+                value: Any = s.value
                 if isinstance(value, Scalar):
                     value = self.scalars[value.name]
                 elif isinstance(value, Index):
@@ -147,8 +147,8 @@ class Frame:
                 return to_element(np.broadcast_to(ramp.reshape(shape), s.result.shape), s.result.dtype)
             case Apply():
                 args = [self.tiles[t.number] for t in s.args]
-                value = apply(s.op, args, dict(s.attributes), s.result.dtype)
-                return np.array(np.broadcast_to(value, s.result.shape))
+                out = apply(s.op, args, dict(s.attributes), s.result.dtype)
+                return np.array(np.broadcast_to(out, s.result.shape))
             case Dot():
                 acc, a, b = (widen(self.tiles[t.number]) for t in (s.acc, s.a, s.b))
                 return to_element(acc + a.astype(acc.dtype) @ b.astype(acc.dtype), s.result.dtype)
