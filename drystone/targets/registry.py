@@ -1,6 +1,7 @@
 """Targets by name. Only here does a name become a description of a machine."""
 
 from collections.abc import Callable
+from functools import partial
 
 from drystone.errors import InternalError, UserError
 from drystone.targets import cpu
@@ -35,7 +36,7 @@ def checked(target: CpuTarget) -> CpuTarget:
 #: How each target is made, by its name.
 TARGETS: dict[str, Callable[[], CpuTarget]] = {
     "cpu": cpu.detect,
-    **{target.name: (lambda target=target: target) for target in cpu.NAMED},
+    **{target.name: partial(checked, target) for target in cpu.NAMED},
 }
 
 
