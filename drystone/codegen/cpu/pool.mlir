@@ -1,0 +1,416 @@
+// The thread pool of a compiled model, and its C functions. Put in front of the kernels and the driver; the
+// driver (`@drystone_driver`, made for each model) is what every thread of a team runs.
+//
+// A team is one block of memory: a head of cache lines, each written by few, then one !member per thread.
+//   line 0  what a run is given: the call, the result's status, the number of threads
+//   line 1  epoch: one more for every run; workers wait for it to move. idle: workers asleep on it
+//   line 2  arrived: threads that reached the current barrier
+//   line 3  generation: one more for every barrier passed. asleep: threads asleep on it
+//   line 4  next: the first unit of the current kernel's grid that no thread has claimed
+//   line 5  busy: a run is under way. stop: workers are to end
+!team = !llvm.struct<"drystone_team", (
+  ptr, i32, i32, array<48 x i8>,
+  i32, i32, array<56 x i8>,
+  i32, array<60 x i8>,
+  i32, i32, array<56 x i8>,
+  i64, array<56 x i8>,
+  i32, i32, array<56 x i8>
+)>
+// A thread of a team: the team, its number (0 is the caller of drystone_run), its pthread_t.
+!member = !llvm.struct<"drystone_member", (ptr, i64, i64)>
+// struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile.
+!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr)>
+
+llvm.func @malloc(i64) -> !llvm.ptr
+llvm.func @free(!llvm.ptr)
+llvm.func @pthread_create(!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr) -> i32
+llvm.func @pthread_join(i64, !llvm.ptr) -> i32
+llvm.func @syscall(i64, ...) -> i64
+llvm.func @clock_gettime(i32, !llvm.ptr) -> i32
+
+// ---- waiting -------------------------------------------------------------------------------------------
+
+// Sleep while the word holds `value` (futex WAIT, private). May return early; callers look again.
+func.func private @drystone_sleep(%word: !llvm.ptr, %value: i32) {
+  %futex = arith.constant 202 : i64
+  %wait = arith.constant 128 : i32
+  %none = llvm.mlir.zero : !llvm.ptr
+  %r = llvm.call @syscall(%futex, %word, %wait, %value, %none)
+    vararg(!llvm.func<i64 (i64, ...)>) : (i64, !llvm.ptr, i32, i32, !llvm.ptr) -> i64
+  return
+}
+
+// Wake every thread asleep on the word (futex WAKE, private).
+func.func private @drystone_wake(%word: !llvm.ptr) {
+  %futex = arith.constant 202 : i64
+  %wake = arith.constant 129 : i32
+  %all = arith.constant 2147483647 : i32
+  %r = llvm.call @syscall(%futex, %word, %wake, %all)
+    vararg(!llvm.func<i64 (i64, ...)>) : (i64, !llvm.ptr, i32, i32) -> i64
+  return
+}
+
+// Return once the word differs from `old`: look 2000 times with pauses, then sleep. `sleepers` counts the
+// threads asleep, so that who moves the word makes a system call only when it must; both sides use
+// sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word.
+func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.ptr) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %patience = arith.constant 2000 : i32
+  %spins = scf.while (%count = %zero) : (i32) -> i32 {
+    %now = llvm.load %word atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
+    %same = arith.cmpi eq, %now, %old : i32
+    %patient = arith.cmpi slt, %count, %patience : i32
+    %again = arith.andi %same, %patient : i1
+    scf.condition(%again) %count : i32
+  } do {
+  ^bb0(%count: i32):
+    llvm.call_intrinsic "llvm.x86.sse2.pause"() : () -> ()
+    %more = arith.addi %count, %one : i32
+    scf.yield %more : i32
+  }
+  %tired = arith.cmpi eq, %spins, %patience : i32
+  scf.if %tired {
+    %before = llvm.atomicrmw add %sleepers, %one seq_cst : !llvm.ptr, i32
+    scf.while : () -> () {
+      %now = llvm.load %word atomic seq_cst {alignment = 4 : i64} : !llvm.ptr -> i32
+      %same = arith.cmpi eq, %now, %old : i32
+      scf.condition(%same)
+    } do {
+      func.call @drystone_sleep(%word, %old) : (!llvm.ptr, i32) -> ()
+      scf.yield
+    }
+    %after = llvm.atomicrmw sub %sleepers, %one seq_cst : !llvm.ptr, i32
+  }
+  return
+}
+
+// Move the word on by one and wake those who sleep on it.
+func.func private @drystone_advance(%word: !llvm.ptr, %sleepers: !llvm.ptr) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %old = llvm.atomicrmw add %word, %one seq_cst : !llvm.ptr, i32
+  %asleep = llvm.load %sleepers atomic seq_cst {alignment = 4 : i64} : !llvm.ptr -> i32
+  %any = arith.cmpi ne, %asleep, %zero : i32
+  scf.if %any {
+    func.call @drystone_wake(%word) : (!llvm.ptr) -> ()
+  }
+  return
+}
+
+// ---- sharing work --------------------------------------------------------------------------------------
+
+func.func private @drystone_threads(%team: !llvm.ptr) -> i32 {
+  %at = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+  %threads = llvm.load %at : !llvm.ptr -> i32
+  return %threads : i32
+}
+
+// Wait until every thread of the team is here. The last one to come resets the claims for the next kernel.
+func.func private @drystone_barrier(%team: !llvm.ptr) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %zero64 = arith.constant 0 : i64
+  %arrived = llvm.getelementptr %team[0, 7] : (!llvm.ptr) -> !llvm.ptr, !team
+  %generation = llvm.getelementptr %team[0, 9] : (!llvm.ptr) -> !llvm.ptr, !team
+  %asleep = llvm.getelementptr %team[0, 10] : (!llvm.ptr) -> !llvm.ptr, !team
+  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
+  %threads = call @drystone_threads(%team) : (!llvm.ptr) -> i32
+  %alone = arith.cmpi eq, %threads, %one : i32
+  scf.if %alone {
+    llvm.store %zero64, %next : i64, !llvm.ptr
+  } else {
+    // Read before arriving: it cannot move until this thread arrives.
+    %current = llvm.load %generation atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
+    %others = llvm.atomicrmw add %arrived, %one acq_rel : !llvm.ptr, i32
+    %sum = arith.addi %others, %one : i32
+    %last = arith.cmpi eq, %sum, %threads : i32
+    scf.if %last {
+      llvm.store %zero64, %next : i64, !llvm.ptr
+      llvm.store %zero, %arrived atomic release {alignment = 4 : i64} : i32, !llvm.ptr
+      func.call @drystone_advance(%generation, %asleep) : (!llvm.ptr, !llvm.ptr) -> ()
+    } else {
+      func.call @drystone_await(%generation, %current, %asleep) : (!llvm.ptr, i32, !llvm.ptr) -> ()
+    }
+  }
+  return
+}
+
+// How many units of a grid to claim at a time: a quarter of an even share, so that a thread that is late or
+// slow (its core has other work) leaves the rest to the others.
+func.func private @drystone_chunk(%team: !llvm.ptr, %units: index) -> index {
+  %one = arith.constant 1 : index
+  %four = arith.constant 4 : index
+  %n = call @drystone_threads(%team) : (!llvm.ptr) -> i32
+  %threads = arith.index_cast %n : i32 to index
+  %alone = arith.cmpi eq, %threads, %one : index
+  %shares = arith.muli %threads, %four : index
+  %quarter = arith.divui %units, %shares : index
+  %some = arith.maxui %quarter, %one : index
+  %chunk = arith.select %alone, %units, %some : index
+  return %chunk : index
+}
+
+// Claim the next `chunk` units; the first of them (at or past the grid's end: nothing is left).
+func.func private @drystone_claim(%team: !llvm.ptr, %chunk: index) -> index {
+  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
+  %n = arith.index_cast %chunk : index to i64
+  %first = llvm.atomicrmw add %next, %n monotonic : !llvm.ptr, i64
+  %begin = arith.index_cast %first : i64 to index
+  return %begin : index
+}
+
+// Keep the status of a kernel whose check failed, for the end of the run.
+func.func private @drystone_fail(%team: !llvm.ptr, %status: i32) {
+  %at = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
+  llvm.store %status, %at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
+  return
+}
+
+// The first status any thread kept in this run, or 0; to be asked after a barrier.
+func.func private @drystone_status(%team: !llvm.ptr) -> i32 {
+  %at = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
+  %status = llvm.load %at atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
+  return %status : i32
+}
+
+// Thread 0 writes the time in ns into slot `slot` of the profile, where the call has one.
+func.func private @drystone_stamp(%call: !llvm.ptr, %thread: i32, %slot: i64) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %giga = arith.constant 1000000000 : i64
+  %none = llvm.mlir.zero : !llvm.ptr
+  %field = llvm.getelementptr %call[0, 6] : (!llvm.ptr) -> !llvm.ptr, !call
+  %profile = llvm.load %field : !llvm.ptr -> !llvm.ptr
+  %wanted = llvm.icmp "ne" %profile, %none : !llvm.ptr
+  %first = arith.cmpi eq, %thread, %zero : i32
+  %both = arith.andi %wanted, %first : i1
+  scf.if %both {
+    %clock = llvm.alloca %one x !llvm.array<2 x i64> : (i32) -> !llvm.ptr
+    %r = llvm.call @clock_gettime(%one, %clock) : (i32, !llvm.ptr) -> i32
+    %seconds = llvm.load %clock : !llvm.ptr -> i64
+    %rest = llvm.getelementptr %clock[1] : (!llvm.ptr) -> !llvm.ptr, i64
+    %ns = llvm.load %rest : !llvm.ptr -> i64
+    %scaled = arith.muli %seconds, %giga : i64
+    %time = arith.addi %scaled, %ns : i64
+    %at = llvm.getelementptr %profile[%slot] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+    llvm.store %time, %at : i64, !llvm.ptr
+  }
+  return
+}
+
+// ---- memory --------------------------------------------------------------------------------------------
+
+// The memory at `base` as bytes, to be viewed as tensors.
+func.func private @drystone_bytes(%base: !llvm.ptr) -> memref<?xi8> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %most = arith.constant 9223372036854775807 : i64
+  %d0 = llvm.mlir.poison : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %d1 = llvm.insertvalue %base, %d0[0] : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %d2 = llvm.insertvalue %base, %d1[1] : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %d3 = llvm.insertvalue %zero, %d2[2] : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %d4 = llvm.insertvalue %most, %d3[3, 0] : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %d5 = llvm.insertvalue %one, %d4[4, 0] : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
+  %bytes = builtin.unrealized_conversion_cast %d5
+    : !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)> to memref<?xi8>
+  return %bytes : memref<?xi8>
+}
+
+// Entry `slot` of a table of pointers, as bytes.
+func.func private @drystone_entry(%table: !llvm.ptr, %slot: i64) -> memref<?xi8> {
+  %at = llvm.getelementptr %table[%slot] : (!llvm.ptr, i64) -> !llvm.ptr, !llvm.ptr
+  %base = llvm.load %at : !llvm.ptr -> !llvm.ptr
+  %bytes = call @drystone_bytes(%base) : (!llvm.ptr) -> memref<?xi8>
+  return %bytes : memref<?xi8>
+}
+
+// ---- the C functions -----------------------------------------------------------------------------------
+
+// A worker: wait for a run (or the end), take part in it, again.
+llvm.func internal @drystone_worker(%member: !llvm.ptr) -> !llvm.ptr {
+  %team_at = llvm.getelementptr %member[0, 0] : (!llvm.ptr) -> !llvm.ptr, !member
+  %number_at = llvm.getelementptr %member[0, 1] : (!llvm.ptr) -> !llvm.ptr, !member
+  %team = llvm.load %team_at : !llvm.ptr -> !llvm.ptr
+  %number = llvm.load %number_at : !llvm.ptr -> i64
+  %none = func.call @drystone_serve(%team, %number) : (!llvm.ptr, i64) -> !llvm.ptr
+  llvm.return %none : !llvm.ptr
+}
+
+func.func private @drystone_serve(%team: !llvm.ptr, %number: i64) -> !llvm.ptr {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %none = llvm.mlir.zero : !llvm.ptr
+  %thread = arith.trunci %number : i64 to i32
+  %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
+  %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
+  %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
+  // Every run ends with a barrier of all threads, so the epoch is never more than one ahead.
+  %seen = scf.while (%old = %zero) : (i32) -> i32 {
+    func.call @drystone_await(%epoch, %old, %idle) : (!llvm.ptr, i32, !llvm.ptr) -> ()
+    %stopping = llvm.load %stop atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
+    %go = arith.cmpi eq, %stopping, %zero : i32
+    %new = arith.addi %old, %one : i32
+    scf.condition(%go) %new : i32
+  } do {
+  ^bb0(%new: i32):
+    %call = llvm.load %team : !llvm.ptr -> !llvm.ptr
+    %status = func.call @drystone_driver(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+    scf.yield %new : i32
+  }
+  return %none : !llvm.ptr
+}
+
+// A pool of `threads` threads, the caller of drystone_run counted; of fewer where the system gives no more.
+llvm.func @drystone_pool_create(%wanted: i32) -> !llvm.ptr {
+  %team = func.call @drystone_create(%wanted) : (i32) -> !llvm.ptr
+  llvm.return %team : !llvm.ptr
+}
+
+func.func private @drystone_create(%wanted: i32) -> !llvm.ptr {
+  %zero = arith.constant 0 : i8
+  %one = arith.constant 1 : i32
+  %one64 = arith.constant 1 : i64
+  %null = llvm.mlir.zero : !llvm.ptr
+  %end = llvm.getelementptr %null[1] : (!llvm.ptr) -> !llvm.ptr, !team
+  %head = llvm.ptrtoint %end : !llvm.ptr to i64
+  %member_end = llvm.getelementptr %null[1] : (!llvm.ptr) -> !llvm.ptr, !member
+  %member_size = llvm.ptrtoint %member_end : !llvm.ptr to i64
+  %least = arith.maxsi %wanted, %one : i32
+  %count = arith.extsi %least : i32 to i64
+  %tail = arith.muli %count, %member_size : i64
+  %size = arith.addi %head, %tail : i64
+  %team = llvm.call @malloc(%size) : (i64) -> !llvm.ptr
+  %failed = llvm.icmp "eq" %team, %null : !llvm.ptr
+  scf.if %failed {
+  } else {
+    "llvm.intr.memset"(%team, %zero, %size) <{isVolatile = false}> : (!llvm.ptr, i8, i64) -> ()
+    %threads = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+    %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
+    %worker = llvm.mlir.addressof @drystone_worker : !llvm.ptr
+    // Workers wait for the first run, so the number of threads may be set after they start.
+    %started = scf.while (%number = %one64) : (i64) -> i64 {
+      %more = arith.cmpi slt, %number, %count : i64
+      %ok = scf.if %more -> i1 {
+        %member = llvm.getelementptr %members[%number] : (!llvm.ptr, i64) -> !llvm.ptr, !member
+        %number_at = llvm.getelementptr %member[0, 1] : (!llvm.ptr) -> !llvm.ptr, !member
+        %handle = llvm.getelementptr %member[0, 2] : (!llvm.ptr) -> !llvm.ptr, !member
+        llvm.store %team, %member : !llvm.ptr, !llvm.ptr
+        llvm.store %number, %number_at : i64, !llvm.ptr
+        %error = llvm.call @pthread_create(%handle, %null, %worker, %member)
+          : (!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr) -> i32
+        %none = arith.constant 0 : i32
+        %made = arith.cmpi eq, %error, %none : i32
+        scf.yield %made : i1
+      } else {
+        scf.yield %more : i1
+      }
+      scf.condition(%ok) %number : i64
+    } do {
+    ^bb0(%number: i64):
+      %following = arith.addi %number, %one64 : i64
+      scf.yield %following : i64
+    }
+    %n = arith.trunci %started : i64 to i32
+    llvm.store %n, %threads : i32, !llvm.ptr
+  }
+  return %team : !llvm.ptr
+}
+
+// End a pool's threads and free it. No run may be under way.
+llvm.func @drystone_pool_destroy(%team: !llvm.ptr) {
+  func.call @drystone_destroy(%team) : (!llvm.ptr) -> ()
+  llvm.return
+}
+
+func.func private @drystone_destroy(%team: !llvm.ptr) {
+  %one = arith.constant 1 : i32
+  %null = llvm.mlir.zero : !llvm.ptr
+  %exists = llvm.icmp "ne" %team, %null : !llvm.ptr
+  scf.if %exists {
+    %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
+    %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
+    %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
+    llvm.store %one, %stop atomic release {alignment = 4 : i64} : i32, !llvm.ptr
+    func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
+    %threads = func.call @drystone_threads(%team) : (!llvm.ptr) -> i32
+    %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
+    scf.for %number = %one to %threads step %one : i32 {
+      %member = llvm.getelementptr %members[%number] : (!llvm.ptr, i32) -> !llvm.ptr, !member
+      %handle_at = llvm.getelementptr %member[0, 2] : (!llvm.ptr) -> !llvm.ptr, !member
+      %handle = llvm.load %handle_at : !llvm.ptr -> i64
+      %error = llvm.call @pthread_join(%handle, %null) : (i64, !llvm.ptr) -> i32
+    }
+    llvm.call @free(%team) : (!llvm.ptr) -> ()
+  }
+  return
+}
+
+// Run the model on the calling thread alone.
+func.func private @drystone_alone(%call: !llvm.ptr) -> i32 {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %zero64 = arith.constant 0 : i64
+  %team = llvm.alloca %one x !team : (i32) -> !llvm.ptr
+  %status = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
+  %threads = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
+  llvm.store %zero, %status : i32, !llvm.ptr
+  llvm.store %one, %threads : i32, !llvm.ptr
+  llvm.store %zero64, %next : i64, !llvm.ptr
+  %result = call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+  return %result : i32
+}
+
+// Run the model: 0, or 1 + the number of the assertion that failed. Without a pool, with a pool that another
+// call is using, or where no kernel is worth sharing: on the calling thread alone.
+llvm.func @drystone_run(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
+  %status = func.call @drystone_run_in(%team, %call) : (!llvm.ptr, !llvm.ptr) -> i32
+  llvm.return %status : i32
+}
+
+func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %false = arith.constant false
+  %null = llvm.mlir.zero : !llvm.ptr
+  %exists = llvm.icmp "ne" %team, %null : !llvm.ptr
+  %worth = call @drystone_shared() : () -> i1
+  %wanted = arith.andi %exists, %worth : i1
+  %busy = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
+  %ours = scf.if %wanted -> i1 {
+    %pair = llvm.cmpxchg %busy, %zero, %one seq_cst monotonic {alignment = 4 : i64} : !llvm.ptr, i32
+    %won = llvm.extractvalue %pair[1] : !llvm.struct<(i32, i1)>
+    scf.yield %won : i1
+  } else {
+    scf.yield %false : i1
+  }
+  %result = scf.if %ours -> i32 {
+    %status_at = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
+    %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
+    %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
+    llvm.store %call, %team : !llvm.ptr, !llvm.ptr
+    llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
+    func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
+    %status = func.call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+    llvm.store %zero, %busy atomic release {alignment = 4 : i64} : i32, !llvm.ptr
+    scf.yield %status : i32
+  } else {
+    %status = func.call @drystone_alone(%call) : (!llvm.ptr) -> i32
+    scf.yield %status : i32
+  }
+  return %result : i32
+}
+
+// The addresses of the three functions, for who holds this code without a symbol table.
+llvm.func @drystone_entry_points(%out: !llvm.ptr) {
+  %create = llvm.mlir.addressof @drystone_pool_create : !llvm.ptr
+  %destroy = llvm.mlir.addressof @drystone_pool_destroy : !llvm.ptr
+  %run = llvm.mlir.addressof @drystone_run : !llvm.ptr
+  %second = llvm.getelementptr %out[1] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+  %third = llvm.getelementptr %out[2] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr
+  llvm.store %create, %out : !llvm.ptr, !llvm.ptr
+  llvm.store %destroy, %second : !llvm.ptr, !llvm.ptr
+  llvm.store %run, %third : !llvm.ptr, !llvm.ptr
+  llvm.return
+}
