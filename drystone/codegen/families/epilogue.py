@@ -16,20 +16,26 @@ def apply_epilogue(
     extras: Sequence[Tensor],
     place: Sequence[Index | int],
     shape: Sequence[int | None],
+    steps: Sequence[int] | None = None,
 ) -> Tile:
     """The epilogue of `op` (its `epilogue` and `extra_maps`) applied to the tile `acc` of its result.
 
     `place` is where the tile starts in every dimension of the result, `shape` its extent there, None where it
-    holds one position and lacks the dimension. Returns the tile to store.
+    holds one position and lacks the dimension; `steps` as in load. Returns the tile to store.
     """
     maps = [ir.AffineMapAttr(attribute).value for attribute in op.extra_maps]
-    tiles = [load_extra(t, extra, m, place, shape) for extra, m in zip(extras, maps, strict=True)]
+    tiles = [load_extra(t, extra, m, place, shape, steps) for extra, m in zip(extras, maps, strict=True)]
     (result,) = apply_region(t, op.epilogue.blocks[0], [acc, *tiles])
     return spread(t, result, acc.shape)
 
 
 def load_extra(
-    t: TileBuilder, extra: Tensor, extra_map: Any, place: Sequence[Index | int], shape: Sequence[int | None]
+    t: TileBuilder,
+    extra: Tensor,
+    extra_map: Any,
+    place: Sequence[Index | int],
+    shape: Sequence[int | None],
+    steps: Sequence[int] | None = None,
 ) -> Tile:
     """The part of `extra` that belongs to a tile of the result, in a shape that broadcasts against it.
 
@@ -38,19 +44,22 @@ def load_extra(
     at: list[Index] = []
     sizes: list[int | None] = []
     dims: list[int] = []
+    strides: list[int] = []
     for result in extra_map.results:
         if isinstance(result, ir.AffineDimExpr):
             dim = result.position
             at.append(index(place[dim]))
             sizes.append(shape[dim])
+            strides.append(1 if steps is None else steps[dim])
             if shape[dim] is not None:
                 dims.append(dim)
         elif isinstance(result, ir.AffineConstantExpr):
             at.append(index(result.value))
             sizes.append(None)
+            strides.append(1)
         else:
             raise InternalError(f"an epilogue's operand is read through {extra_map}")
-    tile = t.load(extra, at, sizes)
+    tile = t.load(extra, at, sizes, steps=strides)
     order = sorted(range(len(dims)), key=dims.__getitem__)
     if order != list(range(len(dims))):
         tile = t.transpose(tile, order)
