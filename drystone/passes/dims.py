@@ -1,0 +1,270 @@
+"""The extents of a tensor of `@main` as values over its arguments' dimensions.
+
+`extent(value, axis)` answers with an int or an index value computed by `affine.apply` over `tensor.dim` of
+function arguments (or from scalars the model computes), following the operation that makes the tensor. New
+operations go to the current insertion point.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from drystone.errors import InternalError
+from drystone.mlir import affine, arith, ints, ir, tensor
+from drystone.passes.rewriting import (
+    constant_int,
+    index_constant,
+    is_tensor,
+    operand_groups,
+    producer,
+    shape,
+)
+
+#: A known extent, or an index value.
+Extent = int | Any
+
+
+def extent(value: Any, axis: int) -> Extent:
+    """The extent of `value` along `axis`. Raises InternalError where no rule knows it."""
+    known = shape(value)[axis]
+    if known is not None:
+        return known
+    op = producer(value)
+    if op is None:
+        return _argument(value, axis)
+    rule = _RULES.get(op.operation.name)
+    if rule is None:
+        destination = destination_of(value)
+        if destination is None:
+            raise InternalError(f"the extent of dimension {axis} is not known: {op.operation.name}")
+        return extent(destination, axis)
+    found = rule(op, value, axis)
+    return found if isinstance(found, int) else _as_int(found)
+
+
+def extents(value: Any) -> list[Any]:
+    """The values of the dynamic extents of a tensor, in order: operands of a tensor.empty of its type."""
+    return [as_value(extent(value, axis)) for axis, n in enumerate(shape(value)) if n is None]
+
+
+def as_value(found: Extent) -> Any:
+    """An extent as an index value."""
+    return index_constant(found) if isinstance(found, int) else found
+
+
+def empty_like(value: Any) -> Any:
+    """A tensor.empty of the type of `value`."""
+    sizes = [extent(value, axis) for axis in range(value.type.rank)]
+    return tensor.EmptyOp(sizes, value.type.element_type, encoding=value.type.encoding).result
+
+
+def apply(build: Callable[..., Any], *operands: Extent) -> Extent:
+    """`build` applied to the operands as affine expressions: an int where all are known, else one
+    affine.apply."""
+    values = [o for o in operands if not isinstance(o, int)]
+    symbols = iter([ir.AffineExpr.get_symbol(i) for i in range(len(values))])
+    exprs = [ir.AffineExpr.get_constant(o) if isinstance(o, int) else next(symbols) for o in operands]
+    result = ir.AffineExpr.simplify_affine_expr(build(*exprs), 0, len(values)).maybe_downcast()
+    if isinstance(result, ir.AffineConstantExpr):
+        return int(result.value)
+    if isinstance(result, ir.AffineSymbolExpr):
+        return values[result.position]
+    return affine.AffineApplyOp(ir.AffineMap.get(0, len(values), [result]), values).result
+
+
+def destination_of(value: Any) -> Any:
+    """The destination operand that a result of a destination-style operation, or of a call of an outlined
+    kernel, is written to; None where there is none."""
+    op = producer(value)
+    name = op.operation.name
+    if name == "func.call":
+        # Tensor inputs, one destination per result, then scalars.
+        tensors = [operand for operand in op.operation.operands if is_tensor(operand)]
+        return tensors[len(tensors) - len(op.operation.results) + value.result_number]
+    if name.startswith(("linalg.", "tm_tensor.")):
+        return operand_groups(op)[-1][value.result_number]
+    if name in ("tensor.insert_slice", "tensor.insert", "tensor.scatter"):
+        return op.operation.operands[1]
+    if name == "scf.for":
+        return op.operation.operands[3 + value.result_number]
+    return None
+
+
+def _as_int(value: Any) -> Extent:
+    known = constant_int(value)
+    return value if known is None else known
+
+
+def _argument(value: Any, axis: int) -> Any:
+    """tensor.dim of a function argument, at the head of the function so that every use can see it."""
+    block = value.owner
+    for op in block.operations:
+        if op.operation.name not in ("tensor.dim", "arith.constant"):
+            break
+        operands = list(op.operation.operands)
+        if len(operands) == 2 and operands[0] == value and constant_int(operands[1]) == axis:
+            return op.operation.results[0]
+    with ir.InsertionPoint.at_block_begin(block):
+        return tensor.DimOp(value, index_constant(axis)).result
+
+
+def _empty(op: Any, value: Any, axis: int) -> Extent:
+    return op.operation.operands[_dynamic_before(value, axis)]
+
+
+def _dynamic_before(value: Any, axis: int) -> int:
+    return sum(n is None for n in shape(value)[:axis])
+
+
+def _same(op: Any, value: Any, axis: int) -> Extent:
+    return extent(op.operation.operands[0], axis)
+
+
+def _groups(op: Any) -> list[list[int]]:
+    return [ints(group) for group in op.operation.attributes["reassociation"]]
+
+
+def _collapse(op: Any, value: Any, axis: int) -> Extent:
+    found: Extent = 1
+    for d in _groups(op)[axis]:
+        found = apply(lambda a, b: a * b, found, extent(op.operation.operands[0], d))
+    return found
+
+
+def _expand(op: Any, value: Any, axis: int) -> Extent:
+    return op.operation.operands[1 + _dynamic_before(value, axis)]
+
+
+def _slice(op: Any, value: Any, axis: int) -> Extent:
+    # Dropped dimensions are static ones, so the dynamic sizes are those of the result, in order.
+    return operand_groups(op)[2][_dynamic_before(value, axis)]
+
+
+def _pad(op: Any, value: Any, axis: int) -> Extent:
+    groups = operand_groups(op)
+    dynamic = ir.ShapedType.get_dynamic_size()
+    sides = []
+    for name, group in (("static_low", groups[1]), ("static_high", groups[2])):
+        amounts = list(op.operation.attributes[name])
+        at = sum(n == dynamic for n in amounts[:axis])
+        sides.append(_as_int(group[at]) if amounts[axis] == dynamic else amounts[axis])
+    return apply(lambda n, low, high: n + low + high, extent(groups[0][0], axis), *sides)
+
+
+def _concat(op: Any, value: Any, axis: int) -> Extent:
+    if axis != op.operation.attributes["dim"].value:
+        return _known(op.operation.operands, axis)
+    found: Extent = 0
+    for operand in op.operation.operands:
+        found = apply(lambda a, b: a + b, found, extent(operand, axis))
+    return found
+
+
+def _known(operands: Any, axis: int) -> Extent:
+    """The extent that several tensors share: the one of the first that knows it as a number."""
+    for operand in operands:
+        known = shape(operand)[axis]
+        if known is not None:
+            return known
+    return extent(operands[0], axis)
+
+
+def _if(op: Any, value: Any, axis: int) -> Extent:
+    """An scf.if: the extent where the branch that is taken defines it outside, chosen by a select."""
+    found = []
+    for region in op.operation.regions:
+        last = list(region.blocks[0].operations)[-1]
+        found.append(as_value(extent(last.operation.operands[value.result_number], axis)))
+    if found[0] == found[1]:
+        return found[0]
+    return arith.SelectOp(op.operation.operands[0], found[0], found[1]).result
+
+
+def _matmul(op: Any, value: Any, axis: int) -> Extent:
+    a, b = op.operation.operands[0], op.operation.operands[1]
+    rank = value.type.rank
+    if axis == rank - 1:
+        return extent(b, b.type.rank - (2 if op.operation.attributes["transpose_b"].value else 1))
+    if axis == rank - 2 or b.type.rank < rank:
+        return extent(a, axis)
+    return extent(b, axis) if shape(a)[axis] == 1 else extent(a, axis)
+
+
+def _spatial(op: Any, layout: str, axis: int, rank: int) -> int | None:
+    """Which spatial dimension `axis` is; None for batch and channels."""
+    first = 1 if layout == "nhwc" else 2
+    return axis - first if first <= axis < first + rank - 2 else None
+
+
+def _window(op: Any, value: Any, axis: int, kernel: Callable[[int], int], channels: int) -> Extent:
+    operation = op.operation
+    x, rank = operation.operands[0], value.type.rank
+    at = _spatial(op, operation.attributes["layout"].value, axis, rank)
+    if at is None:
+        return extent(x, 0) if axis == 0 else channels
+    stride, dilation = ints(operation.attributes["strides"])[at], ints(operation.attributes["dilation"])[at]
+    padding = ints(operation.attributes["padding"])[2 * at : 2 * at + 2]
+    span = dilation * (kernel(at) - 1)
+    if "transposed" in operation.attributes and operation.attributes["transposed"].value:
+        more = ints(operation.attributes["output_padding"])[at]
+        return apply(lambda n: (n - 1) * stride - sum(padding) + span + more + 1, extent(x, axis))
+    free = sum(padding) - span - 1
+    return apply(lambda n: ir.AffineExpr.get_floor_div(n + free, stride) + 1, extent(x, axis))
+
+
+def _conv(op: Any, value: Any, axis: int) -> Extent:
+    weight = shape(op.operation.operands[1])
+    # The result's channels are static wherever the weight is.
+    return _window(op, value, axis, lambda at: weight[2 + at] or 1, 0)
+
+
+def _pool(op: Any, value: Any, axis: int) -> Extent:
+    kernel = ints(op.operation.attributes["kernel"])
+    layout = op.operation.attributes["layout"].value
+    if axis == (value.type.rank - 1 if layout == "nhwc" else 1):
+        return extent(op.operation.operands[0], axis)
+    return _window(op, value, axis, lambda at: kernel[at], 0)
+
+
+def _attention(op: Any, value: Any, axis: int) -> Extent:
+    return extent(op.operation.operands[2 if axis == value.type.rank - 1 else 0], axis)
+
+
+def _embedding(op: Any, value: Any, axis: int) -> Extent:
+    table, indices = op.operation.operands[0], op.operation.operands[1]
+    return extent(table, 1) if axis == value.type.rank - 1 else extent(indices, axis)
+
+
+def _recurrent(op: Any, value: Any, axis: int) -> Extent:
+    projected, weight = op.operation.operands[0], op.operation.operands[1]
+    if axis == value.type.rank - 1:
+        return extent(weight, 1)
+    return extent(projected, axis if value.type.rank == 3 else 1)
+
+
+def _operand_for(op: Any, value: Any, axis: int) -> Extent:
+    """tensor.generate, splat: the extents are the trailing operands of index type."""
+    dynamic = [o for o in op.operation.operands if isinstance(o.type, ir.IndexType)]
+    return dynamic[_dynamic_before(value, axis)]
+
+
+_RULES: dict[str, Callable[[Any, Any, int], Extent]] = {
+    "tensor.empty": _empty,
+    "tensor.cast": _same,
+    "tensor.collapse_shape": _collapse,
+    "tensor.expand_shape": _expand,
+    "tensor.extract_slice": _slice,
+    "tensor.pad": _pad,
+    "tensor.concat": _concat,
+    "tensor.generate": _operand_for,
+    "tensor.splat": _operand_for,
+    "scf.if": _if,
+    "dry.matmul": _matmul,
+    "dry.conv": _conv,
+    "dry.pool": _pool,
+    "dry.attention": _attention,
+    "dry.embedding": _embedding,
+    "dry.recurrent": _recurrent,
+    "dry.norm": _same,
+    "dry.softmax": _same,
+    "dry.scan": _same,
+}

@@ -1,0 +1,166 @@
+"""linalg.generic: making them, reading their maps, and the reshapes some of them are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from drystone.mlir import ir, linalg, tensor
+from drystone.passes.dims import extent
+from drystone.passes.rewriting import shape, tensor_type
+
+
+def generic(
+    inputs: Sequence[Any], inits: Sequence[Any], maps: Sequence[Any], iterators: Sequence[str]
+) -> Any:
+    """A linalg.generic without a block, results of the types of `inits`. iterators: "parallel",
+    "reduction"."""
+    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in iterators]
+    return linalg.GenericOp(
+        [init.type for init in inits],
+        list(inputs),
+        list(inits),
+        ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps]),
+        ir.ArrayAttr.get(kinds),
+    )
+
+
+def maps_of(op: Any) -> list[Any]:
+    """The indexing maps of a linalg.generic, inputs then results."""
+    return [each.value for each in op.operation.attributes["indexing_maps"]]
+
+
+def is_parallel(op: Any) -> bool:
+    """Whether a linalg.generic has no reduction."""
+    return "reduction" not in str(op.operation.attributes["iterator_types"])
+
+
+def body(op: Any) -> Any:
+    """The block of a linalg operation."""
+    return op.operation.regions[0].blocks[0]
+
+
+def dims_of(map_: Any) -> list[int | None]:
+    """For each result of an affine map the dimension it is, or None where it is anything else."""
+    found: list[int | None] = []
+    for expr in map_.results:
+        kind = expr.maybe_downcast()
+        found.append(kind.position if isinstance(kind, ir.AffineDimExpr) else None)
+    return found
+
+
+def is_identity(map_: Any) -> bool:
+    """Whether an affine map is the identity."""
+    return map_.n_inputs == len(map_.results) and dims_of(map_) == list(range(map_.n_inputs))
+
+
+def generalize(op: Any) -> Any:
+    """Replace a named linalg operation by the linalg.generic it stands for."""
+    operation = op.operation
+    maps = list(linalg.get_indexing_maps(operation))
+    maps = [each.value if isinstance(each, ir.AffineMapAttr) else each for each in maps]
+    count = len(operation.results)
+    operands = list(operation.operands)
+    first = len(operands) - count
+    written = {d for map_ in maps[first:] for d in dims_of(map_)}
+    iterators = ["parallel" if d in written else "reduction" for d in range(maps[0].n_dims)]
+    with ir.InsertionPoint(operation), operation.location:
+        made = generic(operands[:first], operands[first:], maps, iterators)
+    operation.regions[0].blocks[0].append_to(made.operation.regions[0])
+    for old, new in zip(operation.results, made.operation.results, strict=True):
+        old.replace_all_uses_with(new)
+    operation.erase()
+    return made
+
+
+def moved_input(op: Any) -> Any:
+    """The map of the input of a linalg.generic that only moves elements (a transpose or broadcast of its one
+    tensor input into a result read with the identity); None for any other."""
+    operation = op.operation
+    if operation.name != "linalg.generic" or len(operation.operands) != 2 or not is_parallel(op):
+        return None
+    block = body(op)
+    last = block.operations[0].operation
+    maps = maps_of(op)
+    if last.name != "linalg.yield" or last.operands[0] != block.arguments[0] or not is_identity(maps[1]):
+        return None
+    source = operation.operands[0]
+    if not isinstance(source.type, ir.RankedTensorType):
+        return None
+    dims = dims_of(maps[0])
+    if any(d is None and shape(source)[i] != 1 for i, d in enumerate(dims)):
+        return None
+    return maps[0]
+
+
+def as_view(op: Any) -> Any:
+    """The value of a linalg.generic that moves only dimensions of extent 1, as a reshape of its input made
+    before it; None where elements really move."""
+    map_ = moved_input(op)
+    if map_ is None:
+        return None
+    source, result = op.operation.operands[0], op.operation.results[0]
+    read = [d for d, n in zip(dims_of(map_), shape(source), strict=True) if n != 1]
+    kept = [d for d, n in enumerate(shape(result)) if n != 1]
+    if read != kept:
+        return None
+    with ir.InsertionPoint(op), op.operation.location:
+        return through_units(source, result.type)
+
+
+def through_units(value: Any, wanted: Any) -> Any:
+    """`value` reshaped to the type `wanted`, which differs in dimensions of extent 1 only."""
+    if value.type == wanted:
+        return value
+    squeezed = _drop_units(value)
+    extents = [wanted.get_dim_size(d) if not wanted.is_dynamic_dim(d) else None for d in range(wanted.rank)]
+    groups = _unit_groups(extents)
+    if not groups and wanted.rank == 0:
+        return squeezed
+    sources = iter(range(squeezed.type.rank))
+    sizes = [1 if n == 1 else extent(squeezed, next(sources)) for n in extents]
+    return expand(squeezed, groups, sizes)
+
+
+def expand(value: Any, groups: Sequence[Sequence[int]], sizes: Sequence[Any]) -> Any:
+    """tensor.expand_shape to `sizes`, ints or index values; `value` itself where nothing changes."""
+    if all(len(group) == 1 for group in groups) and len(groups) == len(sizes):
+        return value
+    static = [n if isinstance(n, int) else ir.ShapedType.get_dynamic_size() for n in sizes]
+    kind = tensor_type([n if isinstance(n, int) else None for n in sizes], value.type.element_type)
+    dynamic = [n for n in sizes if not isinstance(n, int)]
+    return tensor.ExpandShapeOp(kind, value, [list(group) for group in groups], dynamic, static).result
+
+
+def collapse(value: Any, groups: Sequence[Sequence[int]]) -> Any:
+    """tensor.collapse_shape; `value` itself where every group is one dimension."""
+    extents = shape(value)
+    if len(groups) == len(extents):
+        return value
+    sizes: list[int | None] = []
+    for group in groups:
+        size: int | None = 1
+        for d in group:
+            n = extents[d]
+            size = None if size is None or n is None else size * n
+        sizes.append(size)
+    kind = tensor_type(sizes, value.type.element_type)
+    return tensor.CollapseShapeOp(kind, value, [list(group) for group in groups]).result
+
+
+def _unit_groups(extents: Sequence[int | None]) -> list[list[int]]:
+    """Reassociation of a shape with the shape without its unit dimensions: these go to the group before them
+    (the leading ones to the first); no group where all are units."""
+    groups: list[list[int]] = []
+    leading: list[int] = []
+    for axis, n in enumerate(extents):
+        if n != 1:
+            groups.append([*leading, axis])
+            leading = []
+        elif groups:
+            groups[-1].append(axis)
+        else:
+            leading.append(axis)
+    return groups
+
+
+def _drop_units(value: Any) -> Any:
+    return collapse(value, _unit_groups(shape(value)))

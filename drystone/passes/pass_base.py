@@ -1,0 +1,56 @@
+"""What a pass is, and how a list of them is run."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from drystone.errors import InternalError, UserError
+from drystone.ir.program import Program
+from drystone.mlir import ir, text
+
+
+class Pass(Protocol):
+    """A rewrite of a program in place. Implementations are frozen dataclasses whose fields are the options;
+    file `fuse_epilogue.py`, class `FuseEpilogue`, `name` "fuse-epilogue"."""
+
+    name: ClassVar[str]
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+
+
+def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> None:
+    """Run the passes in order and verify the program after each.
+
+    With `dump`, `NN_<pass>.mlir` in that folder is the re-parseable text after each pass (00 before the
+    first), its first line a comment with the time taken and "(unchanged)" where the text did not change.
+    Raises InternalError naming the pass that failed or left an invalid program; UserError passes through.
+    """
+    before = _dump(program, dump, 0, "input", 0.0, None)
+    for number, step in enumerate(passes, start=1):
+        started = time.perf_counter()
+        try:
+            with program.module.context, ir.Location.unknown():
+                step.run(program)
+            program.module.operation.verify()
+        except UserError:
+            raise
+        except Exception as error:
+            _dump(program, dump, number, f"{step.name}_failed", 0.0, None)
+            raise InternalError(f"pass {step.name} failed: {error}") from error
+        before = _dump(program, dump, number, step.name, time.perf_counter() - started, before)
+
+
+def _dump(
+    program: Program, folder: Path | None, number: int, name: str, seconds: float, before: str | None
+) -> str | None:
+    """Write one file; the text written, to be compared with the next."""
+    if folder is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    after = text(program.module)
+    note = " (unchanged)" if after == before else ""
+    head = f"// {name}: {seconds * 1e3:.1f} ms{note}\n"
+    (folder / f"{number:02d}_{name}.mlir").write_text(head + after)
+    return after

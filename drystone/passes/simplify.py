@@ -1,0 +1,86 @@
+"""The pass `simplify`: the plain form that the other passes expect."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from drystone.ir.program import Program
+from drystone.mlir import arith, ir, run_pipeline, tensor
+from drystone.passes.generic import as_view, collapse, expand, generalize
+from drystone.passes.rewriting import constant_int, entry, erase_dead, index_constant, ops, shape
+
+#: Named linalg operations that stay as they are: as generics they would be fused with what feeds them, and
+#: that be computed anew for every window or row.
+_HEAVY = ("linalg.conv", "linalg.depthwise", "linalg.pooling")
+_KEPT = frozenset(
+    {"linalg.generic", "linalg.fill", "linalg.pack", "linalg.unpack", "linalg.softmax", "linalg.index"}
+)
+
+
+@dataclass(frozen=True)
+class Simplify:
+    """Upstream canonicalization and common subexpressions, and our own rules.
+
+    - linalg.transpose, broadcast, map, reduce, elementwise named operations and arithmetic on whole tensors
+      -> linalg.generic, so that one kernel family serves them
+    - linalg.copy %x                                      -> %x
+    - a transpose or broadcast over dimensions of extent 1 only -> tensor.expand_shape / collapse_shape
+    - tensor.reshape                                      -> tensor.collapse_shape, expand_shape
+    - cf.assert true                                      -> nothing
+
+    Before:  %t = linalg.transpose ins(%x : tensor<1x8xf32>) outs(%e : tensor<8x1xf32>) permutation = [1, 0]
+    After:   %c = tensor.collapse_shape %x [[0, 1]] : tensor<1x8xf32> into tensor<8xf32>
+             %t = tensor.expand_shape %c [[0, 1]] output_shape [8, 1] : tensor<8xf32> into tensor<8x1xf32>
+    """
+
+    name: ClassVar[str] = "simplify"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        run_pipeline(program.module, "canonicalize,cse,func.func(convert-elementwise-to-linalg)")
+        block = entry(program)
+        for op in ops(block):
+            _simplify(op)
+        erase_dead(block)
+        run_pipeline(program.module, "canonicalize,cse")
+
+
+def _simplify(op: Any) -> None:
+    operation = op.operation
+    name = operation.name
+    if name == "cf.assert" and constant_int(operation.operands[0]) in (1, -1):
+        operation.erase()
+    elif name == "linalg.copy" and operation.operands[0].type == operation.results[0].type:
+        operation.results[0].replace_all_uses_with(operation.operands[0])
+    elif name == "tensor.reshape":
+        operation.results[0].replace_all_uses_with(_reshape(op))
+    elif name.startswith("linalg."):
+        if name not in _KEPT and not name.startswith(_HEAVY) and "mat" not in name and "dot" not in name:
+            op = generalize(op)
+        view = as_view(op)
+        if view is not None:
+            op.operation.results[0].replace_all_uses_with(view)
+
+
+def _reshape(op: Any) -> Any:
+    """A tensor.reshape as a view by way of one dimension."""
+    source, sizes = op.operation.operands
+    wanted = op.operation.results[0].type
+    rank = len(shape(source))
+    with ir.InsertionPoint(op), op.operation.location:
+        flat = collapse(source, [list(range(rank))] if rank else [])
+        if not rank:
+            flat = expand(flat, [], [1])
+        if not wanted.rank:
+            return collapse(flat, [])
+        new = []
+        for axis in range(wanted.rank):
+            if wanted.is_dynamic_dim(axis):
+                at = tensor.ExtractOp(sizes, [index_constant(axis)]).result
+                new.append(
+                    at
+                    if isinstance(at.type, ir.IndexType)
+                    else arith.IndexCastOp(ir.IndexType.get(), at).result
+                )
+            else:
+                new.append(wanted.get_dim_size(axis))
+        return expand(flat, [list(range(wanted.rank))], new)
