@@ -22,7 +22,7 @@ from benchmarks.coverage import compare, reason
 def generate(seed: int, folder: Path, nodes: int = 10) -> None:
     """Write one random torch model.
 
-    NNSmith's first run on a machine finds out which operators work, and fails now and then while doing so; it is
+    NNSmith's first run on a machine finds out which operators work, and fails now and then while at it; it is
     asked again.
     """
     command = [sys.executable, "-m", "nnsmith.cli.model_gen", "model.type=torch", f"mgen.max_nodes={nodes}"]
