@@ -39,6 +39,7 @@ __all__ = [
     "decode",
     "encode",
     "encoding_of",
+    "part_key",
     "storage_bytes",
     "storage_parts",
     "storage_shape",
@@ -217,6 +218,11 @@ def storage_parts(shape: Sequence[int], encoding: Encoding) -> dict[str, tuple[t
         if encoding.scale.zero_point:
             parts["zero_point"] = (scales, np.dtype(_code_dtype(encoding)).name.replace("int", "i"))
     return parts
+
+
+def part_key(key: str, part: str) -> str:
+    """The key of the weight store that a part of the weight `key` is under: the codes under its own."""
+    return key if part == "codes" else f"{key}.{part}"
 
 
 def encoding_of(kind: Any) -> Encoding:

@@ -255,8 +255,12 @@ def _bitcast(value: Array, dtype: str) -> Array:
     return value if value.dtype == held else np.ascontiguousarray(value).view(held).reshape(value.shape)
 
 
-def _wide_reals(arrays: Sequence[Array]) -> list[Array]:
-    return [widen(array).astype(np.float64, copy=False) for array in arrays]
+def _wide(array: Array) -> Array:
+    return widen(array).astype(np.float64, copy=False)
+
+
+def _each(view: Callable[[Array], Array]) -> Callable[[Sequence[Array]], list[Array]]:
+    return lambda arrays: [view(array) for array in arrays]
 
 
 def _special(op: str, arrays: list[Array], attributes: Mapping[str, str], dtype: str) -> Array | None:
@@ -276,11 +280,37 @@ def _special(op: str, arrays: list[Array], attributes: Mapping[str, str], dtype:
     return None
 
 
+_REDUCING = (
+    *("arith.addf", "arith.mulf", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf"),
+    *("arith.addi", "arith.muli", "arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui"),
+    *("arith.andi", "arith.ori", "arith.xori"),
+)
+
+
 def known(op: str) -> bool:
     """Whether `apply` knows the operation of this full name."""
     special = ("select", "cmpf", "cmpi", "fptosi", "fptoui", "bitcast")
     tables = (_FLOAT, _MATH, _SIGNED, _UNSIGNED, _COMPLEX)
     return op in {f"arith.{name}" for name in special} or any(op in table for table in tables)
+
+
+def reduces(op: str) -> bool:
+    """Whether `reduce` can combine elements by the operation of this name, in any order."""
+    return op in _REDUCING
+
+
+def reduce(op: str, array: Array, axes: Sequence[int], initial: Array, dtype: str) -> Array:
+    """`initial` combined by `op` with all elements along `axes` (kept with extent 1); sums and products of
+    reals are formed in float64 and rounded once."""
+    table = _FLOAT if op in _FLOAT else _UNSIGNED if op in _UNSIGNED else _SIGNED
+    view = _wide if op in _FLOAT else _unsigned if op in _UNSIGNED else _signed
+    elements, start = view(np.asarray(array)), view(np.asarray(initial))
+    function: Any = table[op]
+    with np.errstate(all="ignore"):
+        if 0 not in [elements.shape[axis] for axis in axes]:
+            combined = function.reduce(elements, axis=tuple(axes), dtype=elements.dtype, keepdims=True)
+            start = function(start, combined)
+        return to_element(start, dtype)
 
 
 def apply(op: str, args: Sequence[Array], attributes: Mapping[str, str], dtype: str) -> Array:
@@ -296,11 +326,11 @@ def apply(op: str, args: Sequence[Array], attributes: Mapping[str, str], dtype: 
             # Bits are moved, not numbers: bf16 is not to be rounded again.
             return special
         for table, prepare in (
-            (_FLOAT, lambda xs: [widen(x) for x in xs]),
-            (_MATH, _wide_reals),
-            (_SIGNED, lambda xs: [_signed(x) for x in xs]),
-            (_UNSIGNED, lambda xs: [_unsigned(x) for x in xs]),
-            (_COMPLEX, lambda xs: [widen(x) for x in xs]),
+            (_FLOAT, _each(widen)),
+            (_MATH, _each(_wide)),
+            (_SIGNED, _each(_signed)),
+            (_UNSIGNED, _each(_unsigned)),
+            (_COMPLEX, _each(widen)),
         ):
             if op in table:
                 return to_element(table[op](*prepare(arrays)), dtype)

@@ -1,0 +1,106 @@
+"""The operations of the dialect dry that are no convolution, pooling or recurrence, and epilogues."""
+
+from typing import Any
+
+import numpy as np
+
+from drystone.ir.elements import to_element, widen
+from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
+from drystone.ir.interpreter.structured import read
+from drystone.ir.program import Array
+from drystone.mlir import ir
+
+
+def wide(array: Array) -> Array:
+    """Real numbers in float64; integers as they are."""
+    numbers = widen(array)
+    return numbers.astype(np.float64) if numbers.dtype.kind == "f" else numbers
+
+
+def result_element(op: Any) -> str:
+    """The element of an operation's first result."""
+    return element_name(op.operation.results[0].type)
+
+
+def finish(machine: Machine, op: Any, value: Array, extras: list[Array]) -> list[Array]:
+    """The result of an operation: its epilogue on every element of `value`."""
+    block = op.operation.regions[0].blocks[0]
+    points = [np.arange(n).reshape(-1, *[1] * (value.ndim - 1 - d)) for d, n in enumerate(value.shape)]
+    points = [point.reshape([1] * (value.ndim - point.ndim) + list(point.shape)) for point in points]
+    maps = [ir.AffineMapAttr(item).value for item in op.operation.attributes["extra_maps"]]
+    elements = [read(extra, m, points) for extra, m in zip(extras, maps, strict=True)]
+    (out,) = machine.block(block, [to_element(value, str(block.arguments[0].type)), *elements])
+    return [np.array(np.broadcast_to(out, value.shape))]
+
+
+@handles("dry.matmul")
+def _matmul(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    a, b, *extras = args
+    right = wide(b).swapaxes(-1, -2) if op.transpose_b.value else wide(b)
+    return finish(machine, op, np.matmul(wide(a), right), extras)
+
+
+@handles("dry.attention")
+def _attention(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    q, k, v = (wide(x) if op.layout.value == "bhsd" else wide(x).swapaxes(1, 2) for x in args[:3])
+    repeat = q.shape[1] // k.shape[1]
+    shape = (*q.shape[:3], k.shape[2])
+    masks = [np.broadcast_to(mask, shape) for mask in args[3:]]
+    out = np.zeros((*q.shape[:3], v.shape[3]))
+    for batch, head in np.ndindex(q.shape[:2]):
+        scores = op.scale.value * q[batch, head] @ k[batch, head // repeat].T
+        for mask in masks:
+            here = mask[batch, head]
+            scores = np.where(here, scores, -np.inf) if here.dtype == np.bool_ else scores + wide(here)
+        if op.causal.value:
+            scores = np.where(np.tri(*scores.shape, dtype=np.bool_), scores, -np.inf)
+        out[batch, head] = _weights(scores) @ v[batch, head // repeat]
+    return [to_element(out if op.layout.value == "bhsd" else out.swapaxes(1, 2), result_element(op))]
+
+
+def _weights(scores: Array) -> Array:
+    """Softmax over the last dimension; a row that may look at nothing weighs nothing."""
+    peak = scores.max(-1, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        grown = np.exp(scores - np.where(np.isneginf(peak), 0, peak))
+    total = grown.sum(-1, keepdims=True)
+    return np.asarray(grown / np.where(total == 0, 1, total))
+
+
+@handles("dry.norm")
+def _norm(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    x, axes = wide(args[0]), tuple(range(-op.axes.value, 0))
+    if op.kind.value == "layer":
+        x = x - x.mean(axes, keepdims=True)
+    out = x / np.sqrt(np.square(x).mean(axes, keepdims=True) + op.eps.value)
+    has_gain = len(op.gain)
+    for gain in args[1 : 1 + has_gain]:
+        out = out * wide(gain)
+    for shift in args[1 + has_gain :]:
+        out = out + wide(shift)
+    return [to_element(out, result_element(op))]
+
+
+@handles("dry.softmax")
+def _softmax(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    x, dim = wide(args[0]), op.dim.value
+    with np.errstate(all="ignore"):
+        x = x - x.max(dim, keepdims=True, initial=-np.inf)
+        total = np.exp(x).sum(dim, keepdims=True)
+        out = x - np.log(total) if op.log.value else np.exp(x) / total
+    return [to_element(out, result_element(op))]
+
+
+@handles("dry.embedding")
+def _embedding(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    table, indices = args
+    if indices.size and not (indices.min() >= 0 and indices.max() < table.shape[0]):
+        raise fault(op, f"reads row {indices.min()} or {indices.max()} of {table.shape[0]}")
+    return [table[indices]]
+
+
+@handles("dry.scan")
+def _scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    combine = np.cumsum if op.kind.value == "sum" else np.cumprod
+    with np.errstate(all="ignore"):
+        return [to_element(combine(wide(args[0]), op.dim.value), result_element(op))]
