@@ -69,7 +69,41 @@ class Weight(Dry.Operation, name="weight", traits=[Pure]):
     key: ir.StringAttr
 
 
-class MatMul(Dry.Operation, name="matmul", traits=[Pure]):
+#: How many extras an epilogue can read.
+MAX_EXTRAS = 8
+
+
+class WithEpilogue(Dry.Operation):
+    """Base of operations with an epilogue: two operands, then the extras.
+
+    The bindings tie the types inside one variadic group together, and extras differ in type: each has a group
+    of its own, `extra0` to `extra7`, which only this class sees.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _take_extras_as_one(cls)
+
+    @property
+    def extras(self) -> list[Any]:
+        """What the epilogue reads beside the result."""
+        return list(self.operation.operands)[2:]
+
+
+def _take_extras_as_one(cls: Any) -> None:
+    """Let the constructor of an operation with an epilogue take `extras` as one sequence."""
+    build = cls.__init__
+
+    def __init__(
+        self: Any, out: Any, first: Any, second: Any, extras: Sequence[Any] = (), **attributes: Any
+    ) -> None:
+        groups = [[extra] for extra in extras] + [[]] * (MAX_EXTRAS - len(extras))
+        build(self, out, first, second, *groups, **attributes)
+
+    cls.__init__ = __init__
+
+
+class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
     """out[.., m, n] = epilogue(sum_k a[.., m, k] * b[.., k, n]); with transpose_b, b is [.., n, k].
 
     b has the rank of a (batch dimensions equal or 1) or is a plain matrix used for every batch.
@@ -78,13 +112,13 @@ class MatMul(Dry.Operation, name="matmul", traits=[Pure]):
     out: Result[Any]
     a: Operand[Any]
     b: Operand[Any]
-    extras: Sequence[Operand[Any]]
+    __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
     transpose_b: ir.IntegerAttr
     extra_maps: ir.ArrayAttr
     epilogue: Region
 
 
-class Conv(Dry.Operation, name="conv", traits=[Pure]):
+class Conv(WithEpilogue, name="conv", traits=[Pure]):
     """Convolution over 1 to 3 spatial dimensions, cross-correlation as in torch.
 
     layout "nchw": x [N, C, *S], out [N, O, *S']; "nhwc": x [N, *S, C], out [N, *S', O]. The weight is always
@@ -94,7 +128,7 @@ class Conv(Dry.Operation, name="conv", traits=[Pure]):
     out: Result[Any]
     x: Operand[Any]
     weight: Operand[Any]
-    extras: Sequence[Operand[Any]]
+    __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
     strides: ir.ArrayAttr
     padding: ir.ArrayAttr
     dilation: ir.ArrayAttr
@@ -180,7 +214,8 @@ class Recurrent(Dry.Operation, name="recurrent", traits=[Pure]):
     to the first. Results: all h [T, B, H], the last h and, for "lstm", the last c.
     """
 
-    outs: Sequence[Result[Any]]
+    out: Result[Any]
+    last: Sequence[Result[Any]]
     projected: Operand[Any]
     weight: Operand[Any]
     bias: Sequence[Operand[Any]]

@@ -1,0 +1,16 @@
+"""From nodes of torch's graph to `dry` operations: a table of small functions, named by the operation.
+
+A function takes the site and the operation's arguments by ATen's names, tensors as nodes of the graph; it
+gives the results, or None where torch-mlir's own lowering is to take the node.
+"""
+
+from drystone.frontend.convert import conv, matmul, normalize, pool, sequence
+from drystone.frontend.importer import Converter
+
+CONVERTERS: dict[str, Converter] = {
+    **matmul.CONVERTERS,
+    **conv.CONVERTERS,
+    **normalize.CONVERTERS,
+    **pool.CONVERTERS,
+    **sequence.CONVERTERS,
+}

@@ -1,0 +1,127 @@
+"""How ATen operations are taken apart before import: as little as possible where `dry` has the operation
+whole, torch-mlir's way for all others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from drystone.frontend.attention import scaled_dot_product_attention
+from drystone.frontend.importer import decompositions
+from drystone.frontend.pooling import adaptive_average, average, maximum
+from drystone.frontend.recurrent import gru, lstm, rnn_relu, rnn_tanh
+from drystone.frontend.shapes import equal
+
+#: Rewrites an operation; NotImplemented keeps it whole, None leaves it to the decomposition given as first
+#: argument.
+Rule = Callable[..., Any]
+
+_aten = torch.ops.aten
+
+
+def table() -> dict[Any, Callable[..., Any]]:
+    """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
+    found = decompositions()
+    for op, rule in _rules().items():
+        found[op] = _with_fallback(rule, found.get(op), op)
+    return found
+
+
+def _with_fallback(rule: Rule, otherwise: Callable[..., Any] | None, op: Any) -> Callable[..., Any]:
+    def decompose(*args: Any, **kwargs: Any) -> Any:
+        result = rule(*args, **kwargs)
+        if result is not None:
+            return result
+        return NotImplemented if otherwise is None else otherwise(*args, **kwargs)
+
+    return decompose
+
+
+def _rules() -> dict[Any, Rule]:
+    return {
+        _aten.linear.default: _linear,
+        _aten.matmul.default: _matmul,
+        _aten.addmm.default: _addmm,
+        _aten.layer_norm.default: _norm,
+        _aten.native_layer_norm.default: _native_layer_norm,
+        _aten.rms_norm.default: _norm,
+        _aten._softmax.default: _whole,
+        _aten._log_softmax.default: _whole,
+        _aten.embedding.default: _keep,
+        _aten.cumsum.default: _scan(_aten.cumsum.default),
+        _aten.cumprod.default: _scan(_aten.cumprod.default),
+        _aten.scaled_dot_product_attention.default: scaled_dot_product_attention,
+        _aten.lstm.input: lstm,
+        _aten.gru.input: gru,
+        _aten.rnn_tanh.input: rnn_tanh,
+        _aten.rnn_relu.input: rnn_relu,
+        **{op: maximum(op) for op in (_aten.max_pool1d.default, _aten.max_pool2d.default)},
+        _aten.max_pool3d.default: maximum(_aten.max_pool3d.default),
+        **{
+            op: average(op)
+            for op in (_aten.avg_pool1d.default, _aten.avg_pool2d.default, _aten.avg_pool3d.default)
+        },
+        _aten.adaptive_avg_pool1d.default: adaptive_average(_aten.avg_pool1d.default),
+        _aten.adaptive_avg_pool2d.default: adaptive_average(_aten.avg_pool2d.default),
+        _aten.adaptive_avg_pool3d.default: adaptive_average(_aten.avg_pool3d.default),
+    }
+
+
+def _keep(*args: Any, **kwargs: Any) -> Any:
+    return NotImplemented
+
+
+def _whole(x: torch.Tensor, *args: Any) -> Any:
+    return NotImplemented if x.dtype == torch.float32 and x.dim() else None
+
+
+def _linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
+    return NotImplemented if _f32(x, weight) and x.dim() >= 2 and weight.dim() == 2 else None
+
+
+def _matmul(a: torch.Tensor, b: torch.Tensor) -> Any:
+    if not _f32(a, b) or a.dim() < 2 or b.dim() < 2:
+        return None
+    if b.dim() == 2:
+        return NotImplemented
+    if a.dim() != b.dim():
+        return None
+    # A batch of a that is broadcast would make the result larger than a.
+    fits = all(n == 1 or equal(m, n) for m, n in zip(a.shape[:-2], b.shape[:-2], strict=True))
+    return NotImplemented if fits else None
+
+
+def _addmm(c: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    fits = _f32(a, b, c) and beta == 1 and alpha == 1 and c.dim() == 1 and equal(c.shape[0], b.shape[1])
+    return NotImplemented if fits else None
+
+
+def _norm(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    return NotImplemented if x.dtype == torch.float32 else None
+
+
+def _native_layer_norm(
+    x: torch.Tensor, axes: list[int], gain: torch.Tensor | None, shift: torch.Tensor | None, eps: float
+) -> Any:
+    """The norm whole; the statistics beside it, which are dropped where nobody reads them."""
+    if x.dtype != torch.float32:
+        return None
+    dims = list(range(x.dim() - len(axes), x.dim()))
+    variance, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
+    return _aten.layer_norm.default(x, axes, gain, shift, eps), mean, torch.rsqrt(variance + eps)
+
+
+def _scan(op: Any) -> Rule:
+    """Scans keep their element: a conversion comes before, as an operation of its own."""
+
+    def rule(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Any:
+        wanted = dtype or (x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else torch.int64)
+        if x.dtype == wanted:
+            return NotImplemented if dtype is None else op(x, dim)
+        return op(x.to(wanted), dim)
+
+    return rule
+
+
+def _f32(*tensors: torch.Tensor) -> bool:
+    return all(tensor.dtype == torch.float32 for tensor in tensors)

@@ -1,0 +1,120 @@
+"""From what the user gives to an ExportedProgram of functional ATen operations."""
+
+import os
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from drystone.errors import Place, UserError
+from drystone.frontend.decompositions import table
+
+
+def export(
+    model: Any, example_inputs: Any, kwargs: Mapping[str, Any] | None, dynamic_shapes: Any
+) -> tuple[ExportedProgram, tuple[Any, ...], dict[str, Any]]:
+    """The model's program, taken apart as `decompositions.table` says, and the example's arguments.
+
+    Raises UserError where the model is no model, the inputs do not fit it, or torch.export cannot trace it.
+    """
+    args, named = _arguments(example_inputs, kwargs)
+    with _quiet():
+        program = _load(model) if isinstance(model, str | os.PathLike) else model
+        if isinstance(program, torch.nn.Module):
+            program = _traced(program, args, named, dynamic_shapes)
+        elif not isinstance(program, ExportedProgram):
+            raise UserError(
+                f"cannot compile a {type(model).__name__}",
+                hint="give a torch.nn.Module, a torch.export.ExportedProgram or the path of a .pt2 file",
+            )
+        program = _attempt(
+            "torch could not take the exported model apart", lambda: program.run_decompositions(table())
+        )
+    return program, args, named
+
+
+def _arguments(
+    example_inputs: Any, kwargs: Mapping[str, Any] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_inputs, torch.Tensor | np.ndarray):
+        example_inputs = (example_inputs,)
+    if not isinstance(example_inputs, list | tuple | None):
+        raise UserError(
+            f"example_inputs is a {type(example_inputs).__name__}",
+            hint="give a tuple with the arguments of one call of the model; named ones go in kwargs",
+        )
+    return _tensors(tuple(example_inputs or ())), _tensors(dict(kwargs or {}))
+
+
+def _tensors(tree: Any) -> Any:
+    """The same nested value with numpy's arrays as torch's."""
+    return pytree.tree_map(
+        lambda leaf: torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf, tree
+    )
+
+
+def _load(path: str | os.PathLike[str]) -> ExportedProgram:
+    if not Path(path).is_file():
+        raise UserError(
+            f"there is no file {os.fspath(path)}", hint="torch.export.save(program, path) writes one"
+        )
+    return _attempt(
+        f"{os.fspath(path)} is not a program that torch.export.save has written",
+        lambda: torch.export.load(path),
+    )
+
+
+def _traced(
+    model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
+) -> ExportedProgram:
+    return _attempt(
+        "torch.export could not trace the model with these example inputs",
+        lambda: torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False),
+        "see that model(*example_inputs, **kwargs) runs; branches on values must become torch.where or "
+        "torch.cond, and data-dependent sizes fixed ones",
+    )
+
+
+def _attempt(what: str, action: Callable[[], Any], hint: str | None = None) -> Any:
+    """The action's result; whatever it raises as a UserError at the user's own line."""
+    try:
+        return action()
+    except Exception as error:
+        # Torch raises nearly every type there is; all of them speak about the user's model.
+        message = str(error).strip() or type(error).__name__
+        raise UserError(f"{what}:\n{message}", where=_own_line(error), hint=hint) from error
+
+
+def _own_line(error: BaseException) -> Place | None:
+    """The innermost line of the traceback that is neither torch's nor ours."""
+    ours = str(Path(__file__).parents[1]) + os.sep
+    torchs = str(Path(torch.__file__).parent) + os.sep
+    own = None
+    cause: BaseException | None = error
+    while cause is not None and own is None:
+        for frame in traceback.extract_tb(cause.__traceback__):
+            if frame.lineno and not frame.filename.startswith((ours, torchs, "<")):
+                own = Place(frame.filename, frame.lineno)
+        # The way into the compiler is no place in the model: only what lies below torch counts.
+        cause = cause.__cause__ or cause.__context__
+    return own
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch's warnings unheard, no gradients, and its fused encoder layers left as their parts."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -1,0 +1,56 @@
+"""Torch operators of our own: what a model's graph holds for operations that ATen has no single name for.
+
+Decompositions write them into the graph; converters turn them into the `dry` operation of the same name.
+"""
+
+import functools
+from typing import Any
+
+import torch
+
+_SCHEMAS = (
+    "attention(Tensor q, Tensor k, Tensor v, Tensor? mask, float scale, bool causal) -> Tensor",
+    "recurrent(Tensor projected, Tensor weight, Tensor? bias, Tensor[] state, str cell, bool reverse)"
+    " -> Tensor[]",
+)
+
+
+@functools.cache
+def operators() -> Any:
+    """The operators, as torch.ops.drystone; registered with torch by the first call."""
+    library = torch.library.Library("drystone", "DEF")
+    for schema in _SCHEMAS:
+        library.define(schema)
+    torch.library.register_fake("drystone::attention", _attention, lib=library)
+    torch.library.register_fake("drystone::recurrent", _recurrent, lib=library)
+    # The registrations live as long as the library object does.
+    _libraries.append(library)
+    return torch.ops.drystone
+
+
+_libraries: list[Any] = []
+
+
+def _attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+    causal: bool,
+) -> torch.Tensor:
+    """q [B, H, S, D], k [B, G, T, D], v [B, G, T, E], mask broadcast to [B, H, S, T] -> [B, H, S, E]."""
+    return q.new_empty((*q.shape[:-1], v.shape[-1]))
+
+
+def _recurrent(
+    projected: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    state: list[torch.Tensor],
+    cell: str,
+    reverse: bool,
+) -> list[torch.Tensor]:
+    """projected [T, B, gates*H], state: h, for "lstm" also c, [B, H] -> all h [T, B, H], the last state."""
+    steps = projected.new_empty((*projected.shape[:2], weight.shape[1]))
+    return [steps, *(torch.empty_like(s, memory_format=torch.contiguous_format) for s in state)]
