@@ -1,4 +1,4 @@
-"""How large the scalars of `@main` and the extents of its tensors can get, from the symbols' declared bounds."""
+"""How large the scalars of `@main` and the extents of its tensors can get, by the symbols' bounds."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +169,7 @@ class Bounds:
         if name == "arith.cmpi":
             return 0, 1
         if name.startswith("affine."):
-            affine_map = ir.AffineMap(op.attributes["map"])
+            affine_map = ir.AffineMapAttr(op.attributes["map"]).value
             found = [self._affine(expr, operands, affine_map.n_dims) for expr in affine_map.results]
             lows, highs = zip(*found, strict=True)
             pick = {"affine.apply": min, "affine.min": min, "affine.max": max}[name]

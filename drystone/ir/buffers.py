@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from drystone.errors import InternalError
 from drystone.ir.bounds import Bounds, destination
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import storage_bytes
@@ -51,9 +52,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Buffers:
-    """The buffers by name in order of definition; the calls in textual order; the buffer of every tensor value
-    of `@main` but destinations; weight keys in order; and for every state whether its result is written
-    straight into it (otherwise it is copied at the end)."""
+    """The buffers by name in order of definition; the calls in textual order; the buffer of every tensor
+    value of `@main` but destinations; weight keys in order; and for every state whether its result is
+    written straight into it (otherwise it is copied at the end)."""
 
     buffers: Mapping[str, Buffer]
     calls: tuple[Call, ...]
@@ -99,7 +100,9 @@ class _Analysis:
         for argument in self._block.arguments:
             state = argument.arg_number >= inputs
             slot = argument.arg_number - inputs * state
-            self._add(argument, f"{'state' if state else 'input'}.{slot}", "state" if state else "input", slot)
+            self._add(
+                argument, f"{'state' if state else 'input'}.{slot}", "state" if state else "input", slot
+            )
         direct = self._find_returned()
         for op in self._block.operations:
             operation = op.operation
@@ -122,7 +125,7 @@ class _Analysis:
         if value.type.encoding is not None:
             return storage_bytes(value.type)
         item = np.dtype(numpy_dtype(str(value.type.element_type))).itemsize
-        return prod(self._bounds.extents(value)) * item
+        return prod(self._bounds.extents(value)) * int(item)
 
     def _weight(self, operation: Any) -> None:
         key = operation.attributes["key"].value
@@ -138,6 +141,16 @@ class _Analysis:
         direct = []
         for number, value in enumerate(returned):
             root = _root(value)
+            argument = isinstance(root.owner, ir.Block)
+            if (
+                argument
+                or root.owner.name != "func.call"
+                or _is_slice(value)
+                or (number < outputs and root in self._homes)
+            ):
+                raise InternalError(
+                    f"@main returns value {number}, which is not a kernel's result of its own"
+                )
             if number < outputs:
                 self._homes[root] = ("output", number)
             else:
@@ -150,8 +163,6 @@ class _Analysis:
     def _replaces(self, result: Any, state: int) -> bool:
         """Whether a result may be written over the old value of a state: its kernel reads that in place, and
         every other reader comes before it in every order."""
-        if result.owner.name != "func.call":
-            return False
         old = self._block.arguments[len(self._program.signature.inputs) + state]
         call = result.owner
         if not any(_root(operand) == old for operand in _in_place(self._program, call).get(result, ())):
@@ -217,27 +228,17 @@ def _tensors(values: Any) -> list[Any]:
 def _reads(call: Any) -> Iterator[Any]:
     """Tensors a call reads: its inputs, then those its scalars and extents were loaded from."""
     tensors = _tensors(call.operands)
-    inputs = tensors[: len(tensors) - len(call.results)]
-    yield from inputs
-    pending = [value for value in call.operands if value not in inputs]
-    seen: set[Any] = set()
+    yield from tensors[: len(tensors) - len(call.results)]
+    pending, seen = list(call.operands), set()
     while pending:
         value = pending.pop()
-        if isinstance(value.owner, ir.Block) or value in seen:
+        owner = value.owner
+        if isinstance(owner, ir.Block) or owner.name in ("func.call", "dry.weight") or value in seen:
             continue
         seen.add(value)
-        if value.owner.name == "tensor.extract":
-            yield value.owner.operands[0]
-        pending.extend(v for v in value.owner.operands if v.owner != value.owner and not _named(v))
-    for value in inputs:
-        # Where a dynamic slice starts is a scalar too.
-        if not isinstance(value.owner, ir.Block) and value.owner.name in VIEWS:
-            yield from ()
-
-
-def _named(value: Any) -> bool:
-    """Whether a value is a tensor that exists in memory (and so is not followed for scalars)."""
-    return isinstance(value.owner, ir.Block) or value.owner.name in ("func.call", "dry.weight")
+        if owner.name == "tensor.extract":
+            yield owner.operands[0]
+        pending.extend(owner.operands)
 
 
 def _readers(value: Any) -> list[Any]:
