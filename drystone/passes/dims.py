@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drystone.errors import InternalError
+from drystone.ir.shapes import result_extent
 from drystone.mlir import affine, arith, ints, ir, tensor
 from drystone.passes.rewriting import (
     constant_int,
@@ -31,6 +32,8 @@ def extent(value: Any, axis: int) -> Extent:
     op = producer(value)
     if op is None:
         return _argument(value, axis)
+    if op.operation.name.startswith("dry."):
+        return _as_int(result_extent(op, value.result_number, axis, extent, apply))
     rule = _RULES.get(op.operation.name)
     if rule is None:
         destination = destination_of(value)
@@ -38,7 +41,7 @@ def extent(value: Any, axis: int) -> Extent:
             raise InternalError(f"the extent of dimension {axis} is not known: {op.operation.name}")
         return extent(destination, axis)
     found = rule(op, value, axis)
-    return found if isinstance(found, int) else _as_int(found)
+    return _as_int(found)
 
 
 def extents(value: Any) -> list[Any]:
@@ -89,9 +92,9 @@ def destination_of(value: Any) -> Any:
     return None
 
 
-def _as_int(value: Any) -> Extent:
-    known = constant_int(value)
-    return value if known is None else known
+def _as_int(found: Extent) -> Extent:
+    known = found if isinstance(found, int) else constant_int(found)
+    return found if known is None else known
 
 
 def _argument(value: Any, axis: int) -> Any:
@@ -179,68 +182,6 @@ def _if(op: Any, value: Any, axis: int) -> Extent:
     return arith.SelectOp(op.operation.operands[0], found[0], found[1]).result
 
 
-def _matmul(op: Any, value: Any, axis: int) -> Extent:
-    a, b = op.operation.operands[0], op.operation.operands[1]
-    rank = value.type.rank
-    if axis == rank - 1:
-        return extent(b, b.type.rank - (2 if op.operation.attributes["transpose_b"].value else 1))
-    if axis == rank - 2 or b.type.rank < rank:
-        return extent(a, axis)
-    return extent(b, axis) if shape(a)[axis] == 1 else extent(a, axis)
-
-
-def _spatial(op: Any, layout: str, axis: int, rank: int) -> int | None:
-    """Which spatial dimension `axis` is; None for batch and channels."""
-    first = 1 if layout == "nhwc" else 2
-    return axis - first if first <= axis < first + rank - 2 else None
-
-
-def _window(op: Any, value: Any, axis: int, kernel: Callable[[int], int], channels: int) -> Extent:
-    operation = op.operation
-    x, rank = operation.operands[0], value.type.rank
-    at = _spatial(op, operation.attributes["layout"].value, axis, rank)
-    if at is None:
-        return extent(x, 0) if axis == 0 else channels
-    stride, dilation = ints(operation.attributes["strides"])[at], ints(operation.attributes["dilation"])[at]
-    padding = ints(operation.attributes["padding"])[2 * at : 2 * at + 2]
-    span = dilation * (kernel(at) - 1)
-    if "transposed" in operation.attributes and operation.attributes["transposed"].value:
-        more = ints(operation.attributes["output_padding"])[at]
-        return apply(lambda n: (n - 1) * stride - sum(padding) + span + more + 1, extent(x, axis))
-    free = sum(padding) - span - 1
-    return apply(lambda n: ir.AffineExpr.get_floor_div(n + free, stride) + 1, extent(x, axis))
-
-
-def _conv(op: Any, value: Any, axis: int) -> Extent:
-    weight = shape(op.operation.operands[1])
-    # The result's channels are static wherever the weight is.
-    return _window(op, value, axis, lambda at: weight[2 + at] or 1, 0)
-
-
-def _pool(op: Any, value: Any, axis: int) -> Extent:
-    kernel = ints(op.operation.attributes["kernel"])
-    layout = op.operation.attributes["layout"].value
-    if axis == (value.type.rank - 1 if layout == "nhwc" else 1):
-        return extent(op.operation.operands[0], axis)
-    return _window(op, value, axis, lambda at: kernel[at], 0)
-
-
-def _attention(op: Any, value: Any, axis: int) -> Extent:
-    return extent(op.operation.operands[2 if axis == value.type.rank - 1 else 0], axis)
-
-
-def _embedding(op: Any, value: Any, axis: int) -> Extent:
-    table, indices = op.operation.operands[0], op.operation.operands[1]
-    return extent(table, 1) if axis == value.type.rank - 1 else extent(indices, axis)
-
-
-def _recurrent(op: Any, value: Any, axis: int) -> Extent:
-    projected, weight = op.operation.operands[0], op.operation.operands[1]
-    if axis == value.type.rank - 1:
-        return extent(weight, 1)
-    return extent(projected, axis if value.type.rank == 3 else 1)
-
-
 def _operand_for(op: Any, value: Any, axis: int) -> Extent:
     """tensor.generate, splat: the extents are the trailing operands of index type."""
     dynamic = [o for o in op.operation.operands if isinstance(o.type, ir.IndexType)]
@@ -258,13 +199,4 @@ _RULES: dict[str, Callable[[Any, Any, int], Extent]] = {
     "tensor.generate": _operand_for,
     "tensor.splat": _operand_for,
     "scf.if": _if,
-    "dry.matmul": _matmul,
-    "dry.conv": _conv,
-    "dry.pool": _pool,
-    "dry.attention": _attention,
-    "dry.embedding": _embedding,
-    "dry.recurrent": _recurrent,
-    "dry.norm": _same,
-    "dry.softmax": _same,
-    "dry.scan": _same,
 }
