@@ -4,8 +4,8 @@ A Problem is a graph of operations over tensors of known size and a list of memo
 a home for every tensor over the steps it lives, and the moves between levels.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from drystone.targets.target import Level
 
@@ -22,14 +22,16 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operation:
-    """A kernel call: tensors read and written, working memory in bytes live during its step only, and pairs
-    (output, input) that may share one home when the input dies here."""
+    """A kernel call: tensors read and written, working memory in bytes live during its step only, pairs
+    (output, input) of equal size that may share one home when the input dies here, and the operations that
+    must come before it for other reasons than its inputs (memory that is not planned)."""
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     scratch: int = 0
     in_place: tuple[tuple[str, str], ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,22 @@ class Plan:
     peaks: dict[str, int]
     bound: int
     status: Literal["optimal", "feasible", "greedy"]
+
+
+def offsets(plan: Plan) -> dict[str, int]:
+    """The first home's offset of every tensor, for code generation."""
+    found: dict[str, int] = {}
+    for home in plan.homes:
+        found.setdefault(home.tensor, home.offset)
+    return found
+
+
+def as_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON-able values, for an artifact's manifest."""
+    return {**asdict(plan), "gap": plan_gap(plan)}
+
+
+def plan_gap(plan: Plan) -> float:
+    """How far above the proven bound the plan may be, as a part of the bound; 0 where it is optimal."""
+    peak = next(iter(plan.peaks.values()), 0)
+    return (peak - plan.bound) / plan.bound if plan.bound else 0.0

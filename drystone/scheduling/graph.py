@@ -1,0 +1,166 @@
+"""A problem seen as a graph: who makes and reads each tensor, how long tensors live under an order, and a
+bound on the memory that holds for every order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from drystone.errors import InternalError
+from drystone.scheduling.problem import Problem
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle to place: `size` bytes during start <= step < end. More than one tensor where an operation
+    writes over its dying input."""
+
+    tensors: tuple[str, ...]
+    size: int
+    start: int
+    end: int
+
+
+class Graph:
+    """The relations of a problem, operations by their index in it. Sizes are rounded up to the alignment.
+
+    Raises InternalError where the problem contradicts itself.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.alignment = problem.levels[0].alignment
+        self.number = {op.name: index for index, op in enumerate(problem.operations)}
+        self.size = {t.name: self.rounded(t.size) for t in problem.tensors}
+        self.scratch = [self.rounded(op.scratch) for op in problem.operations]
+        self.kept = frozenset(problem.kept)
+        if len(self.number) != len(problem.operations) or len(self.size) != len(problem.tensors):
+            raise InternalError("a planning problem names two things the same")
+        self.producer: dict[str, int] = {}
+        self.readers: dict[str, list[int]] = {name: [] for name in self.size}
+        self.before: list[set[int]] = []
+        for index in range(len(problem.operations)):
+            self._enter(index)
+
+    def _enter(self, index: int) -> None:
+        op = self.problem.operations[index]
+        for name in (*op.inputs, *op.outputs):
+            if name not in self.size:
+                raise InternalError(f"{op.name} uses {name}, which the planning problem does not declare")
+        for name in dict.fromkeys(op.inputs):
+            self.readers[name].append(index)
+        made = {self.producer[name] for name in op.inputs if name in self.producer}
+        self.before.append(made | {self.number.get(name, index) for name in op.after})
+        if any(earlier >= index for earlier in self.before[index]):
+            raise InternalError(f"{op.name} stands before an operation it must come after")
+        for name in op.outputs:
+            if name in self.producer or self.readers[name]:
+                raise InternalError(f"{name} is written twice, or read before it is written")
+            self.producer[name] = index
+        for output, source in op.in_place:
+            if output not in op.outputs or source not in op.inputs or self.size[output] != self.size[source]:
+                raise InternalError(f"{op.name} cannot put {output} in the place of {source}")
+
+    def rounded(self, size: int) -> int:
+        """`size` rounded up to the alignment."""
+        return -(-size // self.alignment) * self.alignment
+
+    @cached_property
+    def after(self) -> list[set[int]]:
+        """The operations that must come directly or at some time after each one."""
+        found: list[set[int]] = [set() for _ in self.before]
+        for index, earlier in enumerate(self.before):
+            for other in earlier:
+                found[other].add(index)
+        return found
+
+    @cached_property
+    def ancestors(self) -> list[int]:
+        """All operations that come before each one under every order, as bits."""
+        found: list[int] = []
+        for earlier in self.before:
+            bits = 0
+            for other in earlier:
+                bits |= found[other] | 1 << other
+            found.append(bits)
+        return found
+
+    @cached_property
+    def descendants(self) -> list[int]:
+        """All operations that come after each one under every order, as bits."""
+        found = [0] * len(self.before)
+        for index in range(len(self.before) - 1, -1, -1):
+            for other in self.before[index]:
+                found[other] |= found[index] | 1 << index
+        return found
+
+    def lifetimes(self, order: Sequence[int]) -> dict[str, tuple[int, int]]:
+        """First step and the step after the last, of every tensor."""
+        step = {index: position for position, index in enumerate(order)}
+        spans = {}
+        for name, readers in self.readers.items():
+            start = step[self.producer[name]] if name in self.producer else 0
+            last = max([start, *(step[reader] for reader in readers)])
+            spans[name] = (start, len(order) if name in self.kept else last + 1)
+        return spans
+
+    def blocks(self, order: Sequence[int]) -> list[Block]:
+        """What must be placed under an order: outputs merged with the inputs they may overwrite, and
+        scratch."""
+        spans = self.lifetimes(order)
+        chain = {name: [name] for name in spans}
+        for step, index in enumerate(order):
+            taken: set[str] = set()
+            for output, source in self.problem.operations[index].in_place:
+                dies = spans[source][1] == step + 1 and source not in self.kept
+                if dies and not taken & {output, source}:
+                    taken |= {output, source}
+                    chain[output] = [*chain.pop(source), output]
+        blocks = [
+            Block(tuple(names), self.size[names[-1]], spans[names[0]][0], spans[names[-1]][1])
+            for names in chain.values()
+        ]
+        for step, index in enumerate(order):
+            if self.scratch[index]:
+                blocks.append(Block((self.scratch_name(index),), self.scratch[index], step, step + 1))
+        return blocks
+
+    def scratch_name(self, index: int) -> str:
+        """The name under which an operation's working memory has its home."""
+        return f"{self.problem.operations[index].name}.scratch"
+
+    def bound(self) -> int:
+        """Bytes that some step needs under every order: an operation's own tensors, and those that something
+        before it makes and something after it reads."""
+        readers = {name: sum(1 << reader for reader in found) for name, found in self.readers.items()}
+        kept = sum(self.size[name] for name in self.kept)
+        return max([kept, *(self._needed(index, readers) for index in range(len(self.before)))])
+
+    def _needed(self, index: int, readers: dict[str, int]) -> int:
+        op, own = self.problem.operations[index], 1 << index
+        earlier, later = self.ancestors[index] | own, self.descendants[index] | own
+        needed = self.scratch[index]
+        for name, size in self.size.items():
+            made = name not in self.producer or earlier >> self.producer[name] & 1
+            read = name in self.kept or later & readers[name]
+            if made and (read or name in op.outputs):
+                needed += size
+        # At most one input goes for each output, so this subtracts no less than any plan can save.
+        spared = {
+            output
+            for output, source in op.in_place
+            if source not in self.kept and not self.descendants[index] & readers[source]
+        }
+        return needed - sum(self.size[name] for name in spared)
+
+
+def load(blocks: Sequence[Block]) -> int:
+    """The most bytes alive at one step: no placement of the blocks can use less."""
+    change: dict[int, int] = {}
+    for block in blocks:
+        change[block.start] = change.get(block.start, 0) + block.size
+        change[block.end] = change.get(block.end, 0) - block.size
+    most = now = 0
+    for step in sorted(change):
+        now += change[step]
+        most = max(most, now)
+    return most

@@ -1,0 +1,141 @@
+"""From a problem to a plan: greedy answers first, the solver where they are not proven best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from drystone.scheduling import greedy, solver
+from drystone.scheduling.budget import within_capacity
+from drystone.scheduling.graph import Block, Graph, load
+from drystone.scheduling.problem import Home, Plan, Problem
+
+#: Above this many operations the placement of the given order is solved before an order is searched.
+LARGE = 150
+#: Up to this many operations, order and placement are also searched at once.
+SMALL = 30
+#: Deterministic time that fits in a second of a common machine, with both models.
+_EFFORT_PER_SECOND = 0.2
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An order, its blocks and where they stand."""
+
+    order: list[int]
+    blocks: list[Block]
+    offsets: list[int]
+
+    @property
+    def peak(self) -> int:
+        return greedy.height(self.blocks, self.offsets)
+
+
+def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
+    """An order and a home for every tensor of the first level, with the least peak found.
+
+    Greedy answers (the given order and a thrifty one, placed by best fit) are improved by CP-SAT unless they
+    reach the bound already. `time_limit`, in seconds of a common machine, is spent in the solver's
+    deterministic time, so that a plan does not depend on the machine's load.
+
+    Raises UserError where the plan needs more than the level's capacity.
+    """
+    graph = Graph(problem)
+    search = _Search(graph, time_limit * _EFFORT_PER_SECOND)
+    answer = search.run()
+    status: Literal["optimal", "feasible", "greedy"] = "feasible" if search.solved else "greedy"
+    found = _as_plan(graph, answer, search.bound, "optimal" if answer.peak == search.bound else status)
+    within_capacity(problem, found)
+    return found
+
+
+class _Search:
+    """The state of one planning: the best answer, the bound, and whether the solver gave the answer."""
+
+    def __init__(self, graph: Graph, effort: float) -> None:
+        self.graph, self.effort = graph, effort
+        self.bound = graph.bound()
+        self.solved = False
+        given = list(range(len(graph.before)))
+        answers = [self._greedy(order) for order in (given, greedy.thrifty_order(graph))]
+        self.best = min(answers, key=lambda answer: (answer.peak, load(answer.blocks)))
+        self.lightest = min(answers, key=lambda answer: (load(answer.blocks), answer.peak))
+
+    def _greedy(self, order: Sequence[int]) -> _Answer:
+        blocks = self.graph.blocks(order)
+        return _Answer(list(order), blocks, greedy.best_fit(blocks))
+
+    def run(self) -> _Answer:
+        """Improve until the bound is reached or the effort is spent."""
+        if len(self.graph.before) <= LARGE:
+            self._improve_order()
+        if self.best.peak > self.bound:
+            self._improve_placement(self.lightest)
+        if self.best.peak > self.bound and self.best.order != self.lightest.order:
+            self._improve_placement(self.best)
+        if len(self.graph.before) > LARGE and self.best.peak > self.bound:
+            self._improve_order()
+            self._improve_placement(self.lightest)
+        if len(self.graph.before) <= SMALL and self.best.peak > self.bound:
+            self._arrange()
+        return self.best
+
+    def _keep(self, answer: _Answer) -> None:
+        if answer.peak < self.best.peak:
+            self.best, self.solved = answer, True
+
+    def _improve_order(self) -> None:
+        """Find an order of less load; raises the bound by what the solver proves."""
+        most = load(self.lightest.blocks)
+        if most <= self.bound:
+            return
+        found = solver.order(self.graph, self.lightest.order, self.bound, most, self.effort)
+        self.bound = max(self.bound, found.bound)
+        answer = self._greedy(found.order)
+        if load(answer.blocks) < most:
+            self.lightest = answer
+            self._keep(answer)
+
+    def _improve_placement(self, answer: _Answer) -> None:
+        """Place the blocks of an answer's order lower, where its own load leaves room for that."""
+        least, most = load(answer.blocks), min(answer.peak, self.best.peak)
+        if least >= most:
+            return
+        found = solver.place(answer.blocks, answer.offsets, least, most, self.effort)
+        if found is not None:
+            self._keep(_Answer(answer.order, answer.blocks, found.offsets))
+
+    def _arrange(self) -> None:
+        """Search order and placement at once; raises the bound by what the solver proves."""
+        found = solver.arrange(self.graph, self.best.order, self.bound, self.best.peak, self.effort)
+        self.bound = max(self.bound, found.bound)
+        if not found.offsets:
+            return
+        spans = self.graph.lifetimes(found.order)
+        spans |= {self.graph.scratch_name(index): (step, step + 1) for step, index in enumerate(found.order)}
+        sizes = self.graph.size | {
+            self.graph.scratch_name(index): size for index, size in enumerate(self.graph.scratch) if size
+        }
+        blocks = [Block((name,), size, *spans[name]) for name, size in sizes.items()]
+        offsets = [found.offsets.get(name, 0) for name in sizes]
+        self._keep(_Answer(found.order, blocks, offsets))
+
+
+def _as_plan(
+    graph: Graph, answer: _Answer, bound: int, status: Literal["optimal", "feasible", "greedy"]
+) -> Plan:
+    level = graph.problem.levels[0].name
+    place = {
+        name: offset
+        for block, offset in zip(answer.blocks, answer.offsets, strict=True)
+        for name in block.tensors
+    }
+    homes = [
+        Home(name, level, place[name], start, end)
+        for name, (start, end) in graph.lifetimes(answer.order).items()
+    ]
+    for step, index in enumerate(answer.order):
+        if graph.scratch[index]:
+            name = graph.scratch_name(index)
+            homes.append(Home(name, level, place[name], step, step + 1))
+    operations = tuple(graph.problem.operations[index].name for index in answer.order)
+    return Plan(operations, tuple(homes), (), {level: answer.peak}, bound, status)

@@ -1,0 +1,190 @@
+"""The only user of OR-tools: CP-SAT models of the order and of the placement.
+
+Both are deterministic: one worker, a fixed seed, a limit in the solver's own deterministic time; the clock is
+a safety net of several times that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+from ortools.sat.python import cp_model
+
+from drystone.scheduling.graph import Block, Graph
+
+_CLOCK_FACTOR = 4.0
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """An order, bytes that every order needs, and offsets where they were asked for and found."""
+
+    order: list[int]
+    bound: int
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Offsets of the blocks, in their order."""
+
+    offsets: list[int]
+
+
+def _solve(model: Any, effort: float) -> tuple[Any, bool]:
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 1
+    solver.parameters.max_deterministic_time = effort
+    solver.parameters.max_time_in_seconds = _CLOCK_FACTOR * effort + 1.0
+    status = solver.solve(model)
+    return solver, status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+
+
+def place(
+    blocks: Sequence[Block], hint: Sequence[int], least: int, most: int, effort: float
+) -> Placed | None:
+    """The lowest placement of fixed rectangles, of a height from `least` to `most`; None where none is found.
+
+    `hint` is a known placement, `effort` the limit in deterministic time.
+    """
+    chosen = [index for index, block in enumerate(blocks) if block.size]
+    unit = gcd(*(blocks[index].size for index in chosen))
+    model = cp_model.CpModel()
+    peak = model.new_int_var(-(-least // unit), most // unit, "peak")
+    wide, high, tops = [], [], {}
+    for index in chosen:
+        block = blocks[index]
+        size = block.size // unit
+        offset = model.new_int_var(0, most // unit - size, "")
+        tops[index] = offset
+        wide.append(model.new_fixed_size_interval_var(block.start, block.end - block.start, ""))
+        high.append(model.new_fixed_size_interval_var(offset, size, ""))
+        model.add(offset + size <= peak)
+        model.add_hint(offset, min(hint[index] // unit, most // unit - size))
+    model.add_no_overlap_2d(wide, high)
+    model.add_cumulative(wide, [blocks[index].size // unit for index in chosen], peak)
+    model.minimize(peak)
+    solver, found = _solve(model, effort)
+    if not found:
+        return None
+    offsets = [0] * len(blocks)
+    for index in chosen:
+        offsets[index] = solver.value(tops[index]) * unit
+    return Placed(offsets)
+
+
+def order(graph: Graph, hint: Sequence[int], least: int, most: int, effort: float) -> Ordered:
+    """The order whose most loaded step needs the fewest bytes, from `least` to `most` (what `hint` needs), as
+    far as found within `effort` of deterministic time."""
+    return _OrderModel(graph, least, most, placed=False).solve(hint, effort)
+
+
+def arrange(graph: Graph, hint: Sequence[int], least: int, most: int, effort: float) -> Ordered:
+    """Order and placement at once, for small problems: as `order`, with the offsets found."""
+    return _OrderModel(graph, least, most, placed=True).solve(hint, effort)
+
+
+class _OrderModel:
+    """Positions of operations, lifetimes of tensors, the load they make and, where `placed`, their offsets.
+
+    An operation stands between the number of its ancestors and that of its descendants. A tensor's interval
+    reaches from its producer to one after its last reader, or to the last reader where that overwrites it.
+    """
+
+    def __init__(self, graph: Graph, least: int, most: int, placed: bool) -> None:
+        self.graph, self.count = graph, len(graph.before)
+        self.unit = gcd(*(n for n in graph.size.values() if n), *(n for n in graph.scratch if n)) or 1
+        self.most = most // self.unit
+        self.model = cp_model.CpModel()
+        self.peak = self.model.new_int_var(-(-least // self.unit), self.most, "peak")
+        self.position = [self._position(index) for index in range(self.count)]
+        self.model.add_all_different(self.position)
+        for index, earlier in enumerate(graph.before):
+            for other in sorted(earlier):
+                self.model.add(self.position[other] < self.position[index])
+        self.offset: dict[str, Any] = {}
+        self.wide: list[Any] = []
+        self.high: list[Any] = []
+        self.demands: list[int] = []
+        self._lay_out(placed)
+        self.model.add_cumulative(self.wide, self.demands, self.peak)
+        if placed:
+            self.model.add_no_overlap_2d(self.wide, self.high)
+        self.model.minimize(self.peak)
+
+    def _position(self, index: int) -> Any:
+        first = self.graph.ancestors[index].bit_count()
+        last = self.count - 1 - self.graph.descendants[index].bit_count()
+        return self.model.new_int_var(first, last, "")
+
+    def _lay_out(self, placed: bool) -> None:
+        graph = self.graph
+        for name, size in graph.size.items():
+            if placed and size:
+                self._place(name, size)
+        overwritten = self._in_place()
+        for name, size in graph.size.items():
+            if size:
+                self.wide.append(self._life(name, overwritten.get(name, {})))
+                self.demands.append(size // self.unit)
+        for index, size in enumerate(graph.scratch):
+            if size:
+                self.wide.append(self.model.new_fixed_size_interval_var(self.position[index], 1, ""))
+                self.demands.append(size // self.unit)
+                if placed:
+                    self._place(graph.scratch_name(index), size)
+
+    def _place(self, name: str, size: int) -> None:
+        offset = self.model.new_int_var(0, self.most - size // self.unit, "")
+        self.model.add(offset + size // self.unit <= self.peak)
+        self.high.append(self.model.new_fixed_size_interval_var(offset, size // self.unit, ""))
+        self.offset[name] = offset
+
+    def _in_place(self) -> dict[str, dict[int, list[Any]]]:
+        """Literals for the pairs of an output and the tensor it overwrites, by that tensor and operation."""
+        literals: dict[str, dict[int, list[Any]]] = {}
+        by_output: dict[str, list[Any]] = {}
+        for index, op in enumerate(self.graph.problem.operations):
+            for output, source in dict.fromkeys(op.in_place):
+                if source in self.graph.kept or not self.graph.size[source]:
+                    continue
+                literal = self.model.new_bool_var("")
+                literals.setdefault(source, {}).setdefault(index, []).append(literal)
+                by_output.setdefault(output, []).append(literal)
+                if self.offset:
+                    self.model.add(self.offset[output] == self.offset[source]).only_enforce_if(literal)
+        for choices in by_output.values():
+            self.model.add_at_most_one(choices)
+        return literals
+
+    def _life(self, name: str, overwriters: dict[int, list[Any]]) -> Any:
+        graph, model = self.graph, self.model
+        start = self.position[graph.producer[name]] if name in graph.producer else 0
+        end = model.new_int_var(0, self.count, "")
+        if name in graph.kept:
+            model.add(end == self.count)
+        elif name in graph.producer:
+            model.add(end > start)
+        elif not overwriters:
+            model.add(end >= 1)
+        for reader in graph.readers[name]:
+            literals = overwriters.get(reader, [])
+            stays = model.add(end > self.position[reader])
+            if literals:
+                stays.only_enforce_if([~literal for literal in literals])
+            for literal in literals:
+                model.add(end == self.position[reader]).only_enforce_if(literal)
+        model.add_at_most_one(literal for literals in overwriters.values() for literal in literals)
+        return model.new_interval_var(start, model.new_int_var(0, self.count, ""), end, "")
+
+    def solve(self, hint: Sequence[int], effort: float) -> Ordered:
+        for step, index in enumerate(hint):
+            self.model.add_hint(self.position[index], step)
+        solver, found = _solve(self.model, effort)
+        if not found:
+            return Ordered(list(hint), 0, {})
+        order = sorted(range(self.count), key=lambda index: solver.value(self.position[index]))
+        offsets = {name: solver.value(offset) * self.unit for name, offset in self.offset.items()}
+        return Ordered(order, round(solver.best_objective_bound) * self.unit, offsets)

@@ -1,0 +1,182 @@
+"""Plans of random graphs: always valid, never below the bound, and what the checker is for is refused."""
+
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drystone.scheduling import PlanError, check, plan
+from drystone.scheduling.graph import Block, Graph, load
+from drystone.scheduling.greedy import best_fit, height, thrifty_order
+from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
+from drystone.targets import Level
+
+ALIGNMENT = 64
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def random_problem(seed: int, count: int, in_place: bool = True, extras: bool = True) -> Problem:
+    """A connected-enough graph of `count` operations over tensors of 0 to 1000 bytes."""
+    rng = random.Random(seed)
+    tensors = [Tensor("x", rng.randrange(1, 1000))]
+    operations: list[Operation] = []
+    for number in range(count):
+        inputs = tuple(t.name for t in rng.sample(tensors, min(len(tensors), rng.randint(1, 3))))
+        outputs = []
+        pairs: list[tuple[str, str]] = []
+        for result in range(rng.choice((1, 1, 1, 2))):
+            size = rng.choice((0, rng.randrange(1, 1000), rng.randrange(1, 1000)))
+            source = rng.choice(inputs)
+            if in_place and rng.random() < 0.5:
+                size = next(t.size for t in tensors if t.name == source)
+                pairs.append((f"t{number}.{result}", source))
+            outputs.append(Tensor(f"t{number}.{result}", size))
+        after = (operations[rng.randrange(number)].name,) if extras and number and rng.random() < 0.2 else ()
+        scratch = rng.randrange(1, 500) if extras and rng.random() < 0.2 else 0
+        names = tuple(t.name for t in outputs)
+        operations.append(Operation(f"op{number}", inputs, names, scratch, tuple(pairs), after))
+        tensors += outputs
+    kept = tuple(t.name for t in rng.sample(tensors, 1)) if extras else (tensors[-1].name,)
+    return Problem(tuple(operations), tuple(tensors), (Level("ram", None, ALIGNMENT),), kept)
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(1, 14))
+def test_plans_are_valid_and_not_below_their_bound(seed: int, count: int) -> None:
+    problem = random_problem(seed, count)
+    found = plan(problem, time_limit=0.5)
+    check(problem, found)
+    assert found.peaks["ram"] >= found.bound >= Graph(problem).bound()
+    assert (found.status == "optimal") == (found.peaks["ram"] == found.bound)
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_greedy_plans_are_valid(seed: int, count: int) -> None:
+    problem = random_problem(seed, count)
+    found = plan(problem, time_limit=0)
+    check(problem, found)
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_thrifty_order_respects_dependencies_and_best_fit_never_overlaps(seed: int, count: int) -> None:
+    graph = Graph(random_problem(seed, count))
+    order = thrifty_order(graph)
+    step = {index: position for position, index in enumerate(order)}
+    assert sorted(order) == list(range(count))
+    assert all(step[earlier] < step[index] for index in order for earlier in graph.before[index])
+    blocks = graph.blocks(order)
+    offsets = best_fit(blocks)
+    for (one, low), (other, base) in itertools.combinations(zip(blocks, offsets, strict=True), 2):
+        together = one.start < other.end and other.start < one.end
+        assert (
+            not together
+            or not min(one.size, other.size)
+            or low + one.size <= base
+            or base + other.size <= low
+        )
+    assert height(blocks, offsets) >= load(blocks)
+
+
+def _least_height(blocks: list[Block]) -> int:
+    """The least height of any placement: dropping the blocks in some sequence gives it."""
+    best = sum(block.size for block in blocks)
+    for sequence in itertools.permutations(range(len(blocks))):
+        tops: dict[int, int] = {}
+        for index in sequence:
+            block = blocks[index]
+            low = max(
+                (tops[o] for o in tops if blocks[o].start < block.end and block.start < blocks[o].end),
+                default=0,
+            )
+            tops[index] = low + block.size
+        best = min(best, max(tops.values()))
+    return best
+
+
+def _orders(graph: Graph) -> list[tuple[int, ...]]:
+    count = len(graph.before)
+    return [
+        order
+        for order in itertools.permutations(range(count))
+        if all(order.index(e) < order.index(i) for i in order for e in graph.before[i])
+    ]
+
+
+@settings(QUICK, max_examples=25)
+@given(st.integers(0, 10**6))
+def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
+    problem = random_problem(seed, 4, in_place=False, extras=False)
+    graph = Graph(problem)
+    least = min(
+        _least_height([block for block in graph.blocks(order) if block.size]) for order in _orders(graph)
+    )
+    found = plan(problem, time_limit=5)
+    assert (found.peaks["ram"], found.status) == (least, "optimal")
+
+
+def _shifted(found: Plan, rng: random.Random) -> Plan:
+    """One home moved to another aligned place."""
+    number = rng.randrange(len(found.homes))
+    home = found.homes[number]
+    moved = replace(home, offset=rng.randrange(0, 40) * ALIGNMENT)
+    homes = (*found.homes[:number], moved, *found.homes[number + 1 :])
+    return replace(found, homes=homes, peaks={"ram": 10**6})
+
+
+def _collides(problem: Problem, found: Plan) -> bool:
+    """Rectangle by rectangle: do two homes share bytes at a step, but for an output on its dying input?"""
+    size = {t.name: t.size for t in problem.tensors}
+    size |= {f"{op.name}.scratch": op.scratch for op in problem.operations}
+    pairs = {(op.name, *pair) for op in problem.operations for pair in op.in_place}
+    for one, other in itertools.combinations(found.homes, 2):
+        for first, second in ((one, other), (other, one)):
+            handed = first.end == second.start + 1 and first.offset == second.offset
+            handed = handed and first.tensor not in problem.kept
+            if handed and (found.order[second.start], second.tensor, first.tensor) in pairs:
+                break
+        else:
+            steps = max(one.start, other.start) < min(one.end, other.end)
+            low = max(one.offset, other.offset)
+            high = min(one.offset + size[one.tensor], other.offset + size[other.tensor])
+            if steps and low < high:
+                return True
+    return False
+
+
+@settings(QUICK, max_examples=150)
+@given(st.integers(0, 10**6), st.integers(2, 10))
+def test_the_checker_refuses_exactly_the_moved_homes_that_collide(seed: int, count: int) -> None:
+    problem = random_problem(seed, count)
+    found = plan(problem, time_limit=0)
+    changed = _shifted(found, random.Random(seed))
+    if _collides(problem, changed):
+        with pytest.raises(PlanError):
+            check(problem, changed)
+    else:
+        check(problem, changed)
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(2, 10))
+def test_the_checker_refuses_orders_that_break_a_dependency(seed: int, count: int) -> None:
+    problem = random_problem(seed, count)
+    found = plan(problem, time_limit=0)
+    graph = Graph(problem)
+    dependent = [index for index in range(count) if graph.before[index]]
+    if dependent:
+        late = problem.operations[dependent[0]].name
+        order = (late, *(name for name in found.order if name != late))
+        with pytest.raises(PlanError, match="depends on"):
+            check(problem, replace(found, order=order))
+
+
+@QUICK
+@given(st.integers(0, 10**6))
+def test_planning_twice_gives_the_same_plan(seed: int) -> None:
+    problem = random_problem(seed, 12)
+    assert plan(problem, time_limit=0.5) == plan(problem, time_limit=0.5)

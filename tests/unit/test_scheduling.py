@@ -1,0 +1,227 @@
+"""The planner's behaviour on graphs small enough to reason about, and what it says when memory is short."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from drystone.errors import InternalError, UserError
+from drystone.scheduling import PlanError, as_data, check, offsets, plan
+from drystone.scheduling.budget import parse_bytes, spell_bytes
+from drystone.scheduling.graph import Graph, load
+from drystone.scheduling.greedy import best_fit, height
+from drystone.scheduling.problem import Home, Operation, Problem, Tensor
+from drystone.targets import Level
+
+KB = 1024
+FREE = (Level("ram"),)
+
+
+def chain(*sizes: int, in_place: bool = False, level: Level = FREE[0]) -> Problem:
+    """x -> op0 -> t0 -> op1 -> t1 ...; every tensor of the given size."""
+    names = ["x", *(f"t{n}" for n in range(len(sizes) - 1))]
+    tensors = tuple(Tensor(n, s, f"layer {n}") for n, s in zip(names, sizes, strict=True))
+    operations = tuple(
+        Operation(f"op{n}", (a,), (b,), in_place=((b, a),) if in_place else ())
+        for n, (a, b) in enumerate(pairwise(names))
+    )
+    return Problem(operations, tensors, (level,), (names[-1],))
+
+
+def test_a_chain_needs_its_largest_neighbours() -> None:
+    found = plan(chain(KB, 4 * KB, 2 * KB, KB))
+    assert (found.peaks, found.bound, found.status) == ({"ram": 6 * KB}, 6 * KB, "optimal")
+
+
+def test_an_in_place_chain_needs_one_tensor_at_one_offset() -> None:
+    problem = chain(KB, KB, KB, KB, in_place=True)
+    found = plan(problem)
+    check(problem, found)
+    assert found.peaks == {"ram": KB}
+    assert set(offsets(found).values()) == {0}
+
+
+def test_an_input_that_is_read_again_is_not_overwritten() -> None:
+    problem = Problem(
+        (
+            Operation("relu", ("x",), ("y",), in_place=(("y", "x"),)),
+            Operation("add", ("x", "y"), ("z",)),
+        ),
+        (Tensor("x", KB), Tensor("y", KB), Tensor("z", KB)),
+        FREE,
+        ("z",),
+    )
+    found = plan(problem)
+    check(problem, found)
+    assert found.peaks == {"ram": 3 * KB}
+
+
+def test_the_order_is_changed_where_that_frees_memory() -> None:
+    # Both wide branches first would hold two large tensors; each branch to its narrow end holds one.
+    branches = [("a", 8 * KB), ("b", 8 * KB)]
+    wide = tuple(Operation(f"wide_{n}", ("x",), (f"{n}1",)) for n, _ in branches)
+    narrow = tuple(Operation(f"narrow_{n}", (f"{n}1",), (f"{n}2",)) for n, _ in branches)
+    join = Operation("join", ("a2", "b2"), ("out",))
+    tensors = [Tensor("x", KB), Tensor("out", KB)]
+    for name, size in branches:
+        tensors += [Tensor(f"{name}1", size), Tensor(f"{name}2", KB)]
+    problem = Problem((*wide, *narrow, join), tuple(tensors), FREE, ("out",))
+    found = plan(problem)
+    check(problem, found)
+    assert found.status == "optimal"
+    assert found.peaks["ram"] == 10 * KB
+    assert load(Graph(problem).blocks(range(5))) > 10 * KB
+
+
+def test_scratch_has_a_home_beside_the_operations_own_tensors() -> None:
+    problem = Problem(
+        (Operation("op", ("x",), ("y",), scratch=100),), (Tensor("x", 64), Tensor("y", 64)), FREE, ("y",)
+    )
+    found = plan(problem)
+    check(problem, found)
+    assert found.peaks == {"ram": 64 + 64 + 128}
+    assert Home("op.scratch", "ram", offsets(found)["op.scratch"], 0, 1) in found.homes
+
+
+def test_every_offset_is_aligned() -> None:
+    found = plan(chain(3, 70, 129, 1))
+    assert all(home.offset % 64 == 0 for home in found.homes)
+
+
+def test_an_empty_problem_has_an_empty_plan() -> None:
+    problem = Problem((), (), FREE)
+    found = plan(problem)
+    check(problem, found)
+    assert (found.order, found.homes, found.peaks, found.status) == ((), (), {"ram": 0}, "optimal")
+
+
+def test_operations_wait_for_those_they_must_come_after() -> None:
+    problem = Problem(
+        (
+            Operation("read", (), ("r",)),
+            Operation("write", (), (), after=("read",)),
+            Operation("use", ("r",), ()),
+        ),
+        (Tensor("r", KB),),
+        FREE,
+    )
+    order = plan(problem).order
+    assert order.index("read") < order.index("write")
+
+
+def test_a_plan_is_data_for_a_manifest() -> None:
+    data = as_data(plan(chain(KB, KB)))
+    assert data["order"] == ("op0",)
+    assert data["gap"] == 0.0
+    assert data["homes"][0].keys() == {"tensor", "level", "offset", "start", "end"}
+
+
+def test_the_solver_packs_what_best_fit_does_not() -> None:
+    blocks = [("a", 3, 5, 6), ("b", 5, 3, 5), ("c", 5, 4, 6), ("d", 3, 3, 7), ("e", 3, 5, 6), ("f", 5, 3, 6)]
+    blocks = [*blocks, ("g", 5, 3, 4)]
+    sizes = {name: size for name, size, _, _ in blocks}
+    spans = {name: (start, end) for name, _, start, end in blocks}
+    made: dict[int, list[str]] = {}
+    read: dict[int, list[str]] = {}
+    for name, (start, end) in spans.items():
+        made.setdefault(start, []).append(name)
+        read.setdefault(end - 1, []).append(name)
+    operations = tuple(
+        Operation(
+            f"op{step}",
+            tuple(n for n in read.get(step, ()) if spans[n][0] < step),
+            tuple(made.get(step, ())),
+            after=(f"op{step - 1}",) if step else (),
+        )
+        for step in range(7)
+    )
+    problem = Problem(operations, tuple(Tensor(n, s * KB) for n, s in sizes.items()), FREE)
+    as_given = Graph(problem).blocks(range(7))
+    found = plan(problem)
+    check(problem, found)
+    assert found.peaks["ram"] == load(as_given) == found.bound < height(as_given, best_fit(as_given))
+
+
+def test_a_budget_that_cannot_be_met_names_the_layers_and_the_least_that_would_do() -> None:
+    problem = chain(KB, 4 * KB, 2 * KB, level=Level("ram", 5 * KB))
+    with pytest.raises(UserError) as caught:
+        plan(problem)
+    said = str(caught.value)
+    assert "need 6.00 KiB, the budget is 5.00 KiB" in said
+    assert said.index("4.00 KiB  layer t0") < said.index("2.00 KiB  layer t1")
+    assert f"ram={6 * KB}" in said
+
+
+def test_a_budget_that_is_just_met_is_met() -> None:
+    problem = chain(KB, 4 * KB, 2 * KB, level=Level("ram", 6 * KB))
+    check(problem, plan(problem))
+
+
+@pytest.mark.parametrize(
+    ("amount", "size"),
+    [
+        (4096, 4096),
+        ("4096", 4096),
+        ("256KB", 256 * KB),
+        ("8 mb", 8 * KB**2),
+        ("1.5MiB", 3 * 2**19),
+        ("1G", KB**3),
+    ],
+)
+def test_amounts_of_memory_are_read(amount: int | str, size: int) -> None:
+    assert parse_bytes(amount) == size
+
+
+@pytest.mark.parametrize("amount", [0, -1, "", "much", "12 parsecs", "0KB"])
+def test_what_is_no_amount_of_memory_is_refused(amount: int | str) -> None:
+    with pytest.raises(UserError, match="not an amount of memory"):
+        parse_bytes(amount)
+
+
+@pytest.mark.parametrize(("size", "text"), [(640, "640 B"), (1536, "1.50 KiB"), (3 * KB**2, "3.00 MiB")])
+def test_sizes_are_spelled_in_readable_units(size: int, text: str) -> None:
+    assert spell_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda p: replace(p, order=("op0",)), "each once"),
+        (lambda p: replace(p, order=("op1", "op0")), "depends on"),
+        (lambda p: replace(p, homes=p.homes[1:]), "x without a home"),
+        (lambda p: replace(p, homes=(*p.homes, p.homes[0])), "a home too many"),
+        (lambda p: replace(p, homes=(replace(p.homes[0], level="sram"), *p.homes[1:])), "unknown level"),
+        (lambda p: replace(p, homes=(replace(p.homes[0], offset=32), *p.homes[1:])), "not a multiple"),
+        (lambda p: replace(p, homes=(replace(p.homes[0], offset=-64), *p.homes[1:])), "not a multiple"),
+        (lambda p: replace(p, homes=(replace(p.homes[0], offset=2**20), *p.homes[1:])), "beyond the 8192"),
+        (lambda p: replace(p, homes=tuple(replace(h, offset=0) for h in p.homes)), "overlap at step 0"),
+        (lambda p: replace(p, homes=(*p.homes[:1], replace(p.homes[1], end=1), *p.homes[2:])), "outside its"),
+        (lambda p: replace(p, homes=(*p.homes[:2], replace(p.homes[2], end=99))), "lives during steps"),
+        (lambda p: replace(p, peaks={"ram": 64}), "states a peak of 64"),
+        (lambda p: replace(p, bound=10**6), "below its bound"),
+        (lambda p: replace(p, moves=("fetch",)), "moves tensors"),
+    ],
+)
+def test_the_checker_says_what_is_wrong(change: object, fault: str) -> None:
+    problem = chain(KB, 4 * KB, 2 * KB, level=Level("ram", 8 * KB))
+    found = plan(problem)
+    check(problem, found)
+    assert callable(change)
+    with pytest.raises(PlanError, match=fault):
+        check(problem, change(found))
+
+
+@pytest.mark.parametrize(
+    ("operations", "fault"),
+    [
+        ((Operation("a", ("ghost",), ()),), "does not declare"),
+        ((Operation("a", (), ("x",)), Operation("b", (), ("x",))), "written twice"),
+        ((Operation("a", ("x",), ()), Operation("b", (), ("x",))), "read before"),
+        ((Operation("a", (), ()), Operation("a", (), ())), "the same"),
+        ((Operation("a", (), (), after=("b",)), Operation("b", (), ())), "must come after"),
+        ((Operation("a", ("x",), ("y",), in_place=(("y", "x"),)),), "in the place of"),
+    ],
+)
+def test_a_problem_that_contradicts_itself_is_refused(operations: tuple[Operation, ...], fault: str) -> None:
+    with pytest.raises(InternalError, match=fault):
+        plan(Problem(operations, (Tensor("x", 64), Tensor("y", 128)), FREE))
