@@ -44,7 +44,7 @@ def _views(
 def _tap(weight: Array, tap: tuple[int, ...]) -> Array:
     """The weights [G, O/G, C/G] of one tap."""
     at: tuple[Any, ...] = (..., *tap)
-    return weight[at]
+    return np.asarray(weight[at])
 
 
 def _through(weight: Array, image: Array, groups: int) -> Array:

@@ -1,0 +1,92 @@
+"""Builds small modules of dry operations for the tests of the IR."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from drystone.ir import build
+from drystone.ir.dialect import WithEpilogue, Yield
+from drystone.ir.program import DTYPES, Program, Signature, WeightStore
+from drystone.mlir import context, func, ir, parse
+
+CONTEXT = context()
+NAMES = {np.dtype(held): name for name, held in DTYPES.items() if name != "bf16"}
+
+
+def attribute(value: Any) -> Any:
+    """The attribute a dry operation takes for a Python value."""
+    makers: dict[type, Callable[[Any], Any]] = {
+        bool: build.flag,
+        int: build.integer,
+        float: build.number,
+        str: build.string,
+    }
+    if isinstance(value, list):
+        return build.integers(value) if not value or isinstance(value[0], int) else build.maps(value)
+    return makers[type(value)](value)
+
+
+def tensor(shape: Sequence[int], element: str = "f32") -> Any:
+    """A tensor type; -1 is a dynamic dimension."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    return ir.RankedTensorType.get([dynamic if n < 0 else n for n in shape], ir.Type.parse(element))
+
+
+def make(
+    what: Any, out: Any, *operands: Any, extras: Sequence[Any] = (), body: Any = None, **attributes: Any
+) -> Any:
+    """One dry operation; `extras`, `extra_maps` and `body(block arguments) -> value` make its epilogue."""
+    values = {name: attribute(value) for name, value in attributes.items()}
+    with_epilogue = issubclass(what, WithEpilogue)
+    if with_epilogue:
+        values.setdefault("extra_maps", build.maps([]))
+        operands = (*operands, list(extras))
+    op = what(out, *operands, **values)
+    if with_epilogue and body is None:
+        element = op.out.type.element_type
+        build.identity_epilogue(op, element, [extra.type.element_type for extra in extras])
+    elif with_epilogue:
+        build_epilogue(op, [extra.type.element_type for extra in extras], body)
+    return op
+
+
+def build_epilogue(op: Any, extras: Sequence[Any], body: Any) -> None:
+    """Give `op` the epilogue that `body(arguments)` builds."""
+    block = op.epilogue.blocks[0] if len(op.epilogue.blocks) else op.epilogue.blocks.append()
+    for kind in (op.out.type.element_type, *extras):
+        block.add_argument(kind, op.location)
+    with ir.InsertionPoint(block):
+        Yield(body(block.arguments))
+
+
+def program(
+    types: Callable[[], Sequence[Any]],
+    body: Callable[..., Sequence[Any]],
+    weights: dict[str, np.ndarray] | None = None,
+) -> Program:
+    """A program whose @main takes arguments of `types()` and returns the values `body(*arguments)` makes."""
+    with CONTEXT, ir.Location.file("model.py", 7, 3):
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            main = func.FuncOp("main", (list(types()), []))
+        block = main.add_entry_block()
+        with ir.InsertionPoint(block):
+            results = list(body(*block.arguments))
+            func.ReturnOp(results)
+        kinds = [value.type for value in results]
+        main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(list(types()), kinds))
+    store = WeightStore()
+    for name, array in (weights or {}).items():
+        store.add(name, array)
+    return Program(module, store, Signature((), (), None, None))
+
+
+def from_text(source: str) -> Program:
+    """A program without weights from its text."""
+    return Program(parse(source, CONTEXT), WeightStore(), Signature((), (), None, None))
+
+
+def types_of(arrays: Sequence[np.ndarray]) -> list[Any]:
+    """The tensor types of arrays."""
+    return [tensor(array.shape, NAMES[array.dtype]) for array in arrays]
