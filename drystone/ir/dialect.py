@@ -205,7 +205,30 @@ class Pool(Dry.Operation, name="pool", traits=[Pure]):
     layout: ir.StringAttr
 
 
-class Recurrent(Dry.Operation, name="recurrent", traits=[Pure]):
+class WithOuts(Dry.Operation):
+    """Base of an operation whose first result differs in type from the others: see `WithEpilogue`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _take_outs_as_one(cls)
+
+    @property
+    def outs(self) -> list[Any]:
+        """All results."""
+        return list(self.operation.results)
+
+
+def _take_outs_as_one(cls: Any) -> None:
+    """Let the constructor take the types of all results as one sequence."""
+    build = cls.__init__
+
+    def __init__(self: Any, outs: Sequence[Any], *operands: Any, **attributes: Any) -> None:
+        build(self, outs[0], list(outs[1:]), *operands, **attributes)
+
+    cls.__init__ = __init__
+
+
+class Recurrent(WithOuts, name="recurrent", traits=[Pure]):
     """One layer, one direction of a recurrent network over all steps.
 
     projected [T, B, gates*H]: the input's product with its weight and all input biases, already added;
@@ -214,7 +237,7 @@ class Recurrent(Dry.Operation, name="recurrent", traits=[Pure]):
     to the first. Results: all h [T, B, H], the last h and, for "lstm", the last c.
     """
 
-    out: Result[Any]
+    steps: Result[Any]
     last: Sequence[Result[Any]]
     projected: Operand[Any]
     weight: Operand[Any]

@@ -47,8 +47,7 @@ def _recurrent(
     at: Site, projected: Any, weight: Any, bias: Any, state: Sequence[Any], cell: str, reverse: bool
 ) -> Sequence[Any] | None:
     op = Recurrent(
-        at.out(0),
-        [at.out(i) for i in range(1, 1 + len(state))],
+        [at.out(i) for i in range(1 + len(state))],
         at.tensor(projected),
         at.tensor(weight),
         at.optional(bias),
