@@ -1,0 +1,41 @@
+"""Kernel families: functions that make a tile program of an outlined kernel function.
+
+A builder answers None where the kernel is not of a form it knows; the next one is asked, and where none is
+left the kernel is lowered by upstream passes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from drystone.codegen.families import embedding, norm, softmax
+from drystone.codegen.families import map as elementwise
+from drystone.codegen.families.conv import conv
+from drystone.codegen.families.outlined import main_operation
+from drystone.codegen.tile import TileProgram
+from drystone.targets.target import CpuTarget
+
+Builder = Callable[[Any, CpuTarget], TileProgram | None]
+
+#: The builders for each kind of main operation, in the order they are asked.
+BUILDERS: dict[str, tuple[Builder, ...]] = {
+    "dry.conv": (conv,),
+    "dry.norm": (norm.build,),
+    "dry.softmax": (softmax.build,),
+    "dry.embedding": (embedding.build,),
+    "linalg.generic": (elementwise.build,),
+    "linalg.map": (elementwise.build,),
+    "linalg.fill": (elementwise.build,),
+    "linalg.copy": (elementwise.build,),
+    "linalg.transpose": (elementwise.build,),
+    "linalg.broadcast": (elementwise.build,),
+}
+
+
+def tile_program_of(kernel: Any, target: CpuTarget) -> TileProgram | None:
+    """The tile program of an outlined kernel function, or None where no family knows its form."""
+    main = main_operation(kernel)
+    for build in BUILDERS.get(main.operation.name, ()) if main is not None else ():
+        program = build(kernel, target)
+        if program is not None:
+            return program
+    return None

@@ -1,0 +1,127 @@
+"""Depthwise convolution: vectors along the channels, sliding over the width.
+
+Neighbouring outputs share inputs: a run of outputs loads each input vector of a row once and uses it for all
+taps that reach it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from drystone.codegen.families.conv_form import ConvForm
+from drystone.codegen.families.dry_op import wide, widened
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.targets import CpuTarget
+
+Taps = Callable[[list[Index], list[Index], Sequence[Tile]], list[Tile]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Outputs along one row, for `lanes` channels from c."""
+
+    form: ConvForm
+    t: TileBuilder
+    lanes: int
+    n: Index
+    outputs: tuple[Index, ...]
+    c: Index
+
+    def weights(self, at: list[Index]) -> list[Tile]:
+        """The taps along the width."""
+        form, t = self.form, self.t
+        gaps: list[int | None] = [None] * form.spatial
+        tiles = []
+        for k in range(form.kernel[-1]):
+            taps = [*at, index(k)]
+            if form.pack is None:
+                tile = t.load(form.weight, [self.c, 0, *taps], [self.lanes, None, *gaps])
+            else:
+                (block,) = form.pack.inner_tiles
+                where = [self.c // block, *taps, 0, self.c % block]
+                tile = t.load(form.weight, where, [None, *gaps, None, self.lanes])
+            tiles.append(widened(t, tile))
+        return tiles
+
+    def outer(self, acc: list[Tile], body: Taps) -> list[Tile]:
+        """body(taps, input positions, acc) for the taps of all dimensions but the width that lie inside."""
+        form, t = self.form, self.t
+
+        def level(at: list[Index], where: list[Index], carried: Sequence[Tile]) -> Sequence[Tile]:
+            dim = len(at)
+            if dim == form.spatial - 1:
+                return body(at, where, carried)
+            dilation = form.dilation[dim]
+            start = self.outputs[dim] * form.strides[dim] - form.before[dim]
+            lower = (0 - start).max(0).ceildiv(dilation)
+            upper = (form.size(form.x, dim) - start).ceildiv(dilation).min(form.kernel[dim])
+            return t.loop(
+                upper,
+                1,
+                lambda k, *c: level([*at, k], [*where, start + k * dilation], c),
+                carried,
+                lower=lower,
+            )
+
+        return list(level([], [], acc))
+
+    def run(self, start: Index, count: int) -> None:
+        """The outputs start .. start + count - 1."""
+        form, t = self.form, self.t
+        stride, dilation = form.strides[-1], form.dilation[-1]
+        gaps: list[int | None] = [None] * (form.spatial + 1)
+        origin = start * stride - form.before[-1]
+
+        def row(at: list[Index], where: list[Index], carried: Sequence[Tile]) -> list[Tile]:
+            weights = self.weights(at)
+            inputs: dict[int, Tile] = {}
+            acc = list(carried)
+            for k, weight in enumerate(weights):
+                for i in range(count):
+                    j = i * stride + k * dilation
+                    if j not in inputs:
+                        place = [self.n, *where, origin + j, self.c]
+                        inputs[j] = widened(t, t.load(form.x, place, [*gaps, self.lanes]))
+                    acc[i] = t.apply("math.fma", inputs[j], weight, acc[i])
+            return acc
+
+        zeros = [t.full(0, (self.lanes,), wide(form.out.dtype)) for _ in range(count)]
+        for i, acc in enumerate(self.outer(zeros, row)):
+            form.finish(t, acc, [self.n, *self.outputs, start + i, self.c], [*gaps, self.lanes])
+
+
+def conv_depthwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
+    """The program for "nhwc", one input and one output channel per group, real elements."""
+    if not form.nhwc or form.transposed or (form.inside, form.outside) != (1, 1):
+        return None
+    if form.pack is not None:
+        order = (0, *range(2, form.spatial + 2), 1)
+        if form.pack.inner_dims != (0,) or form.pack.outer_perm != order:
+            return None
+    lanes = target.lanes(32)
+    if not form.out.dtype.startswith(("f", "bf")) or (form.pack and form.pack.inner_tiles[0] % lanes):
+        return None
+    count = 4 if target.registers >= 32 else 2
+    last = form.spatial - 1
+    stride, before = form.strides[-1], form.before[-1]
+    reach = (form.kernel[-1] - 1) * form.dilation[-1]
+
+    def body(t: TileBuilder) -> None:
+        size, out = form.size(form.x, last), form.size(form.out, last)
+        # From `first` on runs start inside the input; those that start before `end` also end inside.
+        first = index(-(-before // stride)).min(out)
+        end = ((size - 1 - reach + before) // stride + 2 - count).min(out - count + 1).max(first)
+        rest = first + (end - first).ceildiv(count) * count
+
+        def step(n: Index, *outputs: Index) -> None:
+            def channels(c: Index) -> None:
+                run = _Run(form, t, lanes, n, outputs, c)
+                t.loop(first, 1, lambda o: run.run(o, 1))
+                t.loop(end, count, lambda o: run.run(o, count), lower=first)
+                t.loop(out, 1, lambda o: run.run(o, 1), lower=rest)
+
+            t.loop(form.out.dim(form.spatial + 1), lanes, channels)
+
+        t.same(form.x.dim(form.spatial + 1), form.out.dim(form.spatial + 1))
+        t.grid([(form.out.dim(0), 1), *((form.size(form.out, d), 1) for d in range(last))], step)
+
+    return tile_program("conv_depthwise", form.op.tensors, body, form.op.scalars)

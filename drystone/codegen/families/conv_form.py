@@ -1,0 +1,187 @@
+"""The common parts of convolution kernels: what the operation says, where tiles lie, and how weights are
+read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, TypeVar
+
+from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
+from drystone.codegen.families.epilogue import apply_epilogue
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.errors import InternalError
+from drystone.ir.layout import Pack
+from drystone.mlir import ints, ir
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class ConvForm:
+    """A `dry.conv`: its tensors (weight in storage layout), and its attributes as plain data.
+
+    kernel, strides, before, after (padding) and dilation have one number per spatial dimension; inside and
+    outside are the channels of one group.
+    """
+
+    op: DryOp
+    x: Tensor
+    weight: Tensor
+    extras: tuple[Tensor, ...]
+    out: Tensor
+    pack: Pack | None
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    inside: int
+    outside: int
+    transposed: bool
+    nhwc: bool
+
+    @property
+    def spatial(self) -> int:
+        """How many spatial dimensions there are."""
+        return len(self.kernel)
+
+    def place(self, n: P, positions: Sequence[P], c: P) -> list[P]:
+        """Batch, spatial and channel positions in the order of the layout."""
+        return [n, *positions, c] if self.nhwc else [n, c, *positions]
+
+    def size(self, tensor: Tensor, dim: int) -> Index:
+        """The extent of a spatial dimension of x or out."""
+        return tensor.dim(dim + (1 if self.nhwc else 2))
+
+    def known_size(self, tensor: Tensor, dim: int) -> int | None:
+        """The same where it is static."""
+        return tensor.shape[dim + (1 if self.nhwc else 2)]
+
+    def finish(
+        self,
+        t: TileBuilder,
+        acc: Tile,
+        place: Sequence[Index | int],
+        shape: Sequence[int | None],
+        steps: Sequence[int] | None = None,
+    ) -> None:
+        """Apply the epilogue to a tile of the result and store it."""
+        tile = narrowed(t, acc, str(self.op.main.out.type.element_type))
+        tile = apply_epilogue(t, self.op.main, tile, self.extras, place, shape, steps)
+        t.store(self.out, place, tile, shape, steps=steps)
+
+
+def conv_form(kernel: Any) -> ConvForm:
+    """Read the kernel function of a `dry.conv`."""
+    op = dry_op(kernel)
+    main = op.main
+    logical = ir.RankedTensorType(main.weight.type).shape
+    transposed = bool(ir.IntegerAttr(main.transposed).value)
+    groups = ir.IntegerAttr(main.groups).value
+    padding = ints(main.padding)
+    inside, outside = (logical[0] // groups, logical[1]) if transposed else (logical[1], logical[0] // groups)
+    return ConvForm(
+        op=op,
+        x=op.tensor(main.x),
+        weight=op.tensor(main.weight),
+        extras=tuple(op.all(main.extras)),
+        out=op.inits[0],
+        pack=pack_of(main.weight),
+        kernel=tuple(logical[2:]),
+        strides=tuple(ints(main.strides)),
+        before=tuple(padding[::2]),
+        after=tuple(padding[1::2]),
+        dilation=tuple(ints(main.dilation)),
+        groups=groups,
+        inside=inside,
+        outside=outside,
+        transposed=transposed,
+        nhwc=ir.StringAttr(main.layout).value == "nhwc",
+    )
+
+
+def divisor(n: int, limit: int) -> int:
+    """The largest divisor of n that is at most `limit`."""
+    return next(d for d in range(max(1, min(n, limit)), 0, -1) if n % d == 0)
+
+
+def even(n: int | None, limit: int) -> int:
+    """The extent of tiles, at most `limit`, that cover n with the least left over (limit where n is
+    unknown)."""
+    if n is None:
+        return limit
+    tiles = -(-n // limit)
+    return -(-n // tiles) if n else 1
+
+
+def taps(
+    t: TileBuilder, kernel: Sequence[int | Index], body: Callable[[list[Index], Tile], Tile], acc: Tile
+) -> Tile:
+    """Go round all positions of a kernel, carrying one tile."""
+
+    def level(at: list[Index], carried: Tile) -> Tile:
+        if len(at) == len(kernel):
+            return body(at, carried)
+        size = index(kernel[len(at)])
+        if size.constant == 1:
+            return level([*at, index(0)], carried)
+        (out,) = t.loop(size, 1, lambda k, c: level([*at, k], c), [carried])
+        return out
+
+    return level([], acc)
+
+
+@dataclass(frozen=True)
+class WeightReader:
+    """Tiles [out channels, in channels] of a convolution's weight, plain or packed along the out channels
+    of a group (transposed) or of all groups (not transposed)."""
+
+    form: ConvForm
+
+    @property
+    def block(self) -> int | None:
+        """Output channels per block of the packed layout."""
+        return None if self.form.pack is None else self.form.pack.inner_tiles[0]
+
+    def columns(self, limit: int) -> int:
+        """How many output channels one tile may hold: tiles stay inside a group and inside a block."""
+        form = self.form
+        width = limit if self.block is None else gcd(self.block, limit)
+        if form.groups == 1:
+            return width
+        return divisor(form.outside, width) if self.block is None else gcd(form.outside, width)
+
+    def tile(
+        self,
+        t: TileBuilder,
+        group: Index,
+        o: Index,
+        c: Index,
+        at: Sequence[Index],
+        columns: int,
+        depth: int,
+        *,
+        left: bool,
+    ) -> Tile:
+        """[columns, depth] (left) or [depth, columns] for out channels o.. and in channels c.. of a group."""
+        form = self.form
+        if form.transposed:
+            dims: list[Index] = [group * form.inside + c, o, *at]
+            sizes: list[int | None] = [depth, columns, *[None] * len(at)]
+            major = 1
+        else:
+            dims, sizes, major = [group * form.outside + o, c, *at], [columns, depth, *[None] * len(at)], 0
+        if form.pack is None:
+            tile = widened(t, t.load(form.weight, dims, sizes))
+            return tile if left != form.transposed else t.transpose(tile)
+        pack = form.pack
+        if pack.inner_dims != (major,):
+            raise InternalError(f"a convolution's weight packed as {pack}")
+        (block,) = pack.inner_tiles
+        order = pack.outer_perm or tuple(range(len(dims)))
+        inner = dims[major] % block
+        where = [dims[d] // block if d == major else dims[d] for d in order]
+        extents = [None if d == major else sizes[d] for d in order]
+        tile = widened(t, t.load(form.weight, [*where, inner], [*extents, columns]))
+        return t.transpose(tile) if left else tile

@@ -1,0 +1,163 @@
+"""Kernels of `dry` operations for tests: the function, data for it, and what the reference says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drystone.codegen import families, interpret
+from drystone.ir import build, dialect, interpreter
+from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encoding
+from drystone.ir.shapes import transposed_extent, window_extent
+from drystone.mlir import arith, func, ir, math
+
+from .families import TARGET, shared_context
+
+
+@dataclass
+class Case:
+    """A kernel function, its inputs (logical arrays) and the reference's results."""
+
+    module: Any
+    function: Any
+    inputs: list[Any]
+    expected: list[Any] = field(default_factory=list)
+
+    @property
+    def stored(self) -> list[Any]:
+        """The inputs as the kernel finds them."""
+        kinds = [argument.type for argument in self.function.entry_block.arguments]
+        with shared_context():
+            return [
+                encode(a, encoding_of(kind))["codes"] for a, kind in zip(self.inputs, kinds, strict=False)
+            ]
+
+    def interpreted(self, target: Any = TARGET) -> tuple[str, list[Any]]:
+        """The family's name, and the results by the meaning of the tile program."""
+        with shared_context(), ir.Location.unknown():
+            program = families.tile_program_of(self.function, target)
+        assert program is not None
+        results = [np.full(a.shape, 77, a.dtype) for a in self.expected]
+        interpret.run(program, [*self.stored, *results])
+        return program.family, results
+
+    def check(self, results: Sequence[Any], tolerance: float = 2e-6) -> None:
+        """Compare with the reference."""
+        for result, expected in zip(results, self.expected, strict=True):
+            assert np.isfinite(expected).all()
+            np.testing.assert_allclose(
+                result, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+            )
+
+
+def numbers(rng: np.random.Generator, shape: Sequence[int]) -> Any:
+    """f32 in -1..1."""
+    return rng.uniform(-1, 1, tuple(shape)).astype(np.float32)
+
+
+def kind_of(array: Any, dynamic: Sequence[int] = ()) -> Any:
+    """The tensor type of an array; the dimensions named are dynamic."""
+    elements = {"float32": "f32", "bool": "i1", "int64": "i64", "float64": "f64", "float16": "f16"}
+    unknown = ir.ShapedType.get_dynamic_size()
+    shape = [unknown if d in dynamic else n for d, n in enumerate(array.shape)]
+    return ir.RankedTensorType.get(shape, ir.Type.parse(elements[str(array.dtype)]))
+
+
+def make(
+    inputs: Sequence[tuple[Any, Any]], outputs: Sequence[Any], body: Callable[[list[Any]], list[Any]]
+) -> Case:
+    """The case of one kernel: inputs are (array, type), outputs types, body gives the results."""
+    module = ir.Module.create()
+    with ir.InsertionPoint(module.body):
+        kind = ir.FunctionType.get([*(k for _, k in inputs), *outputs], list(outputs))
+        function = func.FuncOp("k", kind, visibility="private")
+        with ir.InsertionPoint(function.add_entry_block()):
+            func.ReturnOp(body(list(function.entry_block.arguments)))
+    case = Case(module, function, [a for a, _ in inputs])
+    blanks = [np.zeros([0 if n < 0 else n for n in k.shape], np.float32) for k in outputs]
+    case.expected = interpreter.evaluate(function, [*case.inputs, *blanks], {}, {})
+    return case
+
+
+def packed(kind: Any, dim: int, tile: int) -> Any:
+    """A convolution's weight type packed along its output channels."""
+    rank = len(ir.RankedTensorType(kind).shape)
+    order = (dim, *range(2, rank), 1 - dim)
+    return with_encoding(kind, Encoding("f32", None, Pack((dim,), (tile,), order)))
+
+
+def epilogue(op: Any, extras: int) -> None:
+    """The identity, tanh(x + bias), or tanh(x + bias) + residual."""
+    f32 = ir.F32Type.get()
+    if not extras:
+        build.identity_epilogue(op, f32)
+        return
+    block = op.epilogue.blocks[0] if len(op.epilogue.blocks) else op.epilogue.blocks.append()
+    for _ in range(1 + extras):
+        block.add_argument(f32, ir.Location.unknown())
+    with ir.InsertionPoint(block):
+        value = math.tanh(arith.addf(block.arguments[0], block.arguments[1]))
+        dialect.Yield(arith.addf(value, block.arguments[2]) if extras > 1 else value)
+
+
+def conv(
+    *,
+    batch: int = 1,
+    channels: int = 8,
+    out: int = 8,
+    size: Sequence[int] = (6, 7),
+    kernel: Sequence[int] = (3, 3),
+    strides: Sequence[int] | None = None,
+    padding: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    groups: int = 1,
+    transposed: bool = False,
+    output_padding: Sequence[int] | None = None,
+    layout: str = "nhwc",
+    pack: int = 0,
+    extras: int = 0,
+    dynamic: Sequence[int] = (),
+    seed: int = 0,
+) -> Case:
+    """A case of `dry.conv`; dynamic names dimensions of x and of the result."""
+    rng, dims = np.random.default_rng(seed), len(size)
+    strides, dilation = strides or [1] * dims, dilation or [1] * dims
+    padding, more = padding or [0] * 2 * dims, output_padding or [0] * dims
+    extents = [
+        transposed_extent(n, k, s, sum(padding[2 * i : 2 * i + 2]), d, more[i])
+        if transposed
+        else window_extent(n, k, s, sum(padding[2 * i : 2 * i + 2]), d)
+        for i, (n, k, s, d) in enumerate(zip(size, kernel, strides, dilation, strict=True))
+    ]
+    order = (lambda c, s: [batch, *s, c]) if layout == "nhwc" else (lambda c, s: [batch, c, *s])
+    x, y = numbers(rng, order(channels, size)), numbers(rng, order(out, extents))
+    shape = [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel]
+    weight, bias = numbers(rng, shape), numbers(rng, [out])
+    with shared_context(), ir.Location.unknown():
+        kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack)
+        result = kind_of(y, dynamic)
+        given = [(x, kind_of(x, dynamic)), (weight, kind)]
+        given += [(bias, kind_of(bias)), (y, result)][:extras]
+        channel = ir.AffineDimExpr.get(dims + 1 if layout == "nhwc" else 1)
+        maps = [ir.AffineMap.get(dims + 2, 0, [channel]), ir.AffineMap.get_identity(dims + 2)][:extras]
+
+        def body(args: list[Any]) -> list[Any]:
+            op = dialect.Conv(
+                result,
+                args[0],
+                args[1],
+                args[2 : 2 + extras],
+                strides=build.integers(strides),
+                padding=build.integers(padding),
+                dilation=build.integers(dilation),
+                output_padding=build.integers(more),
+                groups=build.integer(groups),
+                transposed=build.flag(transposed),
+                layout=build.string(layout),
+                extra_maps=build.maps(maps),
+            )
+            epilogue(op, extras)
+            return [op.out]
+
+        return make(given, [result], body)
