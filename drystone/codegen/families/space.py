@@ -1,0 +1,149 @@
+"""Iteration spaces: which dimension of which tensor each loop walks, with neighbouring loops joined."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.codegen.tile import Index, Tensor, TileBuilder
+from drystone.mlir import ir
+from drystone.targets.target import CpuTarget
+
+Dims = tuple[int | None, ...]
+
+BITS = {"i1": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
+
+# Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
+UNIT = 4096
+
+
+@dataclass(frozen=True)
+class Access:
+    """A tensor and, for each of its dimensions, the loop that walks it (None: position 0)."""
+
+    tensor: Tensor
+    dims: Dims
+
+
+@dataclass(frozen=True)
+class Space:
+    """Loops, outermost first: extents, the dimensions of the operation each stands for, and the accesses in
+    terms of them."""
+
+    extents: tuple[Index, ...]
+    members: tuple[tuple[int, ...], ...]
+    accesses: tuple[Access, ...]
+
+    def bits(self, loop: int) -> int:
+        """The width of the widest element that is walked by a loop."""
+        return max(BITS[a.tensor.dtype] for a in self.accesses if loop in a.dims)
+
+    def promise(self, t: TileBuilder) -> None:
+        """Say that what one loop walks is equally long in every tensor."""
+        for access in self.accesses:
+            for axis, dim in enumerate(access.dims):
+                if dim is not None:
+                    t.same(self.extents[dim], access.tensor.dim(axis))
+
+
+def dims_of(affine_map: Any) -> Dims | None:
+    """The loops a map reads through: dimensions, each at most once, and constants 0; else None."""
+    dims: list[int | None] = []
+    for result in affine_map.results:
+        if isinstance(result, ir.AffineDimExpr):
+            if result.position in dims:
+                return None
+            dims.append(result.position)
+        elif isinstance(result, ir.AffineConstantExpr) and result.value == 0:
+            dims.append(None)
+        else:
+            return None
+    return tuple(dims)
+
+
+def make_space(
+    accesses: Sequence[Access], order: Sequence[int], kinds: Sequence[Any], apart: Collection[int] = ()
+) -> Space:
+    """Loops in `order`, without those of extent 1, neighbours joined where every access allows it, both are
+    of one of the `kinds` and neither must stay `apart`."""
+    unit = {
+        dim for access in accesses for axis, dim in enumerate(access.dims) if access.tensor.shape[axis] == 1
+    }
+    kept = [dim for dim in order if dim not in unit]
+    plain = [Access(a.tensor, tuple(None if d in unit else d for d in a.dims)) for a in accesses]
+    members: list[tuple[int, ...]] = []
+    for dim in kept:
+        if members and _joined(plain, members[-1][-1], dim, kinds, apart):
+            members[-1] = (*members[-1], dim)
+        else:
+            members.append((dim,))
+    joined = tuple(_collapse(access, members) for access in plain)
+    return Space(tuple(_extent(joined, i) for i in range(len(members))), tuple(members), joined)
+
+
+def _joined(accesses: list[Access], a: int, b: int, kinds: Sequence[Any], apart: Collection[int]) -> bool:
+    if kinds[a] != kinds[b] or a in apart or b in apart:
+        return False
+    return all(_neighbours(access, a, b) for access in accesses)
+
+
+def _neighbours(access: Access, a: int, b: int) -> bool:
+    if (a in access.dims) != (b in access.dims):
+        return False
+    if a not in access.dims:
+        return True
+    first, second = access.dims.index(a), access.dims.index(b)
+    between = range(first + 1, second)
+    return first < second and all(
+        access.dims[axis] is None and access.tensor.shape[axis] == 1 for axis in between
+    )
+
+
+def _collapse(access: Access, members: list[tuple[int, ...]]) -> Access:
+    loop_of = {dim: i for i, group in enumerate(members) for dim in group}
+    groups: list[list[int]] = []
+    dims: list[int | None] = []
+    for axis, dim in enumerate(access.dims):
+        loop = None if dim is None else loop_of[dim]
+        vanishing = loop is None and access.tensor.shape[axis] == 1
+        if groups and (vanishing or (loop is not None and dims[-1] == loop)):
+            groups[-1].append(axis)
+        elif groups and dims[-1] is None and all(access.tensor.shape[g] == 1 for g in groups[-1]):
+            groups[-1].append(axis)
+            dims[-1] = loop
+        else:
+            groups.append([axis])
+            dims.append(loop)
+    return Access(access.tensor.collapse(groups), tuple(dims))
+
+
+def _extent(accesses: Sequence[Access], loop: int) -> Index:
+    found = [a.tensor.dim(a.dims.index(loop)) for a in accesses if loop in a.dims]
+    known = [extent for extent in found if extent.constant is not None]
+    return known[0] if known else found[-1]
+
+
+def tile_width(target: CpuTarget, bits: int, extent: Index, most: int = 4) -> int:
+    """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
+    lanes = target.lanes(bits)
+    n = extent.constant
+    if n is None:
+        return lanes * min(2, most)
+    for count in (4, 2):
+        if count <= most and n % (count * lanes) == 0:
+            return count * lanes
+    if n % lanes == 0:
+        return lanes
+    return lanes * min(most, 4 if n >= 16 * lanes else 2 if n >= 6 * lanes else 1)
+
+
+def rounded(extent: Index, width: int) -> Index:
+    """The largest multiple of `width` that is not above the extent."""
+    return (extent // width) * width
+
+
+def chunk_end(start: Index, chunk: int, extent: Index) -> Index:
+    """Where a chunk that starts at `start` ends."""
+    n = extent.constant
+    if n is not None and n <= chunk:
+        return extent
+    return start + chunk if n is not None and n % chunk == 0 else (start + chunk).min(extent)
