@@ -95,8 +95,10 @@ def context() -> ir.Context:
     ctx = ir.Context()
     torch_dialect.register_dialect(ctx)
     with ctx, ir.Location.unknown():
-        # The bindings cannot load torch_c by name; a pass that depends on it does.
-        run_pipeline(ir.Module.create(), "torch-func-backend-type-conversion")
+        # The bindings cannot load torch_c and tm_tensor by name; passes that depend on them do.
+        run_pipeline(
+            ir.Module.create(), "torch-func-backend-type-conversion,func.func(convert-torch-to-tmtensor)"
+        )
         Dry.load()
     return ctx
 
