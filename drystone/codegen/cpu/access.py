@@ -1,0 +1,276 @@
+"""Loads and stores: offsets into flat memory, and the guards of what is not proven to lie inside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drystone.codegen.cpu.lowering import width
+from drystone.codegen.cpu.usage import memory_of
+from drystone.codegen.cpu.values import Row, Value
+from drystone.codegen.ranges import Facts, Linear
+from drystone.codegen.tile import Index, Load, Store, Tile, index
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.lowering import Lowering
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of the tensor in an access: start, step, tile axis (None: one position), extent, stride
+    in memory, and whether positions may lie below 0 or beyond the end."""
+
+    at: Linear
+    step: int
+    axis: int | None
+    extent: Index
+    stride: Index
+    below: bool
+    beyond: bool
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anything is to be checked."""
+        return self.below or self.beyond
+
+
+def unproven(s: Load | Store, dim: int, facts: Facts) -> tuple[bool, bool]:
+    """Whether an access may lie below 0, or beyond the end, in a dimension."""
+    tensor = s.source if isinstance(s, Load) else s.target
+    at, span = facts.linear(s.at[dim]), ((s.sizes[dim] or 1) - 1) * s.steps[dim]
+    end = facts.linear(tensor.dim(dim)) - at - Linear((), span + 1)
+    return not facts.nonnegative(at), not facts.nonnegative(end)
+
+
+class Access:
+    """Where the elements of a load or store lie."""
+
+    def __init__(self, low: "Lowering", s: Load | Store, tile: Tile) -> None:
+        self.low, self.shape, self.dtype = low, tile.shape, tile.dtype
+        tensor = s.source if isinstance(s, Load) else s.target
+        self.name, self.flat = low.memory(tensor)
+        self.axes: list[Axis] = []
+        axis = 0
+        for dim, (at, size, step) in enumerate(zip(s.at, s.sizes, s.steps, strict=True)):
+            stride = index(1)
+            for inner in range(dim + 1, len(tensor.shape)):
+                extent = tensor.dim(inner)
+                stride = stride * low.facts.equal.get(extent, extent)
+            safe = (id(s), dim) in low.assumed
+            below, beyond = (False, False) if safe else unproven(s, dim, low.facts)
+            place = None if size is None else axis
+            axis += size is not None
+            start = low.facts.linear(at)
+            self.axes.append(Axis(start, step, place, tensor.dim(dim), stride, below, beyond))
+
+    @property
+    def along(self) -> Axis | None:
+        """The dimension that runs along the vector."""
+        last = len(self.shape) - 1
+        return next((a for a in self.axes if a.axis is not None and a.axis == last), None)
+
+    def position(self, a: Axis, place: Sequence[int]) -> Linear:
+        """The position in one dimension of a tile's element."""
+        return a.at + Linear((), 0 if a.axis is None else place[a.axis] * a.step)
+
+    def offset(self, place: Sequence[int], clamped: Sequence[Axis]) -> str:
+        """The flat offset of an element; positions in the `clamped` dimensions are moved into the tensor."""
+        low, total = self.low, Linear()
+        for a in self.axes:
+            where = self.position(a, place)
+            if a in clamped and a.guarded:
+                where = Linear(((Index("name", (self.clamp(a, where),)), 1),))
+            factor = a.stride.constant
+            if factor is not None:
+                total += where * factor
+            elif where.terms:
+                product = low.emit.binary("arith.muli", low.form(where), low.index(a.stride))
+                total += Linear(((Index("name", (product,)), 1),))
+            else:
+                total += low.facts.linear(a.stride) * where.constant
+        return low.form(total)
+
+    def clamp(self, a: Axis, where: Linear) -> str:
+        """A position moved into the tensor."""
+        emit, name = self.low.emit, self.low.form(where)
+        if a.beyond:
+            last = self.low.form(self.low.facts.linear(a.extent) - Linear((), 1))
+            name = emit.binary("arith.minsi", name, last)
+        # Last, so that an empty tensor is read at its start and not before it.
+        return emit.binary("arith.maxsi", name, emit.number(0)) if a.below or a.beyond else name
+
+    def inside(self, place: Sequence[int], axes: Sequence[Axis]) -> str | None:
+        """Whether a position lies inside in all of `axes`; None where that is known."""
+        emit, held = self.low.emit, None
+        for a in axes:
+            if not a.guarded:
+                continue
+            where = self.low.form(self.position(a, place))
+            checks = []
+            if a.below:
+                checks.append(emit.compare("sge", where, emit.number(0)))
+            if a.beyond:
+                checks.append(emit.compare("slt", where, self.low.index(a.extent)))
+            for check in checks:
+                held = check if held is None else emit.binary("arith.andi", held, check, "i1")
+        return held
+
+    def lanes(self, place: Sequence[int], live: int) -> str | None:
+        """The mask of a vector that starts at `place`; None where all lanes are live."""
+        low, emit, a = self.low, self.low.emit, self.along
+        mask = None
+        kind = low.vector("i1")
+        if live < low.lanes:
+            mask = emit.ramp([int(i < live) for i in range(low.lanes)], "i1")
+        if a is None or not a.guarded:
+            return mask
+        where = self.position(a, place)
+        checks = []
+        if a.beyond:
+            left = low.form(low.facts.linear(a.extent) - where)
+            if a.step != 1:
+                left = emit.arithmetic("ceildiv", left, emit.number(a.step), nonnegative=False)
+            checks.append(emit.pure(f"vector.create_mask {left} : {kind}"))
+        if a.below:
+            first = low.spread(low.from_index(low.form(where), "i32"), "i32")
+            steps = emit.ramp([i * a.step for i in range(low.lanes)], "i32")
+            zero = emit.constant(0, low.vector("i32"))
+            sums = emit.binary("arith.addi", first, steps, low.vector("i32"))
+            checks.append(emit.compare("sge", sums, zero, low.vector("i32")))
+        for check in checks:
+            mask = check if mask is None else emit.binary("arith.andi", mask, check, kind)
+        return mask
+
+    def strides(self) -> str | None:
+        """Offsets of a vector's lanes from its first, as i32; None where they are neighbours."""
+        low, a = self.low, self.along
+        if a is None:
+            return low.emit.constant(0, low.vector("i32"))
+        constant = a.stride.constant
+        if constant is not None:
+            if constant * a.step == 1:
+                return None
+            return low.emit.ramp([i * a.step * constant for i in range(low.lanes)], "i32")
+        stride = low.spread(low.from_index(low.index(a.stride), "i32"), "i32")
+        steps = low.emit.ramp([i * a.step for i in range(low.lanes)], "i32")
+        return low.emit.binary("arith.muli", stride, steps, low.vector("i32"))
+
+
+class Loaded(Value):
+    """A tile that is read from memory when it is asked for."""
+
+    def __init__(self, low: "Lowering", s: Load) -> None:
+        super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
+        self.access, self.fill = Access(low, s, s.result), s.fill
+        self.reads = frozenset({memory_of(s.source)})
+        self.direct = True
+        self.unseen: set[int] = set()
+        for dim, a in enumerate(self.access.axes):
+            if a.guarded and low.usage.rows_unseen(s, dim, low.facts.equal):
+                self.unseen.add(dim)
+
+    def _checked(self, axes: Sequence[Axis]) -> list[Axis]:
+        return [a for dim, a in enumerate(self.access.axes) if a in axes and dim not in self.unseen]
+
+    def _loaded(self, op: str, kind: str) -> str:
+        """Emit a load; flags are bytes in memory."""
+        low = self.low
+        name = low.emit.fresh(op)
+        if self.dtype != "i1":
+            return name
+        held = kind.replace("i1", "i8")
+        return low.emit.pure(f"arith.trunci {name} : {held} to {kind}")
+
+    def make(self, row: Row, j: int) -> str:
+        if self.scalar:
+            return self._element((*row, 0) if self.shape else ())
+        low, access = self.low, self.access
+        place = (*row, j * low.lanes)
+        others = [a for a in access.axes if a is not access.along]
+        offset = access.offset(place, others)
+        mask, strides = access.lanes(place, self.live(j)), access.strides()
+        inside = access.inside(place, self._checked(others))
+        kind, held = self.kind, self.kind.replace("xi1>", "xi8>")
+        memory = f"{access.name}[{offset}]"
+        fill = low.emit.constant(self.fill, held)
+        if strides is not None:
+            every = mask or low.emit.constant(1, low.vector("i1"))
+            types = f"{access.flat}, {low.vector('i32')}, {low.vector('i1')}, {held} into {held}"
+            part = self._loaded(f"vector.gather {memory} [{strides}], {every}, {fill} : {types}", kind)
+        elif mask is not None:
+            types = f"{access.flat}, {low.vector('i1')}, {held} into {held}"
+            part = self._loaded(f"vector.maskedload {memory}, {mask}, {fill} : {types}", kind)
+        else:
+            part = self._loaded(f"vector.load {memory} : {access.flat}, {held}", kind)
+        if inside is None:
+            return part
+        return low.emit.pure(f"arith.select {inside}, {part}, {low.emit.constant(self.fill, kind)} : {kind}")
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """One element, straight from memory while that holds it."""
+        return self._element(position) if self.direct else super().element(position)
+
+    def _element(self, position: tuple[int, ...]) -> str:
+        low, access = self.low, self.access
+        key = (self.number, "element", position)
+        known = low.emit.recall(key)
+        if known is not None:
+            return known
+        offset = access.offset(position, access.axes)
+        one = self._loaded(f"memref.load {access.name}[{offset}] : {access.flat}", self.dtype)
+        inside = access.inside(position, self._checked(access.axes))
+        if inside is not None:
+            fill = low.emit.constant(self.fill, self.dtype)
+            one = low.emit.pure(f"arith.select {inside}, {one}, {fill} : {self.dtype}")
+        return low.emit.remember(key, one)
+
+
+def store(low: "Lowering", s: Store) -> None:
+    """Write a tile, row by row; a row that lies outside is skipped by a branch."""
+    value, access = low.value(s.value), Access(low, s, s.value)
+    checked = access.axes if value.scalar else [a for a in access.axes if a is not access.along]
+    for row in value.rows():
+        parts = [value.part(row, j) for j in range(value.vectors)]
+        places = [
+            ((*row, j * low.lanes) if value.shape else ()) for j in range(value.vectors)
+        ]
+        inside = access.inside(places[0], checked)
+        masks = [None if value.scalar else access.lanes(p, value.live(j)) for j, p in enumerate(places)]
+        if inside is None:
+            _write_row(low, value, access, places, parts, masks)
+        else:
+            with low.emit.region(f"scf.if {inside} {{"):
+                _write_row(low, value, access, places, parts, masks)
+
+
+def _write_row(
+    low: "Lowering",
+    value: Value,
+    access: Access,
+    places: list[tuple[int, ...]],
+    parts: list[str],
+    masks: list[str | None],
+) -> None:
+    for place, given, mask in zip(places, parts, masks, strict=True):
+        part, memory = given, f"{access.name}[{access.offset(place, ())}]"
+        held = value.kind
+        if value.dtype == "i1":
+            held = "i8" if value.scalar else low.vector("i8")
+            part = low.emit.pure(f"arith.extui {part} : {value.kind} to {held}")
+        strides = None if value.scalar else access.strides()
+        if value.scalar:
+            low.emit.line(f"memref.store {part}, {memory} : {access.flat}")
+        elif strides is not None:
+            every = mask or low.emit.constant(1, low.vector("i1"))
+            types = f"{access.flat}, {low.vector('i32')}, {low.vector('i1')}, {held}"
+            low.emit.line(f"vector.scatter {memory} [{strides}], {every}, {part} : {types}")
+        elif mask is not None:
+            low.emit.line(
+                f"vector.maskedstore {memory}, {mask}, {part} : {access.flat}, {low.vector('i1')}, {held}"
+            )
+        else:
+            low.emit.line(f"vector.store {part}, {memory} : {access.flat}, {held}")
+
+
+def bytes_of(dtype: str) -> int:
+    """Bytes of an element in memory."""
+    return max(8, width(dtype)) // 8

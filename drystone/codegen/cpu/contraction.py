@@ -1,0 +1,120 @@
+"""Dots and reductions."""
+
+from typing import TYPE_CHECKING
+
+from drystone.codegen.cpu.elementwise import combine, neutral, tree
+from drystone.codegen.cpu.lowering import is_float
+from drystone.codegen.cpu.values import Ready, Row, Value
+from drystone.codegen.tile import Dot, Reduce
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.lowering import Lowering
+
+_REDUCTIONS = {
+    "arith.addf": "add",
+    "arith.addi": "add",
+    "arith.mulf": "mul",
+    "arith.muli": "mul",
+    "arith.maximumf": "maximumf",
+    "arith.minimumf": "minimumf",
+    "arith.maxnumf": "maxnumf",
+    "arith.minnumf": "minnumf",
+    "arith.maxsi": "maxsi",
+    "arith.minsi": "minsi",
+    "arith.maxui": "maxui",
+    "arith.minui": "minui",
+    "arith.andi": "and",
+    "arith.ori": "or",
+    "arith.xori": "xor",
+}
+
+
+def dot(low: "Lowering", s: Dot) -> None:
+    """acc + a b: for each k the rows of b in registers, elements of a broadcast from memory."""
+    acc, b = low.value(s.acc), low.value(s.b)
+    left = _left(low, low.value(s.a))
+    vector, dtype = not acc.scalar, s.acc.dtype
+    sums = acc.parts()
+    for k in range(s.a.shape[1]):
+        right = [
+            low.convert(b.part((k,), j), b.dtype, dtype, vector=vector) for j in range(acc.vectors)
+        ]
+        for m in range(s.a.shape[0]):
+            one = low.convert(left.element((m, k)), left.dtype, dtype, vector=False)
+            spread = low.spread(one, dtype) if vector else one
+            for j, part in enumerate(right):
+                at = m * acc.vectors + j
+                sums[at] = _fused(low, spread, part, sums[at], dtype, vector=vector)
+    low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, dtype, sums)
+
+
+def _left(low: "Lowering", a: Value) -> Value:
+    """Something that gives elements cheaply: memory as it is, or a computed tile laid down on the stack."""
+    if a.direct or a.scalar:
+        return a
+    return Spilled(low, a)
+
+
+class Spilled(Value):
+    """A computed tile on the stack, read element by element."""
+
+    def __init__(self, low: "Lowering", of: Value) -> None:
+        super().__init__(low, -1 - of.number, of.shape, of.dtype)
+        self.row_length = of.vectors * low.lanes
+        elements = self.row_length * (of.shape[0] if len(of.shape) > 1 else 1)
+        self.name = low.stack(elements, of.dtype, f"left {of.number}")
+        self.flat = f"memref<{elements}x{of.dtype}>"
+        for row, j in of.places():
+            at = low.emit.number((row[0] if row else 0) * self.row_length + j * low.lanes)
+            low.emit.line(f"vector.store {of.part(row, j)}, {self.name}[{at}] : {self.flat}, {of.kind}")
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """One element."""
+        at = self.low.emit.number(position[0] * self.row_length + position[1])
+        return self.low.emit.fresh(f"memref.load {self.name}[{at}] : {self.flat}")
+
+
+def _fused(low: "Lowering", a: str, b: str, c: str, dtype: str, *, vector: bool) -> str:
+    kind = low.vector(dtype) if vector else dtype
+    if is_float(dtype):
+        return low.emit.pure(f"llvm.intr.fma({a}, {b}, {c}) : ({kind}, {kind}, {kind}) -> {kind}")
+    return low.emit.binary("arith.addi", low.emit.binary("arith.muli", a, b, kind), c, kind)
+
+
+def reduction(low: "Lowering", s: Reduce) -> None:
+    """Combine along an axis."""
+    arg = low.value(s.arg)
+    rank = len(arg.shape)
+    if s.axis % rank == rank - 1:
+        parts = [_row(low, s.op, arg, row) for row in arg.rows()]
+    else:
+        axis = s.axis % rank
+        parts = []
+        rows = list(arg.rows())
+        for row, j in [(r, j) for r in rows if r[axis] == 0 for j in range(arg.vectors)]:
+            line = [arg.part((*row[:axis], i, *row[axis + 1 :]), j) for i in range(arg.shape[axis])]
+            parts.append(tree(low, s.op, line, arg.dtype, vector=not arg.scalar))
+    low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, parts)
+
+
+def _row(low: "Lowering", op: str, arg: Value, row: Row) -> str:
+    """A row combined to a scalar: its vectors lane by lane, then the lanes."""
+    if arg.scalar:
+        return arg.part(row)
+    identity, kind = neutral(op, arg.dtype), low.vector(arg.dtype)
+    if identity is None or op not in _REDUCTIONS:
+        elements = [arg.element((*row, i)) for i in range(arg.last)]
+        return tree(low, op, elements, arg.dtype, vector=False)
+    parts = [arg.part(row, j) for j in range(arg.vectors)]
+    live = arg.live(arg.vectors - 1)
+    if live < low.lanes:
+        mask = low.emit.ramp([int(i < live) for i in range(low.lanes)], "i1")
+        other = low.emit.constant(identity, kind)
+        parts[-1] = low.emit.pure(f"arith.select {mask}, {parts[-1]}, {other} : {low.vector('i1')}, {kind}")
+    whole = tree(low, op, parts, arg.dtype, vector=True)
+    fast = " fastmath<reassoc>" if is_float(arg.dtype) else ""
+    name = _REDUCTIONS[op]
+    return low.emit.pure(f"vector.reduction <{name}>, {whole}{fast} : {kind} into {arg.dtype}")
+
+
+__all__ = ["combine", "dot", "reduction"]

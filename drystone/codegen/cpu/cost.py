@@ -1,0 +1,40 @@
+"""A rough count of the operations of a grid step, to size units of work and choose versions."""
+
+import math
+from collections.abc import Sequence
+
+from drystone.codegen.tile import Apply, Dot, Gather, Grid, Load, Loop, Reduce, Statement, Store, When
+
+#: Trips assumed of a loop whose bounds are known only when the kernel is called.
+UNKNOWN_TRIPS = 32
+#: Operations that a function such as exp counts as.
+FUNCTION = 20
+
+
+def step_cost(body: Sequence[Statement]) -> int:
+    """Operations of one run of the body."""
+    total = 0
+    for s in body:
+        match s:
+            case Dot():
+                total += 2 * math.prod(s.a.shape) * s.b.shape[1]
+            case Apply():
+                total += math.prod(s.result.shape) * (FUNCTION if s.op.startswith("math.") else 1)
+            case Load() | Gather():
+                total += math.prod(s.result.shape)
+            case Store():
+                total += math.prod(s.value.shape)
+            case Reduce():
+                total += math.prod(s.arg.shape)
+            case Loop():
+                total += _trips(s) * step_cost(s.body)
+            case When() | Grid():
+                total += step_cost(s.body)
+    return total
+
+
+def _trips(s: Loop) -> int:
+    lower, upper = s.lower.constant, s.upper.constant
+    if lower is None or upper is None:
+        return UNKNOWN_TRIPS
+    return max(0, -(-(upper - lower) // s.step))

@@ -1,0 +1,193 @@
+"""Statements in order, loops and branches."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from drystone.codegen.cpu.access import Loaded, store, unproven
+from drystone.codegen.cpu.contraction import dot, reduction
+from drystone.codegen.cpu.elementwise import Applied
+from drystone.codegen.cpu.gather import Gathered
+from drystone.codegen.cpu.usage import Body, memory_of, uses
+from drystone.codegen.cpu.values import Full, Iota, Ready, Reshaped, Transposed, Value
+from drystone.codegen.ranges import Facts, loop_facts
+from drystone.codegen.tile import Apply, Dot, Gather, Grid, Index, Load, Loop, Reduce, Reshape, Scalar, Store
+from drystone.codegen.tile import Full as FullStatement
+from drystone.codegen.tile import Iota as IotaStatement
+from drystone.codegen.tile import Transpose, When
+from drystone.errors import InternalError
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.lowering import Lowering
+
+
+def execute(low: "Lowering", body: Body) -> None:
+    """Lower statements in order. What a store or a region might change is made before it."""
+    for position, s in enumerate(body):
+        later = uses(body[position + 1 :]) | low.later[-1]
+        match s:
+            case Store():
+                low.settle(frozenset({memory_of(s.target)}), later)
+                store(low, s)
+            case Loop():
+                low.later.append(later)
+                _loop(low, s)
+                low.later.pop()
+            case When():
+                low.later.append(later)
+                low.enter(s.body)
+                left, right = low.index(s.left), low.index(s.right)
+                with low.emit.region(f"scf.if {low.emit.compare('slt', left, right)} {{"):
+                    execute(low, s.body)
+                low.later.pop()
+            case Dot():
+                dot(low, s)
+            case Reduce():
+                reduction(low, s)
+            case Grid():
+                raise InternalError("a grid inside a grid")
+            case _:
+                low.values[s.result.number] = _lazy(low, s)
+
+
+def _lazy(
+    low: "Lowering", s: Load | Gather | FullStatement | IotaStatement | Apply | Transpose | Reshape
+) -> Value:
+    number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
+    match s:
+        case Load():
+            return Loaded(low, s)
+        case Gather():
+            return Gathered(low, s)
+        case FullStatement():
+            return _full(low, s)
+        case IotaStatement():
+            return Iota(low, number, shape, dtype, low.index(s.start), s.axis % max(1, len(shape)))
+        case Apply():
+            return Applied(low, s)
+        case Transpose():
+            return Transposed(low, number, shape, dtype, low.value(s.arg), s.permutation)
+        case Reshape():
+            return Reshaped(low, number, shape, dtype, low.value(s.arg))
+
+
+def _full(low: "Lowering", s: FullStatement) -> Full:
+    number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
+    match s.value:
+        case Scalar():
+            kind, name = s.value.dtype, f"%{s.value.name}"
+            if kind == "index":
+                kind, name = "i64", low.from_index(name, "i64")
+            return Full(low, number, shape, dtype, low.convert(name, kind, dtype, vector=False), None)
+        case Index():
+            name = low.from_index(low.index(s.value), "i64")
+            return Full(low, number, shape, dtype, low.convert(name, "i64", dtype, vector=False), None)
+    return Full(low, number, shape, dtype, low.emit.constant(s.value, dtype), s.value)
+
+
+def doubts(body: Body, facts: Facts, *, depth: int = 0) -> Iterator[tuple[Load | Store, int, int]]:
+    """Accesses not proven to lie inside: the statement, the dimension, and how many loops it is in."""
+    for s in body:
+        match s:
+            case Load() | Store():
+                for dim in range(len(s.at)):
+                    if any(unproven(s, dim, facts)):
+                        yield s, dim, depth
+            case Loop():
+                yield from doubts(s.body, loop_facts(facts, s), depth=depth + 1)
+            case When():
+                yield from doubts(s.body, facts, depth=depth)
+
+
+def _count(body: Body, facts: Facts, assumed: set[tuple[int, int]]) -> int:
+    return sum((id(s), dim) not in assumed for s, dim, _ in doubts(body, facts))
+
+
+def _loop(low: "Lowering", s: Loop) -> None:
+    """A loop; where its last iteration may be cut short and that costs the others their proofs, the whole
+    iterations run first and the cut one by itself."""
+    low.enter(s.body)
+    facts = low.facts
+    lower, upper = low.index(s.lower), low.index(s.upper)
+    now = [part for tile in s.initial for part in low.value(tile).parts()]
+    plain, whole = loop_facts(facts, s), loop_facts(facts, s, full=True)
+    peel = _count(s.body, plain, low.assumed) > _count(s.body, whole, low.assumed)
+    if not peel:
+        low.facts = plain
+        now = _rounds(low, s, lower, upper, now)
+    else:
+        span = facts.linear(s.upper) - facts.linear(s.lower)
+        step = low.emit.number(s.step)
+        sure = facts.nonnegative(span)
+        length = low.form(span)
+        if not sure:
+            length = low.emit.binary("arith.maxsi", length, low.emit.number(0))
+        trips = low.emit.binary("arith.divui", length, step)
+        covered = low.emit.binary("arith.muli", trips, step)
+        middle = low.emit.binary("arith.addi", lower, covered)
+        low.facts = whole
+        now = _rounds(low, s, lower, middle, now)
+        low.facts = plain
+        now = _rest(low, s, middle, upper, now)
+    low.facts = facts
+    for tile in s.results:
+        value = Value(low, tile.number, tile.shape, tile.dtype)
+        count = len(list(value.places()))
+        low.values[tile.number] = Ready(low, tile.number, tile.shape, tile.dtype, now[:count])
+        now = now[count:]
+
+
+def _kinds(low: "Lowering", s: Loop) -> list[str]:
+    return [
+        value.kind
+        for tile in s.carried
+        for value in [Value(low, tile.number, tile.shape, tile.dtype)]
+        for _ in value.places()
+    ]
+
+
+def _iteration(low: "Lowering", s: Loop, var: str, now: list[str]) -> list[str]:
+    """The body once, in the present region: what it yields."""
+    low.emit.vars[s.var] = var
+    for tile in s.carried:
+        count = len(list(Value(low, tile.number, tile.shape, tile.dtype).places()))
+        low.values[tile.number] = Ready(low, tile.number, tile.shape, tile.dtype, now[:count])
+        now = now[count:]
+    low.later.append(uses(s.body) | low.later[-1] | {t.number for t in s.yielded})
+    execute(low, s.body)
+    low.later.pop()
+    return [part for tile in s.yielded for part in low.value(tile).parts()]
+
+
+def _rounds(low: "Lowering", s: Loop, lower: str, upper: str, now: list[str]) -> list[str]:
+    emit, kinds, var = low.emit, _kinds(low, s), low.emit.name()
+    head = f"scf.for {var} = {lower} to {upper} step {emit.number(s.step)}"
+    if not kinds:
+        with emit.region(f"{head} {{"):
+            _iteration(low, s, var, [])
+        return []
+    result, inner = emit.name(), [emit.name() for _ in kinds]
+    pairs = ", ".join(f"{a} = {b}" for a, b in zip(inner, now, strict=True))
+    listed = ", ".join(kinds)
+    with emit.region(f"{result}:{len(kinds)} = {head} iter_args({pairs}) -> ({listed}) {{"):
+        out = _iteration(low, s, var, inner)
+        emit.line(f"scf.yield {', '.join(out)} : {listed}")
+    return [f"{result}#{i}" for i in range(len(kinds))]
+
+
+def _rest(low: "Lowering", s: Loop, start: str, upper: str, now: list[str]) -> list[str]:
+    emit, kinds = low.emit, _kinds(low, s)
+    condition = emit.compare("slt", start, upper)
+    if not kinds:
+        with emit.region(f"scf.if {condition} {{"):
+            _iteration(low, s, start, [])
+        return []
+    result, listed = emit.name(), ", ".join(kinds)
+    with emit.region(f"{result}:{len(kinds)} = scf.if {condition} -> ({listed}) {{", "} else {"):
+        out = _iteration(low, s, start, now)
+        emit.line(f"scf.yield {', '.join(out)} : {listed}")
+    emit.line(f"  scf.yield {', '.join(now)} : {listed}")
+    emit.line("}")
+    return [f"{result}#{i}" for i in range(len(kinds))]
+
+
+

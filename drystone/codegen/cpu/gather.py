@@ -1,0 +1,62 @@
+"""Loads in which each element has its own position."""
+
+from typing import TYPE_CHECKING
+
+from drystone.codegen.cpu.usage import memory_of
+from drystone.codegen.cpu.values import Row, Value
+from drystone.codegen.ranges import Linear
+from drystone.codegen.tile import Gather
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.lowering import Lowering
+
+
+class Gathered(Value):
+    """Each element from its own position, clamped into the tensor."""
+
+    def __init__(self, low: "Lowering", s: Gather) -> None:
+        super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
+        self.source, self.indices = s.source, [low.value(t) for t in s.indices]
+        self.reads = frozenset({memory_of(s.source)}).union(*(index.reads for index in self.indices))
+
+    def settle(self) -> None:
+        """Make all parts now."""
+        self.parts()
+        self.reads = frozenset()
+
+    def make(self, row: Row, j: int) -> str:
+        low, emit, vector = self.low, self.low.emit, not self.scalar
+        kind = low.vector("i64") if vector else "i64"
+        name, flat = low.memory(self.source)
+        total: str | None = None
+        for dim, index in enumerate(self.indices):
+            missing = len(self.shape) - len(index.shape)
+            at = tuple(0 if n == 1 else i for i, n in zip(row[missing:], index.shape[:-1], strict=False))
+            where = index.spread(at, j) if vector else index.part(at)
+            where = low.convert(where, index.dtype, "i64", vector=vector)
+            extent = self.source.dim(dim)
+            last = low.form(low.facts.linear(extent) - Linear((), 1))
+            where = emit.binary("arith.minsi", where, self._wide(last), kind)
+            where = emit.binary("arith.maxsi", where, emit.constant(0, kind), kind)
+            if total is None:
+                total = where
+            else:
+                scaled = emit.binary("arith.muli", total, self._wide(low.index(extent)), kind)
+                total = emit.binary("arith.addi", scaled, where, kind)
+        held = self.kind.replace("i1>", "i8>") if vector and self.dtype == "i1" else self.kind
+        held = "i8" if held == "i1" else held
+        if not vector:
+            at_index = emit.number(0) if total is None else emit.pure(f"arith.index_cast {total} : i64 to index")
+            part = emit.fresh(f"memref.load {name}[{at_index}] : {flat}")
+        else:
+            zero, every = emit.number(0), emit.constant(1, low.vector("i1"))
+            given = total if total is not None else emit.constant(0, kind)
+            types = f"{flat}, {kind}, {low.vector('i1')}, {held} into {held}"
+            fill = emit.constant(0, held)
+            part = emit.fresh(f"vector.gather {name}[{zero}] [{given}], {every}, {fill} : {types}")
+        return part if held == self.kind else emit.pure(f"arith.trunci {part} : {held} to {self.kind}")
+
+    def _wide(self, index: str) -> str:
+        """An index as i64, in all lanes where the tile has vectors."""
+        value = self.low.from_index(index, "i64")
+        return value if self.scalar else self.low.spread(value, "i64")

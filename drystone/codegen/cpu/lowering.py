@@ -1,0 +1,186 @@
+"""The state of lowering one tile program, and the helpers every statement's lowering uses."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from drystone.codegen.cpu.emit import Emitter
+from drystone.codegen.cpu.usage import Body, Usage, stores, uses
+from drystone.codegen.ranges import Facts, Linear
+from drystone.codegen.tile import Index, Tensor, Tile, TileProgram
+from drystone.errors import InternalError
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.values import Value
+
+_WIDTH = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
+
+
+def width(dtype: str) -> int:
+    """Bits of an element. Raises InternalError for an element no tile holds."""
+    if dtype not in _WIDTH:
+        raise InternalError(f"a tile of {dtype} cannot be lowered for a CPU")
+    return _WIDTH[dtype]
+
+
+def is_float(dtype: str) -> bool:
+    """Whether an element is a floating-point number."""
+    return dtype in ("f16", "bf16", "f32", "f64")
+
+
+def memref(tensor: Tensor) -> str:
+    """The type of a parameter."""
+    extents = "".join("?x" if n is None else f"{n}x" for n in tensor.shape)
+    return f"memref<{extents}{tensor.dtype}>"
+
+
+class Lowering:
+    """One version of a program's body being lowered: the emitter, what is known of indices, the values of
+    tiles."""
+
+    def __init__(self, program: TileProgram, emit: Emitter, lanes: int, usage: Usage) -> None:
+        self.program, self.emit, self.lanes, self.usage = program, emit, lanes, usage
+        self.facts = Facts()
+        #: (statement's id, dimension) of accesses that the version's condition has made safe.
+        self.assumed: set[tuple[int, int]] = set()
+        self.values: dict[int, Value] = {}
+        self.later: list[frozenset[int]] = [frozenset()]
+
+    # Types and conversions
+
+    def vector(self, dtype: str) -> str:
+        """The vector type every program of this width uses for an element: `lanes` of them."""
+        return f"vector<{self.lanes}x{dtype}>"
+
+    def spread(self, scalar: str, dtype: str) -> str:
+        """A scalar in all lanes."""
+        return self.emit.pure(f"vector.broadcast {scalar} : {dtype} to {self.vector(dtype)}")
+
+    def gathered(self, elements: Sequence[str], dtype: str) -> str:
+        """A vector of scalars."""
+        return self.emit.pure(f"vector.from_elements {', '.join(elements)} : {self.vector(dtype)}")
+
+    def convert(self, value: str, before: str, after: str, *, vector: bool) -> str:
+        """A number in another element type; integers are signed."""
+        if before == after:
+            return value
+        if is_float(before):
+            op = ("extf" if width(after) > width(before) else "truncf") if is_float(after) else "fptosi"
+        elif is_float(after):
+            op = "sitofp"
+        else:
+            op = "extsi" if width(after) > width(before) else "trunci"
+        kinds = [self.vector(t) if vector else t for t in (before, after)]
+        return self.emit.pure(f"arith.{op} {value} : {kinds[0]} to {kinds[1]}")
+
+    def from_index(self, value: str, dtype: str) -> str:
+        """An index as an integer."""
+        return self.emit.pure(f"arith.index_cast {value} : index to {dtype}")
+
+    # Tensors
+
+    def memory(self, tensor: Tensor) -> tuple[str, str]:
+        """The flat memory of a tensor, as a name and its type. Flags lie one to a byte and are read as i8."""
+        base = tensor.base or tensor
+        held = "i8" if base.dtype == "i1" else base.dtype
+        total = 1
+        for extent in base.shape:
+            total = -1 if extent is None or total < 0 else total * extent
+        flat = f"memref<{'?' if total < 0 else total}x{base.dtype}>"
+        name = f"%{base.name}"
+        if base.scratch:
+            return self.stack(total, held, base.name), f"memref<{total}x{held}>"
+        if not base.shape:
+            name = self.emit.at_entry(
+                f"memref.reinterpret_cast {name} to offset: [0], sizes: [1], strides: [1] "
+                f": {memref(base)} to {flat}"
+            )
+        elif len(base.shape) > 1:
+            axes = ", ".join(map(str, range(len(base.shape))))
+            name = self.emit.at_entry(f"memref.collapse_shape {name} [[{axes}]] : {memref(base)} into {flat}")
+        if held != base.dtype:
+            bytes_ = flat.replace("xi1>", "xi8>")
+            name = self.emit.at_entry(f"builtin.unrealized_conversion_cast {name} : {flat} to {bytes_}")
+            flat = bytes_
+        return name, flat
+
+    def stack(self, elements: int, dtype: str, key: str) -> str:
+        """Aligned memory on the stack, allocated at the function's entry, one for each key."""
+        text = f"memref.alloca() {{alignment = 64 : i64}} : memref<{elements}x{dtype}>"
+        return self.emit.at_entry(text, (key, text))
+
+    # Index expressions
+
+    def index(self, e: Index) -> str:
+        """The name of an index expression's value."""
+        match e.kind:
+            case "const":
+                return self.emit.number(e.args[0])
+            case "var":
+                return self.emit.vars[e]
+            case "name":
+                return str(e.args[0])
+            case "dim":
+                return self.extent(e)
+            case "scalar":
+                scalar = next(s for s in self.program.scalars if s.name == e.args[0])
+                name = f"%{scalar.name}"
+                if scalar.dtype == "index":
+                    return name
+                return self.emit.at_entry(f"arith.index_cast {name} : {scalar.dtype} to index")
+            case "element":
+                value = self.values[e.args[0]]
+                one = value.element((0,) * len(value.shape))
+                return self.emit.pure(f"arith.index_cast {one} : {value.dtype} to index")
+        a, b = e.args
+        sure = e.kind in ("floordiv", "mod", "ceildiv") and self.facts.nonnegative(self.facts.linear(a))
+        return self.emit.arithmetic(e.kind, self.index(a), self.index(b), nonnegative=sure)
+
+    def extent(self, e: Index) -> str:
+        """A dynamic extent."""
+        tensor = next(t for t in self.program.tensors if t.name == e.args[0])
+        axis = self.emit.number(e.args[1])
+        return self.emit.at_entry(f"memref.dim %{tensor.name}, {axis} : {memref(tensor)}")
+
+    def form(self, form: Linear) -> str:
+        """The name of a linear form's value; sums are built outer variables first, so that inner loops share
+        what does not change in them."""
+        depth = {var: i for i, var in enumerate(self.facts.bounds)}
+        total: str | None = None
+        for atom, factor in sorted(form.terms, key=lambda term: self._depth(term[0], depth)):
+            term = self.index(atom)
+            if factor != 1:
+                term = self.emit.binary("arith.muli", term, self.emit.number(int(factor)))
+            total = term if total is None else self.emit.binary("arith.addi", total, term)
+        if total is None:
+            return self.emit.number(int(form.constant))
+        if form.constant:
+            total = self.emit.binary("arith.addi", total, self.emit.number(int(form.constant)))
+        return total
+
+    def _depth(self, e: Index, depth: dict[Index, int]) -> int:
+        if e.kind == "var":
+            return depth.get(e, len(depth))
+        if e.kind in ("element", "name"):
+            return len(depth)
+        return max((self._depth(arg, depth) for arg in e.args if isinstance(arg, Index)), default=-1)
+
+    # Values
+
+    def value(self, tile: Tile) -> "Value":
+        """The value of a tile."""
+        return self.values[tile.number]
+
+    def settle(self, memory: frozenset[str], wanted: frozenset[int]) -> None:
+        """Before `memory` is written: make now those of the `wanted` tiles that would read it later."""
+        for number in sorted(wanted & self.values.keys()):
+            if self.values[number].reads & memory:
+                self.values[number].settle()
+
+    def enter(self, body: Body) -> None:
+        """Before a region is entered: make the tiles it uses, so that they are made once; all but those read
+        from memory element by element."""
+        self.settle(stores(body), uses(body) | self.later[-1])
+        for number in sorted(uses(body) & self.values.keys()):
+            value = self.values[number]
+            if not (value.direct and value.reads and self.usage.only_left(number)):
+                value.parts()

@@ -1,0 +1,158 @@
+"""Where the tiles of a program are used: what lazy lowering has to know before it enters a loop or a store."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+
+from drystone.codegen.tile import (
+    Apply,
+    Dot,
+    Full,
+    Gather,
+    Grid,
+    Index,
+    Iota,
+    Load,
+    Loop,
+    Reduce,
+    Reshape,
+    Statement,
+    Store,
+    Tensor,
+    Transpose,
+    When,
+)
+
+Body = tuple[Statement, ...]
+
+
+def memory_of(tensor: Tensor) -> str:
+    """The name of the memory a tensor or view lies in."""
+    return (tensor.base or tensor).name
+
+
+def _elements(indices: Sequence[Index]) -> set[int]:
+    found: set[int] = set()
+    for e in indices:
+        if e.kind == "element":
+            found.add(e.args[0])
+        else:
+            found |= _elements([arg for arg in e.args if isinstance(arg, Index)])
+    return found
+
+
+def operands(s: Statement) -> set[int]:
+    """Numbers of the tiles a statement uses itself (not those its body uses)."""
+    match s:
+        case Load():
+            return _elements(s.at)
+        case Store():
+            return {s.value.number} | _elements(s.at)
+        case Gather():
+            return {t.number for t in s.indices}
+        case Full():
+            return _elements([s.value]) if isinstance(s.value, Index) else set()
+        case Iota():
+            return _elements([s.start])
+        case Apply():
+            return {t.number for t in s.args}
+        case Dot():
+            return {s.acc.number, s.a.number, s.b.number}
+        case Reduce() | Transpose() | Reshape():
+            return {s.arg.number}
+        case Loop():
+            return {t.number for t in (*s.initial, *s.yielded)} | _elements([s.lower, s.upper])
+        case When():
+            return _elements([s.left, s.right])
+        case Grid():
+            return _elements(s.extents)
+
+
+def inner(s: Statement) -> Body:
+    """The body of a statement that has one."""
+    return s.body if isinstance(s, Loop | When | Grid) else ()
+
+
+@cache
+def uses(body: Body) -> frozenset[int]:
+    """Numbers of all tiles used in a body, however deep."""
+    found: set[int] = set()
+    for s in body:
+        found |= operands(s) | uses(inner(s))
+    return frozenset(found)
+
+
+@cache
+def stores(body: Body) -> frozenset[str]:
+    """Memory that a body writes."""
+    found: set[str] = set()
+    for s in body:
+        found |= {memory_of(s.target)} if isinstance(s, Store) else stores(inner(s))
+    return frozenset(found)
+
+
+class Usage:
+    """Users of every tile of a program."""
+
+    def __init__(self, body: Body) -> None:
+        self.users: dict[int, list[tuple[Statement, str]]] = defaultdict(list)
+        self._alias: dict[int, list[int]] = defaultdict(list)
+        self._collect(body)
+
+    def _collect(self, body: Body) -> None:
+        for s in body:
+            for number in operands(s):
+                role = "left" if isinstance(s, Dot) and s.a.number == number else "use"
+                if isinstance(s, Dot) and number in (s.b.number, s.acc.number):
+                    role = "use"
+                self.users[number].append((s, role))
+            if isinstance(s, Loop):
+                for group in (s.initial, s.yielded):
+                    for source, carried, result in zip(group, s.carried, s.results, strict=True):
+                        self._alias[source.number] += [carried.number, result.number]
+            self._collect(inner(s))
+
+    def only_left(self, number: int) -> bool:
+        """Whether a tile is used only as the left operand of dots, perhaps transposed or reshaped first."""
+        return all(
+            role == "left" or (isinstance(s, Transpose | Reshape) and self.only_left(s.result.number))
+            for s, role in self.users[number]
+        )
+
+    def rows_unseen(self, load: Load, axis: int, equal: dict[Index, Index]) -> bool:
+        """Whether rows of a dot's left operand that lie outside the tensor along dimension `axis` never show:
+        every row they spoil is left out by the stores, because it lies outside the stored tensor too."""
+        rank = [d for d, size in enumerate(load.sizes) if size is not None]
+        if len(rank) != 2 or axis != rank[0] or load.steps[axis] != 1:
+            return False
+        extent = load.source.dim(axis)
+        extent = equal.get(extent, extent)
+        seen: set[int] = set()
+        pending = [load.result.number]
+        first = True
+        while pending:
+            number = pending.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            pending += self._alias[number]
+            for s, role in self.users[number]:
+                if first and role != "left":
+                    return False
+                if isinstance(s, Store):
+                    place = [d for d, size in enumerate(s.sizes) if size is not None]
+                    if len(place) != 2 or s.steps[place[0]] != 1 or s.at[place[0]] != load.at[axis]:
+                        return False
+                    limit = s.target.dim(place[0])
+                    if equal.get(limit, limit) != extent or s.target.scratch:
+                        return False
+                elif isinstance(s, Dot) and number != s.b.number:
+                    pending.append(s.result.number)
+                elif isinstance(s, Apply) and s.result.shape[:-1] == load.result.shape[:1]:
+                    pending.append(s.result.number)
+                elif isinstance(s, Reduce) and s.axis == 1:
+                    pending.append(s.result.number)
+                elif not isinstance(s, Loop):
+                    return False
+            first = False
+        return True

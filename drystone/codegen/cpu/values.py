@@ -1,0 +1,207 @@
+"""Tiles while they are lowered: what gives the register, or the scalar, at a place of a tile.
+
+A tile is held as its rows (all dimensions but the last, unrolled), each row as vectors of one register, or as
+one scalar where the last extent is 1. Values are lazy: an operation is emitted when a part is asked for, so a
+chain of elementwise operations runs register by register from its loads to its store.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from drystone.errors import InternalError
+
+if TYPE_CHECKING:
+    from drystone.codegen.cpu.lowering import Lowering
+
+Row = tuple[int, ...]
+
+
+class Value:
+    """A tile. Subclasses make its parts."""
+
+    #: Memory (names of tensors) that is read when parts are made.
+    reads: frozenset[str] = frozenset()
+    #: Whether single elements come straight from memory.
+    direct = False
+
+    def __init__(self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str) -> None:
+        self.low, self.number, self.shape, self.dtype = low, number, shape, dtype
+
+    @property
+    def last(self) -> int:
+        """The extent along the vector."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def vectors(self) -> int:
+        """Parts per row."""
+        return -(-self.last // self.low.lanes)
+
+    @property
+    def scalar(self) -> bool:
+        """Whether the parts are scalars."""
+        return self.last == 1
+
+    @property
+    def kind(self) -> str:
+        """The type of a part."""
+        return self.dtype if self.scalar else self.low.vector(self.dtype)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order."""
+        return product(*map(range, self.shape[:-1]))
+
+    def places(self) -> Iterator[tuple[Row, int]]:
+        """All parts in order."""
+        return ((row, j) for row in self.rows() for j in range(self.vectors))
+
+    def live(self, j: int) -> int:
+        """How many lanes of vector `j` of a row belong to the tile."""
+        return min(self.low.lanes, self.last - j * self.low.lanes)
+
+    def part(self, row: Row, j: int = 0) -> str:
+        """The name of one part, made if it is not yet."""
+        key = (self.number, row, j)
+        known = self.low.emit.recall(key)
+        return known if known is not None else self.low.emit.remember(key, self.make(row, j))
+
+    def parts(self) -> list[str]:
+        """All parts in order."""
+        return [self.part(row, j) for row, j in self.places()]
+
+    def make(self, row: Row, j: int) -> str:
+        """Emit one part."""
+        raise InternalError(f"tile %{self.number} is used outside the region it is made in")
+
+    def settle(self) -> None:
+        """Make all parts now and read no memory any more."""
+        self.parts()
+        self.reads, self.direct = frozenset(), False
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """One element as a scalar."""
+        row, last = position[:-1], position[-1] if position else 0
+        part = self.part(row, last // self.low.lanes)
+        if self.scalar:
+            return part
+        return self.low.emit.pure(f"vector.extract {part}[{last % self.low.lanes}] : {self.dtype} from {self.kind}")
+
+    def spread(self, row: Row, j: int) -> str:
+        """A part as a vector, also where the tile has one element per row."""
+        part = self.part(row, 0 if self.scalar else j)
+        return self.low.spread(part, self.dtype) if self.scalar else part
+
+
+class Ready(Value):
+    """A tile whose parts are there."""
+
+    def __init__(
+        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, parts: list[str]
+    ) -> None:
+        super().__init__(low, number, shape, dtype)
+        for (row, j), part in zip(self.places(), parts, strict=True):
+            low.emit.remember((number, row, j), part)
+
+
+class Full(Value):
+    """A tile of one scalar."""
+
+    def __init__(
+        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: str, constant: float | None
+    ) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.of, self.constant = of, constant
+
+    def part(self, row: Row, j: int = 0) -> str:
+        """The scalar, or a vector of it."""
+        return self.of if self.scalar else self.low.spread(self.of, self.dtype)
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """The scalar."""
+        return self.of
+
+
+class Iota(Value):
+    """start + position along an axis."""
+
+    def __init__(
+        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, start: str, axis: int
+    ) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.start, self.axis = start, axis
+
+    def make(self, row: Row, j: int) -> str:
+        emit, low = self.low.emit, self.low
+        along = self.axis == len(self.shape) - 1
+        first = j * low.lanes if along else row[self.axis]
+        start = emit.binary("arith.addi", self.start, emit.number(first)) if first else self.start
+        base = low.from_index(start, "i64")
+        if self.scalar:
+            return low.convert(base, "i64", self.dtype, vector=False)
+        whole = low.spread(base, "i64")
+        if along:
+            whole = emit.binary("arith.addi", whole, emit.ramp(range(low.lanes), "i64"), low.vector("i64"))
+        return low.convert(whole, "i64", self.dtype, vector=True)
+
+
+class Transposed(Value):
+    """Dimensions permuted, element by element."""
+
+    def __init__(
+        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: Value, order: tuple[int, ...]
+    ) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.of, self.order, self.reads, self.direct = of, order, of.reads, of.direct
+
+    def source(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        """Where an element comes from."""
+        back = [0] * len(position)
+        for axis, place in zip(self.order, position, strict=True):
+            back[axis] = place
+        return tuple(back)
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """One element of the source."""
+        if not self.direct:
+            return super().element(position)
+        return self.of.element(self.source(position))
+
+    def make(self, row: Row, j: int) -> str:
+        if self.order and self.order[-1] == len(self.order) - 1:
+            return self.of.part(self.source((*row, 0))[:-1], j)
+        if self.scalar:
+            return self.of.element(self.source((*row, 0)))
+        return self.low.gathered([self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype)
+
+
+class Reshaped(Value):
+    """Unit dimensions inserted or removed."""
+
+    def __init__(self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: Value) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.of, self.reads, self.direct = of, of.reads, of.direct
+
+    def source(self, position: tuple[int, ...]) -> tuple[int, ...]:
+        """Where an element comes from."""
+        moving = iter([place for place, extent in zip(position, self.shape, strict=True) if extent != 1])
+        return tuple(next(moving) if extent != 1 else 0 for extent in self.of.shape)
+
+    def element(self, position: tuple[int, ...]) -> str:
+        """The same element of the source."""
+        if not self.direct:
+            return super().element(position)
+        return self.of.element(self.source(position))
+
+    def make(self, row: Row, j: int) -> str:
+        if self.scalar:
+            return self.of.element(self.source((*row, 0) if self.shape else ()))
+        if self.of.last == self.last:
+            return self.of.part(self.source((*row, 0))[:-1], j)
+        return self.low.gathered([self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype)
+
+
+def _lanes(value: Value, j: int) -> list[int]:
+    """Positions along the last axis for the lanes of vector `j`; beyond the tile, its first again."""
+    first = j * value.low.lanes
+    return [first + i if i < value.live(j) else first for i in range(value.low.lanes)]

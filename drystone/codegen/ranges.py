@@ -1,0 +1,182 @@
+"""Linear forms of index expressions, and proofs of bounds: which loads and stores lie inside their tensors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from drystone.codegen.tile import Grid, Index, Loop, index
+
+Number = int | Fraction
+
+
+@dataclass(frozen=True)
+class Linear:
+    """constant + sum of coefficient * atom. Atoms are expressions that are not sums: variables, extents,
+    quotients, products of two unknowns, ..."""
+
+    terms: tuple[tuple[Index, Number], ...] = ()
+    constant: Number = 0
+
+    def __add__(self, other: "Linear") -> "Linear":
+        terms = dict(self.terms)
+        for atom, factor in other.terms:
+            terms[atom] = terms.get(atom, 0) + factor
+        kept = tuple((atom, factor) for atom, factor in terms.items() if factor)
+        return Linear(kept, self.constant + other.constant)
+
+    def __sub__(self, other: "Linear") -> "Linear":
+        return self + other * -1
+
+    def __mul__(self, by: Number) -> "Linear":
+        if by == 0:
+            return Linear()
+        return Linear(tuple((atom, factor * by) for atom, factor in self.terms), self.constant * by)
+
+    def multiple_of(self, step: int) -> bool:
+        """Whether every value of the form is a multiple of `step`."""
+        return all(n % step == 0 for n in (self.constant, *(factor for _, factor in self.terms)))
+
+    def split(self, atom: Index) -> tuple[Number, "Linear"]:
+        """The coefficient of an atom, and the rest."""
+        rest = tuple((a, factor) for a, factor in self.terms if a != atom)
+        return dict(self.terms)[atom], Linear(rest, self.constant)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known: the inclusive bounds of variables, inner ones later; which extents are equal."""
+
+    bounds: dict[Index, tuple[Linear, Linear]] = field(default_factory=dict)
+    equal: Mapping[Index, Index] = field(default_factory=dict)
+
+    def linear(self, e: Index) -> Linear:
+        """The linear form of an expression; equal extents by one name."""
+        e = self.equal.get(e, e)
+        match e.kind:
+            case "const":
+                return Linear((), e.args[0])
+            case "add":
+                return self.linear(e.args[0]) + self.linear(e.args[1])
+            case "sub":
+                return self.linear(e.args[0]) - self.linear(e.args[1])
+            case "mul":
+                a, b = (self.linear(arg) for arg in e.args)
+                if not a.terms or not b.terms:
+                    return b * a.constant if not a.terms else a * b.constant
+                return Linear(((Index("mul", e.args), 1),))
+        return Linear(((e, 1),))
+
+    def within(self, var: Index, lower: Linear, upper: Linear) -> "Facts":
+        """These facts and the bounds of one more variable."""
+        return Facts({**self.bounds, var: (lower, upper)}, self.equal)
+
+    def nonnegative(self, form: Linear, effort: int = 60) -> bool:
+        """Whether the form is proven to be never below 0. False says nothing."""
+        atom = self._next(form)
+        if atom is None:
+            extents = all(a.kind == "dim" and factor > 0 for a, factor in form.terms)
+            return extents and form.constant >= 0
+        factor, rest = form.split(atom)
+        if effort == 0:
+            return False
+        return any(
+            all(self.nonnegative(rest + bound * factor, effort - 1) for bound in together)
+            for together in self._bounds(atom, lower=factor > 0)
+        )
+
+    def _next(self, form: Linear) -> Index | None:
+        """The atom to eliminate first: compound ones, then variables from the innermost out."""
+        atoms = [atom for atom, _ in form.terms]
+        for atom in atoms:
+            if atom.kind not in ("var", "dim"):
+                return atom
+        for var in reversed(self.bounds):
+            if var in atoms:
+                return var
+        return next((atom for atom in atoms if atom.kind == "var"), None)
+
+    def _bounds(self, atom: Index, *, lower: bool) -> Iterable[list[Linear]]:
+        """Ways to bound an atom from below or above; a way of several bounds holds only if each suffices."""
+        if atom in self.bounds:
+            return [[self.bounds[atom][0 if lower else 1]]]
+        if atom.kind not in ("min", "max", "floordiv", "ceildiv", "mod", "mul"):
+            return []
+        a, b = (self.linear(arg) for arg in atom.args)
+        if atom.kind in ("min", "max"):
+            return [[a, b]] if (atom.kind == "min") == lower else [[a], [b]]
+        if atom.kind == "mul":
+            return [[Linear()]] if lower and self.nonnegative(a, 8) and self.nonnegative(b, 8) else []
+        divisor = b.constant
+        if b.terms or divisor <= 0:
+            return []
+        slack = Linear((), divisor - 1)
+        match atom.kind, lower:
+            case "mod", True:
+                return [[Linear()]]
+            case "mod", False:
+                return [[slack]]
+            case ("floordiv", False) | ("ceildiv", True):
+                return [[a * Fraction(1, int(divisor))]]
+        return [[(a - slack if lower else a + slack) * Fraction(1, int(divisor))]]
+
+    def eliminate(self, form: Linear, keep: Iterable[Index], *, lower: bool) -> Linear | None:
+        """A bound of the form in which no variable but those of `keep` is left; None where none is found."""
+        kept = set(keep)
+        for var in reversed(self.bounds):
+            if var in kept or var not in dict(form.terms):
+                continue
+            factor, rest = form.split(var)
+            form = rest + self.bounds[var][0 if (factor > 0) == lower else 1] * factor
+        return form if all(_only(atom, kept) for atom, _ in form.terms) else None
+
+
+def _only(e: Index, variables: set[Index]) -> bool:
+    """Whether an expression can be computed from these variables and the kernel's parameters."""
+    if e.kind == "element" or (e.kind == "var" and e not in variables):
+        return False
+    return e.kind in ("var", "const", "dim", "scalar") or all(_only(arg, variables) for arg in e.args)
+
+
+def loop_facts(facts: Facts, loop: Loop, *, full: bool = False) -> Facts:
+    """Facts inside a loop's body; `full`: only of the iterations that end at or before the upper bound."""
+    lower, upper = facts.linear(loop.lower), facts.linear(loop.upper)
+    whole = full or (upper - lower).multiple_of(loop.step)
+    span = upper - lower
+    if not span.terms and not full:
+        trips = max(0, -(-int(span.constant) // loop.step))
+        return facts.within(loop.var, lower, lower + Linear((), (trips - 1) * loop.step))
+    return facts.within(loop.var, lower, upper - Linear((), loop.step if whole else 1))
+
+
+def grid_facts(facts: Facts, grid: Grid, *, full: bool = False) -> Facts:
+    """Facts inside a grid's body; `full`: only of the steps that lie wholly inside."""
+    for var, extent, step in zip(grid.vars, grid.extents, grid.steps, strict=True):
+        upper = facts.linear(extent)
+        if not upper.terms and not full:  # the last start, rounded up to where a whole step would end
+            upper = Linear((), -(-int(upper.constant) // step) * step)
+        whole = full or upper.multiple_of(step)
+        facts = facts.within(var, Linear(), upper - Linear((), step if whole else 1))
+    return facts
+
+
+def equalities(pairs: Iterable[tuple[Index, Index]]) -> dict[Index, Index]:
+    """One name for each class of equal extents: a constant where there is one."""
+    names: dict[Index, Index] = {}
+    for left, right in pairs:
+        a, b = names.get(left, left), names.get(right, right)
+        if a == b:
+            continue
+        keep, drop = (b, a) if b.constant is not None else (a, b)
+        names = {key: keep if value == drop else value for key, value in names.items()}
+        names[drop] = keep
+    return names
+
+
+def index_of(form: Linear) -> Index:
+    """The expression of a form with integer coefficients."""
+    total: Index | None = None
+    for atom, factor in form.terms:
+        term = atom * int(factor)
+        total = term if total is None else total + term
+    constant = index(int(form.constant))
+    return constant if total is None else total + constant

@@ -1,0 +1,82 @@
+"""Runs a lowered kernel: compiles its text in process and calls it on numpy arrays."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from drystone import mlir
+from drystone.codegen.cpu.lower import TO_LLVM, lower, memref
+from drystone.codegen.kernel import Kernel
+from drystone.codegen.tile import TileProgram
+from drystone.targets import registry
+from drystone.targets.target import CpuTarget
+
+_CTYPES: dict[str, Any] = {
+    "index": ctypes.c_int64,
+    "i64": ctypes.c_int64,
+    "i32": ctypes.c_int32,
+    "i1": ctypes.c_bool,
+    "f32": ctypes.c_float,
+    "f64": ctypes.c_double,
+}
+
+
+def _descriptor(array: Any) -> list[Any]:
+    """A contiguous memref's fields: base, aligned base, offset, sizes, strides."""
+    strides = [int(np.prod(array.shape[d + 1 :], dtype=np.int64)) for d in range(array.ndim)]
+    numbers = [0, *array.shape, *strides]
+    pointers = [ctypes.c_void_p(array.ctypes.data), ctypes.c_void_p(array.ctypes.data)]
+    return [*pointers, *map(ctypes.c_int64, numbers)]
+
+
+def jit(kernel: Kernel, program: TileProgram, target: CpuTarget) -> Callable[..., None]:
+    """The kernel as call(arrays, scalars): all its units, in one thread, one unit at a time if `singly`."""
+    tensors = [f"%{t.name}: {memref(t)}" for t in program.tensors]
+    head = ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
+    names = [f"%{t.name}" for t in program.tensors] + [f"%{s.name}" for s in program.scalars]
+    kinds = [memref(t) for t in program.tensors] + [s.dtype for s in program.scalars]
+    listed, types = ", ".join(names), ", ".join(kinds)
+    main = f"""
+func.func @main({head}, %runs: index) {{
+  %n = func.call @{kernel.name}_grid({listed}) : ({types}) -> index
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %single = arith.cmpi eq, %runs, %zero : index
+  %step = arith.select %single, %one, %n : index
+  %some = arith.maxsi %step, %one : index
+  scf.for %i = %zero to %n step %some {{
+    %end = arith.addi %i, %some : index
+    func.call @{kernel.name}({listed}, %i, %end) : ({types}, index, index) -> ()
+  }}
+  return
+}}
+"""
+    module = mlir.parse(kernel.text + main, mlir.context())
+    mlir.run_pipeline(module, TO_LLVM)
+    features = ", ".join(f'"{f}"' for f in target.features)
+    with module.context, mlir.ir.Location.unknown():
+        for op in module.body.operations:
+            op.operation.attributes["target_cpu"] = mlir.ir.StringAttr.get(target.llvm_cpu)
+            op.operation.attributes["target_features"] = mlir.ir.Attribute.parse(
+                f"#llvm.target_features<[{features}]>"
+            )
+    engine = mlir.execution_engine.ExecutionEngine(module, opt_level=3)
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.raw_lookup("main"))
+
+    def call(arrays: Sequence[Any], scalars: Sequence[Any] = (), *, singly: bool = False) -> None:
+        assert engine is not None and all(a.flags.c_contiguous for a in arrays)
+        fields = [f for a in arrays for f in _descriptor(a)]
+        fields += [_CTYPES[s.dtype](value) for s, value in zip(program.scalars, scalars, strict=True)]
+        fields.append(ctypes.c_int64(0 if singly else 1))
+        packed = (ctypes.c_void_p * len(fields))(*(ctypes.addressof(f) for f in fields))
+        entry(ctypes.addressof(packed))
+
+    return call
+
+
+def compiled(program: TileProgram, target: CpuTarget | None = None) -> Callable[..., None]:
+    """Lower and compile a tile program for a target (this machine)."""
+    target = target or registry.resolve("cpu")
+    return jit(lower(program, "kernel", target), program, target)
