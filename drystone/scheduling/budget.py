@@ -1,32 +1,15 @@
-"""Memory the user has: its spelling, and what to say where a plan needs more."""
-
-import re
+"""What to say where a plan needs more memory than there is."""
 
 from drystone.errors import UserError
 from drystone.scheduling.problem import Plan, Problem
 
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _SHOWN = 5
-
-
-def parse_bytes(amount: int | str) -> int:
-    """Bytes of an amount such as 262144, "256KB", "1.5 MiB" (K, M and G count in 1024).
-
-    Raises UserError where it is not a positive amount.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:I?B)?\s*", str(amount).upper())
-    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
-    if size <= 0:
-        raise UserError(
-            f"{amount!r} is not an amount of memory", hint='write bytes as a number, or text such as "256KB"'
-        )
-    return size
 
 
 def spell_bytes(size: int) -> str:
     """The amount in the largest unit that keeps it readable: "640 B", "1.50 MiB"."""
-    for unit in ("GiB", "MiB", "KiB"):
-        scale = _UNITS[unit[0]]
+    for unit, scale in _UNITS.items():
         if size >= scale:
             return f"{size / scale:.2f} {unit}"
     return f"{size} B"

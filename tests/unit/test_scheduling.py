@@ -5,13 +5,15 @@ from itertools import pairwise
 
 import pytest
 
+from drystone import mlir
 from drystone.errors import InternalError, UserError
-from drystone.scheduling import PlanError, as_data, check, offsets, plan
-from drystone.scheduling.budget import parse_bytes, spell_bytes
+from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
+from drystone.scheduling import PlanError, as_data, check, offsets, plan, problem_of
+from drystone.scheduling.budget import spell_bytes
 from drystone.scheduling.graph import Graph, load
 from drystone.scheduling.greedy import best_fit, height
 from drystone.scheduling.problem import Home, Operation, Problem, Tensor
-from drystone.targets import Level
+from drystone.targets import Level, resolve
 
 KB = 1024
 FREE = (Level("ram"),)
@@ -157,27 +159,6 @@ def test_a_budget_that_is_just_met_is_met() -> None:
     check(problem, plan(problem))
 
 
-@pytest.mark.parametrize(
-    ("amount", "size"),
-    [
-        (4096, 4096),
-        ("4096", 4096),
-        ("256KB", 256 * KB),
-        ("8 mb", 8 * KB**2),
-        ("1.5MiB", 3 * 2**19),
-        ("1G", KB**3),
-    ],
-)
-def test_amounts_of_memory_are_read(amount: int | str, size: int) -> None:
-    assert parse_bytes(amount) == size
-
-
-@pytest.mark.parametrize("amount", [0, -1, "", "much", "12 parsecs", "0KB"])
-def test_what_is_no_amount_of_memory_is_refused(amount: int | str) -> None:
-    with pytest.raises(UserError, match="not an amount of memory"):
-        parse_bytes(amount)
-
-
 @pytest.mark.parametrize(("size", "text"), [(640, "640 B"), (1536, "1.50 KiB"), (3 * KB**2, "3.00 MiB")])
 def test_sizes_are_spelled_in_readable_units(size: int, text: str) -> None:
     assert spell_bytes(size) == text
@@ -225,3 +206,64 @@ def test_the_checker_says_what_is_wrong(change: object, fault: str) -> None:
 def test_a_problem_that_contradicts_itself_is_refused(operations: tuple[Operation, ...], fault: str) -> None:
     with pytest.raises(InternalError, match=fault):
         plan(Problem(operations, (Tensor("x", 64), Tensor("y", 128)), FREE))
+
+
+OUTLINED = """
+func.func private @twice(%x: tensor<?x8xf32>, %o: tensor<?x8xf32>) -> tensor<?x8xf32>
+  attributes {dry.in_place = [array<i64: 0, 0>]} { return %o : tensor<?x8xf32> }
+func.func private @put(%old: tensor<4xf32>, %o: tensor<4xf32>, %i: index) -> tensor<4xf32>
+  attributes {dry.in_place = [array<i64: 0, 0>]} { return %o : tensor<4xf32> }
+func.func private @pick(%x: tensor<?x8xf32>, %o: tensor<4xf32>) -> tensor<4xf32> { return %o : tensor<4xf32> }
+func.func @main(%x: tensor<?x8xf32>, %s: tensor<4xf32>) -> (tensor<?x8xf32>, tensor<4xf32>) {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %n = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %e = tensor.empty(%n) : tensor<?x8xf32>
+  %f = tensor.empty() : tensor<4xf32>
+  %a = call @twice(%x, %e) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %b = call @twice(%a, %e) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %p = call @pick(%b, %f) : (tensor<?x8xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %v = tensor.extract %p[%c0] : tensor<4xf32>
+  %ok = arith.cmpf olt, %zero, %v : f32
+  cf.assert %ok, "not positive"
+  %out = call @twice(%b, %e) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %last = call @pick(%out, %f) : (tensor<?x8xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %out, %last : tensor<?x8xf32>, tensor<4xf32>
+}
+"""
+
+
+def _outlined() -> Program:
+    signature = Signature(
+        (TensorSpec("x", "f32", ("n", 8)),),
+        (TensorSpec("y", "f32", ("n", 8)),),
+        None,
+        None,
+        {"n": (1, 10)},
+        (TensorSpec("s", "f32", (4,)),),
+    )
+    return Program(mlir.parse(OUTLINED, mlir.context()), WeightStore(), signature)
+
+
+def test_a_programs_problem_holds_the_arenas_buffers_at_their_bounds() -> None:
+    problem = problem_of(_outlined(), resolve("cpu:avx2"), ram="1KB")
+    assert problem.levels == (Level("ram", KB),)
+    assert [op.name.split(".")[1] for op in problem.operations] == ["twice", "twice", "pick", "twice", "pick"]
+    first, second, pick, out, last = problem.operations
+    assert (first.inputs, out.outputs) == ((), ())
+    assert second.in_place == ((second.outputs[0], first.outputs[0]),)
+    assert {t.name: t.size for t in problem.tensors} == {
+        first.outputs[0]: 320,
+        second.outputs[0]: 320,
+        pick.outputs[0]: 16,
+        last.outputs[0]: 16,
+    }
+
+
+def test_a_programs_outputs_order_their_readers_and_late_reads_keep_their_buffers() -> None:
+    problem = problem_of(_outlined(), resolve("cpu:avx2"))
+    _, _, pick, out, last = problem.operations
+    assert last.after == (out.name,)
+    # One is what an assertion looks at, the other a state's new value, which is copied back at the end.
+    assert set(problem.kept) == {pick.outputs[0], last.outputs[0]}
+    check(problem, plan(problem))

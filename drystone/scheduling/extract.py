@@ -1,0 +1,80 @@
+"""From an outlined program to a planning problem."""
+
+from dataclasses import replace
+from typing import Any
+
+from drystone.ir.buffers import Buffers, Call, buffers, main_block
+from drystone.ir.program import Program
+from drystone.mlir import ir
+from drystone.options import byte_count
+from drystone.scheduling.problem import Operation, Problem, Tensor
+from drystone.targets.target import CpuTarget
+
+
+def problem_of(program: Program, target: CpuTarget, ram: int | str | None = None) -> Problem:
+    """The planning problem of an outlined program on a target: the kernel calls over the arena's buffers.
+
+    Inputs, outputs, states and weights have memory of their own, so that they only order the calls. `ram`
+    limits the first level (bytes, or text such as "256KB").
+
+    Raises UserError where `ram` is no amount of memory, and where a size depends on the model's data.
+    """
+    found = buffers(program)
+    arena = {buffer.name: buffer for buffer in found.buffers.values() if buffer.kind == "arena"}
+    fastest, *others = target.levels
+    if ram is not None:
+        limit = byte_count(ram)
+        fastest = replace(
+            fastest, capacity=limit if fastest.capacity is None else min(limit, fastest.capacity)
+        )
+    return Problem(
+        tuple(_operation(call, found, set(arena), writers) for call, writers in _with_writers(found)),
+        tuple(Tensor(buffer.name, buffer.size, buffer.where) for buffer in arena.values()),
+        (fastest, *others),
+        tuple(name for name in arena if name in _read_at_the_end(program, found)),
+    )
+
+
+def _with_writers(found: Buffers) -> list[tuple[Call, dict[str, str]]]:
+    """Each call with the last call before it that wrote each buffer."""
+    writers: dict[str, str] = {}
+    pairs = []
+    for call in found.calls:
+        pairs.append((call, dict(writers)))
+        writers |= dict.fromkeys(call.outputs, call.name)
+    return pairs
+
+
+def _operation(call: Call, found: Buffers, arena: set[str], writers: dict[str, str]) -> Operation:
+    size = {name: buffer.size for name, buffer in found.buffers.items()}
+    outside = [writers[name] for name in call.inputs if name not in arena and name in writers]
+    return Operation(
+        call.name,
+        tuple(name for name in call.inputs if name in arena),
+        tuple(name for name in call.outputs if name in arena),
+        in_place=tuple((new, old) for new, old in call.in_place if size[new] == size[old]),
+        after=tuple(dict.fromkeys(outside)),
+    )
+
+
+def _read_at_the_end(program: Program, found: Buffers) -> set[str]:
+    """Buffers that something other than a kernel reads: states copied back at the end, and what assertions
+    look at, which stand at no step."""
+    pending = [
+        value
+        for op in main_block(program).operations
+        if op.operation.name in ("func.return", "cf.assert")
+        for value in op.operation.operands
+    ]
+    read: set[str] = set()
+    seen: set[Any] = set()
+    while pending:
+        value = pending.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value in found.of:
+            read.add(found.of[value])
+        if not isinstance(value.owner, ir.Block) and value.owner.name != "func.call":
+            pending.extend(value.owner.operands)
+    return read
