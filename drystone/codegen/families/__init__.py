@@ -7,7 +7,7 @@ left the kernel is lowered by upstream passes.
 from collections.abc import Callable
 from typing import Any
 
-from drystone.codegen.families import embedding, norm, softmax
+from drystone.codegen.families import embedding, norm, reduce, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families.conv import conv
 from drystone.codegen.families.outlined import main_operation
@@ -22,7 +22,8 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),
     "dry.embedding": (embedding.build,),
-    "linalg.generic": (elementwise.build,),
+    "linalg.generic": (elementwise.build, reduce.build),
+    "linalg.reduce": (reduce.build,),
     "linalg.map": (elementwise.build,),
     "linalg.fill": (elementwise.build,),
     "linalg.copy": (elementwise.build,),

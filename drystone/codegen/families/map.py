@@ -56,7 +56,7 @@ class _Map:
     def load(self, t: TileBuilder, access: Access, at: dict[int, Index]) -> Tile:
         """The tile of one operand, its dimensions in the order of the result's tile."""
         sizes = [None if dim is None else self.sizes.get(dim) for dim in access.dims]
-        tile = t.load(access.tensor, _at(access, at), sizes)
+        tile = t.load(access.tensor, places(access, at), sizes)
         own = [dim for dim in access.dims if dim in self.sizes]
         if own == [self.wide, self.cross]:
             return t.transpose(tile)
@@ -78,7 +78,7 @@ class _Map:
         for value, access in zip(values, self.writes, strict=True):
             shape = [None if dim is None else self.sizes.get(dim) for dim in access.dims]
             value = spread(t, value, list(self.sizes.values()))
-            t.store(access.tensor, _at(access, at), value, shape)
+            t.store(access.tensor, places(access, at), value, shape)
 
     def row(self, t: TileBuilder, at: dict[int, Index], lower: Index, upper: Index) -> None:
         """All tiles along the innermost loop; what does not change along it is read once."""
@@ -123,7 +123,8 @@ class _Map:
         t.grid(axes, cell)
 
 
-def _at(access: Access, at: dict[int, Index]) -> list[Index]:
+def places(access: Access, at: dict[int, Index]) -> list[Index]:
+    """Where the tile of an access stands in its tensor."""
     return [index(0) if dim is None else at[dim] for dim in access.dims]
 
 
@@ -154,9 +155,10 @@ def _crossing(space: Space, reads: int, wide: int) -> int | None:
 
 
 def map_program(op: Generic, target: CpuTarget, family: str = "map") -> TileProgram | None:
-    """The tile program of an operation whose loops are all parallel; None where results differ in order."""
+    """The tile program of an operation whose loops are all parallel (or reduce one element); None where
+    results differ in order."""
     order = [dim for dim in op.results[0].dims if dim is not None]
-    if op.reduced or any(r.dims != op.results[0].dims for r in op.results):
+    if any(r.dims != op.results[0].dims for r in op.results):
         return None
     accesses = [*op.reads, *op.results]
     space = make_space(accesses, order, [0] * op.loops, op.indexed)
@@ -183,10 +185,10 @@ def _single(op: Generic, space: Space) -> Callable[[TileBuilder], None]:
         tiles: list[Tile | None] = []
         for operand in op.operands:
             access = next(reads) if isinstance(operand.source, Tensor) else None
-            tiles.append(None if access is None else t.load(access.tensor, _at(access, {}), _none(access)))
+            tiles.append(None if access is None else t.load(access.tensor, places(access, {}), _none(access)))
         values = op.apply(t, tiles, Positions({}, {}))
         for value, access in zip(values, space.accesses[len(op.reads) :], strict=True):
-            t.store(access.tensor, _at(access, {}), t.reshape(value, ()), _none(access))
+            t.store(access.tensor, places(access, {}), t.reshape(value, ()), _none(access))
 
     return lambda t: t.grid([(1, 1)], lambda _: cell(t))
 
@@ -199,4 +201,4 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The tile program of a kernel whose main operation is an elementwise linalg operation."""
     around = outlined(kernel)
     op = None if around is None else generic(around)
-    return None if op is None else map_program(op, target)
+    return None if op is None or op.reduced else map_program(op, target)

@@ -1,0 +1,92 @@
+"""How the region of a reduction combines an element with what there was before."""
+
+from collections.abc import Callable
+from typing import Any
+
+from drystone.codegen.families.generic import Generic
+from drystone.codegen.families.outlined import number
+from drystone.codegen.families.region import predicate
+from drystone.mlir import ir
+
+INTEGERS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
+
+#: How the second result of an argmax combines.
+PLACE = "place"
+
+_NEUTRAL: dict[str, Callable[[str], float]] = {
+    "arith.addf": lambda dtype: 0.0,
+    "arith.addi": lambda dtype: 0,
+    "arith.mulf": lambda dtype: 1.0,
+    "arith.muli": lambda dtype: 1,
+    "arith.maximumf": lambda dtype: -float("inf"),
+    "arith.maxnumf": lambda dtype: -float("inf"),
+    "arith.minimumf": lambda dtype: float("inf"),
+    "arith.minnumf": lambda dtype: float("inf"),
+    "arith.maxsi": lambda dtype: -(2 ** (INTEGERS[dtype] - 1)),
+    "arith.minsi": lambda dtype: 2 ** (INTEGERS[dtype] - 1) - 1,
+    "arith.maxui": lambda dtype: 0,
+    "arith.minui": lambda dtype: -1,
+    "arith.andi": lambda dtype: 1 if dtype == "i1" else -1,
+    "arith.ori": lambda dtype: 0,
+    "arith.xori": lambda dtype: 0,
+    PLACE: lambda dtype: 0,
+}
+_BEATS = {
+    **dict.fromkeys(("arith.maximumf", "arith.maxnumf"), ("ogt", "ugt")),
+    **dict.fromkeys(("arith.minimumf", "arith.minnumf"), ("olt", "ult")),
+    "arith.maxsi": ("sgt",),
+    "arith.minsi": ("slt",),
+    "arith.maxui": ("ugt",),
+    "arith.minui": ("ult",),
+}
+
+
+def neutral(name: str, dtype: str) -> float:
+    """The element that combines with any other to that other."""
+    return _NEUTRAL[name](dtype)
+
+
+def combiners(op: Generic) -> list[str] | None:
+    """The operation that combines each result with its old content (argmax: then PLACE for its second); None
+    where a region does otherwise."""
+    yielded = list(list(op.block.operations)[-1].operation.operands)
+    names = [_combiner(op, place, value) for place, value in enumerate(yielded)]
+    found = [name for name in names if name is not None]
+    return found if len(found) == len(names) else _argmax(op, yielded)
+
+
+def _combiner(op: Generic, place: int, value: Any) -> str | None:
+    """The operation, where it is the only one to see the old content and nothing else sees its result."""
+    owner, old = _owner(value), _old(op, place)
+    if owner is None or owner.name not in _NEUTRAL or len(list(value.uses)) != 1:
+        return None
+    alone = len(list(old.uses)) == 1 and old in list(owner.operands)
+    return str(owner.name) if alone else None
+
+
+def _argmax(op: Generic, yielded: list[Any]) -> list[str] | None:
+    """Yields (best(x, old), select(x beats old, place, old place)) and starts from the neutral element."""
+    if len(yielded) != 2:
+        return None
+    best, choice = (_owner(value) for value in yielded)
+    if best is None or choice is None or best.name not in _BEATS or choice.name != "arith.select":
+        return None
+    (old, old_place), compared = (_old(op, 0), _old(op, 1)), _owner(choice.operands[0])
+    if compared is None or compared.name not in ("arith.cmpf", "arith.cmpi"):
+        return None
+    x = next((value for value in best.operands if value != old), None)
+    beats = predicate(compared) in _BEATS[best.name] and list(compared.operands) == [x, old]
+    if not beats or old not in list(best.operands) or choice.operands[2] != old_place:
+        return None
+    starts = [number(operand.source) for operand in op.operands[-2:] if isinstance(operand.source, ir.Value)]
+    known = starts == [neutral(best.name, op.results[0].tensor.dtype), 0]
+    return [str(best.name), PLACE] if known else None
+
+
+def _old(op: Generic, place: int) -> Any:
+    """The block argument that stands for the old content of a result."""
+    return list(op.block.arguments)[len(op.operands) - len(op.results) + place]
+
+
+def _owner(value: Any) -> Any | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner
