@@ -45,6 +45,8 @@ def _rules() -> dict[Any, Rule]:
         _aten.layer_norm.default: _norm,
         _aten.native_layer_norm.default: _native_layer_norm,
         _aten.rms_norm.default: _norm,
+        _aten._native_batch_norm_legit_no_training.default: _batch_norm,
+        _aten.reciprocal.default: _reciprocal,
         _aten._softmax.default: _whole,
         _aten._log_softmax.default: _whole,
         _aten.embedding.default: _keep,
@@ -109,6 +111,31 @@ def _native_layer_norm(
     dims = list(range(x.dim() - len(axes), x.dim()))
     variance, mean = torch.var_mean(x, dim=dims, correction=0, keepdim=True)
     return _aten.layer_norm.default(x, axes, gain, shift, eps), mean, torch.rsqrt(variance + eps)
+
+
+def _batch_norm(
+    x: torch.Tensor,
+    gain: torch.Tensor | None,
+    shift: torch.Tensor | None,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """x * scale + offset with one number each per channel, which are known before the model runs."""
+    if x.dtype != torch.float32 or x.dim() < 2:
+        return None
+    scale = torch.rsqrt(variance + eps)
+    scale = scale if gain is None else gain * scale
+    offset = -mean * scale if shift is None else shift - mean * scale
+    per_channel = [-1] + [1] * (x.dim() - 2)
+    out = x * scale.reshape(per_channel) + offset.reshape(per_channel)
+    return out, x.new_empty(0), x.new_empty(0)
+
+
+def _reciprocal(x: torch.Tensor) -> Any:
+    """1 / x: torch-mlir's own lowering of the reciprocal stops the program at a zero."""
+    return torch.div(x.new_ones(()), x) if x.dtype == torch.float32 else None
 
 
 def _scan(op: Any) -> Rule:

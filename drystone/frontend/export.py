@@ -1,5 +1,6 @@
 """From what the user gives to an ExportedProgram of functional ATen operations."""
 
+import logging
 import os
 import traceback
 import warnings
@@ -112,9 +113,13 @@ def _quiet() -> Iterator[None]:
     """Torch's warnings unheard, no gradients, and its fused encoder layers left as their parts."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    # What torch logs about a failure, its exception says again.
+    heard = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(heard)
         torch.backends.mha.set_fastpath_enabled(fast)

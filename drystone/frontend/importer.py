@@ -7,7 +7,7 @@ from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 from torch_mlir.extras.fx_importer import FxImporter, GraphNodeImporter
 
 from drystone.frontend.types import Site, tensor_type
-from drystone.mlir import ir
+from drystone.mlir import arith, ir
 
 #: Makes the operations that stand for an ATen operation: takes the site and the operation's arguments by
 #: their names in ATen's schema; gives the results as builtin tensors, or None where it does not know how.
@@ -45,7 +45,11 @@ def import_graph(graph: Any, converters: Mapping[str, Converter], ctx: ir.Contex
         def _import_torch_op_overload(self, loc: Any, node: Any, concrete_target: Any = None) -> None:
             converter = converters.get(str(node.target)) if concrete_target is None else None
             with loc:
-                results = converter(Site(node, self._builtin), **_arguments(node)) if converter else None
+                results = (
+                    converter(Site(node, self._builtin, self._index), **_arguments(node))
+                    if converter
+                    else None
+                )
                 if results is not None:
                     self._bind(node, results)
                     return
@@ -57,6 +61,14 @@ def import_graph(graph: Any, converters: Mapping[str, Converter], ctx: ir.Contex
                 "torch_c.to_builtin_tensor", [tensor_type(node.meta["val"])], [value]
             )
             return operation.result
+
+        def _index(self, size: Any) -> Any:
+            index = ir.IndexType.get()
+            if isinstance(size, int):
+                return arith.ConstantOp(index, size).result
+            wide = ir.IntegerType.get_signless(64)
+            whole = ir.Operation.create("torch_c.to_i64", [wide], [self.resolve_node_value(size)])
+            return arith.IndexCastOp(index, whole.result).result
 
         def _bind(self, node: Any, results: Sequence[Any]) -> None:
             metas = node.meta["val"]

@@ -43,6 +43,8 @@ class Site:
     node: Any
     #: The value of another node as a builtin tensor.
     tensor: Callable[[Any], Any]
+    #: A size that is an int or a node, as an index.
+    index: Callable[[Any], Any]
 
     def out(self, index: int | None = None) -> Any:
         """The builtin type of the node's result (of result `index` where it has several)."""
