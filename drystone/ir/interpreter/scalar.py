@@ -5,46 +5,16 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import scalars
-from drystone.ir.elements import numpy_dtype, to_bf16, to_element
+from drystone.ir.constants import constant_array
+from drystone.ir.elements import to_element
 from drystone.ir.interpreter.machine import Machine, element_name, handles
 from drystone.ir.program import Array
 from drystone.mlir import ir
 
 
-def constant(attribute: Any, kind: Any) -> Array:
-    """The array a constant's attribute stands for."""
-    dtype = element_name(kind)
-    if isinstance(attribute, ir.DenseElementsAttr):
-        shape = tuple(kind.shape)
-        if attribute.is_splat:
-            return np.full(shape, constant(attribute.get_splat_value(), kind.element_type))
-        if dtype == "bf16" or dtype.startswith("complex"):
-            return np.array([constant(item, kind.element_type) for item in attribute]).reshape(shape)
-        return to_element(np.array(attribute), dtype).reshape(shape)
-    if isinstance(attribute, ir.DenseResourceElementsAttr):
-        return _resource(attribute, dtype).reshape(tuple(kind.shape))
-    if isinstance(attribute, ir.ArrayAttr):
-        real, imaginary = (part.value for part in attribute)
-        return to_element(np.asarray(complex(real, imaginary)), dtype)
-    if dtype == "bf16":
-        return to_bf16(np.asarray(attribute.value))
-    return to_element(np.asarray(attribute.value), dtype)
-
-
-def _resource(attribute: Any, dtype: str) -> Array:
-    reader = {
-        "f32": ir.DenseF32ResourceElementsAttr,
-        "f64": ir.DenseF64ResourceElementsAttr,
-        "i64": ir.DenseI64ResourceElementsAttr,
-        "i32": ir.DenseI32ResourceElementsAttr,
-        "i1": ir.DenseBoolResourceElementsAttr,
-    }[dtype]
-    return np.array(list(reader(attribute)), numpy_dtype(dtype))
-
-
 @handles("arith.constant", "complex.constant")
 def _constant(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    return [constant(op.operation.attributes["value"].maybe_downcast(), op.operation.results[0].type)]
+    return [constant_array(op)]
 
 
 @handles("arith.*", "math.*", "complex.*")

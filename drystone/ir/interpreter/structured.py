@@ -107,7 +107,8 @@ def _write(value: Array, affine_map: Any, space: _Space, old: Array) -> Array:
         flat = value.reshape([space.extents[d] for d in kept])
         return np.ascontiguousarray(flat.transpose([kept.index(p) for p in plain])).reshape(old.shape)
     out = old.copy()
-    out[tuple(affine_value(expr, space.points(), []) for expr in affine_map.results)] = value
+    where = [affine_value(expr, space.points_of_outputs(), []) for expr in affine_map.results]
+    out[tuple(np.broadcast_to(at, value.shape) for at in where)] = value
     return out
 
 
