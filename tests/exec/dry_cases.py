@@ -161,3 +161,53 @@ def conv(
             return [op.out]
 
         return make(given, [result], body)
+
+
+def attention(
+    *,
+    batch: int = 2,
+    heads: int = 4,
+    kv_heads: int = 4,
+    queries: int = 20,
+    keys: int = 24,
+    depth: int = 16,
+    depth_v: int = 0,
+    layout: str = "bhsd",
+    causal: bool = False,
+    mask: Sequence[int] | None = None,
+    mask_is: str = "float",
+    dynamic: Sequence[int] = (),
+    seed: int = 0,
+) -> Case:
+    """A case of `dry.attention`; mask is its shape, dynamic names dimensions of [B, H, S, D]."""
+    rng, depth_v = np.random.default_rng(seed), depth_v or depth
+    order = [0, 1, 2, 3] if layout == "bhsd" else [0, 2, 1, 3]
+
+    def data(shape: Sequence[int]) -> Any:
+        return 2 * numbers(rng, [shape[i] for i in order])
+
+    shapes = [[kv_heads, keys, depth], [kv_heads, keys, depth_v], [heads, queries, depth_v]]
+    q, k, v, out = (data([batch, *s]) for s in [[heads, queries, depth], *shapes])
+    unknown = [order.index(d) for d in dynamic]
+    with shared_context(), ir.Location.unknown():
+        given = [(a, kind_of(a, unknown)) for a in (q, k, v)]
+        result = kind_of(out, unknown)
+        if mask is not None:
+            values = 3 * numbers(rng, mask)
+            if mask_is == "bool":
+                values = values > -1
+                values[..., 0] = True
+            given.append((values, kind_of(values, [d for d in dynamic if mask[d] != 1])))
+
+        def body(args: list[Any]) -> list[Any]:
+            op = dialect.Attention(
+                result,
+                *args[:3],
+                args[3 : 3 + (mask is not None)],
+                scale=build.number(depth**-0.5),
+                causal=build.flag(causal),
+                layout=build.string(layout),
+            )
+            return [op.out]
+
+        return make(given, [result], body)

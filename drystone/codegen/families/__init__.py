@@ -9,6 +9,7 @@ from typing import Any
 
 from drystone.codegen.families import embedding, norm, reduce, softmax
 from drystone.codegen.families import map as elementwise
+from drystone.codegen.families.attention import attention
 from drystone.codegen.families.conv import conv
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.tile import TileProgram
@@ -18,6 +19,7 @@ Builder = Callable[[Any, CpuTarget], TileProgram | None]
 
 #: The builders for each kind of main operation, in the order they are asked.
 BUILDERS: dict[str, tuple[Builder, ...]] = {
+    "dry.attention": (attention,),
     "dry.conv": (conv,),
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),

@@ -37,7 +37,7 @@ class _Run:
                 tile = t.load(form.weight, [self.c, 0, *taps], [self.lanes, None, *gaps])
             else:
                 (block,) = form.pack.inner_tiles
-                where = [self.c // block, *taps, 0, self.c % block]
+                where: list[Index | int] = [self.c // block, *taps, 0, self.c % block]
                 tile = t.load(form.weight, where, [None, *gaps, None, self.lanes])
             tiles.append(widened(t, tile))
         return tiles
