@@ -40,5 +40,6 @@ def test_constant(text: str, expected: np.ndarray) -> None:
 def test_many_numbers_are_written_as_bytes() -> None:
     values = ", ".join(f"{n}.0" for n in range(200))
     source = f"func.func @f() {{ %0 = arith.constant dense<[{values}]> : tensor<200xbf16> return }}"
-    array = constant_array(walk(parse(source, CONTEXT))[1])
+    module = parse(source, CONTEXT)
+    array = constant_array(walk(module)[1])
     np.testing.assert_array_equal((array.astype(np.uint32) << 16).view(np.float32), np.arange(200))
