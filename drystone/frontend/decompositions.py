@@ -47,6 +47,7 @@ def _rules() -> dict[Any, Rule]:
         _aten.rms_norm.default: _norm,
         _aten._native_batch_norm_legit_no_training.default: _batch_norm,
         _aten.reciprocal.default: _reciprocal,
+        _aten.roll.default: _roll,
         _aten._softmax.default: _whole,
         _aten._log_softmax.default: _whole,
         _aten.embedding.default: _keep,
@@ -136,6 +137,11 @@ def _batch_norm(
 def _reciprocal(x: torch.Tensor) -> Any:
     """1 / x: torch-mlir's own lowering of the reciprocal stops the program at a zero."""
     return torch.div(x.new_ones(()), x) if x.dtype == torch.float32 else None
+
+
+def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Any:
+    """Without dimensions, the elements roll as one row."""
+    return None if dims else _aten.roll.default(x.flatten(), shifts, [0]).reshape(x.shape)
 
 
 def _scan(op: Any) -> Rule:

@@ -20,7 +20,7 @@ def explain(graph: Any, cause: Exception, ctx: ir.Context) -> Exception:
     found: dict[str, list[str]] = {}
     tried: dict[str, bool] = {}
     for node in graph.nodes:
-        if node.op != "call_function" or _is_plumbing(node):
+        if node.op != "call_function" or node.target == operator.getitem or _is_size(node):
             continue
         form = _form(node)
         if form not in tried:
@@ -37,12 +37,9 @@ def explain(graph: Any, cause: Exception, ctx: ir.Context) -> Exception:
     return UserError(f"the model uses {count} that drystone cannot compile:\n" + "\n".join(lines), hint=hint)
 
 
-def _is_plumbing(node: Node) -> bool:
-    """Whether the node only takes a result apart or computes with sizes: it is tried with what reads it."""
-    value = node.meta.get("val")
-    return getattr(node.target, "__name__", "") == "getitem" or isinstance(
-        value, torch.SymInt | torch.SymFloat | torch.SymBool
-    )
+def _is_size(node: Node) -> bool:
+    """Whether the node computes with sizes: it is copied with what reads it."""
+    return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
 def _form(node: Node) -> str:
@@ -75,9 +72,7 @@ def _alone(node: Node) -> Any:
 
     def needed(wanted: Node) -> Node:
         if wanted not in copies:
-            made = (
-                _copy(wanted) if _is_plumbing(wanted) and wanted.op == "call_function" else _argument(wanted)
-            )
+            made = _copy(wanted) if _is_size(wanted) else _argument(wanted)
             made.meta = dict(wanted.meta)
             copies[wanted] = made
         return copies[wanted]
