@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.mlir import ir, linalg, tensor
+from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
-from drystone.passes.rewriting import shape, tensor_type
+from drystone.passes.rewriting import producer_name, shape, tensor_type
 
 
 def generic(
@@ -164,3 +164,65 @@ def _unit_groups(extents: Sequence[int | None]) -> list[list[int]]:
 
 def _drop_units(value: Any) -> Any:
     return collapse(value, _unit_groups(shape(value)))
+
+
+def without_units(value: Any, map_: Any) -> tuple[Any, Any]:
+    """What a read of `value` through `map_` reads behind reshapes of dimensions of extent 1."""
+    while producer_name(value) in ("tensor.expand_shape", "tensor.collapse_shape"):
+        operation = value.owner.operation
+        source = operation.operands[0]
+        groups = [ints(group) for group in operation.attributes["reassociation"]]
+        results = list(map_.results)
+        zero = ir.AffineExpr.get_constant(0)
+        exprs = []
+        if operation.name == "tensor.expand_shape":
+            extents = shape(value)
+            for group in groups:
+                long = [d for d in group if extents[d] != 1]
+                if len(long) > 1:
+                    return value, map_
+                exprs.append(results[long[0]] if long else zero)
+        else:
+            extents = shape(source)
+            for k, group in enumerate(groups):
+                long = [d for d in group if extents[d] != 1]
+                if len(long) > 1:
+                    return value, map_
+                exprs.extend(results[k] if [d] == long else zero for d in group)
+            if not groups:
+                exprs = [zero] * source.type.rank
+        value, map_ = source, ir.AffineMap.get(map_.n_dims, 0, exprs)
+    return value, map_
+
+
+def drop_units(op: Any) -> None:
+    """Let a linalg.generic read its inputs without the dimensions of extent 1 that it reads at 0."""
+    maps, changed = maps_of(op), False
+    for number in range(len(maps) - len(op.operation.results)):
+        value = op.operation.operands[number]
+        if not isinstance(value.type, ir.RankedTensorType):
+            continue
+        extents = shape(value)
+        dims = dims_of(maps[number])
+        kept = [k for k, d in enumerate(dims) if d is not None or extents[k] != 1]
+        if len(kept) == len(dims):
+            continue
+        with ir.InsertionPoint(op), op.operation.location:
+            wanted = tensor_type([extents[k] for k in kept], value.type.element_type)
+            op.operation.operands[number] = _without(value, kept, wanted)
+        exprs = list(maps[number].results)
+        maps[number] = ir.AffineMap.get(maps[number].n_dims, 0, [exprs[k] for k in kept])
+        changed = True
+    if changed:
+        op.operation.attributes["indexing_maps"] = ir.ArrayAttr.get(
+            [ir.AffineMapAttr.get(map_) for map_ in maps]
+        )
+
+
+def _without(value: Any, kept: Sequence[int], wanted: Any) -> Any:
+    """`value` collapsed to the dimensions `kept`; all others have extent 1."""
+    groups: list[list[int]] = [[] for _ in kept]
+    for d in range(value.type.rank):
+        if groups:
+            groups[min(sum(k < d for k in kept) if d not in kept else kept.index(d), len(kept) - 1)].append(d)
+    return tensor.CollapseShapeOp(wanted, value, groups).result

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir, run_pipeline, tensor
-from drystone.passes.generic import as_view, collapse, expand, generalize
-from drystone.passes.rewriting import constant_int, entry, erase_dead, index_constant, ops, shape
+from drystone.passes.generic import as_view, collapse, drop_units, expand, generalize
+from drystone.passes.rewriting import constant_int, entry, erase_dead, index_constant, nested, ops, shape
 
 #: Named linalg operations that stay as they are: as generics they would be fused with what feeds them, and
 #: that be computed anew for every window or row.
@@ -26,6 +26,9 @@ class Simplify:
     - a transpose or broadcast over dimensions of extent 1 only -> tensor.expand_shape / collapse_shape
     - tensor.reshape                                      -> tensor.collapse_shape, expand_shape
     - cf.assert true                                      -> nothing
+    - cf.assert inside a computation on elements -> nothing: torch has no such check (a zero divisor),
+      or leaves it to the caller (an index out of range, as for dry.embedding)
+    - an input read at position 0 of a dimension of extent 1 -> read without the dimension
 
     Before:  %t = linalg.transpose ins(%x : tensor<1x8xf32>) outs(%e : tensor<8x1xf32>) permutation = [1, 0]
     After:   %c = tensor.collapse_shape %x [[0, 1]] : tensor<1x8xf32> into tensor<8xf32>
@@ -59,6 +62,15 @@ def _simplify(op: Any) -> None:
         view = as_view(op)
         if view is not None:
             op.operation.results[0].replace_all_uses_with(view)
+        elif op.operation.name == "linalg.generic":
+            _drop_asserts(op)
+            drop_units(op)
+
+
+def _drop_asserts(op: Any) -> None:
+    for inner in nested(op):
+        if inner.operation.name == "cf.assert":
+            inner.operation.erase()
 
 
 def _reshape(op: Any) -> Any:

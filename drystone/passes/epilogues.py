@@ -1,0 +1,56 @@
+"""Making `dry` operations with an epilogue anew, with other operands, types or attributes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drystone.ir.build import maps as maps_attribute
+from drystone.ir.dialect import MAX_EXTRAS
+from drystone.mlir import ir
+
+WITH_EPILOGUE = ("dry.matmul", "dry.conv")
+
+
+def extras_of(op: Any) -> list[tuple[Any, Any]]:
+    """(value, map) of every extra."""
+    maps = [each.value for each in op.operation.attributes["extra_maps"]]
+    return list(zip(list(op.operation.operands)[2:], maps, strict=True))
+
+
+def remade(
+    op: Any,
+    operands: Sequence[Any],
+    extras: Sequence[tuple[Any, Any]],
+    out: Any | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> tuple[Any, Any]:
+    """A new operation at the insertion point, like `op` but for its two operands, its extras with their maps,
+    its result type and some attributes; and the still empty block of its epilogue, arguments in place."""
+    operation = op.operation
+    kind = operation.results[0].type if out is None else out
+    named = {key: operation.attributes[key] for key in operation.attributes}
+    named.update(attributes or {})
+    named["extra_maps"] = maps_attribute([map_ for _, map_ in extras])
+    sizes = [1, 1, *[1] * len(extras), *[0] * (MAX_EXTRAS - len(extras))]
+    named["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get(sizes)
+    values = [value for value, _ in extras]
+    made = ir.Operation.create(
+        operation.name, [kind], [*operands, *values], named, regions=1, loc=operation.location
+    )
+    elements = [kind.element_type, *(value.type.element_type for value in values)]
+    block = made.regions[0].blocks.append(*elements)
+    return made.opview, block
+
+
+def take_epilogue(op: Any, made: Any) -> None:
+    """Move the epilogue of `op` to `made`, whose extras have the same types, and put it in its place."""
+    region = made.operation.regions[0]
+    old = op.operation.regions[0].blocks[0]
+    block = region.blocks[0]
+    for mine, other in zip(old.arguments, block.arguments, strict=True):
+        mine.replace_all_uses_with(other)
+    last = ir.Operation.create("dry.yield", operands=[block.arguments[0]], ip=ir.InsertionPoint(block))
+    for inner in list(old.operations):
+        inner.operation.move_before(last)
+    last.erase()
+    op.operation.results[0].replace_all_uses_with(made.operation.results[0])
+    op.operation.erase()

@@ -1,0 +1,223 @@
+"""The pass `fuse-elementwise`: chains of maps, and maps feeding reductions, become one linalg.generic."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from drystone.ir.program import Program
+from drystone.mlir import arith, ir, run_pipeline
+from drystone.passes.generic import (
+    body,
+    dims_of,
+    generic,
+    is_parallel,
+    maps_of,
+    without_units,
+)
+from drystone.passes.regions import copy_body, is_cheap, position
+from drystone.passes.rewriting import (
+    captured,
+    constant_value,
+    entry,
+    erase_dead,
+    is_tensor,
+    ops,
+    producer,
+    producer_name,
+    shape,
+    uses,
+)
+
+
+@dataclass(frozen=True)
+class FuseElementwise:
+    """Compute a value where it is used rather than store it.
+
+    Before:  %y = linalg.generic {all parallel} ins(%x) {exp} ; %z = linalg.generic {..} ins(%y, %w) {mul}
+    After:   %z = linalg.generic {..} ins(%x, %w) {exp, mul}
+
+    - A producer is a linalg.generic over parallel dimensions with one result, a fill, or a constant of one
+      value. Its consumer is any linalg.generic that reads it; maps are composed.
+    - It is fused where the consumer is its only user and computes each of its elements once, or where it is
+      cheap (`cheap` operations at most, none slow); one that only moves elements, or has no input, into every
+      user.
+    - Not where a loop's extent would be given by no operand any more, or with more than `inputs` inputs.
+    - Reshapes of dimensions of extent 1 between the two do not matter.
+    """
+
+    cheap: int = 4
+    inputs: int = 12
+    name: ClassVar[str] = "fuse-elementwise"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        block = entry(program)
+        for op in ops(block, "linalg.generic"):
+            self._absorb(op)
+        erase_dead(block)
+        run_pipeline(program.module, "canonicalize,cse")
+
+    def _absorb(self, op: Any) -> None:
+        """Fuse the producers of one operation, and theirs, until none is left to."""
+        while True:
+            count = len(op.operation.operands) - len(op.operation.results)
+            for number in range(count):
+                fused = self._fuse(op, number)
+                if fused is not None:
+                    op = fused
+                    break
+            else:
+                return
+
+    def _fuse(self, op: Any, number: int) -> Any:
+        """The consumer with its operand `number` computed inside, in place of `op`; None where not."""
+        value, map_ = without_units(op.operation.operands[number], maps_of(op)[number])
+        scalar = _uniform(value)
+        if scalar is not None:
+            return _with_scalar(op, number, scalar)
+        made = producer(value)
+        if made is None or made.operation.name != "linalg.generic" or not _is_producer(made):
+            return None
+        if not self._worth(op, made, map_, value):
+            return None
+        return _merge(op, number, made, map_, self.inputs)
+
+    def _worth(self, op: Any, made: Any, map_: Any, value: Any) -> bool:
+        block = body(made)
+        count = len(block.operations)
+        if count == 1:
+            return True
+        users = {user for user, _ in uses(value)}
+        no_input = len(made.operation.operands) == 1 and not any(is_tensor(v) for v in captured(made))
+        if no_input and is_cheap(block, self.cheap):
+            return all(user.name == "linalg.generic" for user in users)
+        if len(users) > 1:
+            return False
+        once = _covers(map_, op)
+        return once or (is_parallel(op) and is_cheap(block, self.cheap))
+
+
+def _is_producer(op: Any) -> bool:
+    """Whether a linalg.generic gives each element of its one result by itself, in some order."""
+    operation = op.operation
+    out = maps_of(op)[-1]
+    return (
+        is_parallel(op)
+        and len(operation.results) == 1
+        and out.is_permutation
+        and not any(True for _ in body(op).arguments[len(operation.operands) - 1].uses)
+    )
+
+
+def _covers(map_: Any, op: Any) -> bool:
+    """Whether a read through `map_` visits no element twice: all loops longer than 1 are in the map."""
+    extents = loop_extents(op)
+    read = set(dims_of(map_))
+    return all(d in read or n == 1 for d, n in enumerate(extents))
+
+
+def loop_extents(op: Any) -> list[int | None]:
+    """The extents of the loops of a linalg.generic, None where dynamic."""
+    maps = maps_of(op)
+    found: list[int | None] = [None] * maps[0].n_dims
+    for map_, operand in zip(maps, op.operation.operands, strict=True):
+        if is_tensor(operand):
+            for d, n in zip(dims_of(map_), shape(operand), strict=True):
+                if d is not None and n is not None:
+                    found[d] = n
+    return found
+
+
+def _uniform(value: Any) -> Any:
+    """The scalar that every element of a tensor is: a function that makes it at the insertion point, or a
+    value; None for tensors of several values."""
+    if not is_tensor(value):
+        return None
+    constant = constant_value(value)
+    if constant is not None:
+        return constant.get_splat_value() if constant.is_splat else None
+    if producer_name(value) == "linalg.fill":
+        return producer(value).operation.operands[0]
+    return None
+
+
+def _with_scalar(op: Any, number: int, scalar: Any) -> Any:
+    """The operation without input `number`, all `scalar`; None where a loop would lose its extent."""
+    operands, maps = list(op.operation.operands), maps_of(op)
+    del operands[number], maps[number]
+    if not maps or not _bounds_all(maps):
+        return None
+    with ir.InsertionPoint(op), op.operation.location:
+        if isinstance(scalar, ir.Attribute):
+            scalar = arith.ConstantOp(scalar.type, scalar).result
+        made, block = _rebuilt(op, operands, maps)
+    arguments = list(block.arguments)
+    known = dict(zip(body(op).arguments, [*arguments[:number], scalar, *arguments[number:]], strict=True))
+    return _finish(op, made, block, known)
+
+
+def _bounds_all(maps: list[Any]) -> bool:
+    """Whether every loop is a dimension of some operand."""
+    return {d for map_ in maps for d in dims_of(map_)} >= set(range(maps[0].n_dims))
+
+
+def _rebuilt(op: Any, operands: list[Any], maps: list[Any]) -> tuple[Any, Any]:
+    """A linalg.generic like `op` with other inputs, and its empty block."""
+    count = len(op.operation.results)
+    first = len(operands) - count
+    kinds = op.operation.attributes["iterator_types"]
+    iterators = ["reduction" if "reduction" in str(kind) else "parallel" for kind in kinds]
+    made = generic(operands[:first], operands[first:], maps, iterators)
+    types = [v.type.element_type if is_tensor(v) else v.type for v in operands]
+    block = made.operation.regions[0].blocks.append(*types)
+    return made, block
+
+
+def _finish(op: Any, made: Any, block: Any, known: dict[Any, Any]) -> Any:
+    """Copy the body of `op` into the new operation and let that take its place."""
+    with ir.InsertionPoint(block), op.operation.location:
+        yielded = copy_body(body(op), known)
+        _yield(yielded)
+    for old, new in zip(op.operation.results, made.operation.results, strict=True):
+        old.replace_all_uses_with(new)
+    op.operation.erase()
+    return made
+
+
+def _yield(values: list[Any]) -> None:
+    ir.Operation.create("linalg.yield", operands=values)
+
+
+def _merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
+    """Compute operand `number` of `op`, the result of `made` read through `map_`, inside `op`."""
+    operands, maps = list(op.operation.operands), maps_of(op)
+    produced = maps_of(made)
+    results = list(map_.results)
+    # Where each loop of the producer stands in the consumer's iteration.
+    place = {d: k for k, d in enumerate(dims_of(produced[-1]))}
+    loops = ir.AffineMap.get(map_.n_dims, 0, [results[place[d]] for d in range(produced[-1].n_dims)])
+    inputs = list(made.operation.operands)[:-1]
+    new_operands, new_maps = operands[:number] + operands[number + 1 :], maps[:number] + maps[number + 1 :]
+    first = len(operands) - len(op.operation.results) - 1
+    where: list[int] = []
+    for value, read in zip(inputs, produced[:-1], strict=True):
+        composed = ir.AffineMap.get(map_.n_dims, 0, [expr.compose(loops) for expr in read.results])
+        same = [k for k in range(first) if new_operands[k] == value and new_maps[k] == composed]
+        if same:
+            where.append(same[0])
+        else:
+            new_operands.insert(first, value)
+            new_maps.insert(first, composed)
+            where.append(first)
+            first += 1
+    if first > limit or not _bounds_all(new_maps):
+        return None
+    with ir.InsertionPoint(op), op.operation.location:
+        fused, block = _rebuilt(op, new_operands, new_maps)
+    arguments = list(block.arguments)
+    inner = dict(zip(list(body(made).arguments)[:-1], [arguments[k] for k in where], strict=True))
+    with ir.InsertionPoint(block), made.operation.location:
+        (value,) = copy_body(body(made), inner, lambda d: position(loops, d))
+    count = len(operands) - len(op.operation.results) - 1
+    kept = [*arguments[:count], *arguments[first:]]
+    known = dict(zip(body(op).arguments, [*kept[:number], value, *kept[number:]], strict=True))
+    return _finish(op, fused, block, known)

@@ -1,0 +1,136 @@
+"""The pass `fuse-epilogue`: maps over the result of a product or a convolution become its epilogue."""
+
+from dataclasses import dataclass
+from functools import cmp_to_key
+from typing import Any, ClassVar
+
+from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.program import Program
+from drystone.mlir import ir
+from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
+from drystone.passes.generic import body, dims_of, is_parallel, maps_of
+from drystone.passes.regions import copy_body
+from drystone.passes.rewriting import (
+    captured,
+    constant_value,
+    entry,
+    erase_dead,
+    is_tensor,
+    ops,
+    producer,
+    shape,
+    uses,
+)
+
+
+@dataclass(frozen=True)
+class FuseEpilogue:
+    """Biases, activations, residual additions and scalings are applied before a result is stored.
+
+    Before:  %y = "dry.matmul"(%a, %w) {identity} ; %z = linalg.generic ins(%y, %bias) {gelu(y + bias)}
+    After:   %z = "dry.matmul"(%a, %w, %bias) {gelu(y + bias)}
+
+    - The map is a linalg.generic over parallel dimensions, the only user of the result, with one result of
+      the same type, which it computes element for element from it (through permutations of its loops).
+    - Its body is of the dialects arith and math, and takes only constants from outside.
+    - Other inputs become extras where their maps are projections (or position 0), `MAX_EXTRAS` at most.
+    """
+
+    name: ClassVar[str] = "fuse-epilogue"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        block = entry(program)
+        for op in ops(block, "linalg.generic"):
+            _fuse(op)
+        erase_dead(block)
+
+
+def _fuse(op: Any) -> None:
+    """Move one map into the epilogue of an input of it, where one takes it."""
+    if len(op.operation.results) != 1 or not is_parallel(op):
+        return
+    block = body(op)
+    if any(True for _ in block.arguments[len(block.arguments) - 1].uses) or not _plain(op):
+        return
+    out = maps_of(op)[-1]
+    if not out.is_permutation:
+        return
+    candidates = []
+    for value, map_ in zip(list(op.operation.operands)[:-1], maps_of(op), strict=False):
+        made = producer(value) if is_tensor(value) else None
+        if made is not None and made.operation.name in WITH_EPILOGUE and map_ == out:
+            candidates.append(made)
+    # The latest one: the others are then extras that are computed before it.
+    for made in sorted(candidates, key=cmp_to_key(_later_first)):
+        if _takes(op, made, out):
+            _merge(op, made, out)
+            return
+
+
+def _later_first(one: Any, other: Any) -> int:
+    return 1 if one.operation.is_before_in_block(other.operation) else -1
+
+
+def _plain(op: Any) -> bool:
+    """Whether a body can be an epilogue: scalar arithmetic, and constants only from outside."""
+    inner = list(body(op).operations)[:-1]
+    known = all(each.operation.name.startswith(("arith.", "math.")) for each in inner)
+    return known and all(constant_value(value) is not None for value in captured(op))
+
+
+def _takes(op: Any, made: Any, out: Any) -> bool:
+    result = made.operation.results[0]
+    if result.type != op.operation.results[0].type:
+        return False
+    if any(user != op.operation for user, _ in uses(result)):
+        return False
+    others = 0
+    for value, map_ in zip(list(op.operation.operands)[:-1], maps_of(op), strict=False):
+        if value == result:
+            if map_ != out:
+                return False
+            continue
+        if not is_tensor(value) or not _projects(value, map_):
+            return False
+        others += 1
+    return len(extras_of(made)) + others <= MAX_EXTRAS
+
+
+def _projects(value: Any, map_: Any) -> bool:
+    dims = dims_of(map_)
+    named = [d for d in dims if d is not None]
+    zero = all(d is not None or shape(value)[k] == 1 for k, d in enumerate(dims))
+    return zero and len(set(named)) == len(named)
+
+
+def _merge(op: Any, made: Any, out: Any) -> None:
+    result = made.operation.results[0]
+    # Loops of the map -> dimensions of the result.
+    place = ir.AffineMap.get(
+        out.n_dims, 0, [ir.AffineExpr.get_dim(dims_of(out).index(d)) for d in range(out.n_dims)]
+    )
+    own = extras_of(made)
+    extras = list(own)
+    where: list[int | None] = []
+    for value, map_ in zip(list(op.operation.operands)[:-1], maps_of(op), strict=False):
+        if value == result:
+            where.append(None)
+            continue
+        composed = ir.AffineMap.get(out.n_dims, 0, [expr.compose(place) for expr in map_.results])
+        same = [k for k, extra in enumerate(extras) if extra == (value, composed)]
+        where.append(same[0] if same else len(extras))
+        if not same:
+            extras.append((value, composed))
+    with ir.InsertionPoint(op), made.operation.location:
+        fused, block = remade(made, list(made.operation.operands)[:2], extras)
+    arguments = list(block.arguments)
+    with ir.InsertionPoint(block), op.operation.location:
+        old = made.operation.regions[0].blocks[0]
+        (element,) = copy_body(old, dict(zip(old.arguments, arguments[: 1 + len(own)], strict=True)))
+        stands = [element if k is None else arguments[1 + k] for k in where]
+        (value,) = copy_body(body(op), dict(zip(list(body(op).arguments)[:-1], stands, strict=True)))
+        ir.Operation.create("dry.yield", operands=[value])
+    op.operation.results[0].replace_all_uses_with(fused.operation.results[0])
+    op.operation.erase()
+    made.operation.erase()
