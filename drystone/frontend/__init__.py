@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drystone.frontend.export import export
+from drystone.frontend.tracing import export
 from drystone.frontend.graph import prepare
-from drystone.frontend.lower import lower, name_weights
-from drystone.frontend.signature import signature
+from drystone.frontend.lowering import lower, name_weights
+from drystone.frontend.signature import signature_of
 from drystone.frontend.symbols import Symbols, given_names
 from drystone.frontend.unsupported import explain
 from drystone.frontend.weights import Weights
@@ -40,7 +40,7 @@ def import_model(
     if dynamic_shapes is not None and hasattr(model, "forward"):
         names = given_names(args, named, dynamic_shapes, graph.inputs, model)
     weights = Weights(exported)
-    call = signature(exported, graph, Symbols(exported.range_constraints, names), weights.key)
+    call = signature_of(exported, graph, Symbols(exported.range_constraints, names), weights.key)
     try:
         module = lower(graph.fx, ctx)
     except Exception as error:

@@ -13,7 +13,7 @@ from drystone.frontend.types import ELEMENTS
 from drystone.ir.program import Signature, TensorSpec
 
 
-def signature(
+def signature_of(
     program: ExportedProgram, graph: Graph, symbols: Symbols, key: Callable[[str], str]
 ) -> Signature:
     """The signature of `@main`; `key` names a state's first value in the weight store."""

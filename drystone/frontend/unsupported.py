@@ -8,7 +8,7 @@ from torch._ops import HigherOrderOperator
 
 from drystone.errors import InternalError, UserError
 from drystone.frontend.graph import place
-from drystone.frontend.lower import lower
+from drystone.frontend.lowering import lower
 from drystone.mlir import ir
 
 Node = Any
