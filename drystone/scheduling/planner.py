@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drystone.scheduling import greedy, solver
+from drystone.scheduling import beam, greedy, solver
 from drystone.scheduling.budget import within_capacity
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.problem import Home, Plan, Problem
 
-#: Above this many operations the placement of the given order is solved before an order is searched.
+#: Up to this many operations the solver looks for an order.
 LARGE = 150
 #: Up to this many operations, order and placement are also searched at once.
 SMALL = 30
+#: Sets of operations the search for an order keeps at each step, times their number, for an effort of 1.
+_WIDTH = 10000
 #: Deterministic time that fits in a second of a common machine, with both models.
 _EFFORT_PER_SECOND = 0.2
 
@@ -33,9 +35,10 @@ class _Answer:
 def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
     """An order and a home for every tensor of the first level, with the least peak found.
 
-    Greedy answers (the given order and a thrifty one, placed by best fit) are improved by CP-SAT unless they
-    reach the bound already. `time_limit`, in seconds of a common machine, is spent in the solver's
-    deterministic time, so that a plan does not depend on the machine's load.
+    Greedy answers (the given order and a thrifty one, placed by best fit) are improved unless they reach the
+    bound already: the order by dynamic programming and CP-SAT, the placement by CP-SAT. `time_limit`, in
+    seconds of a common machine (0: greedy answers only), is spent in the solver's deterministic time, so that
+    a plan does not depend on the machine's load.
 
     Raises UserError where the plan needs more than the level's capacity.
     """
@@ -55,8 +58,12 @@ class _Search:
         self.graph, self.effort = graph, effort
         self.bound = graph.bound()
         self.solved = False
-        given = list(range(len(graph.before)))
-        answers = [self._greedy(order) for order in (given, greedy.thrifty_order(graph))]
+        orders = [list(range(len(graph.before))), greedy.thrifty_order(graph)]
+        answers = [self._greedy(order) for order in orders]
+        if effort and min(answer.peak for answer in answers) > self.bound:
+            found = beam.search(graph, max(1, int(effort * _WIDTH / len(graph.before))))
+            self.bound = max(self.bound, found.bound)
+            answers.append(self._greedy(found.order))
         self.best = min(answers, key=lambda answer: (answer.peak, load(answer.blocks)))
         self.lightest = min(answers, key=lambda answer: (load(answer.blocks), answer.peak))
 
@@ -66,15 +73,14 @@ class _Search:
 
     def run(self) -> _Answer:
         """Improve until the bound is reached or the effort is spent."""
+        if not self.effort:
+            return self.best
         if len(self.graph.before) <= LARGE:
             self._improve_order()
         if self.best.peak > self.bound:
             self._improve_placement(self.lightest)
         if self.best.peak > self.bound and self.best.order != self.lightest.order:
             self._improve_placement(self.best)
-        if len(self.graph.before) > LARGE and self.best.peak > self.bound:
-            self._improve_order()
-            self._improve_placement(self.lightest)
         if len(self.graph.before) <= SMALL and self.best.peak > self.bound:
             self._arrange()
         return self.best

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drystone.scheduling import PlanError, check, plan
+from drystone.scheduling import PlanError, beam, check, plan
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.greedy import best_fit, height, thrifty_order
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
@@ -117,6 +117,26 @@ def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
     )
     found = plan(problem, time_limit=5)
     assert (found.peaks["ram"], found.status) == (least, "optimal")
+
+
+@settings(QUICK, max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_the_beam_finds_the_least_loaded_order_where_it_drops_nothing(seed: int, count: int) -> None:
+    graph = Graph(random_problem(seed, count))
+    found = beam.search(graph, width=1000)
+    assert found.load == load(graph.blocks(found.order))
+    if found.bound:
+        assert found.bound == found.load == min(load(graph.blocks(order)) for order in _orders(graph))
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 10))
+def test_a_narrow_beam_still_bounds_every_order(seed: int, count: int, width: int) -> None:
+    graph = Graph(random_problem(seed, count))
+    found = beam.search(graph, width)
+    assert sorted(found.order) == list(range(count))
+    assert found.bound <= found.load == load(graph.blocks(found.order))
+    assert found.bound <= load(graph.blocks(thrifty_order(graph)))
 
 
 def _shifted(found: Plan, rng: random.Random) -> Plan:
