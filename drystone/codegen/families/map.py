@@ -172,7 +172,7 @@ def map_program(op: Generic, target: CpuTarget, family: str = "map") -> TileProg
     if cross is not None:
         sides = [space.extents[cross].constant, extent.constant]
         if all(n is None or n >= _BLOCK_WORTH for n in sides):
-            plan.cross, plan.depth = cross, target.lanes(bits)
+            plan.cross, plan.depth = cross, target.lanes(32)
             plan.width = plan.depth
     return tile_program(family, op.around.tensors, plan.body, op.around.scalars)
 

@@ -124,15 +124,15 @@ def _extent(accesses: Sequence[Access], loop: int) -> Index:
 
 def tile_width(target: CpuTarget, bits: int, extent: Index, most: int = 4) -> int:
     """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
-    lanes = target.lanes(bits)
+    # Tiles are cut into vectors of as many elements as a register holds of 32 bits.
+    lanes = target.lanes(32)
+    most = max(1, most * 32 // max(32, bits))
     n = extent.constant
     if n is None:
         return lanes * min(2, most)
-    for count in (4, 2):
+    for count in (4, 2, 1):
         if count <= most and n % (count * lanes) == 0:
             return count * lanes
-    if n % lanes == 0:
-        return lanes
     return lanes * min(most, 4 if n >= 16 * lanes else 2 if n >= 6 * lanes else 1)
 
 
