@@ -1,6 +1,6 @@
-"""Linear forms of index expressions, and proofs of bounds: which loads and stores lie inside their tensors."""
+"""Linear forms of index expressions, and proofs of bounds: what lies inside its tensor."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -32,10 +32,6 @@ class Linear:
             return Linear()
         return Linear(tuple((atom, factor * by) for atom, factor in self.terms), self.constant * by)
 
-    def multiple_of(self, step: int) -> bool:
-        """Whether every value of the form is a multiple of `step`."""
-        return all(n % step == 0 for n in (self.constant, *(factor for _, factor in self.terms)))
-
     def split(self, atom: Index) -> tuple[Number, "Linear"]:
         """The coefficient of an atom, and the rest."""
         rest = tuple((a, factor) for a, factor in self.terms if a != atom)
@@ -44,10 +40,12 @@ class Linear:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known: the inclusive bounds of variables, inner ones later; which extents are equal."""
+    """What is known: the inclusive bounds of variables, inner ones later; which extents are equal; numbers
+    that variables are multiples of."""
 
     bounds: dict[Index, tuple[Linear, Linear]] = field(default_factory=dict)
-    equal: Mapping[Index, Index] = field(default_factory=dict)
+    equal: dict[Index, Index] = field(default_factory=dict)
+    steps: dict[Index, int] = field(default_factory=dict)
 
     def linear(self, e: Index) -> Linear:
         """The linear form of an expression; equal extents by one name."""
@@ -66,9 +64,16 @@ class Facts:
                 return Linear(((Index("mul", e.args), 1),))
         return Linear(((e, 1),))
 
-    def within(self, var: Index, lower: Linear, upper: Linear) -> "Facts":
-        """These facts and the bounds of one more variable."""
-        return Facts({**self.bounds, var: (lower, upper)}, self.equal)
+    def within(self, var: Index, lower: Linear, upper: Linear, step: int) -> "Facts":
+        """These facts and those of one more variable, which goes from `lower` to `upper` in steps."""
+        known = step if self.multiple(lower, step) else 1
+        return Facts({**self.bounds, var: (lower, upper)}, self.equal, {**self.steps, var: known})
+
+    def multiple(self, form: Linear, step: int) -> bool:
+        """Whether every value of the form is proven to be a multiple of `step`."""
+        return form.constant % step == 0 and all(
+            factor * self.steps.get(atom, 1) % step == 0 for atom, factor in form.terms
+        )
 
     def nonnegative(self, form: Linear, effort: int = 60) -> bool:
         """Whether the form is proven to be never below 0. False says nothing."""
@@ -139,23 +144,28 @@ def _only(e: Index, variables: set[Index]) -> bool:
 
 def loop_facts(facts: Facts, loop: Loop, *, full: bool = False) -> Facts:
     """Facts inside a loop's body; `full`: only of the iterations that end at or before the upper bound."""
-    lower, upper = facts.linear(loop.lower), facts.linear(loop.upper)
-    whole = full or (upper - lower).multiple_of(loop.step)
-    span = upper - lower
-    if not span.terms and not full:
-        trips = max(0, -(-int(span.constant) // loop.step))
-        return facts.within(loop.var, lower, lower + Linear((), (trips - 1) * loop.step))
-    return facts.within(loop.var, lower, upper - Linear((), loop.step if whole else 1))
+    lower = facts.linear(loop.lower)
+    last = facts.linear(loop.upper - loop.step) if full else _last(facts, lower, loop.upper, loop.step)
+    return facts.within(loop.var, lower, last, loop.step)
+
+
+def _last(facts: Facts, lower: Linear, upper: Index, step: int) -> Linear:
+    """A bound of the last start below `upper`, counted from `lower` in steps."""
+    if upper.kind == "min":
+        a, b = (index_of(_last(facts, lower, arg, step)) for arg in upper.args)
+        return facts.linear(a.min(b))
+    end = facts.linear(upper)
+    span = end - lower
+    if not span.terms:
+        return lower + Linear((), (max(0, -(-int(span.constant) // step)) - 1) * step)
+    return end - Linear((), step if facts.multiple(span, step) else 1)
 
 
 def grid_facts(facts: Facts, grid: Grid, *, full: bool = False) -> Facts:
     """Facts inside a grid's body; `full`: only of the steps that lie wholly inside."""
     for var, extent, step in zip(grid.vars, grid.extents, grid.steps, strict=True):
-        upper = facts.linear(extent)
-        if not upper.terms and not full:  # the last start, rounded up to where a whole step would end
-            upper = Linear((), -(-int(upper.constant) // step) * step)
-        whole = full or upper.multiple_of(step)
-        facts = facts.within(var, Linear(), upper - Linear((), step if whole else 1))
+        last = facts.linear(extent - step) if full else _last(facts, Linear(), extent, step)
+        facts = facts.within(var, Linear(), last, step)
     return facts
 
 

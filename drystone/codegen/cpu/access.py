@@ -230,9 +230,7 @@ def store(low: "Lowering", s: Store) -> None:
     checked = access.axes if value.scalar else [a for a in access.axes if a is not access.along]
     for row in value.rows():
         parts = [value.part(row, j) for j in range(value.vectors)]
-        places = [
-            ((*row, j * low.lanes) if value.shape else ()) for j in range(value.vectors)
-        ]
+        places = [((*row, j * low.lanes) if value.shape else ()) for j in range(value.vectors)]
         inside = access.inside(places[0], checked)
         masks = [None if value.scalar else access.lanes(p, value.live(j)) for j, p in enumerate(places)]
         if inside is None:

@@ -36,9 +36,7 @@ def dot(low: "Lowering", s: Dot) -> None:
     vector, dtype = not acc.scalar, s.acc.dtype
     sums = acc.parts()
     for k in range(s.a.shape[1]):
-        right = [
-            low.convert(b.part((k,), j), b.dtype, dtype, vector=vector) for j in range(acc.vectors)
-        ]
+        right = [low.convert(b.part((k,), j), b.dtype, dtype, vector=vector) for j in range(acc.vectors)]
         for m in range(s.a.shape[0]):
             one = low.convert(left.element((m, k)), left.dtype, dtype, vector=False)
             spread = low.spread(one, dtype) if vector else one

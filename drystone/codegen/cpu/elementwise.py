@@ -34,7 +34,9 @@ _INTRINSICS = {
 _CONTRACT = frozenset({"arith.addf", "arith.subf", "arith.mulf"})
 _DIVISIONS = frozenset({"arith.divsi", "arith.remsi", "arith.floordivsi", "arith.ceildivsi"})
 _UNSIGNED_DIVISIONS = frozenset({"arith.divui", "arith.remui", "arith.ceildivui"})
-_EXACT_ON_INTEGERS = frozenset({"math.absi", "math.ctlz", "math.cttz", "math.ctpop", "math.ipowi", "math.fpowi"})
+_EXACT_ON_INTEGERS = frozenset(
+    {"math.absi", "math.ctlz", "math.cttz", "math.ctpop", "math.ipowi", "math.fpowi"}
+)
 
 
 class Applied(Value):
@@ -158,8 +160,12 @@ def _divide(low: "Lowering", op: str, args: Sequence[str], dtype: str, *, vector
     if signed:
         negative = emit.compare("eq", b, minus, kind)
         odd = emit.binary("arith.ori", odd, negative, flag)
-    divisor = emit.pure(f"arith.select {odd}, {one}, {b} : {flag.replace('vector', 'vector')}, {kind}")
-    base = {"arith.floordivsi": "arith.divsi", "arith.ceildivsi": "arith.divsi", "arith.ceildivui": "arith.divui"}
+    divisor = emit.pure(f"arith.select {odd}, {one}, {b} : {flag}, {kind}")
+    base = {
+        "arith.floordivsi": "arith.divsi",
+        "arith.ceildivsi": "arith.divsi",
+        "arith.ceildivui": "arith.divui",
+    }
     out = emit.binary(base.get(op, op), a, divisor, kind)
     if op not in base:
         if op == "arith.divsi" and signed:
@@ -193,7 +199,8 @@ def tree(low: "Lowering", op: str, parts: Sequence[str], dtype: str, *, vector: 
     level = list(parts)
     while len(level) > 1:
         pairs = [
-            combine(low, op, level[i], level[i + 1], dtype, vector=vector) for i in range(0, len(level) - 1, 2)
+            combine(low, op, level[i], level[i + 1], dtype, vector=vector)
+            for i in range(0, len(level) - 1, 2)
         ]
         level = pairs + level[len(level) & ~1 :]
     return level[0]
@@ -212,5 +219,5 @@ def neutral(op: str, dtype: str) -> float | None:
     if name in ("andi", "minui"):
         return -1
     if name in ("maxsi", "minsi"):
-        return -(2 ** (bits - 1)) if name == "maxsi" else 2 ** (bits - 1) - 1
+        return float(-(2 ** (bits - 1))) if name == "maxsi" else int(2 ** (bits - 1)) - 1
     return None

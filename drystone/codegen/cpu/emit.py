@@ -130,9 +130,7 @@ class Emitter:
         flipped = self.binary("arith.divsi", self.binary("arith.subi", minus, a), b)
         below = self.binary("arith.subi", minus, flipped)
         negative = self.compare("slt", a, self.number(0))
-        quotient = self.pure(
-            f"arith.select {negative}, {below}, {self.binary('arith.divsi', a, b)} : index"
-        )
+        quotient = self.pure(f"arith.select {negative}, {below}, {self.binary('arith.divsi', a, b)} : index")
         if kind == "floordiv":
             return quotient
         return self.binary("arith.subi", a, self.binary("arith.muli", quotient, b))

@@ -10,10 +10,23 @@ from drystone.codegen.cpu.gather import Gathered
 from drystone.codegen.cpu.usage import Body, memory_of, uses
 from drystone.codegen.cpu.values import Full, Iota, Ready, Reshaped, Transposed, Value
 from drystone.codegen.ranges import Facts, loop_facts
-from drystone.codegen.tile import Apply, Dot, Gather, Grid, Index, Load, Loop, Reduce, Reshape, Scalar, Store
+from drystone.codegen.tile import (
+    Apply,
+    Dot,
+    Gather,
+    Grid,
+    Index,
+    Load,
+    Loop,
+    Reduce,
+    Reshape,
+    Scalar,
+    Store,
+    Transpose,
+    When,
+)
 from drystone.codegen.tile import Full as FullStatement
 from drystone.codegen.tile import Iota as IotaStatement
-from drystone.codegen.tile import Transpose, When
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
@@ -105,7 +118,7 @@ def _count(body: Body, facts: Facts, assumed: set[tuple[int, int]]) -> int:
 def _loop(low: "Lowering", s: Loop) -> None:
     """A loop; where its last iteration may be cut short and that costs the others their proofs, the whole
     iterations run first and the cut one by itself."""
-    low.enter(s.body)
+    low.enter((s,))
     facts = low.facts
     lower, upper = low.index(s.lower), low.index(s.upper)
     now = [part for tile in s.initial for part in low.value(tile).parts()]
@@ -188,6 +201,3 @@ def _rest(low: "Lowering", s: Loop, start: str, upper: str, now: list[str]) -> l
     emit.line(f"  scf.yield {', '.join(now)} : {listed}")
     emit.line("}")
     return [f"{result}#{i}" for i in range(len(kinds))]
-
-
-

@@ -46,7 +46,9 @@ class Gathered(Value):
         held = self.kind.replace("i1>", "i8>") if vector and self.dtype == "i1" else self.kind
         held = "i8" if held == "i1" else held
         if not vector:
-            at_index = emit.number(0) if total is None else emit.pure(f"arith.index_cast {total} : i64 to index")
+            at_index = (
+                emit.number(0) if total is None else emit.pure(f"arith.index_cast {total} : i64 to index")
+            )
             part = emit.fresh(f"memref.load {name}[{at_index}] : {flat}")
         else:
             zero, every = emit.number(0), emit.constant(1, low.vector("i1"))

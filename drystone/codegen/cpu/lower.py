@@ -55,8 +55,7 @@ def _steps(low: Lowering) -> tuple[list[str], str]:
     """Steps along every axis, and all of them."""
     grid = low.program.grid
     counts = [
-        low.index(low.facts.equal.get(e, e).ceildiv(n))
-        for e, n in zip(grid.extents, grid.steps, strict=True)
+        low.index(low.facts.equal.get(e, e).ceildiv(n)) for e, n in zip(grid.extents, grid.steps, strict=True)
     ]
     total = low.emit.number(1)
     for count in counts:
@@ -101,9 +100,9 @@ def _walk_grid(low: Lowering, counts: list[str], first: str, last: str) -> None:
         count = emit.binary("arith.maxsi", counts[i], emit.number(1))
         starts[i] = emit.binary("arith.remui", rest, count)
         rest = emit.binary("arith.divui", rest, count)
-    for i, var in enumerate(grid.vars):
+    for i, index in enumerate(grid.vars):
         if i not in moving:
-            emit.vars[var] = emit.number(0)
+            emit.vars[index] = emit.number(0)
     inner = {i: emit.name() for i in moving}
     step, var = emit.number(1), emit.name()
     if not moving:
@@ -136,7 +135,9 @@ def _versions(low: Lowering) -> None:
     anywhere, whole = grid_facts(outer, grid), grid_facts(outer, grid, full=True)
     open_ = list(doubts(grid.body, anywhere))
     worth = any(depth > 0 for _, _, depth in open_) or step_cost(grid.body) < SMALL
-    possible = all(e.constant is None or e.constant >= n for e, n in zip(grid.extents, grid.steps, strict=True))
+    possible = all(
+        e.constant is None or e.constant >= n for e, n in zip(grid.extents, grid.steps, strict=True)
+    )
     if open_ and worth and possible:
         conditions = [
             (outer.linear(extent) - Linear((), step)) - outer.linear(var)

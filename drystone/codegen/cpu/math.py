@@ -1,9 +1,9 @@
 """Functions of the dialect math on registers of f32, to about 2 units in the last place.
 
 Arguments are reduced as by Cody and Waite (Software Manual for the Elementary Functions, 1980): the multiple
-of a constant is taken off in two or three pieces, so that nothing is lost. The polynomials are minimax fits of
-the reduced functions under the relative error of the result, their coefficients rounded to f32 one after the
-other. Infinities, NaN, signed zeros and subnormal numbers come out as IEEE 754 recommends.
+of a constant is taken off in two pieces, so that nothing is lost. The polynomials are minimax fits of the
+reduced functions under the relative error of the result, their coefficients rounded to f32 one after the
+other. Infinities, NaN and subnormal numbers come out as IEEE 754 recommends.
 """
 
 import math
@@ -164,7 +164,7 @@ def tanh(low: "Lowering", x: str) -> str:
     grown = _exp_inner(v, v.mul(v.least(size, 10.0), v.number(2.0)))
     one = v.number(1.0)
     far = v.sub(one, v.div(v.number(2.0), v.add(grown, one)))
-    return v.pick(v.test("olt", size, v.number(0.625)), near, v.signed(far, x))
+    return v.signed(v.pick(v.test("olt", size, v.number(0.625)), near, far), x)
 
 
 def erf(low: "Lowering", x: str) -> str:
@@ -291,9 +291,7 @@ APPROXIMATIONS: dict[str, Callable[..., str]] = {
 }
 
 
-def power(
-    low: "Lowering", x: str, exponent: float | None, dtype: str, *, vector: bool
-) -> str | None:
+def power(low: "Lowering", x: str, exponent: float | None, dtype: str, *, vector: bool) -> str | None:
     """x to a constant power where that is a few exact operations; None otherwise."""
     emit, kind = low.emit, low.vector(dtype) if vector else dtype
     one = emit.constant(1, kind)

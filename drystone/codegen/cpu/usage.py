@@ -1,8 +1,9 @@
-"""Where the tiles of a program are used: what lazy lowering has to know before it enters a loop or a store."""
+"""Where the tiles of a program are used: what lazy lowering asks before it enters a loop or a store."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from typing import TypeGuard
 
 from drystone.codegen.tile import (
     Apply,
@@ -75,10 +76,23 @@ def inner(s: Statement) -> Body:
 
 @cache
 def uses(body: Body) -> frozenset[int]:
-    """Numbers of all tiles used in a body, however deep."""
+    """Numbers of the tiles from outside that a body uses, however deep."""
     found: set[int] = set()
     for s in body:
         found |= operands(s) | uses(inner(s))
+    return frozenset(found) - made(body)
+
+
+@cache
+def made(body: Body) -> frozenset[int]:
+    """Numbers of the tiles made in a body, however deep."""
+    found: set[int] = set()
+    for s in body:
+        if isinstance(s, Loop):
+            found |= {t.number for t in (*s.carried, *s.results)}
+        elif not isinstance(s, Store | When | Grid):
+            found.add(s.result.number)
+        found |= made(inner(s))
     return frozenset(found)
 
 
@@ -146,13 +160,21 @@ class Usage:
                     limit = s.target.dim(place[0])
                     if equal.get(limit, limit) != extent or s.target.scratch:
                         return False
-                elif isinstance(s, Dot) and number != s.b.number:
-                    pending.append(s.result.number)
-                elif isinstance(s, Apply) and s.result.shape[:-1] == load.result.shape[:1]:
-                    pending.append(s.result.number)
-                elif isinstance(s, Reduce) and s.axis == 1:
+                elif _keeps_rows(s, number, load.result.shape[:1]):
                     pending.append(s.result.number)
                 elif not isinstance(s, Loop):
                     return False
             first = False
         return True
+
+
+def _keeps_rows(s: Statement, number: int, rows: tuple[int, ...]) -> TypeGuard[Dot | Apply | Reduce]:
+    """Whether each row of a statement's result depends on the same row of one of its operands only."""
+    match s:
+        case Dot():
+            return number != s.b.number
+        case Apply():
+            return s.result.shape[:-1] == rows
+        case Reduce():
+            return s.axis == 1
+    return False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drystone.codegen.cpu.lowering import Lowering
 
 Row = tuple[int, ...]
+Shape = tuple[int, ...]
 
 
 class Value:
@@ -25,7 +26,7 @@ class Value:
     #: Whether single elements come straight from memory.
     direct = False
 
-    def __init__(self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str) -> None:
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str) -> None:
         self.low, self.number, self.shape, self.dtype = low, number, shape, dtype
 
     @property
@@ -85,7 +86,9 @@ class Value:
         part = self.part(row, last // self.low.lanes)
         if self.scalar:
             return part
-        return self.low.emit.pure(f"vector.extract {part}[{last % self.low.lanes}] : {self.dtype} from {self.kind}")
+        return self.low.emit.pure(
+            f"vector.extract {part}[{last % self.low.lanes}] : {self.dtype} from {self.kind}"
+        )
 
     def spread(self, row: Row, j: int) -> str:
         """A part as a vector, also where the tile has one element per row."""
@@ -96,9 +99,7 @@ class Value:
 class Ready(Value):
     """A tile whose parts are there."""
 
-    def __init__(
-        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, parts: list[str]
-    ) -> None:
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str, parts: list[str]) -> None:
         super().__init__(low, number, shape, dtype)
         for (row, j), part in zip(self.places(), parts, strict=True):
             low.emit.remember((number, row, j), part)
@@ -108,7 +109,13 @@ class Full(Value):
     """A tile of one scalar."""
 
     def __init__(
-        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: str, constant: float | None
+        self,
+        low: "Lowering",
+        number: int,
+        shape: tuple[int, ...],
+        dtype: str,
+        of: str,
+        constant: float | None,
     ) -> None:
         super().__init__(low, number, shape, dtype)
         self.of, self.constant = of, constant
@@ -125,9 +132,7 @@ class Full(Value):
 class Iota(Value):
     """start + position along an axis."""
 
-    def __init__(
-        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, start: str, axis: int
-    ) -> None:
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str, start: str, axis: int) -> None:
         super().__init__(low, number, shape, dtype)
         self.start, self.axis = start, axis
 
@@ -149,7 +154,13 @@ class Transposed(Value):
     """Dimensions permuted, element by element."""
 
     def __init__(
-        self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: Value, order: tuple[int, ...]
+        self,
+        low: "Lowering",
+        number: int,
+        shape: tuple[int, ...],
+        dtype: str,
+        of: Value,
+        order: tuple[int, ...],
     ) -> None:
         super().__init__(low, number, shape, dtype)
         self.of, self.order, self.reads, self.direct = of, order, of.reads, of.direct
@@ -172,13 +183,15 @@ class Transposed(Value):
             return self.of.part(self.source((*row, 0))[:-1], j)
         if self.scalar:
             return self.of.element(self.source((*row, 0)))
-        return self.low.gathered([self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype)
+        return self.low.gathered(
+            [self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype
+        )
 
 
 class Reshaped(Value):
     """Unit dimensions inserted or removed."""
 
-    def __init__(self, low: "Lowering", number: int, shape: tuple[int, ...], dtype: str, of: Value) -> None:
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str, of: Value) -> None:
         super().__init__(low, number, shape, dtype)
         self.of, self.reads, self.direct = of, of.reads, of.direct
 
@@ -198,7 +211,9 @@ class Reshaped(Value):
             return self.of.element(self.source((*row, 0) if self.shape else ()))
         if self.of.last == self.last:
             return self.of.part(self.source((*row, 0))[:-1], j)
-        return self.low.gathered([self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype)
+        return self.low.gathered(
+            [self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype
+        )
 
 
 def _lanes(value: Value, j: int) -> list[int]:

@@ -11,6 +11,7 @@ from drystone.codegen.families import embedding, norm, reduce, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families.attention import attention
 from drystone.codegen.families.conv import conv
+from drystone.codegen.families.matmul import matmul
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.tile import TileProgram
 from drystone.targets.target import CpuTarget
@@ -20,6 +21,7 @@ Builder = Callable[[Any, CpuTarget], TileProgram | None]
 #: The builders for each kind of main operation, in the order they are asked.
 BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.attention": (attention,),
+    "dry.matmul": (matmul,),
     "dry.conv": (conv,),
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),

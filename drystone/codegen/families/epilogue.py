@@ -66,3 +66,23 @@ def load_extra(
     extents = {dim: shape[dim] or 1 for dim in dims}
     kept = [dim for dim, extent in enumerate(shape) if extent is not None]
     return t.reshape(tile, [extents.get(dim, 1) for dim in kept]) if dims else tile
+
+
+def flattened(extras: Sequence[tuple[Tensor, Any]], rank: int) -> list[tuple[Tensor, Any]] | None:
+    """An epilogue's operands for a result of `rank` dimensions whose leading ones, all but the last, are
+    joined into one: views of them with maps over the two dimensions left. None where one has no such view.
+    To be called with the maps' context entered."""
+    found: list[tuple[Tensor, Any]] = []
+    groups = [list(range(rank - 1)), [rank - 1]]
+    row, column = (ir.AffineDimExpr.get(d) for d in range(2))
+    for extra, extra_map in extras:
+        results = list(extra_map.results)
+        dims = [r.position if isinstance(r, ir.AffineDimExpr) else None for r in results]
+        if dims == list(range(rank)):
+            found.append((extra.collapse(groups), ir.AffineMap.get(2, 0, [row, column])))
+        elif all(d is None or d == rank - 1 for d in dims):
+            exprs = [r if d is None else column for r, d in zip(results, dims, strict=True)]
+            found.append((extra, ir.AffineMap.get(2, 0, exprs)))
+        else:
+            return None
+    return found
