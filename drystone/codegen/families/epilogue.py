@@ -8,6 +8,10 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.mlir import ir
 
+#: Operations a function such as exp counts as, and the operations of the dialect math that are one.
+FUNCTION = 20
+CHEAP = ("math.absf", "math.sqrt", "math.fma", "math.floor", "math.ceil", "math.copysign")
+
 
 def apply_epilogue(
     t: TileBuilder,
@@ -86,3 +90,9 @@ def flattened(extras: Sequence[tuple[Tensor, Any]], rank: int) -> list[tuple[Ten
         else:
             return None
     return found
+
+
+def operations(block: Any) -> int:
+    """About how many machine operations a scalar region makes of each element."""
+    names = [op.operation.name for op in block.operations]
+    return sum(FUNCTION if name.startswith("math.") and name not in CHEAP else 1 for name in names)

@@ -2,7 +2,7 @@
 
 The register tile is rows x width of the result, summed over k in one go: an element of a is broadcast, a row
 of b lies in registers (the outer-product kernel of BLIS: Van Zee and van de Geijn, ACM TOMS 41(3), 2015).
-Weights come packed in panels of the tile's width; a panel stays in the cache while the rows pass by. A plain b
+Weights come packed in panels of the width; a panel stays in the cache while the rows pass by. A plain b
 that lies transposed is read along k instead, and the lanes are summed at the end.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from drystone.codegen.families.conv_form import divisor, even
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, wide, widened
-from drystone.codegen.families.epilogue import flattened, load_extra
+from drystone.codegen.families.epilogue import flattened, load_extra, operations
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.ir.layout import Pack
@@ -20,6 +20,8 @@ from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
 _BITS = {"f64": 64, "i64": 64}
+#: Operations in an epilogue from which on it is no longer unrolled over the tile.
+_LONG = 20
 #: Beyond this many bytes a panel of b is cut along k, as a share of the second cache.
 _PANEL = 0.5
 
@@ -139,7 +141,23 @@ def _load_b(
 
 
 def _finish(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
-    """The epilogue, and the result's tile into memory."""
+    """The epilogue, and the result's tile into memory. A long epilogue runs row by row from scratch: unrolled
+    over the whole tile it would take longer to compile than it saves."""
+    rows, width = acc.shape
+    if rows < 3 or operations(form.op.main.epilogue.blocks[0]) < _LONG:
+        _write(form, t, acc, place)
+        return
+    *batch, m, n = place
+    sums = t.scratch((rows, width), acc.dtype)
+    t.store(sums, [0, 0], acc)
+
+    def row(i: Index) -> None:
+        _write(form, t, t.load(sums, [i, 0], [1, width]), [*batch, m + i, n])
+
+    t.loop((form.out.dim(form.batch) - m).min(rows), 1, row)
+
+
+def _write(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
     shape = [*([None] * form.batch), *acc.shape]
     main = form.op.main
     acc = narrowed(t, acc, str(main.out.type.element_type))
