@@ -11,6 +11,8 @@ from drystone.codegen.tile import TileProgram
 from drystone.mlir import context, ir, parse
 from drystone.targets.cpu import NAMED
 
+from .kernels import compiled
+
 TARGET = next(target for target in NAMED if target.name == "cpu:avx512")
 NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_} | {
     f"i{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)
@@ -31,7 +33,10 @@ def program_of(text: str, target: Any = TARGET) -> TileProgram | None:
 
 
 def interpreted(
-    text: str, inputs: Sequence[Any], outputs: Sequence[tuple[tuple[int, ...], str]], scalars: Sequence[Any] = ()
+    text: str,
+    inputs: Sequence[Any],
+    outputs: Sequence[tuple[tuple[int, ...], str]],
+    scalars: Sequence[Any] = (),
 ) -> list[Any]:
     """The results of the kernel by the meaning of its tile program; outputs start as garbage."""
     program = program_of(text)
@@ -39,3 +44,89 @@ def interpreted(
     results = [np.full(shape, 77, NUMPY[dtype]) for shape, dtype in outputs]
     interpret.run(program, [*inputs, *results], scalars)
     return results
+
+
+def check(
+    text: str,
+    inputs: Sequence[Any],
+    expected: Sequence[Any],
+    scalars: Sequence[Any] = (),
+    tolerance: float = 2e-6,
+) -> None:
+    """Hold a kernel against what it should give: by its tile program's meaning and as machine code, where
+    every unit of the grid is also run by itself."""
+    program = program_of(text)
+    assert program is not None, "no family takes this kernel"
+    compare(interpreted(text, inputs, [(e.shape, _name(e)) for e in expected], scalars), expected, tolerance)
+    call = compiled(program)
+    for singly in (False, True):
+        results = [np.full(e.shape, 77, e.dtype) for e in expected]
+        call([*inputs, *results], scalars, singly=singly)
+        compare(results, expected, tolerance)
+
+
+def compare(results: Sequence[Any], expected: Sequence[Any], tolerance: float) -> None:
+    """Floats to a tolerance relative to the largest, everything else exactly."""
+    for result, wanted in zip(results, expected, strict=True):
+        if wanted.dtype.kind != "f":
+            np.testing.assert_array_equal(result, wanted)
+            continue
+        size = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
+        np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance * size)
+
+
+def _name(array: Any) -> str:
+    return next(name for name, dtype in NUMPY.items() if np.dtype(dtype) == array.dtype)
+
+
+def generic(
+    ins: Sequence[str],
+    outs: Sequence[str],
+    maps: Sequence[str],
+    iterators: str,
+    body: str,
+    *,
+    scalars: str = "",
+    fills: Sequence[str] = (),
+    captured: Sequence[str] = (),
+) -> str:
+    """The text of a kernel around one linalg.generic.
+
+    ins, outs: tensor types such as "4x?xf32"; maps: one per operand, such as "(d0, d1) -> (d1)"; iterators:
+    "pr" is parallel, reduction; body: its operations over %a0, %a1, ... and %o0, ...; fills: a number for
+    each result that starts from one; captured: further inputs, %g0, ..., that only the body names.
+    """
+    given = [f"%a{i}: tensor<{kind}>" for i, kind in enumerate(ins)]
+    given += [f"%g{i}: tensor<{kind}>" for i, kind in enumerate(captured)]
+    given += [f"%i{i}: tensor<{kind}>" for i, kind in enumerate(outs)]
+    kinds = [kind.rsplit("x", 1)[-1] for kind in (*ins, *outs)]
+    lines, starts = [], [f"%i{i}" for i in range(len(outs))]
+    for i, number in enumerate(fills):
+        element = outs[i].rsplit("x", 1)[-1]
+        lines.append(f"%n{i} = arith.constant {number} : {element}")
+        fill = f"linalg.fill ins(%n{i} : {element}) outs(%i{i} : tensor<{outs[i]}>) -> tensor<{outs[i]}>"
+        lines.append(f"%f{i} = {fill}")
+        starts[i] = f"%f{i}"
+    names = [f"%a{i}" for i in range(len(ins))], starts
+    typed = [
+        f"{', '.join(values)} : {', '.join(f'tensor<{k}>' for k in types)}"
+        for values, types in zip(names, (ins, outs), strict=True)
+    ]
+    arguments = [f"%x{i}: {kind}" for i, kind in enumerate(kinds[: len(ins)])]
+    arguments += [f"%o{i}: {kind}" for i, kind in enumerate(kinds[len(ins) :])]
+    results = ", ".join(f"tensor<{k}>" for k in outs)
+    walks = ", ".join(f'"{"parallel" if c == "p" else "reduction"}"' for c in iterators)
+    listed = ", ".join(f"affine_map<{m}>" for m in maps)
+    returned = ", ".join(f"%r#{i}" for i in range(len(outs)))
+    parameters = ", ".join([*given, *([scalars] if scalars else [])])
+    reads = f"ins({typed[0]}) " if ins else ""
+    return f"""
+func.func private @k({parameters}) -> ({results}) {{
+  {chr(10).join(lines)}
+  %r:{len(outs)} = linalg.generic {{indexing_maps = [{listed}], iterator_types = [{walks}]}}
+    {reads}outs({typed[1]}) {{
+  ^bb0({", ".join(arguments)}):
+{body}
+  }} -> ({results})
+  return {returned} : {results}
+}}"""

@@ -1,7 +1,8 @@
 """Layer and root-mean-square normalization: one row at a time.
 
-The mean and then the sum of squared differences from it (two passes: exact, and the row is in the nearest
-cache), then the result. Sums are held in a few wide accumulators and at least in f32.
+The mean, then the sums of differences from it and of their squares (the corrected two-pass algorithm: Chan,
+Golub and LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7), then the result; the row is
+in the nearest cache by then. Sums are held in a few wide accumulators and at least in f32.
 """
 
 from typing import Any
@@ -44,30 +45,48 @@ class _Norm:
         """Part of a row."""
         return widened(t, t.load(tensor, *self.place(tensor, row, j)))
 
-    def sum(self, t: TileBuilder, row: Index, mean: Tile | None, squared: bool) -> Tile:
-        """The mean over the row of x, or of the squared differences from `mean`."""
+    def constant(self, t: TileBuilder, value: float) -> Tile:
+        """One number."""
+        return t.full(value, (1,), self.held)
 
-        def step(j: Index, acc: Tile) -> list[Tile]:
-            x = self.load(t, self.x, row, j)
-            x = x if mean is None else t.apply("arith.subf", x, mean)
-            return [t.apply("math.fma", x, x, acc) if squared else t.apply("arith.addf", acc, x)]
-
-        (acc,) = Fold(self.columns, self.width)(t, step, [t.full(0.0, (self.width,), self.held)])
-        total = t.reduce("arith.addf", acc, 0)
+    def mean(self, t: TileBuilder, lanes: Tile) -> Tile:
+        """The mean over the row, of the sums in `lanes`."""
         count = t.apply("arith.sitofp", t.full(self.columns, (1,), "i64"), dtype=self.held)
-        return t.apply("arith.divf", total, count)
+        return t.apply("arith.divf", t.reduce("arith.addf", lanes, 0), count)
+
+    def moments(self, t: TileBuilder, row: Index) -> tuple[Tile | None, Tile | None, Tile]:
+        """About the mean, the mean of what is left after taking that away, and the mean square of the rest.
+        The first mean is as exact as its rounding; the second is what that rounding lost."""
+        fold, zero = Fold(self.columns, self.width), t.full(0.0, (self.width,), self.held)
+        if not self.centred:
+            (squares,) = fold(t, lambda j, acc: [self.square(t, self.load(t, self.x, row, j), acc)], [zero])
+            return None, None, self.mean(t, squares)
+        (sums,) = fold(t, lambda j, acc: [t.apply("arith.addf", acc, self.load(t, self.x, row, j))], [zero])
+        about = self.mean(t, sums)
+
+        def step(j: Index, rest: Tile, squares: Tile) -> list[Tile]:
+            x = t.apply("arith.subf", self.load(t, self.x, row, j), about)
+            return [t.apply("arith.addf", rest, x), self.square(t, x, squares)]
+
+        rest, squares = (self.mean(t, lanes) for lanes in fold(t, step, [zero, zero]))
+        return about, rest, t.apply("arith.subf", squares, t.apply("arith.mulf", rest, rest))
+
+    @staticmethod
+    def square(t: TileBuilder, x: Tile, acc: Tile) -> Tile:
+        """acc + x * x."""
+        return t.apply("math.fma", x, x, acc)
 
     def row(self, t: TileBuilder, row: Index) -> None:
         """Normalize one row."""
-        mean = self.sum(t, row, None, False) if self.centred else None
-        spread = self.sum(t, row, mean, True)
-        root = t.apply("math.sqrt", t.apply("arith.addf", spread, t.full(self.eps, (1,), self.held)))
-        scale = t.apply("arith.divf", t.full(1.0, (1,), self.held), root)
+        about, rest, square = self.moments(t, row)
+        root = t.apply("math.sqrt", t.apply("arith.addf", square, self.constant(t, self.eps)))
+        scale = t.apply("arith.divf", self.constant(t, 1.0), root)
+        offset = None if rest is None else t.apply("arith.negf", t.apply("arith.mulf", rest, scale))
 
         def write(j: Index) -> None:
             x = self.load(t, self.x, row, j)
-            x = x if mean is None else t.apply("arith.subf", x, mean)
-            y = t.apply("arith.mulf", x, scale)
+            x = x if about is None else t.apply("arith.subf", x, about)
+            y = t.apply("arith.mulf", x, scale) if offset is None else t.apply("math.fma", x, scale, offset)
             if self.gain is not None:
                 y = t.apply("arith.mulf", y, self.load(t, self.gain, row, j))
             if self.shift is not None:
