@@ -7,7 +7,7 @@ import numpy as np
 
 from drystone.ir import build
 from drystone.ir.dialect import WithEpilogue, Yield
-from drystone.ir.program import DTYPES, Program, Signature, WeightStore
+from drystone.ir.program import DTYPES, Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import context, func, ir, parse
 
 CONTEXT = context()
@@ -79,12 +79,31 @@ def program(
     store = WeightStore()
     for name, array in (weights or {}).items():
         store.add(name, array)
-    return Program(module, store, Signature((), (), None, None))
+    return Program(module, store, signature_of(module))
+
+
+def signature_of(module: Any) -> Signature:
+    """The signature of @main: tensors in, tensors out."""
+    kind = next(iter(module.body.operations)).attributes["function_type"].value
+    dynamic = ir.ShapedType.get_dynamic_size()
+
+    def specs(kinds: Sequence[Any]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                f"t{i}",
+                str(k.element_type),
+                tuple(f"n{d}" if n == dynamic else n for d, n in enumerate(k.shape)),
+            )
+            for i, k in enumerate(kinds)
+        )
+
+    return Signature(specs(kind.inputs), specs(kind.results), None, None)
 
 
 def from_text(source: str) -> Program:
     """A program without weights from its text."""
-    return Program(parse(source, CONTEXT), WeightStore(), Signature((), (), None, None))
+    module = parse(source, CONTEXT)
+    return Program(module, WeightStore(), signature_of(module))
 
 
 def types_of(arrays: Sequence[np.ndarray]) -> list[Any]:

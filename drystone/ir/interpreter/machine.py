@@ -73,7 +73,7 @@ class Machine:
             self.values[argument] = value
         *body, last = block.operations
         for op in body:
-            if op not in skip:
+            if op.operation not in skip:
                 self.run(op)
         return last
 

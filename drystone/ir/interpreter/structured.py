@@ -168,7 +168,7 @@ def _combiners(block: Any, outputs: int) -> list[tuple[Any, Any]] | None:
     *_, last = block.operations
     found = []
     for accumulator, value in zip(old, last.operation.operands, strict=True):
-        op = None if isinstance(value, ir.BlockArgument) else value.owner
+        op = None if isinstance(value, ir.BlockArgument) else value.owner.operation
         if op is None or not scalars.reduces(op.name) or _uses(accumulator) != 1 or _uses(value) != 1:
             return None
         operands = list(op.operands)

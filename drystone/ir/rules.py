@@ -1,0 +1,209 @@
+"""What must hold of each `dry` operation beside the extents of its results: one function per operation, which
+yields a sentence for everything that is wrong. Dynamic extents agree with everything."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from drystone.ir.shapes import channel_axis, result_extent, spatial_axes
+from drystone.mlir import ints, ir
+
+Problems = Iterator[str]
+
+_GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
+
+
+def extents(value: Any) -> list[int | None]:
+    """The extents of a tensor value, None where dynamic."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    return [None if n == dynamic else n for n in value.type.shape]
+
+
+def agree(*found: int | None) -> bool:
+    """Whether extents can be the same number."""
+    return len({n for n in found if n is not None}) <= 1
+
+
+def _fits(what: str, value: Any, expected: Sequence[int | None]) -> Problems:
+    """`value` has the expected extents."""
+    found = extents(value)
+    if len(found) != len(expected) or not all(map(agree, found, expected)):
+        shown = "x".join("?" if n is None else str(n) for n in expected)
+        yield f"{what} is {value.type}, expected {shown or 'rank 0'}"
+
+
+def _one_of(op: Any, name: str, allowed: Sequence[str]) -> Problems:
+    value = op.attributes[name].value
+    if value not in allowed:
+        yield f'{name} is "{value}", not one of {", ".join(allowed)}'
+
+
+def _in_rank(op: Any, name: str, rank: int) -> Problems:
+    if not 0 <= op.attributes[name].value < rank:
+        yield f"{name} {op.attributes[name].value} of a tensor of rank {rank}"
+
+
+def _windows(op: Any, lengths: dict[str, int]) -> Problems:
+    """The lists of integers have as many entries as is stated here, and steps are positive."""
+    for name, length in lengths.items():
+        if len(ints(op.attributes[name])) != length:
+            yield f"{name} has {len(ints(op.attributes[name]))} entries, expected {length}"
+    for name in ("strides", "dilation", "kernel"):
+        if name in op.attributes and min(ints(op.attributes[name]), default=1) < 1:
+            yield f"{name} has an entry below 1"
+
+
+def _product(a: int | None, b: int) -> int | None:
+    return None if a is None else a * b
+
+
+def matmul(op: Any) -> Problems:
+    a, b = op.operands[0], op.operands[1]
+    if a.type.rank < 2 or b.type.rank not in (2, a.type.rank):
+        yield f"a has rank {a.type.rank} and b rank {b.type.rank}"
+        return
+    inner = extents(b)[-1 if op.attributes["transpose_b"].value else -2]
+    if not agree(extents(a)[-1], inner):
+        yield f"a has {extents(a)[-1]} columns, b has {inner} rows"
+    for left, other in zip(extents(a)[:-2], extents(b)[:-2], strict=False):
+        if not agree(left, other) and 1 not in (left, other):
+            yield f"batch dimensions {left} and {other} differ"
+    if a.type.element_type != b.type.element_type:
+        yield f"elements {a.type.element_type} and {b.type.element_type} differ"
+
+
+def conv(op: Any) -> Problems:
+    x, weight = op.operands[0], op.operands[1]
+    rank, groups = x.type.rank, op.attributes["groups"].value
+    transposed, layout = op.attributes["transposed"].value, op.attributes["layout"].value
+    yield from _one_of(op, "layout", ("nchw", "nhwc"))
+    if rank not in (3, 4, 5) or weight.type.rank != rank:
+        yield f"the image has rank {rank} and the weight rank {weight.type.rank}"
+        return
+    spatial = rank - 2
+    yield from _windows(
+        op, {"strides": spatial, "padding": 2 * spatial, "dilation": spatial, "output_padding": spatial}
+    )
+    if not transposed and any(ints(op.attributes["output_padding"])):
+        yield "output_padding is for transposed convolution"
+    channels = extents(x)[channel_axis(layout, rank)]
+    first, second = extents(weight)[:2]
+    if not agree(channels, first if transposed else _product(second, groups)):
+        yield f"the image has {channels} channels, the weight {first}x{second} with {groups} groups"
+    if groups < 1 or (first is not None and first % groups):
+        yield f"{groups} groups do not divide {first} channels"
+
+
+def attention(op: Any) -> Problems:
+    yield from _one_of(op, "layout", ("bhsd", "bshd"))
+    if any(operand.type.rank != 4 for operand in op.operands):
+        yield "queries, keys, values and mask have rank 4"
+        return
+    swap = op.attributes["layout"].value == "bshd"
+    q, k, v = ([e[0], e[2], e[1], e[3]] if swap else e for e in map(extents, list(op.operands)[:3]))
+    if not agree(q[0], k[0], v[0]) or not agree(k[1], v[1]) or not agree(k[2], v[2]) or not agree(q[3], k[3]):
+        yield f"queries {q}, keys {k} and values {v} (batch, heads, positions, width) do not fit"
+    if q[1] is not None and k[1] and q[1] % k[1]:
+        yield f"{q[1]} heads of queries on {k[1]} heads of keys"
+    for mask in list(op.operands)[3:]:
+        full = [q[0], q[1], q[2], k[2]]
+        if not all(n == 1 or agree(n, m) for n, m in zip(extents(mask), full, strict=True)):
+            yield f"mask {extents(mask)} does not broadcast to {full}"
+
+
+def norm(op: Any) -> Problems:
+    x, axes = op.operands[0], op.attributes["axes"].value
+    yield from _one_of(op, "kind", ("layer", "rms"))
+    if not 1 <= axes <= x.type.rank:
+        yield f"{axes} dimensions of a tensor of rank {x.type.rank}"
+        return
+    for number, operand in enumerate(list(op.operands)[1:]):
+        yield from _fits(f"gain or shift {number}", operand, extents(x)[-axes:])
+
+
+def softmax(op: Any) -> Problems:
+    yield from _in_rank(op, "dim", op.operands[0].type.rank)
+
+
+def scan(op: Any) -> Problems:
+    yield from _in_rank(op, "dim", op.operands[0].type.rank)
+    yield from _one_of(op, "kind", ("sum", "prod"))
+
+
+def embedding(op: Any) -> Problems:
+    table, indices = op.operands[0], op.operands[1]
+    if table.type.rank != 2:
+        yield f"the table has rank {table.type.rank}"
+    if str(indices.type.element_type) not in ("i64", "i32"):
+        yield f"indices are {indices.type.element_type}, not i64 or i32"
+
+
+def pool(op: Any) -> Problems:
+    rank = op.operands[0].type.rank
+    yield from _one_of(op, "kind", ("max", "avg"))
+    yield from _one_of(op, "layout", ("nchw", "nhwc"))
+    if rank not in (3, 4, 5):
+        yield f"the image has rank {rank}"
+        return
+    spatial = len(spatial_axes("nchw", rank))
+    yield from _windows(
+        op, {"kernel": spatial, "strides": spatial, "padding": 2 * spatial, "dilation": spatial}
+    )
+
+
+def recurrent(op: Any) -> Problems:
+    yield from _one_of(op, "cell", tuple(_GATES))
+    projected, weight, *rest = op.operands
+    gates = _GATES.get(op.attributes["cell"].value)
+    if projected.type.rank != 3 or weight.type.rank != 2 or gates is None:
+        yield f"projected is {projected.type}, weight {weight.type}"
+        return
+    hidden, batch = extents(weight)[1], extents(projected)[1]
+    wide = _product(hidden, gates)
+    yield from _fits("projected", projected, [None, None, wide])
+    yield from _fits("weight", weight, [wide, hidden])
+    states = 2 if op.attributes["cell"].value == "lstm" else 1
+    for bias in rest[: len(rest) - states]:
+        yield from _fits("bias", bias, [wide])
+    for state in rest[len(rest) - states :]:
+        yield from _fits("state", state, [batch, hidden])
+    if len(op.results) != 1 + states:
+        yield f"{len(op.results)} results, expected {1 + states}"
+
+
+def results(op: Any) -> Problems:
+    """Every result has the extents that the rule of its operation gives."""
+
+    def apply(formula: Callable[..., Any], *found: int | None) -> Any:
+        return None if None in found else formula(*found)
+
+    for number, result in enumerate(op.results):
+        # Ranks first: a rule may count on them.
+        rank = _result_rank(op, number)
+        if result.type.rank != rank:
+            yield f"result {number} has rank {result.type.rank}, expected {rank}"
+            continue
+        expected = [
+            result_extent(op, number, axis, lambda value, at: extents(value)[at], apply)
+            for axis in range(rank)
+        ]
+        yield from _fits(f"result {number}", result, expected)
+
+
+def _result_rank(op: Any, number: int) -> int:
+    if op.name == "dry.embedding":
+        return int(op.operands[1].type.rank) + 1
+    return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
+
+
+#: Rules of operands and attributes by operation; `results` is asked where they find nothing wrong.
+RULES: dict[str, Callable[[Any], Problems]] = {
+    "dry.attention": attention,
+    "dry.conv": conv,
+    "dry.embedding": embedding,
+    "dry.matmul": matmul,
+    "dry.norm": norm,
+    "dry.pool": pool,
+    "dry.recurrent": recurrent,
+    "dry.scan": scan,
+    "dry.softmax": softmax,
+}

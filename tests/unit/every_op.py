@@ -1,0 +1,91 @@
+"""One module that holds every dry operation, with encodings, for the tests of text and verifier."""
+
+from typing import Any
+
+import numpy as np
+from ir_cases import make, program, tensor
+
+from drystone.ir import dialect as dry
+from drystone.ir.encoding import Encoding, Pack, Scale, encode, with_encoding
+from drystone.ir.program import Program
+from drystone.mlir import arith, ir
+
+LINEAR = Encoding("int4", Scale("group", 1, 4, zero_point=True), Pack((0,), (4,), (1, 0)))
+KERNEL = Encoding("f32", None, Pack((0, 1), (2, 2)))
+ONE = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "layout": "nchw"}
+
+
+def types() -> list[Any]:
+    """An image of any batch, tokens, a sequence and its state."""
+    return [tensor((-1, 4, 6, 6)), tensor((2, 3), "i64"), tensor((5, 2, 12)), tensor((2, 4))]
+
+
+def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
+    """Every operation of the dialect."""
+    kernel = make(dry.Weight, with_encoding(tensor((6, 4, 3, 3)), KERNEL), key="conv").out
+    linear = make(dry.Weight, with_encoding(tensor((6, 8)), LINEAR), key="linear").out
+    bias = make(dry.Weight, tensor((6,)), key="bias").out
+    channel = ir.AffineMap.get(4, 0, [ir.AffineExpr.get_dim(1)])
+    convolved = make(
+        dry.Conv,
+        tensor((-1, 6, 4, 4)),
+        image,
+        kernel,
+        extras=[bias],
+        extra_maps=[channel],
+        body=lambda e: arith.addf(e[0], e[1]),
+        **ONE,
+        output_padding=[0, 0],
+        groups=1,
+        transposed=False,
+    ).out
+    pooled = make(dry.Pool, tensor((-1, 6, 3, 3)), convolved, kind="max", kernel=[2, 2], divisor=0, **ONE).out
+    attended = make(
+        dry.Attention,
+        tensor((-1, 6, 3, 3)),
+        *(pooled, pooled, pooled),
+        [],
+        scale=0.5,
+        causal=True,
+        layout="bhsd",
+    ).out
+    normal = make(dry.Norm, tensor((-1, 6, 3, 3)), attended, [], [], kind="rms", axes=1, eps=1e-5).out
+    rows = make(dry.Embedding, tensor((2, 3, 8)), linear, tokens).out
+    product = make(dry.MatMul, tensor((2, 3, 6)), rows, linear, transpose_b=True).out
+    chances = make(dry.Softmax, tensor((2, 3, 6)), product, dim=2, log=False).out
+    sums = make(dry.Scan, tensor((2, 3, 6)), chances, dim=1, kind="sum").out
+    again = make(dry.Weight, tensor((12, 4)), key="hidden").out
+    outs = [tensor((5, 2, 4)), tensor((2, 4))]
+    steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
+    return [normal, sums, *steps]
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """The weights, in storage form."""
+    random = np.random.default_rng(1)
+
+    def normal(*shape: int) -> np.ndarray:
+        return random.standard_normal(shape).astype(np.float32)
+
+    parts = encode(normal(6, 8), LINEAR)
+    return {
+        "conv": encode(normal(6, 4, 3, 3), KERNEL)["codes"],
+        "linear": parts["codes"],
+        "linear.scale": parts["scale"],
+        "linear.zero_point": parts["zero_point"],
+        "bias": normal(6),
+        "hidden": normal(12, 4),
+    }
+
+
+def every_op() -> Program:
+    """The program."""
+    return program(types, body, arrays())
+
+
+def inputs() -> list[np.ndarray]:
+    """Arguments of its @main."""
+    random = np.random.default_rng(2)
+    shapes = [(3, 4, 6, 6), (5, 2, 12), (2, 4)]
+    image, sequence, state = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return [image, random.integers(0, 6, (2, 3)), sequence, state]

@@ -1,0 +1,177 @@
+"""The verifier accepts what is sound; of what is not it names operation, line of the model and fault."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from every_op import ONE, every_op
+from ir_cases import from_text, make, program, tensor
+
+from drystone.errors import InternalError
+from drystone.ir import dialect as dry
+from drystone.ir.encoding import Encoding, Pack, Scale, with_encoding
+from drystone.ir.program import Program, TensorSpec
+from drystone.ir.verifier import verify
+from drystone.mlir import arith, ir, math, scf
+
+
+def test_a_sound_program_passes() -> None:
+    verify(every_op())
+
+
+def unary(what: Any, shape: tuple[int, ...], out: tuple[int, ...], **attributes: Any) -> Program:
+    return program(lambda: [tensor(shape)], lambda x: [make(what, tensor(out), x, **attributes).out])
+
+
+def binary(what: Any, shapes: list[tuple[int, ...]], out: tuple[int, ...], **attributes: Any) -> Program:
+    return program(
+        lambda: [tensor(shape) for shape in shapes],
+        lambda *xs: [make(what, tensor(out), *xs, **attributes).out],
+    )
+
+
+def attention(q: tuple[int, ...], k: tuple[int, ...], mask: tuple[int, ...]) -> Program:
+    def body(q: Any, k: Any, m: Any) -> list[Any]:
+        return [make(dry.Attention, q.type, q, k, k, [m], scale=1.0, causal=False, layout="bhsd").out]
+
+    return program(lambda: [tensor(q), tensor(k), tensor(mask)], body)
+
+
+def conv(weight: tuple[int, ...], out: tuple[int, ...], **attributes: Any) -> Program:
+    given = {**ONE, "groups": 1, "transposed": False, "output_padding": [0, 0], **attributes}
+    return binary(dry.Conv, [(1, 4, 6, 6), weight], out, **given)
+
+
+def recurrent(weight: tuple[int, ...], cell: str) -> Program:
+    def body(x: Any, w: Any, h: Any) -> Any:
+        outs = [tensor((5, 2, 4)), tensor((2, 4))]
+        return make(dry.Recurrent, outs, x, w, [], [h], cell=cell, reverse=False).outs
+
+    return program(lambda: [tensor((5, 2, 12)), tensor(weight), tensor((2, 4))], body)
+
+
+def norm(gain: tuple[int, ...]) -> Program:
+    def body(x: Any, g: Any) -> list[Any]:
+        return [make(dry.Norm, x.type, x, [g], [], kind="layer", axes=1, eps=1e-5).out]
+
+    return program(lambda: [tensor((2, 4)), tensor(gain)], body)
+
+
+def weight(kind: Callable[[], Any], held: np.ndarray | None) -> Program:
+    store = {} if held is None else {"w": held}
+    return program(list, lambda: [make(dry.Weight, kind(), key="w").out], store)
+
+
+def epilogue(body: Callable[[Any], Any], read: int = 0, extra: tuple[int, ...] = (3,)) -> Program:
+    def built(a: Any, b: Any, c: Any) -> list[Any]:
+        read_map = ir.AffineMap.get(2, 0, [ir.AffineExpr.get_dim(read)])
+        return [
+            make(
+                dry.MatMul,
+                tensor((3, 5)),
+                a,
+                b,
+                extras=[c],
+                extra_maps=[read_map],
+                body=body,
+                transpose_b=False,
+            ).out
+        ]
+
+    return program(lambda: [tensor((3, 4)), tensor((4, 5)), tensor(extra)], built)
+
+
+def outside() -> Program:
+    def built(a: Any, b: Any) -> list[Any]:
+        one = arith.constant(ir.F32Type.get(), 1.0)
+        op = make(dry.MatMul, tensor((3, 5)), a, b, body=lambda e: arith.addf(e[0], one), transpose_b=False)
+        return [op.out]
+
+    return program(lambda: [tensor((3, 4)), tensor((4, 5))], built)
+
+
+def branch(arguments: Any) -> Any:
+    true = arith.constant(ir.IntegerType.get_signless(1), 1)
+    chosen = scf.IfOp(true, [arguments[0].type], has_else=True)
+    for block in (chosen.then_block, chosen.else_block):
+        with ir.InsertionPoint(block):
+            scf.YieldOp([arguments[0]])
+    return chosen.results[0]
+
+
+F32 = np.zeros
+BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
+    "contraction": (lambda: binary(dry.MatMul, [(3, 4), (5, 6)], (3, 6), transpose_b=False), "4 columns"),
+    "batch": (
+        lambda: binary(dry.MatMul, [(2, 3, 4), (3, 4, 5)], (2, 3, 5), transpose_b=False),
+        "batch dimensions 2 and 3",
+    ),
+    "result": (lambda: binary(dry.MatMul, [(3, 4), (4, 6)], (3, 5), transpose_b=False), "expected 3x6"),
+    "channels": (lambda: conv((6, 3, 3, 3), (1, 6, 4, 4)), "4 channels"),
+    "groups": (lambda: conv((5, 2, 3, 3), (1, 5, 4, 4), groups=2), "2 groups do not divide 5"),
+    "image": (lambda: conv((6, 4, 3, 3), (1, 6, 6, 6)), "expected 1x6x4x4"),
+    "stride": (lambda: conv((6, 4, 3, 3), (1, 6, 4, 4), strides=[1]), "strides has 1 entries"),
+    "output padding": (lambda: conv((6, 4, 3, 3), (1, 6, 4, 4), output_padding=[1, 0]), "transposed"),
+    "heads": (lambda: attention((1, 4, 3, 8), (1, 3, 3, 8), (1, 1, 3, 3)), "4 heads of queries on 3"),
+    "width": (lambda: attention((1, 4, 3, 8), (1, 4, 3, 6), (1, 1, 3, 3)), "do not fit"),
+    "mask": (lambda: attention((1, 4, 3, 8), (1, 4, 5, 8), (1, 1, 3, 3)), "does not broadcast"),
+    "gain": (lambda: norm((2,)), "gain or shift 0"),
+    "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
+    "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),
+    "table": (lambda: binary(dry.Embedding, [(5, 4), (2, 3)], (2, 3, 4)), "indices are f32"),
+    "pool": (
+        lambda: unary(dry.Pool, (1, 2, 6, 6), (1, 2, 6, 6), kind="max", kernel=[2, 2], divisor=0, **ONE),
+        "expected 1x2x5x5",
+    ),
+    "gates": (lambda: recurrent((12, 4), "lstm"), "projected"),
+    "recurrent weight": (lambda: recurrent((9, 4), "gru"), "weight"),
+    "missing weight": (lambda: weight(lambda: tensor((2, 3)), None), "no weight w"),
+    "weight shape": (lambda: weight(lambda: tensor((2, 3)), F32((3, 2), np.float32)), "held as float32"),
+    "weight layout": (
+        lambda: weight(
+            lambda: with_encoding(tensor((6, 3)), Encoding("f32", None, Pack((0,), (4,)))),
+            F32((6, 3), np.float32),
+        ),
+        "is f32[2, 3, 4]",
+    ),
+    "tile": (
+        lambda: weight(
+            lambda: with_encoding(tensor((6, 3)), Encoding("f32", None, Pack((2,), (4,)))),
+            F32((6, 3), np.float32),
+        ),
+        "tiled dimensions (2,)",
+    ),
+    "scale": (
+        lambda: weight(
+            lambda: with_encoding(tensor((6, 3)), Encoding("int8", Scale("axis", 2))), F32((6, 3), np.float32)
+        ),
+        "along axis 2",
+    ),
+    "epilogue operation": (lambda: epilogue(branch), "the epilogue holds scf.if"),
+    "epilogue value": (outside, "uses a value from outside"),
+    "epilogue map": (lambda: epilogue(lambda e: math.exp(e[0]), read=1), "extent 3 is read along one of 5"),
+    "epilogue rank": (lambda: epilogue(lambda e: e[0], extra=(3, 5)), "does not index"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_program_is_refused(name: str) -> None:
+    make_program, fault = BROKEN[name]
+    with pytest.raises(InternalError) as error:
+        verify(make_program())
+    assert fault in str(error.value)
+    assert "dry." in str(error.value)
+    assert "model.py:7" in str(error.value)
+
+
+def test_the_signature_is_that_of_main() -> None:
+    sound = from_text(
+        "func.func @main(%a: tensor<2x?xf32>) -> tensor<2x?xf32> { return %a : tensor<2x?xf32> }"
+    )
+    verify(sound)
+    right = TensorSpec("a", "f32", (2, "n"))
+    for inputs in [(), (right, right), (replace(right, dtype="f64"),), (replace(right, shape=(3, "n")),)]:
+        with pytest.raises(InternalError, match=r"signature states|@main has"):
+            verify(Program(sound.module, sound.weights, replace(sound.signature, inputs=inputs)))
