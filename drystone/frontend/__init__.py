@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drystone.frontend.tracing import export
 from drystone.frontend.graph import prepare
 from drystone.frontend.lowering import lower, name_weights
 from drystone.frontend.signature import signature_of
 from drystone.frontend.symbols import Symbols, given_names
+from drystone.frontend.tracing import export
 from drystone.frontend.unsupported import explain
 from drystone.frontend.weights import Weights
 from drystone.ir.program import Program

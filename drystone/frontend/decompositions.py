@@ -48,6 +48,8 @@ def _rules() -> dict[Any, Rule]:
         _aten._native_batch_norm_legit_no_training.default: _batch_norm,
         _aten.reciprocal.default: _reciprocal,
         _aten.roll.default: _roll,
+        _aten.linalg_vector_norm.default: _vector_norm,
+        _aten.pow.Tensor_Scalar: _power,
         _aten._softmax.default: _whole,
         _aten._log_softmax.default: _whole,
         _aten.embedding.default: _keep,
@@ -137,6 +139,24 @@ def _batch_norm(
 def _reciprocal(x: torch.Tensor) -> Any:
     """1 / x: torch-mlir's own lowering of the reciprocal stops the program at a zero."""
     return torch.div(x.new_ones(()), x) if x.dtype == torch.float32 else None
+
+
+def _vector_norm(
+    x: torch.Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """The Euclidean norm without powers."""
+    if ord != 2 or x.dtype != torch.float32 or dtype not in (None, torch.float32):
+        return None
+    axes = list(range(x.dim())) if dim is None or dim == [] else dim
+    return torch.sqrt((x * x).sum(axes, keepdim))
+
+
+def _power(x: torch.Tensor, exponent: Any) -> Any:
+    """The powers that need none, as torch itself computes them."""
+    if not x.dtype.is_floating_point:
+        return None
+    known = {2: lambda: x * x, 3: lambda: x * x * x, 0.5: lambda: torch.sqrt(x), -0.5: lambda: torch.rsqrt(x)}
+    return known[exponent]() if exponent in known else None
 
 
 def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Any:

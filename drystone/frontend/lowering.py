@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from drystone.errors import InternalError
 from drystone.frontend.convert import CONVERTERS
 from drystone.frontend.importer import import_graph
 from drystone.ir.build import string
 from drystone.ir.dialect import Weight
-from drystone.mlir import func, ir, run_pipeline
+from drystone.mlir import func, ir, run_pipeline, walk
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"
 _CONVERSIONS = (
@@ -31,10 +32,13 @@ def lower(graph: Any, ctx: ir.Context) -> Any:
     """The graph as a module of `dry` and upstream dialects; `@main` takes every placeholder.
 
     Raises InternalError with MLIR's diagnostics, or what torch-mlir's importer raises, where an operation
-    has no lowering.
+    has no lowering or one that keeps state of its own (random numbers).
     """
     module = import_graph(graph, CONVERTERS, ctx)
     run_pipeline(module, _PIPELINE)
+    left = {op.operation.name for op in walk(module) if op.operation.name.startswith(("torch", "ml_program"))}
+    if left:
+        raise InternalError(f"torch-mlir leaves {', '.join(sorted(left))}")
     return module
 
 
