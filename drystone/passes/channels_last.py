@@ -1,0 +1,94 @@
+"""The pass `channels-last`: convolutions and pooling work on images whose channels are innermost."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from drystone.ir.build import string
+from drystone.ir.program import Program
+from drystone.mlir import ir, run_pipeline
+from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.moves import inverse, move, sink
+from drystone.passes.rewriting import entry, erase_dead, ops, shape, tensor_type
+
+
+@dataclass(frozen=True)
+class ChannelsLast:
+    """Turn layout "nchw" into "nhwc", with moves at the borders that meet and cancel.
+
+    Before:  %y = "dry.conv"(%x, %w) {layout = "nchw"} ; %z = linalg.generic ins(%y) {relu}
+             %u = "dry.conv"(%z, %v) {layout = "nchw"}
+    After:   %x' = move(%x) ; %y = "dry.conv"(%x', %w) {layout = "nhwc"} ; %z = linalg.generic ins(%y) {relu}
+             %u' = "dry.conv"(%z, %v) {layout = "nhwc"} ; %u = move(%u')
+
+    A move passes through maps whose whole tensors are all moved, reshapes that keep its dimensions together,
+    slices, padding and concatenation. What cannot be passed reads the moved tensor; a linalg.generic takes
+    the move into its indexing map when it is fused.
+    """
+
+    name: ClassVar[str] = "channels-last"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        block = entry(program)
+        for op in ops(block):
+            name = op.operation.name
+            if name == "dry.conv":
+                _conv(op)
+            elif name == "dry.pool":
+                _pool(op)
+            else:
+                moved = sink(op)
+                if moved is not None:
+                    op.operation.results[0].replace_all_uses_with(moved)
+                    op.operation.erase()
+        erase_dead(block)
+        run_pipeline(program.module, "canonicalize,cse")
+
+
+def _last(rank: int) -> tuple[int, ...]:
+    """The move from "nchw" to "nhwc"."""
+    return (0, *range(2, rank), 1)
+
+
+def _moved_type(value: Any, p: tuple[int, ...]) -> Any:
+    extents = shape(value)
+    return tensor_type([extents[d] for d in p], value.type.element_type)
+
+
+def _conv(op: Any) -> None:
+    operation = op.operation
+    result = operation.results[0]
+    if operation.attributes["layout"].value != "nchw":
+        return
+    p = _last(result.type.rank)
+    # Dimensions of the result in the new layout -> in the old one.
+    back = ir.AffineMap.get(len(p), 0, [ir.AffineExpr.get_dim(d) for d in inverse(p)])
+    with ir.InsertionPoint(op), operation.location:
+        x = move(operation.operands[0], p)
+        extras = []
+        for value, map_ in extras_of(op):
+            read = ir.AffineMap.get(len(p), 0, [expr.compose(back) for expr in map_.results])
+            if read.is_permutation:
+                value, read = move(value, p), ir.AffineMap.get_identity(len(p))
+            extras.append((value, read))
+        made, _ = remade(
+            op, [x, operation.operands[1]], extras, _moved_type(result, p), {"layout": string("nhwc")}
+        )
+        moved = move(made.operation.results[0], inverse(p))
+        result.replace_all_uses_with(moved)
+        take_epilogue(op, made)
+
+
+def _pool(op: Any) -> None:
+    operation = op.operation
+    result = operation.results[0]
+    if operation.attributes["layout"].value != "nchw":
+        return
+    p = _last(result.type.rank)
+    with ir.InsertionPoint(op), operation.location:
+        x = move(operation.operands[0], p)
+        named = {key: operation.attributes[key] for key in operation.attributes}
+        named["layout"] = string("nhwc")
+        made = ir.Operation.create("dry.pool", [_moved_type(result, p)], [x], named)
+        result.replace_all_uses_with(move(made.results[0], inverse(p)))
+    operation.erase()

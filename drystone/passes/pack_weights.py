@@ -1,0 +1,103 @@
+"""The pass `pack-weights`: weights lie in the order in which kernels read them."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from drystone.ir.encoding import Encoding, encode, with_encoding
+from drystone.ir.layout import Pack
+from drystone.ir.program import Program
+from drystone.mlir import ir
+from drystone.passes.rewriting import entry, erase_dead, ops
+from drystone.passes.weights import drop_unused, new_weight, weight_key
+from drystone.targets.target import CpuTarget
+
+
+def tile_width(target: CpuTarget, n: int) -> int:
+    """How many of n output columns or channels lie side by side in a packed weight: two vector registers of
+    f32, or one where two would leave more than a quarter empty."""
+    lanes = target.lanes(32)
+    wide = 2 * lanes
+    padded = -(-n // wide) * wide
+    return wide if 4 * (padded - n) <= padded else lanes
+
+
+@dataclass(frozen=True)
+class PackWeights:
+    """Give the weights of products and convolutions a blocked layout for `target`, W = tile_width(N or O).
+
+    Before:  %w = "dry.weight"() : tensor<1536x384xf32> ; "dry.matmul"(%a, %w) {transpose_b = true}
+    After:   %w = "dry.weight"() : tensor<1536x384xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
+
+    - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W].
+    - The weight [O, C, *K] of a dry.conv in layout "nhwc": stored [ceil(O / W), *K, C, W]; where channels are
+      grouped W must divide a group's, or be one register for one channel per group. Others stay plain.
+    - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
+    """
+
+    target: CpuTarget
+    name: ClassVar[str] = "pack-weights"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        packer = _Packer(program)
+        block = entry(program)
+        for op in ops(block, "dry.matmul"):
+            packer.pack(op, self._matmul(op))
+        for op in ops(block, "dry.conv"):
+            packer.pack(op, self._conv(op))
+        erase_dead(block)
+        drop_unused(program)
+
+    def _matmul(self, op: Any) -> Pack | None:
+        kind = op.operation.operands[1].type
+        if kind.rank != 2:
+            return None
+        major = 0 if op.operation.attributes["transpose_b"].value else 1
+        n = kind.get_dim_size(major)
+        if n == 1:
+            return None
+        return Pack((major,), (tile_width(self.target, n),), (major, 1 - major))
+
+    def _conv(self, op: Any) -> Pack | None:
+        attributes = op.operation.attributes
+        if attributes["layout"].value != "nhwc" or attributes["transposed"].value:
+            return None
+        shape = list(op.operation.operands[1].type.shape)
+        groups = attributes["groups"].value
+        outside = shape[0] // groups
+        lanes = self.target.lanes(32)
+        width = tile_width(self.target, outside)
+        if groups > 1 and outside == 1 and shape[1] == 1:
+            width = lanes
+        elif groups > 1 and outside % width:
+            width = lanes if outside % lanes == 0 else 0
+        order = (0, *range(2, len(shape)), 1)
+        return Pack((0,), (width,), order) if width else None
+
+
+@dataclass
+class _Packer:
+    """Makes packed weights, each once. `made`: (key, layout) -> the value."""
+
+    program: Program
+    made: dict[tuple[str, Pack], Any] = field(default_factory=dict)
+
+    def pack(self, op: Any, layout: Pack | None) -> None:
+        """Let `op` read its weight in `layout`."""
+        plain = op.operation.operands[1]
+        key = weight_key(plain)
+        element = str(plain.type.element_type)
+        if (
+            layout is None
+            or key is None
+            or plain.type.encoding is not None
+            or not element.startswith(("f", "b"))
+        ):
+            return
+        if (key, layout) not in self.made:
+            encoding = Encoding(element, None, layout)
+            stored = encode(self.program.weights[key], encoding)["codes"]
+            with ir.InsertionPoint(plain.owner), plain.owner.operation.location:
+                kind = with_encoding(plain.type, encoding)
+                self.made[key, layout] = new_weight(self.program, f"{key}.packed", stored, kind)
+        op.operation.operands[1] = self.made[key, layout]
