@@ -9,9 +9,11 @@ class Kernel:
 
     kind: its family, for reports. text: two functions, `@name(tensors.., scalars.., begin, end)`, which does
     units begin..end of the kernel's grid, and `@name_grid(tensors.., scalars..) -> index`, the number of
-    units, which may run in any order and at the same time.
+    units, which may run in any order and at the same time. checks: the messages of assertions inside the
+    kernel; where there are any, `@name` returns i32: 0, or 1 + the number of one that failed.
     """
 
     name: str
     kind: str
     text: str
+    checks: tuple[str, ...] = ()

@@ -1,0 +1,32 @@
+"""Generated code, before it is machine code."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One kernel call, for reports: the kernel's name, its kind (family), the model's line, bytes touched and
+    arithmetic operations at the symbols' upper bounds."""
+
+    name: str
+    kind: str
+    where: str
+    bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Code:
+    """A module of the LLVM dialect with the C functions of the pool and everything they need.
+
+    calls: in execution order, the order of profile slots. weights: keys in the order of the call's table,
+    with the elements they are stored in; those that only initialize states come last. assertions: what the
+    run's result 1 + i means.
+    """
+
+    module: Any
+    calls: tuple[KernelCall, ...]
+    weights: tuple[str, ...]
+    weight_dtypes: tuple[str, ...]
+    assertions: tuple[str, ...]

@@ -1,0 +1,220 @@
+"""The driver: the outlined `@main` as one straight function that every thread of a team runs.
+
+Each thread computes all scalars for itself. A kernel worth sharing is run by all threads, which claim chunks
+of its grid, and followed by a barrier; a small one is run by thread 0 alone, and the barrier waits until
+another thread has something to read.
+
+    %x = call @map_1f(%a, %e) : ..     ->     call @map_1f_shared(%d1, %d2, %team)
+                                              call @drystone_barrier(%team)
+    cf.assert %ok, "too long"          ->     cf.cond_br %ok, ^ok1, ^failed(%one)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drystone.codegen.cpu import dispatch
+from drystone.codegen.cpu.work import Work
+from drystone.codegen.cpu.writer import Size, Writer
+from drystone.codegen.kernel import Kernel
+from drystone.errors import InternalError
+from drystone.ir.buffers import Buffers, Call, main_block
+from drystone.ir.program import Program
+from drystone.mlir import ir, ir_place
+
+#: A kernel is worth sharing above this time on one thread, a run above that one: waking threads that sleep
+#: takes tens of microseconds.
+_SHARE_KERNEL_NS = 1_500
+_SHARE_RUN_NS = 20_000
+
+
+def driver(
+    program: Program,
+    found: Buffers,
+    order: Sequence[str],
+    offsets: Mapping[str, int],
+    kernels: Mapping[str, Kernel],
+    work: Mapping[str, Work],
+) -> tuple[str, tuple[str, ...]]:
+    """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
+
+    order: the names of `found.calls` as they are to run. offsets: every arena buffer's. kernels: by the name
+    of the kernel function. work: of every call.
+    """
+    return _Driver(program, found, offsets, kernels, work).run(order)
+
+
+class _Driver:
+    def __init__(
+        self,
+        program: Program,
+        found: Buffers,
+        offsets: Mapping[str, int],
+        kernels: Mapping[str, Kernel],
+        work: Mapping[str, Work],
+    ) -> None:
+        self._program = program
+        self._found = found
+        self._kernels = kernels
+        self._work = work
+        self._out = Writer(program, found, offsets)
+        operations = [op.operation for op in main_block(program).operations]
+        self._asserts = [op for op in operations if op.name == "cf.assert"]
+        self._extracts = [op for op in operations if op.name == "tensor.extract"]
+        self._returned = list(operations[-1].operands)
+        self._waiting = [*self._extracts, *self._asserts]
+        self._done: set[Any] = set()
+        self._messages = [_message(op) for op in self._asserts]
+        self._dispatchers: dict[str, str] = {}
+        self._first_check: dict[str, int] = {}
+        # What threads other than 0 cannot see yet; what other threads may still be reading.
+        self._unseen = self._being_read = False
+
+    def run(self, order: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """See `driver`."""
+        calls = {call.name: call for call in self._found.calls}
+        if sorted(order) != sorted(calls):
+            raise InternalError(f"the plan orders {sorted(order)}, the program calls {sorted(calls)}")
+        self._emit_ready()
+        for position, name in enumerate(order):
+            self._call(calls[name], position)
+            self._done.add(calls[name].op)
+            self._emit_ready()
+        if self._waiting:
+            raise InternalError(f"@main computes {self._waiting[0]} from what nothing makes")
+        self._finish()
+        worth = sum(work.ns for work in self._work.values()) > _SHARE_RUN_NS
+        shared = any(name.endswith("_shared") for name in self._dispatchers) and worth
+        text = [*self._dispatchers.values(), self._out.text(), _shared_text(shared)]
+        return "\n".join(text), tuple(self._messages)
+
+    def _barrier(self) -> None:
+        self._out.line("func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()")
+        self._unseen = self._being_read = False
+
+    def _stamp(self, slot: int) -> None:
+        name = self._out.fresh(f"arith.constant {slot} : i64")
+        self._out.line(f"func.call @drystone_stamp(%call, %thread, {name}) : (!llvm.ptr, i32, i64) -> ()")
+
+    def _call(self, call: Call, position: int) -> None:
+        for value in call.op.operands:
+            if self._missing(value):
+                raise InternalError(f"the plan runs {call.name} before what it needs")
+        kernel = self._kernels[call.op.attributes["callee"].value]
+        shared = self._work[call.name].ns > _SHARE_KERNEL_NS
+        if self._being_read or (shared and self._unseen):
+            self._barrier()
+        names, types = self._out.arguments(call)
+        self._stamp(2 * position)
+        dispatcher = self._dispatcher(kernel, types, shared)
+        extra = ["%team"] if shared else ["%team", "%thread"]
+        kinds = ["!llvm.ptr"] if shared else ["!llvm.ptr", "i32"]
+        self._out.line(
+            f"func.call @{dispatcher}({', '.join([*names, *extra])}) : ({', '.join([*types, *kinds])}) -> ()"
+        )
+        if shared:
+            self._barrier()
+        else:
+            self._unseen = True
+        self._stamp(2 * position + 1)
+
+    def _dispatcher(self, kernel: Kernel, types: list[str], shared: bool) -> str:
+        name = f"{kernel.name}_{'shared' if shared else 'serial'}"
+        if name not in self._dispatchers:
+            if kernel.name not in self._first_check:
+                self._first_check[kernel.name] = len(self._messages)
+                self._messages += kernel.checks
+                self._dispatchers[kernel.name] = dispatch.declared(kernel, types)
+            write = dispatch.shared if shared else dispatch.serial
+            self._dispatchers[name] = write(kernel, types, self._first_check[kernel.name])
+        return name
+
+    def _emit_ready(self) -> None:
+        """Load the scalars and make the checks whose tensors are there, before anything else may overwrite
+        them."""
+        progress = True
+        while progress:
+            progress = False
+            for op in list(self._waiting):
+                if any(self._missing(value) for value in op.operands):
+                    continue
+                self._waiting.remove(op)
+                self._extract(op) if op.name == "tensor.extract" else self._assert(op)
+                progress = True
+
+    def _missing(self, value: Any) -> bool:
+        """Whether a value depends on a call or an extraction that has not been emitted."""
+        owner = value.owner
+        if isinstance(owner, ir.Block) or owner in self._done:
+            return False
+        if owner.name in ("func.call", "tensor.extract"):
+            return True
+        missing = any(self._missing(operand) for operand in owner.operands)
+        if not missing:
+            self._done.add(owner)
+        return missing
+
+    def _extract(self, op: Any) -> None:
+        mutable = self._found.buffers[self._found.of[op.operands[0]]].kind not in ("input", "weight")
+        if mutable and self._unseen:
+            self._barrier()
+        self._out.extract(op)
+        self._being_read |= mutable
+        self._done.add(op)
+
+    def _assert(self, op: Any) -> None:
+        number = self._asserts.index(op)
+        code = self._out.fresh(f"arith.constant {number + 1} : i32")
+        self._out.line(f"cf.cond_br {self._out.scalar(op.operands[0])}, ^ok{number}, ^failed({code} : i32)")
+        self._out.line(f"^ok{number}:")
+
+    def _finish(self) -> None:
+        """The end: all threads meet, thread 0 brings the states up to date."""
+        out = self._out
+        copies = self._state_copies()
+        self._barrier()
+        status = out.fresh("func.call @drystone_status(%team) : (!llvm.ptr) -> i32")
+        if copies:
+            zero = out.fresh("arith.constant 0 : i32")
+            first = out.fresh(f"arith.cmpi eq, %thread, {zero} : i32")
+            fine = out.fresh(f"arith.cmpi eq, {status}, {zero} : i32")
+            both = out.fresh(f"arith.andi {first}, {fine} : i1")
+            out.line(f"scf.if {both} {{")
+            for source, target, kind in copies:
+                out.line(f"  memref.copy {source}, {target} : {kind} to {kind}")
+            out.line("}")
+        out.line(f"func.return {status} : i32")
+        if self._asserts:
+            out.line("^failed(%code: i32):")
+            out.line("func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()")
+            out.line("func.return %code : i32")
+
+    def _state_copies(self) -> list[tuple[str, str, str]]:
+        """(new value, state, type) of the states that no kernel wrote straight into."""
+        outputs = len(self._program.signature.outputs)
+        copies = []
+        for slot, direct in enumerate(self._found.direct):
+            if not direct:
+                source = self._out.view(self._returned[outputs + slot])
+                base, offset = self._out.base(f"state.{slot}")
+                target = type(source)(base, offset, source.extents, source.element)
+                copies.append((self._out.memref(source), self._out.memref(target), source.type))
+        return copies
+
+
+def _message(op: Any) -> str:
+    place = ir_place(op)
+    text = str(op.attributes["msg"].value)
+    return text if place is None else f"{text} ({place})"
+
+
+def _shared_text(shared: bool) -> str:
+    """Whether a run is worth waking other threads for."""
+    return f"""
+func.func private @drystone_shared() -> i1 {{
+  %shared = arith.constant {"true" if shared else "false"}
+  return %shared : i1
+}}
+"""
+
+
+__all__ = ["Size", "driver"]

@@ -1,0 +1,99 @@
+"""From a planned program to a module of the LLVM dialect: kernels, driver, thread pool."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from drystone.codegen.cpu import fallback, lower
+from drystone.codegen.cpu.code import Code, KernelCall
+from drystone.codegen.cpu.driver import driver
+from drystone.codegen.cpu.finish import finish
+from drystone.codegen.cpu.work import Work, work
+from drystone.codegen.families import tile_program_of
+from drystone.codegen.kernel import Kernel
+from drystone.errors import InternalError
+from drystone.ir.bounds import Bounds
+from drystone.ir.buffers import Buffers, buffers, function
+from drystone.ir.encoding import encoding_of
+from drystone.ir.program import Program
+from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
+from drystone.targets.target import CpuTarget
+
+
+def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int], target: CpuTarget) -> Code:
+    """Code for an outlined program.
+
+    order: the names of its kernel calls (ir.buffers) as they are to run. offsets: where every arena buffer
+    starts, in bytes.
+    """
+    found = buffers(program)
+    bounds = Bounds(program)
+    kernels: dict[str, Kernel] = {}
+    costs: dict[str, Work] = {}
+    for call in found.calls:
+        callee = call.op.attributes["callee"].value
+        kernel = function(program, callee)
+        costs[call.name] = work(kernel, call.op, bounds)
+        if callee not in kernels:
+            kernels[callee] = lower_kernel(kernel.opview, callee, target)
+    text, messages = driver(program, found, order, offsets, kernels, costs)
+    context = program.module.context
+    module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
+    for kernel in kernels.values():
+        _add(module, kernel)
+    with context, ir.Location.unknown():
+        run_pipeline(module, lower.TO_LLVM)
+        finish(module, target)
+    weights, dtypes = _weights(program, found)
+    calls = {call.name: call for call in found.calls}
+    listed = (_listed(calls[name].op, kernels, costs[name]) for name in order)
+    return Code(module, tuple(listed), weights, dtypes, messages)
+
+
+def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
+    """The code of one outlined kernel function: by a family where one takes it, else by upstream passes."""
+    tiles = tile_program_of(kernel, target)
+    return fallback.lower(kernel, name) if tiles is None else lower.lower(tiles, name, target)
+
+
+def _add(module: Any, kernel: Kernel) -> None:
+    """Move a kernel's functions into the module, in place of their declarations; a definition that is already
+    there by name (a helper of several kernels) is the same."""
+    try:
+        source = parse(kernel.text, module.context)
+    except ir.MLIRError as error:
+        raise InternalError(f"kernel {kernel.name} is not valid MLIR: {error}\n{kernel.text}") from error
+    there = {op.operation.attributes["sym_name"].value: op.operation for op in module.body.operations}
+    for op in list(source.body.operations):
+        known = there.get(op.operation.attributes["sym_name"].value)
+        if known is not None and _is_declaration(known) and not _is_declaration(op.operation):
+            known.erase()
+            known = None
+        if known is None:
+            module.body.append(op)
+
+
+def _is_declaration(operation: Any) -> bool:
+    return len(operation.regions) == 1 and not len(operation.regions[0].blocks)
+
+
+def _listed(op: Any, kernels: Mapping[str, Kernel], cost: Work) -> KernelCall:
+    kernel = kernels[op.attributes["callee"].value]
+    place = ir_place(op)
+    return KernelCall(kernel.name, kernel.kind, "" if place is None else str(place), cost.bytes, cost.flops)
+
+
+def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Keys and stored elements of the weights, the ones that only initialize states last."""
+    dtypes = {
+        op.operation.attributes["key"].value: encoding_of(op.operation.results[0].type).held_as
+        for op in _weight_ops(program)
+    }
+    for key, spec in zip(program.signature.initial, program.signature.states, strict=True):
+        dtypes.setdefault(key, spec.dtype)
+    keys = tuple(dict.fromkeys([*found.weights, *program.signature.initial]))
+    return keys, tuple(dtypes[key] for key in keys)
+
+
+def _weight_ops(program: Program) -> Iterable[Any]:
+    return (op for op in walk(function(program, "main")) if op.operation.name == "dry.weight")

@@ -1,0 +1,292 @@
+"""Values of the outlined `@main` in the text of the driver: tensors as views of memory, scalars copied over.
+
+%a (argument 0, viewed from its 16th row)   ->   memref.view %input.0[%c2048][] : memref<?xi8> to memref<..>
+%x = call @map_1f(%a, %e) (in the arena)    ->   memref.view %arena[%c4096][] : memref<?xi8> to memref<..>
+%n = tensor.dim %a, %c0                     ->   an expression over the call's symbols
+"""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drystone.codegen.cpu.plain import Copier
+from drystone.errors import InternalError
+from drystone.ir.buffers import VIEWS, Buffers, Call, destination
+from drystone.ir.elements import numpy_dtype
+from drystone.ir.encoding import storage_shape
+from drystone.ir.program import Program
+from drystone.mlir import ints, ir
+
+#: A number known now, or the name of an index value.
+Size = int | str
+
+_OPERATORS = {
+    ast.Add: "addi",
+    ast.Sub: "subi",
+    ast.Mult: "muli",
+    ast.FloorDiv: "floordivsi",
+    ast.Mod: "remsi",
+}
+#: Fields of struct drystone_call.
+_WEIGHTS, _ARENA, _INPUTS, _OUTPUTS, _STATES, _SYMBOLS = range(6)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a tensor is: the buffer's bytes, an offset in bytes, its extents as stored, its element."""
+
+    base: str
+    offset: Size
+    extents: tuple[Size, ...]
+    element: str
+
+    @property
+    def type(self) -> str:
+        """The memref type."""
+        shape = "".join(f"{n if isinstance(n, int) else '?'}x" for n in self.extents)
+        return f"memref<{shape}{self.element}>"
+
+
+def memref_type(tensor: Any) -> str:
+    """The text of the memref type that holds a tensor type."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    shape = "".join(f"{'?' if n == dynamic else n}x" for n in storage_shape(tensor))
+    return f"memref<{shape}{tensor.element_type}>"
+
+
+class Writer:
+    """The text of the driver under construction; see `driver`."""
+
+    def __init__(self, program: Program, found: Buffers, offsets: Mapping[str, int]) -> None:
+        self._signature = program.signature
+        self._found = found
+        self._offsets = offsets
+        self._lines: list[str] = []
+        self._count = 0
+        self._constants: dict[int, str] = {}
+        self._bases: dict[str, str] = {}
+        self._views: dict[Any, View] = {}
+        self._memrefs: dict[View, str] = {}
+        self._extracted: dict[Any, str] = {}
+        self._scalars = Copier(self._known, self.line, "s")
+        self._head: list[str] = []
+        self._tables: dict[int, str] = {}
+
+    # -- text --------------------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        """One more line."""
+        self._lines.append(f"  {text}")
+
+    def fresh(self, text: str) -> str:
+        """The result of an operation."""
+        self._count += 1
+        self.line(f"%d{self._count} = {text}")
+        return f"%d{self._count}"
+
+    def size(self, value: Size) -> str:
+        """The name of an index value."""
+        if isinstance(value, str):
+            return value
+        if value not in self._constants:
+            self._constants[value] = f"%c{len(self._constants)}"
+            self._head.append(f"  {self._constants[value]} = arith.constant {value} : index")
+        return self._constants[value]
+
+    def arithmetic(self, op: str, a: Size, b: Size) -> Size:
+        """a op b, for muli and addi."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b if op == "muli" else a + b
+        neutral = 1 if op == "muli" else 0
+        if neutral in (a, b):
+            return b if a == neutral else a
+        return self.fresh(f"arith.{op} {self.size(a)}, {self.size(b)} : index")
+
+    def text(self) -> str:
+        """The whole function."""
+        head = "func.func private @drystone_driver(%call: !llvm.ptr, %team: !llvm.ptr, %thread: i32) -> i32 {"
+        return "\n".join([head, *self._head, *self._lines, "}"]) + "\n"
+
+    # -- the call's arguments ----------------------------------------------------------------------------
+
+    def _table(self, field: int) -> str:
+        """A pointer field of the call."""
+        if field not in self._tables:
+            name = f"%table{field}"
+            self._head += [
+                f"  {name}_at = llvm.getelementptr %call[0, {field}] : (!llvm.ptr) -> !llvm.ptr, !call",
+                f"  {name} = llvm.load {name}_at : !llvm.ptr -> !llvm.ptr",
+            ]
+            self._tables[field] = name
+        return self._tables[field]
+
+    def _symbol(self, name: str) -> str:
+        table, slot = self._table(_SYMBOLS), sorted(self._signature.symbols).index(name)
+        key = f"%symbol.{slot}"
+        if key not in self._bases:
+            self._bases[key] = key
+            self._head += [
+                f"  {key}.at = llvm.getelementptr {table}[{slot}] : (!llvm.ptr) -> !llvm.ptr, i64",
+                f"  {key}.value = llvm.load {key}.at : !llvm.ptr -> i64",
+                f"  {key} = arith.index_cast {key}.value : i64 to index",
+            ]
+        return key
+
+    def _expression(self, extent: int | str) -> Size:
+        """An extent of the signature."""
+        if isinstance(extent, int):
+            return extent
+
+        def value(node: ast.expr) -> Size:
+            match node:
+                case ast.Constant(value=int(number)):
+                    return number
+                case ast.Name(id=name) if name in self._signature.symbols:
+                    return self._symbol(name)
+                case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                    a, b = self.size(value(left)), self.size(value(right))
+                    return self.fresh(f"arith.{_OPERATORS[type(op)]} {a}, {b} : index")
+                case ast.UnaryOp(op=ast.USub(), operand=operand):
+                    return self.fresh(f"arith.subi {self.size(0)}, {self.size(value(operand))} : index")
+            raise InternalError(f"the size {extent!r} is not an expression over symbols")
+
+        return value(ast.parse(extent, mode="eval").body)
+
+    def base(self, name: str) -> tuple[str, int]:
+        """The bytes a buffer lies in, and where it starts in them."""
+        buffer = self._found.buffers[name]
+        if buffer.kind == "arena":
+            if "%arena" not in self._bases:
+                self._bases["%arena"] = "%arena"
+                pointer = self._table(_ARENA)
+                self._head.append(f"  %arena = call @drystone_bytes({pointer}) : (!llvm.ptr) -> memref<?xi8>")
+            if name not in self._offsets:
+                raise InternalError(f"the plan gives {name} no home")
+            return "%arena", self._offsets[name]
+        fields = {"input": _INPUTS, "output": _OUTPUTS, "state": _STATES, "weight": _WEIGHTS}
+        key = f"%{buffer.kind}.{buffer.slot}"
+        if key not in self._bases:
+            self._bases[key] = key
+            table = self._table(fields[buffer.kind])
+            self._head += [
+                f"  {key}.slot = arith.constant {buffer.slot} : i64",
+                f"  {key} = call @drystone_entry({table}, {key}.slot) : (!llvm.ptr, i64) -> memref<?xi8>",
+            ]
+        return key, 0
+
+    # -- tensors -----------------------------------------------------------------------------------------
+
+    def view(self, value: Any) -> View:
+        """Where a tensor value of `@main` is."""
+        if value not in self._views:
+            self._views[value] = self._make_view(value)
+        return self._views[value]
+
+    def _make_view(self, value: Any) -> View:
+        element = str(value.type.element_type)
+        extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
+        owner = value.owner
+        if not isinstance(owner, ir.Block) and owner.name in VIEWS:
+            source = self.view(owner.operands[0])
+            offset = source.offset
+            if owner.name == "tensor.extract_slice":
+                offset = self.arithmetic("addi", offset, self._slice_offset(owner, source))
+            return View(source.base, offset, extents, element)
+        if value.type.encoding is not None:
+            extents = tuple(storage_shape(value.type))
+        base, offset = self.base(self._found.of[value])
+        return View(base, offset, extents, element)
+
+    def _slice_offset(self, op: Any, source: View) -> Size:
+        """Bytes from the start of a slice's source to the slice."""
+        dynamic = ir.ShapedType.get_dynamic_size()
+        given = iter(op.operands[1 : 1 + op.attributes["operandSegmentSizes"][1]])
+        total: Size = 0
+        stride: Size = np.dtype(numpy_dtype(source.element)).itemsize
+        starts = [next(given) if n == dynamic else n for n in op.attributes["static_offsets"]]
+        for start, extent in reversed(list(zip(starts, source.extents, strict=True))):
+            place: Size = start if isinstance(start, int) else self.scalar(start)
+            total = self.arithmetic("addi", total, self.arithmetic("muli", place, stride))
+            stride = self.arithmetic("muli", stride, extent)
+        return total
+
+    def extent(self, value: Any, axis: int) -> Size:
+        """One extent of a tensor value of `@main`."""
+        kind = value.type
+        if not kind.is_dynamic_dim(axis):
+            return int(kind.get_dim_size(axis))
+        owner = value.owner
+        if isinstance(owner, ir.Block):
+            specs = (*self._signature.inputs, *self._signature.states)
+            return self._expression(specs[value.arg_number].shape[axis])
+        before = sum(kind.is_dynamic_dim(d) for d in range(axis))
+        match owner.name:
+            case "tensor.empty":
+                return self.scalar(owner.operands[before])
+            case "tensor.expand_shape":
+                return self.scalar(owner.operands[1 + before])
+            case "tensor.extract_slice":
+                groups = owner.attributes["operandSegmentSizes"]
+                return self.scalar(owner.operands[groups[0] + groups[1] + before])
+            case "tensor.cast":
+                return self.extent(owner.operands[0], axis)
+            case "tensor.collapse_shape":
+                total: Size = 1
+                for d in ints(owner.attributes["reassociation"][axis]):
+                    total = self.arithmetic("muli", total, self.extent(owner.operands[0], d))
+                return total
+            case "func.call":
+                return self.extent(destination(value), axis)
+        raise InternalError(f"@main holds {owner.name}, whose extents have no rule")
+
+    def memref(self, view: View) -> str:
+        """The name of a view as a memref."""
+        if view not in self._memrefs:
+            sizes = ", ".join(n for n in view.extents if isinstance(n, str))
+            self._memrefs[view] = self.fresh(
+                f"memref.view {view.base}[{self.size(view.offset)}][{sizes}] : memref<?xi8> to {view.type}"
+            )
+        return self._memrefs[view]
+
+    # -- scalars -----------------------------------------------------------------------------------------
+
+    def scalar(self, value: Any) -> str:
+        """The name of a scalar value of `@main`."""
+        return self._scalars.name(value)
+
+    def _known(self, value: Any) -> str | None:
+        if value in self._extracted:
+            return self._extracted[value]
+        owner = value.owner
+        if isinstance(owner, ir.Block) or owner.name == "tensor.extract":
+            raise InternalError(f"@main uses a scalar before it is there: {owner}")
+        if owner.name == "tensor.dim":
+            axis = int(owner.operands[1].owner.attributes["value"].value)
+            return self.size(self.extent(owner.operands[0], axis))
+        return None
+
+    def extract(self, op: Any) -> None:
+        """Load the element that a tensor.extract asks for."""
+        view = self.view(op.operands[0])
+        places = ", ".join(self.scalar(index) for index in list(op.operands)[1:])
+        self._extracted[op.results[0]] = self.fresh(
+            f"memref.load {self.memref(view)}[{places}] : {view.type}"
+        )
+
+    def arguments(self, call: Call) -> tuple[list[str], list[str]]:
+        """Names and types of what a kernel call is given: tensors, destinations, scalars."""
+        tensors = [v for v in call.op.operands if isinstance(v.type, ir.RankedTensorType)]
+        first = len(tensors) - len(call.op.results)
+        types = [memref_type(v.type) for v in tensors]
+        values = [*tensors[:first], *call.op.results]
+        names = [self._as(self.view(v), kind) for v, kind in zip(values, types, strict=True)]
+        rest = [v for v in call.op.operands if not isinstance(v.type, ir.RankedTensorType)]
+        return [*names, *(self.scalar(v) for v in rest)], [*types, *(str(v.type) for v in rest)]
+
+    def _as(self, view: View, wanted: str) -> str:
+        """A view as a memref of the wanted type; extents may be known here that the type leaves open."""
+        name = self.memref(view)
+        return name if view.type == wanted else self.fresh(f"memref.cast {name} : {view.type} to {wanted}")

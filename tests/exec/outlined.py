@@ -1,0 +1,104 @@
+"""Runs programs written by hand in the outlined form: the code generator without the stages before it."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from drystone import mlir
+from drystone.codegen.cpu.generate import generate
+from drystone.codegen.cpu.jit import jit
+from drystone.ir.buffers import buffers
+from drystone.ir.program import DTYPES, Program, Signature, TensorSpec, WeightStore
+from drystone.targets import resolve
+
+VOID = ctypes.c_void_p
+
+
+def spec(text: str) -> TensorSpec:
+    """"n,8 f32" -> a TensorSpec."""
+    shape, dtype = text.rsplit(" ", 1) if " " in text else ("", text)
+    extents = [part.strip() for part in shape.split(",") if part.strip()]
+    return TensorSpec(text, dtype, tuple(int(e) if e.isdigit() else e for e in extents))
+
+
+class Model:
+    """A compiled program: `model(*inputs)` gives its outputs, with symbols given by name; states in
+    `states`."""
+
+    def __init__(
+        self,
+        text: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        symbols: dict[str, tuple[int, int]] | None = None,
+        states: Sequence[Any] = (),
+        state_specs: Sequence[str] = (),
+        weights: dict[str, Any] | None = None,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        store = WeightStore()
+        for key, array in (weights or {}).items():
+            store.add(key, array)
+        signature = Signature(
+            tuple(map(spec, inputs)),
+            tuple(map(spec, outputs)),
+            None,
+            None,
+            symbols or {},
+            tuple(map(spec, state_specs)),
+        )
+        self.program = Program(mlir.parse(text, mlir.context()), store, signature)
+        found = buffers(self.program)
+        offsets, top = {}, 0
+        for buffer in found.buffers.values():
+            if buffer.kind == "arena":
+                offsets[buffer.name] = top
+                top += -(-buffer.size // 64) * 64
+        names = [call.name for call in found.calls]
+        self.code = generate(
+            self.program, [names[i] for i in order or range(len(names))], offsets, resolve("cpu")
+        )
+        self.compiled = jit(self.code)
+        self.states = [np.array(state) for state in states]
+        self.weights = [np.ascontiguousarray(store[key]) for key in self.code.weights]
+        self.arena = np.full(top + 64, 0xAA, np.uint8)
+        self.profile: Any = None
+        self.status = 0
+
+    def pool(self, threads: int) -> int:
+        """A new pool."""
+        return ctypes.CFUNCTYPE(VOID, ctypes.c_int32)(self.compiled.create)(threads) or 0
+
+    def close(self, pool: int) -> None:
+        """End a pool."""
+        ctypes.CFUNCTYPE(None, VOID)(self.compiled.destroy)(pool)
+
+    def __call__(self, *inputs: Any, pool: int | None = None, arena: Any = None, **symbols: int) -> list[Any]:
+        """One call; `status` has its result."""
+        arrays = [np.ascontiguousarray(x) for x in inputs]
+        outs = []
+        for out in self.program.signature.outputs:
+            shape = [n if isinstance(n, int) else eval(n, {}, dict(symbols)) for n in out.shape]
+            outs.append(np.zeros(shape, DTYPES[out.dtype]))
+        arena = self.arena if arena is None else arena
+        values = [symbols[name] for name in sorted(self.program.signature.symbols)]
+        tables = [table(self.weights), table(arrays), table(outs), table(self.states)]
+        numbers = (ctypes.c_int64 * max(1, len(values)))(*values)
+        start = arena.ctypes.data
+        call = (VOID * 7)(
+            ctypes.addressof(tables[0]),
+            start + -start % 64,
+            *map(ctypes.addressof, tables[1:]),
+            ctypes.addressof(numbers),
+            None if self.profile is None else self.profile.ctypes.data,
+        )
+        run = ctypes.CFUNCTYPE(ctypes.c_int32, VOID, VOID)(self.compiled.run)
+        self.status = run(pool, ctypes.addressof(call))
+        return outs
+
+
+def table(arrays: Sequence[Any]) -> Any:
+    """A C array of addresses."""
+    return (VOID * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
