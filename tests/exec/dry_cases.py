@@ -11,8 +11,10 @@ from drystone.ir import build, dialect, interpreter
 from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encoding
 from drystone.ir.shapes import transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
+from drystone.targets import registry
 
 from .families import TARGET, shared_context
+from .kernels import compiled
 
 
 @dataclass
@@ -41,6 +43,16 @@ class Case:
         results = [np.full(a.shape, 77, a.dtype) for a in self.expected]
         interpret.run(program, [*self.stored, *results])
         return program.family, results
+
+    def executed(self, target: Any = None, *, singly: bool = False) -> list[Any]:
+        """The results of the kernel as machine code; `singly`: every unit of the grid by itself."""
+        machine = target or registry.resolve("cpu")
+        with shared_context(), ir.Location.unknown():
+            program = families.tile_program_of(self.function, machine)
+        assert program is not None
+        results = [np.full(a.shape, 77, a.dtype) for a in self.expected]
+        compiled(program, machine)([*self.stored, *results], singly=singly)
+        return results
 
     def check(self, results: Sequence[Any], tolerance: float = 2e-6) -> None:
         """Compare with the reference."""

@@ -25,6 +25,8 @@ from drystone.targets import CpuTarget
 FEW = 5
 #: Keys per tile of scores.
 _KEYS = 8
+#: Keys per round of the weighted sum of the values.
+_STEP = 4
 #: Keys per step of the online softmax.
 _BLOCK = 128
 
@@ -77,7 +79,8 @@ class _Block:
         zeros = t.full(0, (rows, self.width), form.dtype)
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
         block = self.block()
-        weights = t.scratch([block, self.width], form.dtype)
+        # Tiles at the end reach beyond the block.
+        weights = t.scratch([block + _KEYS, self.width], form.dtype)
         lowest = float(np.finfo(np.float64 if form.dtype == "f64" else np.float32).min)
         state = [t.full(lowest, (1, self.width), form.dtype), t.full(0, (1, self.width), form.dtype)]
         end = form.extent(form.k, 2)
@@ -104,16 +107,20 @@ class _Block:
         """The scaled queries in scratch, transposed."""
         form, t = self.form, self.t
         scratch = t.scratch([form.depth, self.width], form.dtype)
-        scale = t.full(form.scale, (1, 1), form.dtype)
         chunk = min(self.lanes, form.depth)
+        scale = t.full(form.scale, (chunk,), form.dtype)
 
-        def copy(d: Index) -> None:
-            place = form.place(self.b, self.h, self.first, d)
-            tile = t.load(form.q, place, form.place(None, None, self.width, chunk))
-            t.store(scratch, [d, 0], t.apply("arith.mulf", widened(t, t.transpose(tile)), scale))
+        def copy(row: Index, d: Index) -> None:
+            place = form.place(self.b, self.h, self.first + row, d)
+            tile = widened(t, t.load(form.q, place, form.place(None, None, None, chunk)))
+            t.store(scratch, [d, row], t.apply("arith.mulf", tile, scale), [chunk, None])
 
-        t.loop(form.depth, chunk, copy)
+        t.loop(self.count(), 1, lambda row: t.loop(form.depth, chunk, lambda d: copy(row, d)) and None)
         return scratch
+
+    def count(self) -> Index:
+        """How many queries there are in the block. The lanes of others hold anything: no lane sees another."""
+        return (self.form.extent(self.form.q, 2) - self.first).min(self.width)
 
     def keys(
         self,
@@ -168,7 +175,7 @@ class _Block:
         """One tile of scores, kept in `weights`; the new peak. At the edge keys behind the end or behind a
         query are left out."""
         form, t = self.form, self.t
-        depth = divisor(form.depth, 8)
+        depth = divisor(form.depth, 4)
         key = start + k
 
         def products(d: Index, acc: Tile) -> Tile:
@@ -198,11 +205,11 @@ class _Block:
 
         def products(k: Index, acc: Tile) -> Tile:
             place = form.place(self.b, form.kv_head(self.h), start + k, e)
-            v = widened(t, t.load(form.v, place, form.place(None, None, _KEYS, rows)))
-            return t.dot(acc, t.transpose(v), t.load(weights, [k, 0], [_KEYS, self.width]))
+            v = widened(t, t.load(form.v, place, form.place(None, None, _STEP, rows)))
+            return t.dot(acc, t.transpose(v), t.load(weights, [k, 0], [_STEP, self.width]))
 
         acc = t.apply("arith.mulf", t.load(sums, [e, 0], [rows, self.width]), fade)
-        (acc,) = t.loop(stop, _KEYS, products, [acc])
+        (acc,) = t.loop(stop, _STEP, products, [acc])
         t.store(sums, [e, 0], acc)
 
     def finish(self, sums: Tensor, total: Tile) -> None:
@@ -211,17 +218,17 @@ class _Block:
         least = t.full(1e-30, (1, self.width), form.dtype)
         one = t.full(1, (1, self.width), form.dtype)
         factor = t.apply("arith.divf", one, t.apply("arith.maximumf", total, least))
-        chunk = min(self.lanes, sums.dim(0).constant or self.lanes)
+        rows = sums.dim(0).constant or 1
 
-        def part(e: Index) -> None:
-            tile = t.apply("arith.mulf", t.load(sums, [e, 0], [chunk, self.width]), factor)
-            t.store(sums, [e, 0], tile)
-            tile = narrowed(t, t.transpose(t.load(sums, [e, 0], [chunk, self.width])), form.out.dtype)
-            t.store(
-                form.out,
-                form.place(self.b, self.h, self.first, e),
-                tile,
-                form.place(None, None, self.width, chunk),
-            )
+        def divide(e: Index) -> None:
+            t.store(sums, [e, 0], t.apply("arith.mulf", t.load(sums, [e, 0], [1, self.width]), factor))
 
-        t.loop(index(form.depth_v), chunk, part)
+        t.loop(rows, 1, divide)
+        chunk = min(self.lanes, rows)
+
+        def part(row: Index, e: Index) -> None:
+            tile = narrowed(t, t.load(sums, [e, row], [chunk, None]), form.out.dtype)
+            place = form.place(self.b, self.h, self.first + row, e)
+            t.store(form.out, place, tile, form.place(None, None, None, chunk))
+
+        t.loop(self.count(), 1, lambda row: t.loop(form.depth_v, chunk, lambda e: part(row, e)) and None)

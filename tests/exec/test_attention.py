@@ -1,0 +1,42 @@
+"""Attention as machine code against the reference interpreter."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from . import dry_cases
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"queries": 40, "keys": 48, "depth": 32},
+    "ragged": {"queries": 37, "keys": 29, "depth": 80, "depth_v": 20},
+    "positions before heads": {"layout": "bshd", "depth": 128, "batch": 1},
+    "grouped": {"kv_heads": 2, "layout": "bshd"},
+    "many keys": {"heads": 2, "kv_heads": 1, "keys": 333},
+    "causal": {"causal": True, "queries": 70, "keys": 70, "heads": 2, "kv_heads": 1},
+    "causal, fewer keys": {"causal": True, "queries": 70, "keys": 20},
+    "causal, dynamic": {"causal": True, "queries": 150, "keys": 150, "dynamic": (0, 2), "heads": 2},
+    "added mask": {"mask": (2, 1, 20, 24)},
+    "kept mask": {"mask": (1, 4, 20, 24), "mask_is": "bool"},
+    "dynamic": {"dynamic": (0, 2), "mask": (2, 1, 1, 24), "mask_is": "bool"},
+    "one query": {"queries": 1, "keys": 700, "layout": "bshd", "kv_heads": 2, "depth": 64},
+    "few queries, masked, ragged": {"queries": 3, "mask": (2, 1, 3, 27), "keys": 27, "depth": 20},
+    "few queries, dynamic": {"queries": 2, "dynamic": (0, 2), "mask": (2, 1, 2, 24), "mask_is": "bool"},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_attention_computes_what_the_reference_says(name: str) -> None:
+    arguments = {"kv_heads": CASES[name].get("heads", 4), **CASES[name]}
+    case = dry_cases.attention(**arguments)
+    case.check(case.executed(), 1e-5)
+
+
+@pytest.mark.parametrize("queries", [2, 20])
+def test_a_query_that_may_look_at_nothing_gives_zeros(queries: int) -> None:
+    case = dry_cases.attention(queries=queries, mask=(2, 1, queries, 24), mask_is="bool")
+    case.inputs[3][:, :, 1] = False
+    kept = case.inputs[3][:, 0]
+    (result,) = case.executed(singly=True)
+    assert (result[:, :, 1] == 0).all() and kept[:, 0].any()
+    np.testing.assert_allclose(result[:, :, 0], case.expected[0][:, :, 0], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,82 @@
+"""Convolutions as machine code against the reference interpreter."""
+
+from typing import Any
+
+import pytest
+
+from . import dry_cases
+
+BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
+DEPTHWISE: dict[str, Any] = {"channels": 40, "out": 40, "groups": 40, "size": (9, 13), "padding": [1] * 4}
+CASES: dict[str, dict[str, Any]] = {
+    "blocked": {**BLOCKED, "extras": 2},
+    "batch": {**BLOCKED, "batch": 3},
+    "ragged channels": {**BLOCKED, "channels": 21, "out": 50, "extras": 2},
+    "two lines": {**BLOCKED, "size": (7, 7), "extras": 1},
+    "asymmetric padding": {**BLOCKED, "padding": [0, 2, 3, 1]},
+    "strided": {**BLOCKED, "strides": [2, 2], "size": (15, 29)},
+    "strided, no padding": {**BLOCKED, "strides": [2, 3], "padding": None},
+    "dilated": {**BLOCKED, "dilation": [2, 3], "padding": [2, 2, 3, 3]},
+    "stem": {**BLOCKED, "channels": 3, "kernel": (7, 7), "strides": [2, 2], "size": (23, 40), "extras": 1},
+    "grouped": {**BLOCKED, "groups": 2},
+    "1-D": {**BLOCKED, "size": (50,), "kernel": (5,), "padding": [2, 2]},
+    "3-D": {**BLOCKED, "size": (4, 5, 6), "kernel": (3, 3, 3), "padding": [1] * 6},
+    "dynamic": {**BLOCKED, "batch": 2, "dynamic": (0, 1, 2), "extras": 2},
+    "dynamic, smaller than a tile": {**BLOCKED, "size": (3, 2), "dynamic": (0, 1, 2)},
+    "pointwise": {**BLOCKED, "kernel": (1, 1), "padding": None, "extras": 2},
+    "pointwise, dynamic": {**BLOCKED, "kernel": (1, 1), "padding": None, "dynamic": (0, 1, 2)},
+    "depthwise": {**DEPTHWISE, "pack": 32, "extras": 2},
+    "depthwise, strided": {**DEPTHWISE, "pack": 32, "strides": [2, 2]},
+    "depthwise, plain weight, dynamic": {**DEPTHWISE, "dynamic": (0, 1, 2)},
+    "depthwise, 5 taps, dilated": {
+        **DEPTHWISE,
+        "kernel": (5, 5),
+        "dilation": [2, 1],
+        "padding": [4, 4, 2, 1],
+    },
+    "depthwise, wider than the image": {
+        **DEPTHWISE,
+        "size": (2, 2),
+        "kernel": (5, 5),
+        "padding": [2] * 4,
+    },
+    "plain weight": {"padding": [1] * 4, "out": 40, "extras": 2},
+    "channels first": {"layout": "nchw", "padding": [1] * 4, "strides": [2, 2], "extras": 2},
+    "channels first, groups": {"groups": 4, "out": 20, "layout": "nchw", "padding": [1] * 4},
+    "channels first, dynamic": {"layout": "nchw", "padding": [1] * 4, "dynamic": (0, 2, 3)},
+    "channels first, 3-D": {"layout": "nchw", "size": (3, 4, 5), "kernel": (2, 2, 2)},
+    "small groups": {"groups": 4, "out": 16, "pack": 16, "padding": [1] * 4},
+    "transposed": {"transposed": True, "strides": [2, 3], "output_padding": [1, 0], "extras": 2},
+    "transposed, packed": {
+        **BLOCKED,
+        "transposed": True,
+        "strides": [2, 2],
+        "kernel": (4, 4),
+        "size": (5, 6),
+    },
+    "transposed, dilated, groups": {
+        "transposed": True,
+        "groups": 2,
+        "strides": [2, 3],
+        "dilation": [3, 2],
+        "layout": "nchw",
+    },
+    "transposed, 1-D, dynamic": {
+        "transposed": True,
+        "size": (5,),
+        "kernel": (4,),
+        "strides": [2],
+        "dynamic": (0, 1),
+    },
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_convolution_computes_what_the_reference_says(name: str) -> None:
+    case = dry_cases.conv(**CASES[name])
+    case.check(case.executed(), 1e-5)
+
+
+def test_units_of_the_grid_are_independent() -> None:
+    case = dry_cases.conv(**{**BLOCKED, "batch": 2, "out": 160, "extras": 2})
+    case.check(case.executed(singly=True), 1e-5)
