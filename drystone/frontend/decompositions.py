@@ -50,6 +50,8 @@ def _rules() -> dict[Any, Rule]:
         _aten.roll.default: _roll,
         _aten.linalg_vector_norm.default: _vector_norm,
         _aten.pow.Tensor_Scalar: _power,
+        _aten.argmin.default: _argmin,
+        _aten.isfinite.default: _isfinite,
         _aten._softmax.default: _whole,
         _aten._log_softmax.default: _whole,
         _aten.embedding.default: _keep,
@@ -157,6 +159,15 @@ def _power(x: torch.Tensor, exponent: Any) -> Any:
         return None
     known = {2: lambda: x * x, 3: lambda: x * x * x, 0.5: lambda: torch.sqrt(x), -0.5: lambda: torch.rsqrt(x)}
     return known[exponent]() if exponent in known else None
+
+
+def _argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The place of the largest of -x: the first of equal ones, and NaN before all, as for argmax."""
+    return torch.argmax(-x, dim, keepdim) if x.dtype.is_floating_point else None
+
+
+def _isfinite(x: torch.Tensor) -> Any:
+    return x.abs() < float("inf") if x.dtype.is_floating_point else None
 
 
 def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Any:

@@ -258,7 +258,7 @@ def test_a_mixed_bag() -> None:
                 (x > 0).cumsum(1),
                 x.cumsum(0, dtype=torch.float64),
             ],
-            "order": (torch.sort(x)[0], torch.topk(x, 2)[1], x.argmax(1)),
+            "order": (torch.sort(x)[0], torch.topk(x, 2)[1], x.argmax(1), x.argmin(), x.isfinite()),
             "parts": (torch.gather(x, 1, i[:, None]), x[1:, ::2], torch.roll(x, 1), torch.roll(x, 1, 0)),
             "norms": (
                 F.group_norm(x[None], 2),
