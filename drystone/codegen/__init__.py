@@ -1,0 +1,7 @@
+"""From a scheduled module to code: kernels as tile programs or by upstream passes, and what runs them."""
+
+from drystone.codegen.cpu.code import Code, KernelCall
+from drystone.codegen.cpu.generate import generate
+from drystone.codegen.cpu.jit import Compiled, jit
+
+__all__ = ["Code", "Compiled", "KernelCall", "generate", "jit"]

@@ -86,7 +86,7 @@ def _flops(op: Any, known: dict[Any, tuple[int, ...]], results: list[tuple[int, 
 def _linalg(op: Any, shapes: Sequence[tuple[int, ...]]) -> int:
     """Steps of a linalg operation times the arithmetic in its body."""
     inner = [o.operation.name for o in walk(op)]
-    each = sum(name.startswith(("arith.", "math.")) and name != "arith.constant" for name in inner)
+    each = len([n for n in inner if n.startswith(("arith.", "math.")) and n != "arith.constant"])
     if "indexing_maps" not in op.attributes:
         return each * max(map(prod, shapes), default=0)
     extents: dict[int, int] = {}
