@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program
+from drystone.ir.verifier import verify
 from drystone.mlir import ir, text
 
 
@@ -33,7 +34,7 @@ def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> N
         try:
             with program.module.context, ir.Location.unknown():
                 step.run(program)
-            program.module.operation.verify()
+            verify(program)
         except UserError:
             raise
         except Exception as error:
