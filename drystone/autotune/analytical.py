@@ -13,8 +13,9 @@ from drystone.autotune.model import Features
 from drystone.autotune.space import Parameter, Space
 from drystone.targets.target import CpuTarget
 
-#: Of the x86 cores drystone names: vector multiply-adds and loads begun per cycle, cycles until the result of a
-#: multiply-add can be used, bytes per cycle from the second cache, from beyond it (one core), cycles per second.
+#: Of the x86 cores drystone names: vector multiply-adds and loads begun per cycle, cycles until the result of
+#: a multiply-add can be used, bytes per cycle from the second cache and from beyond it (one core), cycles per
+#: second.
 _ISSUED = 2
 _LATENCY = 4
 _FROM_L2 = 32.0
