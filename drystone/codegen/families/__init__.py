@@ -7,12 +7,13 @@ left the kernel is lowered by upstream passes.
 from collections.abc import Callable
 from typing import Any
 
-from drystone.codegen.families import embedding, norm, reduce, softmax
+from drystone.codegen.families import embedding, move, norm, reduce, scan, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families.attention import attention
 from drystone.codegen.families.conv import conv
 from drystone.codegen.families.matmul import matmul
 from drystone.codegen.families.outlined import main_operation
+from drystone.codegen.families.pool import pool
 from drystone.codegen.tile import TileProgram
 from drystone.targets.target import CpuTarget
 
@@ -23,9 +24,15 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.attention": (attention,),
     "dry.matmul": (matmul,),
     "dry.conv": (conv,),
+    "dry.pool": (pool,),
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),
     "dry.embedding": (embedding.build,),
+    "dry.scan": (scan.build,),
+    "tensor.extract_slice": (move.extract_slice,),
+    "tensor.insert_slice": (move.insert_slice,),
+    "tensor.pad": (move.pad,),
+    "tensor.concat": (move.concat,),
     "linalg.generic": (elementwise.build, reduce.build),
     "linalg.reduce": (reduce.build,),
     "linalg.map": (elementwise.build,),

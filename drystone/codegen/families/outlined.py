@@ -1,13 +1,21 @@
 """A kernel function as the families read it: its one main operation, and what each of its operands is."""
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from drystone.codegen.families.region import apply_region, dtype_of, owner_constant, supported
-from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
+from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, index
 from drystone.mlir import ir
 
+_ARITHMETIC: dict[str, Callable[[Index, Index], Index]] = {
+    "arith.addi": operator.add,
+    "arith.subi": operator.sub,
+    "arith.muli": operator.mul,
+    "arith.maxsi": Index.max,
+    "arith.minsi": Index.min,
+}
 _AROUND = ("linalg.fill", "linalg.copy", "tensor.empty", "tensor.cast", "tensor.dim", "func.return")
 
 
@@ -54,6 +62,23 @@ class Outlined:
         if owner.startswith(("arith.", "math.")) and len(value.owner.results) == 1:
             return all(self.known(operand) for operand in value.owner.operands)
         return False
+
+    def index(self, value: Any) -> Index | None:
+        """A scalar integer value of the body as an index expression."""
+        found = number(value)
+        if found is not None:
+            return index(int(found))
+        if value in self._scalars:
+            return Index("scalar", (self._scalars[value].name,))
+        owner = _owner(value)
+        if owner == "tensor.dim":
+            tensor, axis = (value.owner.operands[i] for i in range(2))
+            place, of = number(axis), self.tensor(tensor)
+            return None if place is None or of is None else of.dim(int(place))
+        if owner in _ARITHMETIC:
+            a, b = (self.index(operand) for operand in value.owner.operands)
+            return None if a is None or b is None else _ARITHMETIC[owner](a, b)
+        return self.index(value.owner.operands[0]) if owner == "arith.index_cast" else None
 
     def tile(self, t: TileBuilder, value: Any) -> Tile:
         """The (1,) tile of a scalar value of the body (see `known`)."""

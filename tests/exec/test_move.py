@@ -1,0 +1,112 @@
+"""Kernels that move elements, and prefix sums, held against numpy."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.exec.families import check, program_of
+
+RNG = np.random.default_rng(17)
+
+
+def kernel(inputs: list[str], out: str, body: str, scalars: str = "") -> str:
+    """A function of inputs %a0, .., destination %i and scalars; `body` makes %r."""
+    given = [f"%a{i}: tensor<{kind}>" for i, kind in enumerate(inputs)]
+    given += [f"%i: tensor<{out}>", *([scalars] if scalars else [])]
+    return f"""
+func.func private @k({", ".join(given)}) -> tensor<{out}> {{
+  {body}
+  return %r : tensor<{out}>
+}}"""
+
+
+def floats(*shape: int) -> Any:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def test_a_strided_slice() -> None:
+    x = floats(5, 9, 40)
+    cut = """%r = tensor.extract_slice %a0[1, 2, 3] [3, 4, 12] [1, 2, 3]
+    : tensor<5x9x40xf32> to tensor<3x4x12xf32>"""
+    check(kernel(["5x9x40xf32"], "3x4x12xf32", cut), [x], [np.ascontiguousarray(x[1:4, 2:10:2, 3:39:3])])
+    cut = "%r = tensor.extract_slice %a0[0, 0, 3] [5, 9, 1] [1, 1, 1] : tensor<5x9x40xf32> to tensor<5x9xf32>"
+    check(kernel(["5x9x40xf32"], "5x9xf32", cut), [x], [np.ascontiguousarray(x[:, :, 3])])
+
+
+def test_a_slice_of_dynamic_extent() -> None:
+    x = floats(6, 50)
+    cut = "%r = tensor.extract_slice %a0[0, %s] [6, %n] [1, 1] : tensor<6x50xf32> to tensor<6x?xf32>"
+    text = kernel(["6x50xf32"], "6x?xf32", cut, "%s: index, %n: index")
+    check(text, [x], [np.ascontiguousarray(x[:, 7:40])], [7, 33])
+
+
+@pytest.mark.parametrize("low, high", [((0, 1), (0, 2)), ((2, 0), (1, 19)), ((3, 3), (3, 3))])
+def test_pad(low: tuple[int, int], high: tuple[int, int]) -> None:
+    x = floats(7, 30)
+    expected = np.pad(x, list(zip(low, high, strict=True)), constant_values=-1.5)
+    out = "x".join(map(str, [*expected.shape, "f32"]))
+    body = f"""%c = arith.constant -1.5 : f32
+  %r = tensor.pad %a0 low{list(low)} high{list(high)} {{
+  ^bb0(%p: index, %q: index):
+    tensor.yield %c : f32
+  }} : tensor<7x30xf32> to tensor<{out}>"""
+    check(kernel(["7x30xf32"], out, body), [x], [expected])
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_concat(dim: int) -> None:
+    shapes = [[3, 4, 21] for _ in range(3)]
+    for i, shape in enumerate(shapes):
+        shape[dim] += 5 * i
+    parts = [floats(*shape) for shape in shapes]
+    whole = np.concatenate(parts, dim)
+    kinds = ["x".join(map(str, [*p.shape, "f32"])) for p in (*parts, whole)]
+    types = ", ".join(f"tensor<{kind}>" for kind in kinds[:3])
+    body = f"%r = tensor.concat dim({dim}) %a0, %a1, %a2 : ({types}) -> tensor<{kinds[3]}>"
+    check(kernel(kinds[:3], kinds[3], body), parts, [whole])
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_insert_keeps_what_it_does_not_cover(size: int) -> None:
+    old, new = floats(3, 9, 40), floats(3, 2, size)
+    kinds = ["3x9x40xf32", f"3x2x{size}xf32"]
+    where = 40 - size
+    whole = f"tensor<{kinds[0]}>"
+    body = f"""%c = linalg.copy ins(%a0 : {whole}) outs(%i : {whole}) -> {whole}
+  %r = tensor.insert_slice %a1 into %c[0, %p, {where}] [3, 2, {size}] [1, 1, 1]
+    : tensor<{kinds[1]}> into {whole}"""
+    expected = old.copy()
+    expected[:, 4:6, where:] = new
+    check(kernel(kinds, kinds[0], body, "%p: index"), [old, new], [expected], [4])
+
+
+def test_insert_into_a_fill_with_dimensions_left_out() -> None:
+    new = floats(4, 20)
+    body = """%z = arith.constant 0.0 : f32
+  %c = linalg.fill ins(%z : f32) outs(%i : tensor<4x3x24xf32>) -> tensor<4x3x24xf32>
+  %r = tensor.insert_slice %a0 into %c[0, 1, 2] [4, 1, 20] [1, 1, 1]
+    : tensor<4x20xf32> into tensor<4x3x24xf32>"""
+    expected = np.zeros((4, 3, 24), np.float32)
+    expected[:, 1, 2:22] = new
+    check(kernel(["4x20xf32"], "4x3x24xf32", body), [new], [expected])
+
+
+def test_a_strided_insertion_is_left_to_others() -> None:
+    body = """%c = linalg.copy ins(%a0 : tensor<9xf32>) outs(%i : tensor<9xf32>) -> tensor<9xf32>
+  %r = tensor.insert_slice %a1 into %c[0] [4] [2] : tensor<4xf32> into tensor<9xf32>"""
+    assert program_of(kernel(["9xf32", "4xf32"], "9xf32", body)) is None
+
+
+@pytest.mark.parametrize(
+    "shape, dim", [((3, 5, 37), 2), ((3, 5, 37), 1), ((3, 5, 37), 0), ((50,), 0), ((20, 64), 1)]
+)
+def test_scan(shape: tuple[int, ...], dim: int) -> None:
+    kind = "x".join(map(str, [*shape, "i64"]))
+    x = RNG.integers(-9, 9, shape)
+    body = f'%r = "dry.scan"(%a0) {{dim = {dim} : i64, kind = "sum"}} : (tensor<{kind}>) -> tensor<{kind}>'
+    check(kernel([kind], kind, body), [x], [x.cumsum(dim)])
+    y = RNG.uniform(0.9, 1.1, shape).astype(np.float32)
+    kind = "x".join(["?"] * len(shape) + ["f32"])
+    body = f'%r = "dry.scan"(%a0) {{dim = {dim} : i64, kind = "prod"}} : (tensor<{kind}>) -> tensor<{kind}>'
+    check(kernel([kind], kind, body), [y], [y.astype(np.float64).cumprod(dim).astype(np.float32)])
