@@ -74,6 +74,10 @@ def _python(function: Callable[[float], float]) -> Callable[[Array], Array]:
     return lambda x: np.asarray(ufunc(x), dtype=np.float64)
 
 
+def _is_subnormal(x: Array) -> Array:
+    return np.asarray((x != 0) & (np.abs(x) < np.finfo(x.dtype).tiny))
+
+
 def _unit_sign(z: Array) -> Array:
     size = np.abs(z)
     return np.where(size == 0, 0, z / np.where(size == 0, 1, size))
@@ -94,11 +98,14 @@ _FLOAT: dict[str, _Function] = {
     "arith.minnumf": np.fmin,
     "arith.extf": lambda x: x,
     "arith.truncf": lambda x: x,
+    "arith.convertf": lambda x: x,
+    "arith.flush_denormals": lambda x: np.where(_is_subnormal(x), np.copysign(0, x), x),
     "math.absf": np.abs,
     "math.copysign": np.copysign,
     "math.isfinite": np.isfinite,
     "math.isinf": np.isinf,
     "math.isnan": np.isnan,
+    "math.isnormal": lambda x: np.isfinite(x) & (x != 0) & ~_is_subnormal(x),
 }
 
 _MATH: dict[str, _Function] = {
@@ -110,6 +117,7 @@ _MATH: dict[str, _Function] = {
     "math.atan2": np.arctan2,
     "math.atanh": np.arctanh,
     "math.cbrt": np.cbrt,
+    "math.clampf": np.clip,
     "math.ceil": np.ceil,
     "math.cos": np.cos,
     "math.cosh": np.cosh,

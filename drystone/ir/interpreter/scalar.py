@@ -36,6 +36,12 @@ def _add_with_carry(machine: Machine, op: Any, args: list[Array]) -> list[Array]
     return [total, scalars.apply("arith.cmpi", [total, args[0]], {"predicate": "ult"}, "i1")]
 
 
+@handles("arith.subui_extended")
+def _subtract_with_borrow(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    difference = scalars.apply("arith.subi", args, {}, element_name(op.operation.results[0].type))
+    return [difference, scalars.apply("arith.cmpi", args, {"predicate": "ult"}, "i1")]
+
+
 @handles("arith.mulsi_extended", "arith.mului_extended")
 def _wide_product(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     dtype = element_name(op.operation.results[0].type)
