@@ -55,6 +55,13 @@ def prepare(program: ExportedProgram) -> Graph:
         node = nodes.get(spec.arg.name)
         if spec.kind == InputKind.USER_INPUT:
             inputs.append(_input(spec.arg, node))
+        elif spec.kind == InputKind.TOKEN:
+            user = next(iter(nodes[spec.arg.name].users))
+            raise UserError(
+                f"the model has an effect beside its results: {user.args[1]}",
+                where=place(user),
+                hint="leave out printing, assertions and checks of results",
+            )
         elif not isinstance(spec.arg, TensorArgument):
             raise UserError(
                 f"the model holds {spec.target}, which is no tensor",

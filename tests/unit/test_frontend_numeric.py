@@ -285,3 +285,7 @@ def test_a_mixed_bag() -> None:
 
     more = {"a": torch.ones(2), "b": [torch.ones(1)]}
     agree(Apply(bag), (torch.randn(4, 6), torch.tensor([0, 1, 2, 3]), more))
+
+
+def test_empty_tensors() -> None:
+    agree(Apply(lambda x: (x.view(0, 6), F.unfold(x, 2, padding=1))), (torch.randn(0, 1, 2, 3),))

@@ -18,6 +18,9 @@ from drystone.mlir import arith, ir, tensor
 
 def _view(at: Site, self: Any, size: Sequence[Any]) -> Sequence[Any] | None:
     before, after = self.meta["val"].shape, at.node.meta["val"].shape
+    if fixed(*after) and 0 in after:
+        # Torch-mlir divides by the extents.
+        return [tensor.empty(at.out().shape, at.out().element_type)]
     if fixed(*before, *after) or not before or not after:
         return None
     groups = reassociate([_formula(n) for n in before], [_formula(n) for n in after])
