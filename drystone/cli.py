@@ -207,3 +207,7 @@ def selftest_command(quiet: bool, target: str) -> None:
         if not quiet or not result.ok:
             click.echo(str(result))
     sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

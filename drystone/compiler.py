@@ -9,6 +9,7 @@ from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
 from drystone.options import Budget, Options
 from drystone.progress import steps
+from drystone.runtime import native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, Leaf, Manifest
 from drystone.scheduling.problem import Plan, Problem
@@ -55,7 +56,8 @@ def compile(
         code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine)
         compiled = codegen.jit(code)
     manifest = _manifest(program, problem, plan, code, machine, options)
-    return Fitted(manifest, [program.weights[key] for key in code.weights], compiled.entry, compiled.image)
+    entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
+    return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
 
 def _not_there_yet(**arguments: Any) -> None:

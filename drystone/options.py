@@ -18,7 +18,7 @@ _UNITS = {
 
 
 def byte_count(value: int | str) -> int:
-    """Bytes from a number or from text such as "256KB", "1.5 MB" (units of 1024); UserError for other text."""
+    """Bytes from a number or from text such as "256KB", "1.5 MB" (units of 1024); UserError otherwise."""
     if isinstance(value, int):
         return value
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", value)

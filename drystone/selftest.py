@@ -11,7 +11,7 @@ from torch import nn
 
 from drystone import frontend, mlir
 from drystone.compiler import compile
-from drystone.ir import interpreter
+from drystone.ir.interpreter import run as interpret
 
 if TYPE_CHECKING:
 
@@ -118,7 +118,7 @@ def run(target: str) -> Iterator[Result]:
         arrays = [arg.numpy() for arg in args]
         got = fitted.execute(arrays, threads=fitted.threads)
         program = frontend.import_model(model, args, ctx=mlir.context())
-        want = interpreter.run(program, arrays)
+        want = interpret(program, arrays)
         error = max(_difference(a, b) for a, b in zip(got, want, strict=True))
         yield Result(name, error <= TOLERANCE, error, time.monotonic() - began)
 

@@ -1,0 +1,67 @@
+"""The command line, as a user's script calls it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+
+def _drystone(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "drystone.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(6, 5), nn.Tanh()).eval(), torch.randn(4, 6)
+    torch.export.save(torch.export.export(model, (x,)), folder / "model.pt2")
+    np.savez(folder / "in.npz", arr_0=x.numpy())
+    np.save(folder / "want.npy", model(x).detach().numpy())
+    done = _drystone("compile", "model.pt2", "--target", "cpu", "-o", "model.dry", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "model.dry: 1 kernels" in done.stdout
+    return folder
+
+
+def test_run_writes_the_outputs(folder: Path) -> None:
+    done = _drystone("-q", "run", "model.dry", "in.npz", "-o", "out.npz", folder=folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    (got,) = np.load(folder / "out.npz").values()
+    np.testing.assert_allclose(got, np.load(folder / "want.npy"), rtol=1e-5, atol=1e-6)
+
+
+def test_bench_report_unpack(folder: Path) -> None:
+    assert "median" in _drystone("bench", "model.dry", "--runs", "3", folder=folder).stdout
+    done = _drystone("report", "model.dry", "--html", "report.html", folder=folder)
+    assert "kernels" in done.stdout and (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert _drystone("unpack", "model.dry", "parts", folder=folder).returncode == 0
+    assert {p.name for p in (folder / "parts").iterdir()} >= {"model.so", "model.h", "weights.safetensors"}
+
+
+def test_targets_and_doctor(folder: Path) -> None:
+    assert {"cpu", "cpu:avx2", "cpu:avx512", "cpu:spr"} <= set(
+        _drystone("targets", folder=folder).stdout.split()
+    )
+    done = _drystone("doctor", folder=folder)
+    assert done.returncode == 0, done.stdout
+    assert "torch-mlir" in done.stdout
+
+
+def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
+    (folder / "broken.dry").write_text("no model")
+    for arguments, message in (
+        (("run", "nothing.dry"), "there is no file nothing.dry"),
+        (("run", "broken.dry"), "is not a drystone artifact"),
+        (("compile", "nothing.pt2", "-o", "x.dry"), "nothing.pt2"),
+        (("compile", "model.pt2", "-o", "x.dry", "--target", "toaster"), 'no target is called "toaster"'),
+        (("run", "model.dry", "want.npy"), "is not an .npz"),
+    ):
+        done = _drystone(*arguments, folder=folder)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert message in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,212 @@
+"""The whole trip: compile, call, save, load, run from C; against torch."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone.compiler import compile
+from drystone.runtime import artifact
+
+ROOT = Path(__file__).parents[2]
+
+
+class Nested(nn.Module):
+    """Nested inputs and outputs over a small network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(12, 40), nn.GELU(), nn.Linear(40, 7))
+
+    def forward(self, pair: tuple[torch.Tensor, torch.Tensor], *, scale: torch.Tensor) -> dict[str, Any]:
+        y = self.body(pair[0]) * scale
+        return {"probabilities": y.softmax(-1), "rest": [pair[1] + 1, (y.sum(), None)]}
+
+
+class Counter(nn.Module):
+    """A model with state: it adds what it is given to a running sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.total.add_(x)
+        return self.total * 2
+
+
+@pytest.fixture(scope="module")
+def mlp() -> tuple[nn.Module, torch.Tensor, drystone.Fitted]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 10)).eval()
+    batch = torch.export.Dim("batch", min=1, max=33)
+    x = torch.randn(8, 24)
+    return model, x, compile(model, (x,), dynamic_shapes=({0: batch},))
+
+
+def _close(got: torch.Tensor, want: torch.Tensor) -> None:
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_nested_arguments_and_results() -> None:
+    torch.manual_seed(0)
+    model = Nested().eval()
+    pair, scale = (torch.randn(5, 12), torch.arange(4)), torch.randn(7)
+    fitted = compile(model, (pair,), kwargs={"scale": scale})
+    got, want = fitted(pair, scale=scale), model(pair, scale=scale)
+    assert isinstance(got, dict) and isinstance(got["rest"], list) and got["rest"][1][1] is None
+    _close(got["probabilities"], want["probabilities"])
+    _close(got["rest"][0], want["rest"][0])
+    _close(got["rest"][1][0], want["rest"][1][0])
+    arrays = fitted((pair[0].numpy(), pair[1].numpy()), scale=scale.numpy())
+    assert isinstance(arrays["probabilities"], np.ndarray)
+    np.testing.assert_array_equal(arrays["probabilities"], got["probabilities"].numpy())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 33])
+def test_dynamic_batch(mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], rows: int) -> None:
+    model, _, fitted = mlp
+    x = torch.randn(rows, 24)
+    _close(fitted(x), model(x))
+
+
+def test_batch_over_its_bound(mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted]) -> None:
+    with pytest.raises(drystone.UserError, match="dimension 0 is 34, declared was 1 <= batch <= 33"):
+        mlp[2](torch.randn(34, 24))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_thread_count_does_not_change_the_result(
+    mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], threads: int
+) -> None:
+    _, x, fitted = mlp
+    assert torch.equal(fitted.call([x], threads=threads), fitted.call([x], threads=1))
+
+
+def test_calls_from_several_threads(mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted]) -> None:
+    _, x, fitted = mlp
+    want = fitted(x)
+    wrong: list[int] = []
+
+    def work() -> None:
+        wrong.extend(1 for _ in range(40) if not torch.equal(fitted(x), want))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_the_callers_arena(mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted]) -> None:
+    _, x, fitted = mlp
+    raw = np.zeros(fitted.memory.arena + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    arena = raw[start : start + fitted.memory.arena]
+    assert torch.equal(fitted.call([x], arena=arena), fitted(x))
+
+
+def test_state_is_kept_between_calls() -> None:
+    model = Counter()
+    fitted = compile(model, (torch.ones(3),))
+    x = torch.tensor([1.0, 2.0, 3.0])
+    assert fitted(x).tolist() == [2.0, 4.0, 6.0]
+    assert fitted(x).tolist() == [4.0, 8.0, 12.0]
+    fitted.reset()
+    assert fitted(x).tolist() == [2.0, 4.0, 6.0]
+    assert model.total.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_save_load_and_same_bytes(
+    mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], tmp_path: Path
+) -> None:
+    _, x, fitted = mlp
+    first = fitted.save(tmp_path / "first.dry")
+    assert torch.equal(drystone.load(first)(x), fitted(x))
+    script = (
+        "import sys, torch; from torch import nn; from drystone import compile; torch.manual_seed(0);"
+        "m = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Linear(64, 10)).eval();"
+        "b = torch.export.Dim('batch', min=1, max=33); x = torch.randn(8, 24);"
+        "compile(m, (x,), dynamic_shapes=({0: b},)).save(sys.argv[1])"
+    )
+    second = tmp_path / "second.dry"
+    environment = {**os.environ, "PYTHONHASHSEED": "77"}
+    command = [sys.executable, "-W", "ignore", "-c", script, str(second)]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path)
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_loading_needs_numpy_only(
+    mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], tmp_path: Path
+) -> None:
+    _, x, fitted = mlp
+    fitted.save(tmp_path / "model.dry")
+    np.save(tmp_path / "x.npy", x.numpy())
+    script = (
+        "import sys, numpy as np, drystone; y = drystone.load('model.dry')(np.load('x.npy'));"
+        "np.save('y.npy', y); names = {'torch', 'torch_mlir', 'ortools', 'safetensors', 'click', 'rich'};"
+        "print(sorted(names & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), fitted(x).numpy())
+
+
+def test_a_c_program_runs_it(mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], tmp_path: Path) -> None:
+    _, _, fitted = mlp
+    artifact.unpack(fitted.save(tmp_path / "model.dry"), tmp_path / "model")
+    x = torch.randn(33, 24)
+    (tmp_path / "x.bin").write_bytes(x.numpy().tobytes())
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-Imodel", "-Wl,-rpath,$ORIGIN/model"]
+    source = str(ROOT / "examples" / "run_model.c")
+    subprocess.run(["cc", *flags, source, "model/model.so", "-o", "run"], cwd=tmp_path, check=True)
+    command = [tmp_path / "run", "model/weights.safetensors", "x.bin"]
+    out = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+    np.testing.assert_array_equal(np.frombuffer(out, np.float32).reshape(33, 10), fitted(x).numpy())
+
+
+def test_report_names_the_models_lines() -> None:
+    fitted = compile(
+        Nested().eval(), ((torch.randn(5, 12), torch.arange(4)),), kwargs={"scale": torch.ones(7)}
+    )
+    report = fitted.report(runs=3)
+    assert {"test_compile.py"} <= {row.call.where.split("/")[-1].split(":")[0] for row in report.rows}
+    assert all(row.call.bytes > 0 for row in report.rows)
+    assert sum(row.call.flops for row in report.rows) >= 2 * 5 * (12 * 40 + 40 * 7)
+    assert fitted.memory.arena >= fitted.memory.plan["bound"] > 0
+
+
+def test_dump_writes_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRYSTONE_DUMP", str(tmp_path))
+    compile(nn.Linear(3, 4), (torch.ones(2, 3),))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names and all(name[:2].isdigit() and name.endswith(".mlir") for name in names)
+
+
+def test_arguments_of_later_stages_say_so() -> None:
+    for name in ("quantize", "calibration", "sparsify", "tune"):
+        with pytest.raises(drystone.UserError, match=f"compile\\(..., {name}=...\\) is not there yet"):
+            compile(nn.Linear(2, 2), (torch.ones(1, 2),), **{name: "int8"})
+
+
+def test_a_budget_that_cannot_be_met_says_what_is_large() -> None:
+    model = nn.Sequential(nn.Linear(8, 4096), nn.LayerNorm(4096), nn.Linear(4096, 8))
+    with pytest.raises(drystone.UserError, match="budget") as failure:
+        compile(model, (torch.ones(16, 8),), budget=drystone.Budget(ram="4KB"))
+    assert "test_compile.py" in str(failure.value)
+
+
+def test_an_unknown_target() -> None:
+    with pytest.raises(drystone.UserError, match=r'no target is called "toaster"'):
+        compile(nn.Linear(2, 2), (torch.ones(1, 2),), target="toaster")
