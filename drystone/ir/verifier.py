@@ -112,8 +112,11 @@ def _epilogue(op: Any) -> Iterator[str]:
 
 
 def _is_inside(value: Any, block: Any) -> bool:
+    """Whether a value is the block's own, or a constant: canonicalization moves those out of every region."""
     owner = value.owner
-    return bool((owner if isinstance(owner, ir.Block) else owner.operation.block) == block)
+    if isinstance(owner, ir.Block):
+        return bool(owner == block)
+    return bool(owner.operation.block == block) or owner.operation.name == "arith.constant"
 
 
 def _extra(affine_map: Any, extra: Any, result: Any) -> Iterator[str]:

@@ -41,14 +41,17 @@ def remade(
     return made.opview, block
 
 
-def take_epilogue(op: Any, made: Any) -> None:
-    """Move the epilogue of `op` to `made`, whose extras have the same types, and put it in its place."""
-    region = made.operation.regions[0]
+def take_epilogue(op: Any, made: Any, kept: Sequence[int] | None = None) -> None:
+    """Move the epilogue of `op` to `made` and put `made` in its place. kept: the extras of `op` that are the
+    first ones of `made` (all of them where None); no others may be used."""
     old = op.operation.regions[0].blocks[0]
-    block = region.blocks[0]
-    for mine, other in zip(old.arguments, block.arguments, strict=True):
-        mine.replace_all_uses_with(other)
-    last = ir.Operation.create("dry.yield", operands=[block.arguments[0]], ip=ir.InsertionPoint(block))
+    block = made.operation.regions[0].blocks[0]
+    mine, theirs = list(old.arguments), list(block.arguments)
+    chosen = range(len(mine) - 1) if kept is None else kept
+    for number, extra in enumerate(chosen):
+        mine[1 + extra].replace_all_uses_with(theirs[1 + number])
+    mine[0].replace_all_uses_with(theirs[0])
+    last = ir.Operation.create("dry.yield", operands=[theirs[0]], ip=ir.InsertionPoint(block))
     for inner in list(old.operations):
         inner.operation.move_before(last)
     last.erase()

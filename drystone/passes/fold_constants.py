@@ -59,7 +59,7 @@ def _bytes(value: Any) -> int:
     if not is_tensor(value) or not kind.has_static_shape or str(kind.element_type) not in DTYPES:
         return 0
     item: int = np.dtype(DTYPES[str(kind.element_type)]).itemsize
-    return prod(kind.shape) * item
+    return int(prod(kind.shape)) * item
 
 
 @dataclass

@@ -4,25 +4,23 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.mlir import arith, ir, run_pipeline
+from drystone.mlir import ir, run_pipeline
 from drystone.passes.generic import (
     body,
     dims_of,
-    generic,
     is_parallel,
     maps_of,
     without_units,
 )
+from drystone.passes.rebuild import bounds_all, finish, inline_scalars, rebuilt
 from drystone.passes.regions import copy_body, is_cheap, position
 from drystone.passes.rewriting import (
     captured,
-    constant_value,
     entry,
     erase_dead,
     is_tensor,
     ops,
     producer,
-    producer_name,
     shape,
     uses,
 )
@@ -35,8 +33,8 @@ class FuseElementwise:
     Before:  %y = linalg.generic {all parallel} ins(%x) {exp} ; %z = linalg.generic {..} ins(%y, %w) {mul}
     After:   %z = linalg.generic {..} ins(%x, %w) {exp, mul}
 
-    - A producer is a linalg.generic over parallel dimensions with one result, a fill, or a constant of one
-      value. Its consumer is any linalg.generic that reads it; maps are composed.
+    - A producer is a linalg.generic over parallel dimensions with one result, or a fill. Its consumer is any
+      linalg.generic that reads it; maps are composed.
     - It is fused where the consumer is its only user and computes each of its elements once, or where it is
       cheap (`cheap` operations at most, none slow); one that only moves elements, or has no input, into every
       user.
@@ -59,6 +57,7 @@ class FuseElementwise:
     def _absorb(self, op: Any) -> None:
         """Fuse the producers of one operation, and theirs, until none is left to."""
         while True:
+            op = inline_scalars(op)
             count = len(op.operation.operands) - len(op.operation.results)
             for number in range(count):
                 fused = self._fuse(op, number)
@@ -71,9 +70,6 @@ class FuseElementwise:
     def _fuse(self, op: Any, number: int) -> Any:
         """The consumer with its operand `number` computed inside, in place of `op`; None where not."""
         value, map_ = without_units(op.operation.operands[number], maps_of(op)[number])
-        scalar = _uniform(value)
-        if scalar is not None:
-            return _with_scalar(op, number, scalar)
         made = producer(value)
         if made is None or made.operation.name != "linalg.generic" or not _is_producer(made):
             return None
@@ -127,66 +123,6 @@ def loop_extents(op: Any) -> list[int | None]:
     return found
 
 
-def _uniform(value: Any) -> Any:
-    """The scalar that every element of a tensor is: a function that makes it at the insertion point, or a
-    value; None for tensors of several values."""
-    if not is_tensor(value):
-        return None
-    constant = constant_value(value)
-    if constant is not None:
-        return constant.get_splat_value() if constant.is_splat else None
-    if producer_name(value) == "linalg.fill":
-        return producer(value).operation.operands[0]
-    return None
-
-
-def _with_scalar(op: Any, number: int, scalar: Any) -> Any:
-    """The operation without input `number`, all `scalar`; None where a loop would lose its extent."""
-    operands, maps = list(op.operation.operands), maps_of(op)
-    del operands[number], maps[number]
-    if not maps or not _bounds_all(maps):
-        return None
-    with ir.InsertionPoint(op), op.operation.location:
-        if isinstance(scalar, ir.Attribute):
-            scalar = arith.ConstantOp(scalar.type, scalar).result
-        made, block = _rebuilt(op, operands, maps)
-    arguments = list(block.arguments)
-    known = dict(zip(body(op).arguments, [*arguments[:number], scalar, *arguments[number:]], strict=True))
-    return _finish(op, made, block, known)
-
-
-def _bounds_all(maps: list[Any]) -> bool:
-    """Whether every loop is a dimension of some operand."""
-    return {d for map_ in maps for d in dims_of(map_)} >= set(range(maps[0].n_dims))
-
-
-def _rebuilt(op: Any, operands: list[Any], maps: list[Any]) -> tuple[Any, Any]:
-    """A linalg.generic like `op` with other inputs, and its empty block."""
-    count = len(op.operation.results)
-    first = len(operands) - count
-    kinds = op.operation.attributes["iterator_types"]
-    iterators = ["reduction" if "reduction" in str(kind) else "parallel" for kind in kinds]
-    made = generic(operands[:first], operands[first:], maps, iterators)
-    types = [v.type.element_type if is_tensor(v) else v.type for v in operands]
-    block = made.operation.regions[0].blocks.append(*types)
-    return made, block
-
-
-def _finish(op: Any, made: Any, block: Any, known: dict[Any, Any]) -> Any:
-    """Copy the body of `op` into the new operation and let that take its place."""
-    with ir.InsertionPoint(block), op.operation.location:
-        yielded = copy_body(body(op), known)
-        _yield(yielded)
-    for old, new in zip(op.operation.results, made.operation.results, strict=True):
-        old.replace_all_uses_with(new)
-    op.operation.erase()
-    return made
-
-
-def _yield(values: list[Any]) -> None:
-    ir.Operation.create("linalg.yield", operands=values)
-
-
 def _merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
     """Compute operand `number` of `op`, the result of `made` read through `map_`, inside `op`."""
     operands, maps = list(op.operation.operands), maps_of(op)
@@ -209,10 +145,10 @@ def _merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
             new_maps.insert(first, composed)
             where.append(first)
             first += 1
-    if first > limit or not _bounds_all(new_maps):
+    if first > limit or not bounds_all(new_maps):
         return None
     with ir.InsertionPoint(op), op.operation.location:
-        fused, block = _rebuilt(op, new_operands, new_maps)
+        fused, block = rebuilt(op, new_operands, new_maps)
     arguments = list(block.arguments)
     inner = dict(zip(list(body(made).arguments)[:-1], [arguments[k] for k in where], strict=True))
     with ir.InsertionPoint(block), made.operation.location:
@@ -220,4 +156,4 @@ def _merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
     count = len(operands) - len(op.operation.results) - 1
     kept = [*arguments[:count], *arguments[first:]]
     known = dict(zip(body(op).arguments, [*kept[:number], value, *kept[number:]], strict=True))
-    return _finish(op, fused, block, known)
+    return finish(op, fused, block, known)

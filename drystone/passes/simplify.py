@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir, run_pipeline, tensor
 from drystone.passes.generic import as_view, collapse, drop_units, expand, generalize
+from drystone.passes.rebuild import inline_scalars
 from drystone.passes.rewriting import constant_int, entry, erase_dead, index_constant, nested, ops, shape
 
 #: Named linalg operations that stay as they are: as generics they would be fused with what feeds them, and
@@ -28,6 +29,7 @@ class Simplify:
     - cf.assert true                                      -> nothing
     - cf.assert inside a computation on elements -> nothing: torch has no such check (a zero divisor),
       or leaves it to the caller (an index out of range, as for dry.embedding)
+    - an input that is a fill or a constant of one value -> a scalar in the body
     - an input read at position 0 of a dimension of extent 1 -> read without the dimension
 
     Before:  %t = linalg.transpose ins(%x : tensor<1x8xf32>) outs(%e : tensor<8x1xf32>) permutation = [1, 0]
@@ -64,7 +66,7 @@ def _simplify(op: Any) -> None:
             op.operation.results[0].replace_all_uses_with(view)
         elif op.operation.name == "linalg.generic":
             _drop_asserts(op)
-            drop_units(op)
+            drop_units(inline_scalars(op))
 
 
 def _drop_asserts(op: Any) -> None:

@@ -86,7 +86,8 @@ def epilogue(body: Callable[[Any], Any], read: int = 0, extra: tuple[int, ...] =
 def outside() -> Program:
     def built(a: Any, b: Any) -> list[Any]:
         one = arith.constant(ir.F32Type.get(), 1.0)
-        op = make(dry.MatMul, tensor((3, 5)), a, b, body=lambda e: arith.addf(e[0], one), transpose_b=False)
+        two = arith.addf(one, one)
+        op = make(dry.MatMul, tensor((3, 5)), a, b, body=lambda e: arith.addf(e[0], two), transpose_b=False)
         return [op.out]
 
     return program(lambda: [tensor((3, 4)), tensor((4, 5))], built)
