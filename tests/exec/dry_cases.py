@@ -223,3 +223,47 @@ def attention(
             return [op.out]
 
         return make(given, [result], body)
+
+
+def pool(
+    *,
+    kind: str = "max",
+    batch: int = 2,
+    channels: int = 5,
+    size: Sequence[int] = (7, 19),
+    kernel: Sequence[int] = (3, 3),
+    strides: Sequence[int] = (2, 2),
+    padding: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    divisor: int = 0,
+    layout: str = "nhwc",
+    dynamic: Sequence[int] = (),
+) -> Case:
+    """A case of `dry.pool`; dynamic names dimensions of x and of the result."""
+    rng, dims = np.random.default_rng(0), len(size)
+    padding, dilation = padding or [0] * 2 * dims, dilation or [1] * dims
+    extents = [
+        window_extent(n, kernel[i], strides[i], sum(padding[2 * i : 2 * i + 2]), dilation[i])
+        for i, n in enumerate(size)
+    ]
+    order = (lambda s: [batch, *s, channels]) if layout == "nhwc" else (lambda s: [batch, channels, *s])
+    # Below zero, so that padding that is read would be seen.
+    x, y = numbers(rng, order(size)) - 1, numbers(rng, order(extents))
+    with shared_context(), ir.Location.unknown():
+        result = kind_of(y, dynamic)
+
+        def body(args: list[Any]) -> list[Any]:
+            op = dialect.Pool(
+                result,
+                args[0],
+                kind=build.string(kind),
+                kernel=build.integers(kernel),
+                strides=build.integers(strides),
+                padding=build.integers(padding),
+                dilation=build.integers(dilation),
+                divisor=build.integer(divisor),
+                layout=build.string(layout),
+            )
+            return [op.out]
+
+        return make([(x, kind_of(x, dynamic))], [result], body)

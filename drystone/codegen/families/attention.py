@@ -119,7 +119,7 @@ class _Block:
         return scratch
 
     def count(self) -> Index:
-        """How many queries there are in the block. The lanes of others hold anything: no lane sees another."""
+        """How many queries there are in the block. Other lanes hold anything: none sees another."""
         return (self.form.extent(self.form.q, 2) - self.first).min(self.width)
 
     def keys(
