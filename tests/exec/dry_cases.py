@@ -267,3 +267,48 @@ def pool(
             return [op.out]
 
         return make([(x, kind_of(x, dynamic))], [result], body)
+
+
+def recurrent(
+    *,
+    cell: str = "lstm",
+    steps: int = 5,
+    batch: int = 3,
+    hidden: int = 20,
+    bias: bool = True,
+    reverse: bool = False,
+    pack: int = 0,
+    dynamic: Sequence[int] = (),
+) -> Case:
+    """A case of `dry.recurrent`; dynamic names dimensions of [T, B, gates * H]."""
+    rng = np.random.default_rng(0)
+    gates = {"lstm": 4, "gru": 3}.get(cell, 1) * hidden
+    weight = numbers(rng, [gates, hidden]) * np.float32(hidden**-0.5)
+    unknown = [d - 1 for d in dynamic if d == 1]
+    with shared_context(), ir.Location.unknown():
+        stored = kind_of(weight)
+        if pack:
+            stored = with_encoding(stored, Encoding("f32", None, Pack((0,), (pack,), (0, 1))))
+        projected = numbers(rng, [steps, batch, gates])
+        given = [(projected, kind_of(projected, dynamic)), (weight, stored)]
+        if bias:
+            shift = numbers(rng, [gates])
+            given.append((shift, kind_of(shift)))
+        states = [numbers(rng, [batch, hidden]) for _ in range(2 if cell == "lstm" else 1)]
+        given += [(state, kind_of(state, unknown)) for state in states]
+        results = [kind_of(numbers(rng, [steps, batch, hidden]), dynamic)]
+        results += [kind_of(state, unknown) for state in states]
+
+        def body(args: list[Any]) -> list[Any]:
+            op = dialect.Recurrent(
+                results,
+                args[0],
+                args[1],
+                args[2 : 2 + bias],
+                args[2 + bias : 2 + bias + len(states)],
+                cell=build.string(cell),
+                reverse=build.flag(reverse),
+            )
+            return list(op.operation.results)
+
+        return make(given, results, body)

@@ -14,6 +14,7 @@ from drystone.codegen.families.conv import conv
 from drystone.codegen.families.matmul import matmul
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
+from drystone.codegen.families.recurrent import recurrent
 from drystone.codegen.tile import TileProgram
 from drystone.targets.target import CpuTarget
 
@@ -25,6 +26,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.matmul": (matmul,),
     "dry.conv": (conv,),
     "dry.pool": (pool,),
+    "dry.recurrent": (recurrent,),
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),
     "dry.embedding": (embedding.build,),
