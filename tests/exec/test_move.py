@@ -110,3 +110,42 @@ def test_scan(shape: tuple[int, ...], dim: int) -> None:
     kind = "x".join(["?"] * len(shape) + ["f32"])
     body = f'%r = "dry.scan"(%a0) {{dim = {dim} : i64, kind = "prod"}} : (tensor<{kind}>) -> tensor<{kind}>'
     check(kernel([kind], kind, body), [y], [y.astype(np.float64).cumprod(dim).astype(np.float32)])
+
+
+def scatter(updates: str, count: str, out: str, dims: list[int], combine: str = "") -> str:
+    """A tm_tensor.scatter into a copy of %a2."""
+    element = out.rsplit("x", 1)[-1]
+    whole, where = f"tensor<{out}>", f"tensor<{count}x{len(dims)}xi64>"
+    body = f"""%c = linalg.copy ins(%a2 : {whole}) outs(%i : {whole}) -> {whole}
+  %r = tm_tensor.scatter {{dimension_map = array<i64: {", ".join(map(str, dims))}>}} unique_indices(false)
+    ins(%a0, %a1 : tensor<{updates}>, {where}) outs(%c : {whole}) {{
+  ^bb0(%u: {element}, %o: {element}):
+    {combine or f"%v = arith.addf %u, %o : {element}"}
+    tm_tensor.yield %v : {element}
+  }} -> {whole}"""
+    return kernel([updates, f"{count}x{len(dims)}xi64", out], out, body)
+
+
+def test_scatter_adds_rows_named_twice() -> None:
+    old, new = floats(8, 40), floats(3, 1, 40)
+    rows = np.array([[2], [5], [2]])
+    expected = old.copy()
+    np.add.at(expected, rows[:, 0], new[:, 0])
+    check(scatter("3x1x40xf32", "3", "8x40xf32", [0]), [new, rows, old], [expected])
+    check(scatter("?x1x?xf32", "?", "?x?xf32", [0]), [new, rows, old], [expected])
+
+
+def test_scatter_along_a_middle_dimension_and_of_elements() -> None:
+    old, new = floats(3, 9, 20), floats(2, 3, 1, 20)
+    rows = np.array([[4], [7]])
+    expected = old.copy()
+    expected[:, [4, 7]] = new[:, :, 0].transpose(1, 0, 2)
+    replace = "%v = arith.addf %u, %z : f32"
+    text = scatter("2x3x1x20xf32", "2", "3x9x20xf32", [1], replace)
+    text = text.replace("%c = linalg", "%z = arith.constant 0.0 : f32\n  %c = linalg")
+    check(text, [new, rows, old], [expected])
+    points = np.array([[0, 1], [5, 7], [0, 1], [7, 39]])
+    old, new = floats(8, 40), floats(4, 1, 1)
+    expected = old.copy()
+    np.add.at(expected, tuple(points.T), new[:, 0, 0])
+    check(scatter("4x1x1xf32", "4", "8x40xf32", [0, 1]), [new, points, old], [expected])

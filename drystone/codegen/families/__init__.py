@@ -7,7 +7,7 @@ left the kernel is lowered by upstream passes.
 from collections.abc import Callable
 from typing import Any
 
-from drystone.codegen.families import embedding, move, norm, reduce, scan, softmax
+from drystone.codegen.families import embedding, move, norm, reduce, scan, scatter, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families.attention import attention
 from drystone.codegen.families.conv import conv
@@ -31,6 +31,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.softmax": (softmax.build,),
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),
+    "tm_tensor.scatter": (scatter.build,),
     "tensor.extract_slice": (move.extract_slice,),
     "tensor.insert_slice": (move.insert_slice,),
     "tensor.pad": (move.pad,),

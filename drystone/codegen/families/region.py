@@ -12,7 +12,7 @@ from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import InternalError
 from drystone.mlir import ir
 
-TERMINATORS = ("linalg.yield", "dry.yield", "tensor.yield")
+TERMINATORS = ("linalg.yield", "dry.yield", "tensor.yield", "tm_tensor.yield")
 
 # Assertions that a gather's index is in range: gathers clamp their indices, so that nothing is read outside.
 DROPPED = ("cf.assert",)

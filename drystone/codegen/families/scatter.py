@@ -1,0 +1,125 @@
+"""tm_tensor.scatter: slices of a tensor are replaced, or combined with, slices at given positions.
+
+Every unit of work takes one position of a dimension that is not indexed (a run of columns where that is the
+last): it copies its share of the old content and then handles all slices in order, so that positions named
+twice are right. A position outside the tensor is moved into it: no other memory is written.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.codegen.families.outlined import Outlined, number, outlined
+from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.rows import inside_of
+from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.mlir import ir
+from drystone.targets.target import CpuTarget
+
+
+@dataclass(frozen=True)
+class _Scatter:
+    """updates [N, a slice of the tensor's rank], indices [N, one per indexed dimension]; `wide` elements of
+    the last dimension are one tile; `split`: the dimension the units share out, if any."""
+
+    around: Outlined
+    block: Any
+    updates: Tensor
+    indices: Tensor
+    before: Any
+    out: Tensor
+    indexed: list[int]
+    wide: int
+    split: int | None
+
+    @property
+    def rank(self) -> int:
+        return len(self.out.shape)
+
+    def shape(self) -> list[int | None]:
+        """A tile of the tensor."""
+        return [None] * (self.rank - 1) + [self.wide]
+
+    def nest(
+        self, t: TileBuilder, tensor: Tensor, first: int, fixed: dict[int, Index], body: Callable[..., None]
+    ) -> None:
+        """Loops over the dimensions of `tensor` from `first` on that are not fixed: body(positions)."""
+        axis = len(fixed)
+        if axis == self.rank:
+            body([fixed[d] for d in range(self.rank)])
+            return
+        free = next(d for d in range(self.rank) if d not in fixed)
+        step = self.wide if free == self.rank - 1 else 1
+        extent = tensor.dim(first + free)
+        t.loop(extent, step, lambda j: self.nest(t, tensor, first, {**fixed, free: j}, body))
+
+    def old(self, t: TileBuilder, place: Sequence[Index]) -> Tile:
+        """A tile of the old content."""
+        if isinstance(self.before, Tensor):
+            return t.load(self.before, place, self.shape())
+        return t.full(number(self.before) or 0, (self.wide,), self.out.dtype)
+
+    def slice(self, t: TileBuilder, n: Index, mine: dict[int, Index]) -> None:
+        """Handle one slice."""
+        target = {}
+        for place, dim in enumerate(self.indexed):
+            found = t.element(t.load(self.indices, [n, index(place)], [None, None]))
+            target[dim] = found.min(self.out.dim(dim) - 1).max(0)
+        fixed = {**mine, **{dim: index(0) for dim in self.indexed}}
+
+        def one(place: list[Index]) -> None:
+            at = [target.get(dim, where) for dim, where in enumerate(place)]
+            new = t.load(self.updates, [n, *place], [None, *self.shape()])
+            held = t.load(self.out, at, self.shape())
+            (value,) = apply_region(t, self.block, [new, held], captured=self.around.captures(t, self.block))
+            value = spread(t, value, (self.wide,))
+            last = self.rank - 1
+            if last not in self.indexed and self.updates.shape[-1] != self.out.shape[-1]:
+                inside = inside_of(t, place[last], self.updates.dim(self.rank), self.wide)
+                value = t.apply("arith.select", inside, value, held, dtype=held.dtype)
+            t.store(self.out, at, value, self.shape())
+
+        self.nest(t, self.updates, 1, fixed, one)
+
+    def unit(self, t: TileBuilder, mine: dict[int, Index]) -> None:
+        """The old content, then all slices."""
+        self.nest(t, self.out, 0, mine, lambda at: t.store(self.out, at, self.old(t, at), self.shape()))
+        t.loop(self.updates.dim(0), 1, lambda n: self.slice(t, n, mine))
+
+    def body(self, t: TileBuilder) -> None:
+        """The whole program."""
+        if isinstance(self.before, Tensor):
+            for axis in range(self.rank):
+                t.same(self.out.dim(axis), self.before.dim(axis))
+        split = self.split
+        if split is None:
+            t.grid([(1, 1)], lambda _: self.unit(t, {}))
+            return
+        step = self.wide if split == self.rank - 1 else 1
+        t.grid([(self.out.dim(split), step)], lambda p: self.unit(t, {split: p}))
+
+
+def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+    """The tile program of a kernel whose main operation is tm_tensor.scatter with slices of extent 1 along
+    the indexed dimensions."""
+    around = outlined(kernel)
+    if around is None or not around.inits[0].shape:
+        return None
+    op, out = around.main.operation, around.inits[0]
+    updates, indices = (around.tensor(value) for value in list(op.operands)[:2])
+    before = around.start(op.operands[2])
+    (block,) = op.regions[0].blocks
+    known = isinstance(before, Tensor) or (before is not None and number(before) is not None)
+    if updates is None or indices is None or not known or not around.region(block):
+        return None
+    indexed = [int(dim) for dim in ir.DenseI64ArrayAttr(op.attributes["dimension_map"])]
+    rank = len(out.shape)
+    if len(updates.shape) != rank + 1 or any(updates.shape[1 + dim] != 1 for dim in indexed):
+        return None
+    last = rank - 1
+    wide = 1 if last in indexed else tile_width(target, BITS[out.dtype], out.dim(last))
+    free = [dim for dim in range(rank) if dim not in indexed and updates.shape[1 + dim] == out.shape[dim]]
+    split = max(free, key=lambda dim: (dim != last, out.shape[dim] or 2**30, -dim), default=None)
+    found = _Scatter(around, block, updates, indices, before, out, indexed, wide, split)
+    return tile_program("scatter", around.tensors, found.body, around.scalars)
