@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from drystone.codegen.cpu.integers import INTEGER_OPERATIONS, integer_operation
 from drystone.codegen.cpu.lowering import is_float, width
 from drystone.codegen.cpu.math import APPROXIMATIONS, power
 from drystone.codegen.cpu.values import Full, Row, Value
 from drystone.codegen.tile import Apply
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.integers import INTEGER_OPERATIONS, integer_operation
+from drystone.codegen.cpu.lowering import Lowering
 
 _CASTS = frozenset(
     "arith." + name
@@ -107,6 +109,15 @@ def operate(
     def kind(name: str) -> str:
         return low.vector(name) if vector else name
 
+    if op in ("arith.extf", "arith.truncf"):
+        return low.convert(args[0], dtypes[0], dtype, vector=vector)
+    if "bf16" in (*dtypes, dtype) and op not in ("arith.select", "arith.bitcast"):
+        pairs = zip(args, dtypes, strict=True)
+        wide = [low.convert(a, t, "f32", vector=vector) if t == "bf16" else a for a, t in pairs]
+        computed = "f32" if dtype == "bf16" else dtype
+        held = ["f32" if t == "bf16" else t for t in dtypes]
+        out = operate(low, op, attributes, wide, held, computed, vector=vector)
+        return low.convert(out, computed, dtype, vector=vector)
     emit, listed = low.emit, ", ".join(args)
     if op in ("arith.cmpf", "arith.cmpi"):
         return emit.pure(f"{op} {attributes['predicate']}, {listed} : {kind(dtypes[0])}")
@@ -116,19 +127,20 @@ def operate(
         return emit.pure(f"{op} {args[0]} : {kind(dtypes[0])} to {kind(dtype)}")
     if op == "arith.select":
         return emit.pure(f"{op} {listed} : {kind('i1')}, {kind(dtype)}")
-    if op in _DIVISIONS or op in _UNSIGNED_DIVISIONS:
-        return _divide(low, op, args, dtype, vector=vector)
+    if op in INTEGER_OPERATIONS:
+        return integer_operation(low, op, args, dtype, vector=vector)
     if op in _INTRINSICS:
         types = ", ".join([kind(dtype)] * len(args))
         return emit.pure(f"llvm.intr.{_INTRINSICS[op]}({listed}) : ({types}) -> {kind(dtype)}")
     if op == "math.rsqrt":
         root = operate(low, "math.sqrt", {}, args, dtypes, dtype, vector=vector)
         return emit.pure(f"arith.divf {emit.constant(1, kind(dtype))}, {root} : {kind(dtype)}")
-    if op.startswith("math.") and op not in _EXACT_ON_INTEGERS:
+    if op == "math.fpowi":
+        exponent = low.convert(args[1], dtypes[1], dtype, vector=vector)
+        return _function(low, "math.powf", [args[0], exponent], dtype, vector=vector)
+    if op.startswith("math."):
         return _function(low, op, args, dtype, vector=vector)
     fast = " fastmath<contract>" if op in _CONTRACT else ""
-    if op == "math.fpowi":
-        return emit.pure(f"{op} {listed} : {kind(dtypes[0])}, {kind(dtypes[1])}")
     return emit.pure(f"{op} {listed}{fast} : {kind(dtype)}")
 
 
@@ -147,46 +159,6 @@ def _function(low: "Lowering", op: str, args: Sequence[str], dtype: str, *, vect
         return known if known is not None else emit.remember(key, APPROXIMATIONS[op](low, *args))
     whole = _function(low, op, [low.spread(arg, dtype) for arg in args], dtype, vector=True)
     return emit.pure(f"vector.extract {whole}[0] : {dtype} from {low.vector(dtype)}")
-
-
-def _divide(low: "Lowering", op: str, args: Sequence[str], dtype: str, *, vector: bool) -> str:
-    """Integer division that cannot trap: lanes outside a tile hold anything, a zero too."""
-    emit, kind = low.emit, low.vector(dtype) if vector else dtype
-    flag = low.vector("i1") if vector else "i1"
-    a, b = args
-    one, zero, minus = (emit.constant(n, kind) for n in (1, 0, -1))
-    odd = emit.compare("eq", b, zero, kind)
-    signed = op in _DIVISIONS and dtype != "i1"
-    if signed:
-        negative = emit.compare("eq", b, minus, kind)
-        odd = emit.binary("arith.ori", odd, negative, flag)
-    divisor = emit.pure(f"arith.select {odd}, {one}, {b} : {flag}, {kind}")
-    base = {
-        "arith.floordivsi": "arith.divsi",
-        "arith.ceildivsi": "arith.divsi",
-        "arith.ceildivui": "arith.divui",
-    }
-    out = emit.binary(base.get(op, op), a, divisor, kind)
-    if op not in base:
-        if op == "arith.divsi" and signed:
-            out = emit.pure(
-                f"arith.select {negative}, {emit.binary('arith.subi', zero, a, kind)}, {out} : {flag}, {kind}"
-            )
-        return out
-    rest = emit.binary("arith.remui" if op == "arith.ceildivui" else "arith.remsi", a, divisor, kind)
-    ragged = emit.compare("ne", rest, zero, kind)
-    if op != "arith.ceildivui":
-        signs = emit.compare("slt", emit.binary("arith.xori", a, divisor, kind), zero, kind)
-        if op == "arith.ceildivsi":
-            signs = emit.binary("arith.xori", signs, emit.constant(1, flag), flag)
-        ragged = emit.binary("arith.andi", ragged, signs, flag)
-    step = emit.binary("arith.subi" if op == "arith.floordivsi" else "arith.addi", out, one, kind)
-    out = emit.pure(f"arith.select {ragged}, {step}, {out} : {flag}, {kind}")
-    if not signed:
-        return out
-    return emit.pure(
-        f"arith.select {negative}, {emit.binary('arith.subi', zero, a, kind)}, {out} : {flag}, {kind}"
-    )
 
 
 def combine(low: "Lowering", op: str, a: str, b: str, dtype: str, *, vector: bool) -> str:

@@ -63,6 +63,10 @@ class Lowering:
         """A number in another element type; integers are signed."""
         if before == after:
             return value
+        if "bf16" in (before, after):
+            return self._convert_bf16(value, before, after, vector=vector)
+        if (before, after) == ("f64", "f16"):  # the machine has no such step
+            value, before = self.convert(value, "f64", "f32", vector=vector), "f32"
         if is_float(before):
             op = ("extf" if width(after) > width(before) else "truncf") if is_float(after) else "fptosi"
         elif is_float(after):
@@ -71,6 +75,30 @@ class Lowering:
             op = "extsi" if width(after) > width(before) else "trunci"
         kinds = [self.vector(t) if vector else t for t in (before, after)]
         return self.emit.pure(f"arith.{op} {value} : {kinds[0]} to {kinds[1]}")
+
+    def _convert_bf16(self, value: str, before: str, after: str, *, vector: bool) -> str:
+        """To or from bf16, in integers: LLVM would call a library for it."""
+        emit = self.emit
+        kinds = {t: self.vector(t) if vector else t for t in ("i1", "i16", "i32", "f32", "bf16")}
+        wide, half = kinds["i32"], emit.constant(16, kinds["i32"])
+        if before == "bf16":
+            bits = emit.pure(f"arith.bitcast {value} : {kinds['bf16']} to {kinds['i16']}")
+            bits = emit.pure(f"arith.extui {bits} : {kinds['i16']} to {wide}")
+            bits = emit.binary("arith.shli", bits, half, wide)
+            single = emit.pure(f"arith.bitcast {bits} : {wide} to {kinds['f32']}")
+            return self.convert(single, "f32", after, vector=vector)
+        single = self.convert(value, before, "f32", vector=vector)
+        bits = emit.pure(f"arith.bitcast {single} : {kinds['f32']} to {wide}")
+        # To nearest, ties to even; NaN keeps its upper bits and one that keeps it NaN.
+        last = emit.binary("arith.shrui", bits, half, wide)
+        odd = emit.binary("arith.andi", last, emit.constant(1, wide), wide)
+        up = emit.binary("arith.addi", odd, emit.constant(0x7FFF, wide), wide)
+        rounded = emit.binary("arith.shrui", emit.binary("arith.addi", bits, up, wide), half, wide)
+        quiet = emit.binary("arith.ori", last, emit.constant(0x40, wide), wide)
+        nan = emit.pure(f"arith.cmpf uno, {single}, {single} : {kinds['f32']}")
+        rounded = emit.pure(f"arith.select {nan}, {quiet}, {rounded} : {kinds['i1']}, {wide}")
+        rounded = emit.pure(f"arith.trunci {rounded} : {wide} to {kinds['i16']}")
+        return emit.pure(f"arith.bitcast {rounded} : {kinds['i16']} to {kinds['bf16']}")
 
     def from_index(self, value: str, dtype: str) -> str:
         """An index as an integer."""

@@ -188,7 +188,7 @@ def _narrow(wide: Registers, v: Registers, x: str) -> str:
 
 
 def _quadrant(v: Registers, x: str) -> tuple[str, str]:
-    """x = n pi/2 + r: the low bits of n, and r. The reduction is in f64, right for |x| below 1e15."""
+    """x = n pi/2 + r: the low bits of n, and r. The reduction is in f64, right for |x| below 1e12."""
     wide, y = _widen(v, x)
     magic = 1.5 * 2.0**52
     shifted = wide.fma(y, wide.number(2 / math.pi), wide.number(magic))
@@ -196,7 +196,7 @@ def _quadrant(v: Registers, x: str) -> tuple[str, str]:
     r = wide.fma(n, wide.number(-math.pi / 2), y)
     r = wide.fma(n, wide.number(-6.123233995736766e-17), r)
     low_bits = v.emit.pure(f"arith.trunci {wide.bits(shifted)} : {wide.ikind} to {v.ikind}")
-    return low_bits, v.most(v.least(_narrow(wide, v, r), 0.7854), -0.7854)
+    return low_bits, v.most(v.least(_narrow(wide, v, r), 0.8), -0.8)
 
 
 def _wave(low: "Lowering", x: str, turn: int) -> str:
