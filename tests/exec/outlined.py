@@ -17,7 +17,7 @@ VOID = ctypes.c_void_p
 
 
 def spec(text: str) -> TensorSpec:
-    """"n,8 f32" -> a TensorSpec."""
+    """ "n,8 f32" -> a TensorSpec."""
     shape, dtype = text.rsplit(" ", 1) if " " in text else ("", text)
     extents = [part.strip() for part in shape.split(",") if part.strip()]
     return TensorSpec(text, dtype, tuple(int(e) if e.isdigit() else e for e in extents))
@@ -102,3 +102,56 @@ class Model:
 def table(arrays: Sequence[Any]) -> Any:
     """A C array of addresses."""
     return (VOID * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+
+
+NAMES = {np.dtype(v): k for k, v in DTYPES.items() if k not in ("bf16", "ui8")}
+
+
+def tensor_type(array: Any, dtype: str | None = None) -> str:
+    """The type of a numpy array as a tensor."""
+    return f"tensor<{''.join(f'{n}x' for n in array.shape)}{dtype or NAMES[array.dtype]}>"
+
+
+def call_of(
+    kernel: str, inputs: Sequence[str], outputs: Sequence[str], scalars: Sequence[tuple[str, str]] = ()
+) -> str:
+    """`@main` that calls `@kernel` once: types of its inputs and outputs, (value, type) of its scalars."""
+    arguments = ", ".join(f"%x{i}: {kind}" for i, kind in enumerate(inputs))
+    lines = [f"%e{i} = tensor.empty() : {kind}" for i, kind in enumerate(outputs)]
+    lines += [f"%n{i} = arith.constant {value} : {kind}" for i, (value, kind) in enumerate(scalars)]
+    names = [
+        f"%{letter}{i}"
+        for letter, items in (("x", inputs), ("e", outputs), ("n", scalars))
+        for i in range(len(items))
+    ]
+    kinds = ", ".join([*inputs, *outputs, *(kind for _, kind in scalars)])
+    results = ", ".join(outputs)
+    body = "\n  ".join(lines)
+    return f"""
+func.func @main({arguments}) -> ({results}) {{
+  {body}
+  %r:{len(outputs)} = call @{kernel}({", ".join(names)}) : ({kinds}) -> ({results})
+  return {", ".join(f"%r#{i}" for i in range(len(outputs)))} : {results}
+}}
+"""
+
+
+def run_kernel(
+    text: str, inputs: Sequence[Any], outputs: Sequence[Any], scalars: Sequence[tuple[str, str]] = ()
+) -> tuple[Model, list[Any]]:
+    """Compile the kernel `@k` of the text and call it, alone and with two threads, which must agree in every
+    bit; `outputs` are arrays of the wanted shapes and dtypes."""
+    kinds = [[tensor_type(array) for array in group] for group in (inputs, outputs)]
+    specs = [
+        [f"{','.join(map(str, a.shape))} {NAMES[a.dtype]}".strip() for a in group]
+        for group in (inputs, outputs)
+    ]
+    model = Model(text + call_of("k", *kinds, scalars), *specs)
+    alone, status = model(*inputs), model.status
+    pool = model.pool(2)
+    together = model(*inputs, pool=pool)
+    model.close(pool)
+    assert model.status == status
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return model, alone

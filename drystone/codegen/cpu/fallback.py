@@ -48,11 +48,13 @@ def lower(kernel: Any, name: str) -> Kernel:
         for op in walk(module):
             if op.operation.name == "memref.copy":
                 _spell_copy(op)
+        safety.clamp_slices(module)
         run_pipeline(module, _LOOPS)
         function = _named(module, name)
         checks = safety.collect_checks(function)
         safety.clamp(function)
         safety.call_libm(module)
+        _contract(module)
         run_pipeline(module, _SCALARS)
         function = _named(module, name)
         grid = loops.split(function)
@@ -62,6 +64,14 @@ def lower(kernel: Any, name: str) -> Kernel:
             for op in module.body.operations
         ]
     return Kernel(name, kind.split(".")[-1], "\n".join([*texts, grid]), checks)
+
+
+def _contract(module: Any) -> None:
+    """Let a product and a sum become one operation."""
+    allowed = ir.Attribute.parse("#arith.fastmath<contract>")
+    for op in walk(module):
+        if op.operation.name.startswith("arith.") and "fastmath" in op.operation.attributes:
+            op.operation.attributes["fastmath"] = allowed
 
 
 def main_name(function: Any) -> str:

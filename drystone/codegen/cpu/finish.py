@@ -9,8 +9,28 @@ from drystone.targets.target import CpuTarget
 PUBLIC = ("drystone_pool_create", "drystone_pool_destroy", "drystone_run", "drystone_entry_points")
 
 
+#: On a kernel function until the end: the positions of the arguments, once memrefs have become pointers and
+#: numbers, that point to memory no other argument writes.
+_RESTRICT = "drystone.restrict"
+
+
+def promise(function: Any) -> None:
+    """Note on a kernel's function that its tensors do not overlap. True of all but those that share memory on
+    purpose, and harmless there as long as each element is read before it is written: do not say it of a
+    kernel with several results."""
+    places, at = [], 0
+    for kind in function.operation.regions[0].blocks[0].arguments:
+        if isinstance(kind.type, ir.MemRefType):
+            # A memref becomes the allocated and the aligned pointer, an offset, extents and strides.
+            places.append(at + 1)
+            at += 3 + 2 * ir.MemRefType(kind.type).rank
+        else:
+            at += 1
+    function.operation.attributes[_RESTRICT] = ir.DenseI64ArrayAttr.get(places)
+
+
 def finish(module: Any, target: CpuTarget) -> None:
-    """Set target and linkage of every function."""
+    """Set target, linkage and promises of every function; keep kernels and their dispatchers whole."""
     features = ", ".join(f'"{feature}"' for feature in target.features)
     attributes = {
         "target_cpu": ir.StringAttr.get(target.llvm_cpu),
@@ -24,5 +44,21 @@ def finish(module: Any, target: CpuTarget) -> None:
             continue
         for name, value in attributes.items():
             operation.attributes[name] = value
-        if operation.attributes["sym_name"].value not in PUBLIC:
+        name = operation.attributes["sym_name"].value
+        if name not in PUBLIC:
             operation.attributes["linkage"] = internal
+        if name.endswith(("_serial", "_shared")) or _RESTRICT in operation.attributes:
+            operation.attributes["no_inline"] = ir.UnitAttr.get()
+        if _RESTRICT in operation.attributes:
+            _restrict(operation)
+
+
+def _restrict(operation: Any) -> None:
+    """Turn the note of `promise` into attributes of arguments."""
+    places = set(operation.attributes[_RESTRICT])
+    noalias, none = ir.Attribute.parse("{llvm.noalias}"), ir.Attribute.parse("{}")
+    count = len(operation.regions[0].blocks[0].arguments)
+    operation.attributes["arg_attrs"] = ir.ArrayAttr.get(
+        [noalias if i in places else none for i in range(count)]
+    )
+    del operation.attributes[_RESTRICT]

@@ -7,7 +7,7 @@ from typing import Any
 from drystone.codegen.cpu import fallback, lower
 from drystone.codegen.cpu.code import Code, KernelCall
 from drystone.codegen.cpu.driver import driver
-from drystone.codegen.cpu.finish import finish
+from drystone.codegen.cpu.finish import finish, promise
 from drystone.codegen.cpu.work import Work, work
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
@@ -39,9 +39,9 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     text, messages = driver(program, found, order, offsets, kernels, costs)
     context = program.module.context
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
-    for kernel in kernels.values():
-        _add(module, kernel)
     with context, ir.Location.unknown():
+        for kernel in kernels.values():
+            _add(module, kernel, not _overlaps(function(program, kernel.name)))
         run_pipeline(module, lower.TO_LLVM)
         finish(module, target)
     weights, dtypes = _weights(program, found)
@@ -56,7 +56,7 @@ def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
     return fallback.lower(kernel, name) if tiles is None else lower.lower(tiles, name, target)
 
 
-def _add(module: Any, kernel: Kernel) -> None:
+def _add(module: Any, kernel: Kernel, promised: bool) -> None:
     """Move a kernel's functions into the module, in place of their declarations; a definition that is already
     there by name (a helper of several kernels) is the same."""
     try:
@@ -69,8 +69,16 @@ def _add(module: Any, kernel: Kernel) -> None:
         if known is not None and _is_declaration(known) and not _is_declaration(op.operation):
             known.erase()
             known = None
+        if op.operation.attributes["sym_name"].value == kernel.name and promised:
+            promise(op)
         if known is None:
             module.body.append(op)
+
+
+def _overlaps(kernel: Any) -> bool:
+    """Whether one result of a kernel may be written over what another one is still to be computed from."""
+    results = kernel.attributes["function_type"].value.results
+    return "dry.in_place" in kernel.attributes and len(results) > 1
 
 
 def _is_declaration(operation: Any) -> bool:

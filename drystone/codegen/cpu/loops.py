@@ -106,8 +106,8 @@ def _root(memory: Any) -> Any:
 
 
 def _accesses(nest: _Nest) -> list[tuple[Any, list[Any], bool]] | None:
-    """(memory, indices, written) of every access in a nest to memory from outside; None where there are
-    accesses of another kind."""
+    """(memory, indices, written) of every access in a nest to memory from outside, dimensions of one element
+    left out (no loop goes along them); None where there are accesses of another kind."""
     found = []
     for op in walk(nest.op):
         operation = op.operation
@@ -117,7 +117,9 @@ def _accesses(nest: _Nest) -> list[tuple[Any, list[Any], bool]] | None:
             memory = operation.operands[first]
             root = _root(memory)
             if isinstance(root.owner, ir.Block) or root.owner.name not in _PRIVATE:
-                found.append((memory, list(operation.operands)[first + 1 :], name == "memref.store"))
+                places = zip(list(operation.operands)[first + 1 :], memory.type.shape, strict=True)
+                indices = [index for index, extent in places if extent != 1]
+                found.append((memory, indices, name == "memref.store"))
         elif name not in _HARMLESS and any(isinstance(v.type, ir.MemRefType) for v in operation.operands):
             return None
     return found

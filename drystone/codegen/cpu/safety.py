@@ -23,6 +23,8 @@ _LIBM = {
     "math.tan": "tan",
     "math.tanh": "tanh",
 }
+#: On an operation that keeps an index in range.
+_KEPT = "drystone.kept"
 #: Operations whose results are as trustworthy as their operands.
 _ARITHMETIC = ("arith.", "affine.")
 
@@ -59,8 +61,7 @@ def collect_checks(function: Any) -> tuple[str, ...]:
 
 
 def clamp(function: Any) -> None:
-    """Keep every index that depends on data within its dimension: loads and stores of memrefs, and where
-    slices start."""
+    """Keep every index of a load or store that depends on data within its dimension."""
     for op in walk(function):
         name = op.operation.name
         if name in ("memref.load", "memref.store"):
@@ -71,7 +72,12 @@ def clamp(function: Any) -> None:
                         op.operation.operands[first + axis] = _within(
                             index, op.operation.operands[first - 1], axis, None
                         )
-        elif name == "memref.subview":
+
+
+def clamp_slices(module: Any) -> None:
+    """Keep slices that start where data says within what they are slices of."""
+    for op in walk(module):
+        if op.operation.name == "memref.subview":
             _clamp_slice(op)
 
 
@@ -91,7 +97,6 @@ def _clamp_slice(op: Any) -> None:
                 size = op.operation.operands[1 + groups[1] + before]
             else:
                 size = arith.ConstantOp(ir.IndexType.get(), sizes[axis]).result
-            # A strided slice is held to a contiguous one's place where it ends within its source.
             if strides[axis] == 1:
                 op.operation.operands[1 + number] = _within(index, op.operation.operands[0], axis, size)
 
@@ -101,7 +106,9 @@ def _within(index: Any, source: Any, axis: int, size: Any) -> Any:
     kind = ir.IndexType.get()
     extent = memref.DimOp(source, arith.ConstantOp(kind, axis)).result
     most = arith.subi(extent, arith.ConstantOp(kind, 1).result if size is None else size)
-    return arith.maxsi(arith.minsi(index, most), arith.ConstantOp(kind, 0).result)
+    kept = arith.maxsi(arith.minsi(index, most), arith.ConstantOp(kind, 0).result)
+    kept.owner.attributes[_KEPT] = ir.UnitAttr.get()
+    return kept
 
 
 def _trusted(value: Any) -> bool:
@@ -115,7 +122,7 @@ def _trusted(value: Any) -> bool:
         return (
             loop.name == "scf.for" and value.arg_number == 0 and all(map(_trusted, list(loop.operands)[:2]))
         )
-    if owner.name == "memref.dim" or owner.name == "arith.constant":
+    if owner.name in ("memref.dim", "arith.constant") or _KEPT in owner.attributes:
         return True
     if owner.name.startswith(_ARITHMETIC):
         return all(_trusted(operand) for operand in owner.operands)
