@@ -14,9 +14,9 @@ LARGE = 150
 #: Up to this many operations, order and placement are also searched at once.
 SMALL = 30
 #: Sets of operations the search for an order keeps at each step, times their number, for an effort of 1.
-_WIDTH = 10000
-#: Deterministic time that fits in a second of a common machine, with both models.
-_EFFORT_PER_SECOND = 0.2
+_WIDTH = 20000
+#: Deterministic time for each second of the limit: placing takes 5 seconds and more per unit of it.
+_EFFORT_PER_SECOND = 0.1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ortools.sat.python import cp_model
 
 from drystone.scheduling.graph import Block, Graph
 
-_CLOCK_FACTOR = 4.0
+_CLOCK_FACTOR = 20.0
 
 
 @dataclass(frozen=True)
