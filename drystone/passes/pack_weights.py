@@ -23,14 +23,17 @@ def tile_width(target: CpuTarget, n: int) -> int:
 
 @dataclass(frozen=True)
 class PackWeights:
-    """Give the weights of products and convolutions a blocked layout for `target`, W = tile_width(N or O).
+    """Give the weights of products, convolutions and recurrent layers a blocked layout for `target`;
+    W = tile_width(N or O).
 
     Before:  %w = "dry.weight"() : tensor<1536x384xf32> ; "dry.matmul"(%a, %w) {transpose_b = true}
     After:   %w = "dry.weight"() : tensor<1536x384xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
 
     - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W].
     - The weight [O, C, *K] of a dry.conv in layout "nhwc": stored [ceil(O / W), *K, C, W]; where channels are
-      grouped W must divide a group's, or be one register for one channel per group. Others stay plain.
+      grouped W must divide a group's, or be one register for one channel per group. That of a transposed one,
+      [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
+    - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers.
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
 
@@ -45,6 +48,8 @@ class PackWeights:
             packer.pack(op, self._matmul(op))
         for op in ops(block, "dry.conv"):
             packer.pack(op, self._conv(op))
+        for op in ops(block, "dry.recurrent"):
+            packer.pack(op, Pack((0,), (2 * self.target.lanes(32),), (0, 1)))
         erase_dead(block)
         drop_unused(program)
 
@@ -60,10 +65,12 @@ class PackWeights:
 
     def _conv(self, op: Any) -> Pack | None:
         attributes = op.operation.attributes
-        if attributes["layout"].value != "nhwc" or attributes["transposed"].value:
-            return None
         shape = list(op.operation.operands[1].type.shape)
         groups = attributes["groups"].value
+        if attributes["layout"].value != "nhwc" or (attributes["transposed"].value and groups > 1):
+            return None
+        if attributes["transposed"].value:
+            return Pack((1,), (tile_width(self.target, shape[1]),), (1, *range(2, len(shape)), 0))
         outside = shape[0] // groups
         lanes = self.target.lanes(32)
         width = tile_width(self.target, outside)

@@ -1,14 +1,37 @@
 """The list of passes a target's programs go through: data."""
 
+from drystone.passes.absorb_transposes import AbsorbTransposes
+from drystone.passes.channels_last import ChannelsLast
+from drystone.passes.flatten_matmul import FlattenMatmul
+from drystone.passes.fold_batch_norm import FoldBatchNorm
+from drystone.passes.fold_constants import FoldConstants
+from drystone.passes.fuse_elementwise import FuseElementwise
+from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.outline_kernels import OutlineKernels
+from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass
+from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
 from drystone.targets.target import CpuTarget
 
 
 def pipeline(target: CpuTarget) -> tuple[Pass, ...]:
-    """The passes, in order, that bring an imported program into the outlined form for `target`."""
+    """The passes, in order, that bring an imported program into the outlined form for `target`.
+
+    Epilogues are fused twice: first every result takes the chain of maps behind it (so that a batch norm
+    stays with its own convolution), then what became one map by fusing several (GELU reads its input twice).
+    """
     return (
         Simplify(),
+        ResolveDims(),
+        AbsorbTransposes(),
+        ChannelsLast(),
+        FoldConstants(),
+        FuseEpilogue(),
+        FuseElementwise(),
+        FuseEpilogue(),
+        FoldBatchNorm(),
+        FlattenMatmul(),
+        PackWeights(target),
         OutlineKernels(),
     )

@@ -7,7 +7,16 @@ from drystone.ir.program import Program
 from drystone.mlir import arith, ir, run_pipeline, tensor
 from drystone.passes.generic import as_view, collapse, drop_units, expand, generalize
 from drystone.passes.rebuild import inline_scalars
-from drystone.passes.rewriting import constant_int, entry, erase_dead, index_constant, nested, ops, shape
+from drystone.passes.rewriting import (
+    constant_int,
+    constant_value,
+    entry,
+    erase_dead,
+    index_constant,
+    nested,
+    ops,
+    shape,
+)
 
 #: Named linalg operations that stay as they are: as generics they would be fused with what feeds them, and
 #: that be computed anew for every window or row.
@@ -15,6 +24,8 @@ _HEAVY = ("linalg.conv", "linalg.depthwise", "linalg.pooling")
 _KEPT = frozenset(
     {"linalg.generic", "linalg.fill", "linalg.pack", "linalg.unpack", "linalg.softmax", "linalg.index"}
 )
+#: Divisors between this and its inverse have a reciprocal of full precision in f16 already.
+_LEAST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Simplify:
     - cf.assert true                                      -> nothing
     - cf.assert inside a computation on elements -> nothing: torch has no such check (a zero divisor),
       or leaves it to the caller (an index out of range, as for dry.embedding)
+    - x / constant in a body -> x * (1 / constant), rounded once more: division takes several times as long
     - an input that is a fill or a constant of one value -> a scalar in the body
     - an input read at position 0 of a dimension of extent 1 -> read without the dimension
 
@@ -65,14 +77,26 @@ def _simplify(op: Any) -> None:
         if view is not None:
             op.operation.results[0].replace_all_uses_with(view)
         elif op.operation.name == "linalg.generic":
-            _drop_asserts(op)
+            for inner in nested(op):
+                _simplify_scalar(inner)
             drop_units(inline_scalars(op))
 
 
-def _drop_asserts(op: Any) -> None:
-    for inner in nested(op):
-        if inner.operation.name == "cf.assert":
-            inner.operation.erase()
+def _simplify_scalar(op: Any) -> None:
+    """One operation in the body of a linalg.generic."""
+    operation = op.operation
+    if operation.name == "cf.assert":
+        operation.erase()
+    elif operation.name == "arith.divf":
+        divisor = constant_value(operation.operands[1])
+        if divisor is None or not _LEAST < abs(divisor.value) < 1 / _LEAST:
+            return
+        with ir.InsertionPoint(op), operation.location:
+            kind = operation.results[0].type
+            factor = arith.ConstantOp(kind, ir.FloatAttr.get(kind, 1 / divisor.value)).result
+            product = arith.MulFOp(operation.operands[0], factor).result
+        operation.results[0].replace_all_uses_with(product)
+        operation.erase()
 
 
 def _reshape(op: Any) -> Any:

@@ -1,0 +1,84 @@
+"""The pass `flatten-matmul`: products with a plain matrix are products of two matrices."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from drystone.ir.program import Program
+from drystone.mlir import ir, run_pipeline
+from drystone.passes.dims import extent
+from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.generic import collapse, dims_of, expand
+from drystone.passes.rewriting import entry, erase_dead, ops, shape, tensor_type
+
+
+@dataclass(frozen=True)
+class FlattenMatmul:
+    """A dry.matmul whose b is a plain matrix takes all leading dimensions of a as one.
+
+    Before:  %y = "dry.matmul"(%a, %w, %r) : (tensor<4x128x384xf32>, tensor<64x384xf32>, tensor<4x128x64xf32>)
+    After:   %y = expand("dry.matmul"(collapse(%a), %w, collapse(%r))) : (tensor<512x384xf32>, ..)
+
+    - Extras must be read along all leading dimensions (those of extent 1 do not count), in order, or none.
+    """
+
+    name: ClassVar[str] = "flatten-matmul"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        block = entry(program)
+        for op in ops(block, "dry.matmul"):
+            _flatten(op)
+        erase_dead(block)
+        run_pipeline(program.module, "canonicalize,cse")
+
+
+def _flatten(op: Any) -> None:
+    operation = op.operation
+    a, b = list(operation.operands)[:2]
+    result = operation.results[0]
+    rank = result.type.rank
+    if b.type.rank != 2 or rank < 3:
+        return
+    rows = list(range(rank - 1))
+    long = [d for d in rows if shape(result)[d] != 1]
+    reads = [_flat_read(value, map_, long, rank - 1) for value, map_ in extras_of(op)]
+    if any(read is None for read in reads):
+        return
+    groups = [rows, [rank - 1]]
+    with ir.InsertionPoint(op), operation.location:
+        flat = collapse(a, groups)
+        extras = []
+        for (value, _), read in zip(extras_of(op), reads, strict=True):
+            assert read is not None
+            joined, exprs = read
+            extras.append((collapse(value, joined), ir.AffineMap.get(2, 0, exprs)))
+        kind = tensor_type([shape(flat)[0], shape(result)[-1]], result.type.element_type)
+        made, _ = remade(op, [flat, b], extras, kind)
+        sizes = [extent(result, d) for d in range(rank)]
+        whole = expand(made.operation.results[0], groups, sizes)
+    result.replace_all_uses_with(whole)
+    take_epilogue(op, made)
+
+
+def _flat_read(
+    value: Any, map_: Any, long: list[int], columns: int
+) -> tuple[list[list[int]], list[Any]] | None:
+    """How an extra is read in the flat product: the groups its dimensions are collapsed to, and what each is
+    read at; None where it cannot be."""
+    extents = shape(value)
+    dims = [None if extents[k] == 1 else d for k, d in enumerate(dims_of(map_))]
+    rows = [k for k, d in enumerate(dims) if d is not None and d != columns]
+    if rows and ([dims[k] for k in rows] != long or rows != list(range(rows[0], rows[-1] + 1))):
+        return None
+    groups: list[list[int]] = []
+    exprs: list[Any] = []
+    for k, d in enumerate(dims):
+        if k in rows[1:]:
+            groups[-1].append(k)
+            continue
+        groups.append([k])
+        if k in rows:
+            exprs.append(ir.AffineExpr.get_dim(0))
+        else:
+            exprs.append(ir.AffineExpr.get_constant(0) if d is None else ir.AffineExpr.get_dim(1))
+    return groups, exprs
