@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drystone.targets import registry
+
 from . import dry_cases
 
 CASES: dict[str, dict[str, Any]] = {
@@ -40,3 +42,10 @@ def test_a_query_that_may_look_at_nothing_gives_zeros(queries: int) -> None:
     (result,) = case.executed(singly=True)
     assert (result[:, :, 1] == 0).all() and kept[:, 0].any()
     np.testing.assert_allclose(result[:, :, 0], case.expected[0][:, :, 0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ragged", "one query"])
+def test_narrower_vectors_compute_the_same(name: str) -> None:
+    arguments = {"kv_heads": 4, **CASES[name]}
+    case = dry_cases.attention(**arguments)
+    case.check(case.executed(registry.resolve("cpu:avx2")), 1e-5)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from drystone.targets import registry
+
 from . import dry_cases
 
 BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
@@ -80,3 +82,9 @@ def test_convolution_computes_what_the_reference_says(name: str) -> None:
 def test_units_of_the_grid_are_independent() -> None:
     case = dry_cases.conv(**{**BLOCKED, "batch": 2, "out": 160, "extras": 2})
     case.check(case.executed(singly=True), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["blocked", "stem", "depthwise", "pointwise, dynamic", "channels first"])
+def test_narrower_vectors_compute_the_same(name: str) -> None:
+    case = dry_cases.conv(**CASES[name])
+    case.check(case.executed(registry.resolve("cpu:avx2")), 1e-5)

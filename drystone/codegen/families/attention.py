@@ -37,7 +37,8 @@ def attention(kernel: Any, target: CpuTarget) -> TileProgram | None:
     lanes = target.lanes(32)
     queries = form.extent(form.q, 2)
     known = form.known(form.q, 2)
-    width = lanes if known is not None and known <= lanes else 2 * lanes
+    narrow = (known is not None and known <= lanes) or target.registers < 32
+    width = lanes if narrow else 2 * lanes
 
     def body(t: TileBuilder) -> None:
         def step(b: Index, h: Index, first: Index) -> None:
