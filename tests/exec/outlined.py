@@ -48,6 +48,7 @@ class Model:
             None,
             symbols or {},
             tuple(map(spec, state_specs)),
+            tuple(store.add(f"state.{i}", np.array(state)) for i, state in enumerate(states)),
         )
         self.program = Program(mlir.parse(text, mlir.context()), store, signature)
         found = buffers(self.program)

@@ -1,9 +1,11 @@
 """How a kernel is run by a team: on thread 0, or in chunks of its grid claimed by all threads."""
 
+from collections.abc import Sequence
+
 from drystone.codegen.kernel import Kernel
 
 
-def declared(kernel: Kernel, types: list[str]) -> str:
+def declared(kernel: Kernel, types: Sequence[str]) -> str:
     """Declarations of the kernel's functions."""
     index = ["index", "index"]
     result = " -> i32" if kernel.checks else ""
@@ -13,7 +15,7 @@ def declared(kernel: Kernel, types: list[str]) -> str:
     )
 
 
-def serial(kernel: Kernel, types: list[str], first_check: int) -> str:
+def serial(kernel: Kernel, types: Sequence[str], first_check: int) -> str:
     """`@name_serial(arguments.., team, thread)`: thread 0 does the whole grid."""
     arguments, names, kinds = _arguments(types)
     body = _call(kernel, names, kinds, first_check, "%zero", "%units", "    ")
@@ -31,7 +33,7 @@ func.func private @{kernel.name}_serial({arguments}%team: !llvm.ptr, %thread: i3
 """
 
 
-def shared(kernel: Kernel, types: list[str], first_check: int) -> str:
+def shared(kernel: Kernel, types: Sequence[str], first_check: int) -> str:
     """`@name_shared(arguments.., team)`: every thread claims chunks of the grid until none is left."""
     arguments, names, kinds = _arguments(types)
     body = _call(kernel, names, kinds, first_check, "%begin", "%end", "    ")
@@ -55,7 +57,7 @@ func.func private @{kernel.name}_shared({arguments}%team: !llvm.ptr) {{
 """
 
 
-def _arguments(types: list[str]) -> tuple[str, str, str]:
+def _arguments(types: Sequence[str]) -> tuple[str, str, str]:
     declared = "".join(f"%a{i}: {kind}, " for i, kind in enumerate(types))
     return declared, ", ".join(f"%a{i}" for i in range(len(types))), ", ".join(types)
 

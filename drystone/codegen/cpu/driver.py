@@ -33,14 +33,15 @@ def driver(
     order: Sequence[str],
     offsets: Mapping[str, int],
     kernels: Mapping[str, Kernel],
+    signatures: Mapping[str, Sequence[str]],
     work: Mapping[str, Work],
 ) -> tuple[str, tuple[str, ...]]:
     """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
 
-    order: the names of `found.calls` as they are to run. offsets: every arena buffer's. kernels: by the name
-    of the kernel function. work: of every call.
+    order: the names of `found.calls` as they are to run. offsets: every arena buffer's. kernels and
+    the types their code takes: by the name of the kernel function. work: of every call.
     """
-    return _Driver(program, found, offsets, kernels, work).run(order)
+    return _Driver(program, found, offsets, kernels, signatures, work).run(order)
 
 
 class _Driver:
@@ -50,11 +51,13 @@ class _Driver:
         found: Buffers,
         offsets: Mapping[str, int],
         kernels: Mapping[str, Kernel],
+        signatures: Mapping[str, Sequence[str]],
         work: Mapping[str, Work],
     ) -> None:
         self._program = program
         self._found = found
         self._kernels = kernels
+        self._signatures = signatures
         self._work = work
         self._out = Writer(program, found, offsets)
         operations = [op.operation for op in main_block(program).operations]
@@ -103,7 +106,8 @@ class _Driver:
         shared = self._work[call.name].ns > _SHARE_KERNEL_NS
         if self._being_read or (shared and self._unseen):
             self._barrier()
-        names, types = self._out.arguments(call)
+        types = self._signatures[kernel.name]
+        names = self._out.arguments(call, types)
         self._stamp(2 * position)
         dispatcher = self._dispatcher(kernel, types, shared)
         extra = ["%team"] if shared else ["%team", "%thread"]
@@ -117,7 +121,7 @@ class _Driver:
             self._unseen = True
         self._stamp(2 * position + 1)
 
-    def _dispatcher(self, kernel: Kernel, types: list[str], shared: bool) -> str:
+    def _dispatcher(self, kernel: Kernel, types: Sequence[str], shared: bool) -> str:
         name = f"{kernel.name}_{'shared' if shared else 'serial'}"
         if name not in self._dispatchers:
             if kernel.name not in self._first_check:

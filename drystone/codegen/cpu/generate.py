@@ -36,12 +36,14 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
         costs[call.name] = work(kernel, call.op, bounds)
         if callee not in kernels:
             kernels[callee] = lower_kernel(kernel.opview, callee, target)
-    text, messages = driver(program, found, order, offsets, kernels, costs)
     context = program.module.context
+    parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
+    types = {name: _types(module, name) for name, module in parsed.items()}
+    text, messages = driver(program, found, order, offsets, kernels, types, costs)
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
     with context, ir.Location.unknown():
-        for kernel in kernels.values():
-            _add(module, kernel, not _overlaps(function(program, kernel.name)))
+        for name, source in parsed.items():
+            _add(module, source, name, not _overlaps(function(program, name)))
         run_pipeline(module, lower.TO_LLVM)
         finish(module, target)
     weights, dtypes = _weights(program, found)
@@ -56,20 +58,31 @@ def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
     return fallback.lower(kernel, name) if tiles is None else lower.lower(tiles, name, target)
 
 
-def _add(module: Any, kernel: Kernel, promised: bool) -> None:
-    """Move a kernel's functions into the module, in place of their declarations; a definition that is already
-    there by name (a helper of several kernels) is the same."""
+def _parse(kernel: Kernel, context: Any) -> Any:
     try:
-        source = parse(kernel.text, module.context)
+        return parse(kernel.text, context)
     except ir.MLIRError as error:
         raise InternalError(f"kernel {kernel.name} is not valid MLIR: {error}\n{kernel.text}") from error
+
+
+def _types(module: Any, name: str) -> tuple[str, ...]:
+    """What a kernel takes, without the units."""
+    for op in module.body.operations:
+        if op.operation.attributes["sym_name"].value == name:
+            return tuple(str(kind) for kind in op.operation.attributes["function_type"].value.inputs[:-2])
+    raise InternalError(f"the code of kernel {name} does not define it")
+
+
+def _add(module: Any, source: Any, name: str, promised: bool) -> None:
+    """Move a kernel's functions into the module, in place of their declarations; a definition that is already
+    there by name (a helper of several kernels) is the same."""
     there = {op.operation.attributes["sym_name"].value: op.operation for op in module.body.operations}
     for op in list(source.body.operations):
         known = there.get(op.operation.attributes["sym_name"].value)
         if known is not None and _is_declaration(known) and not _is_declaration(op.operation):
             known.erase()
             known = None
-        if op.operation.attributes["sym_name"].value == kernel.name and promised:
+        if op.operation.attributes["sym_name"].value == name and promised:
             promise(op)
         if known is None:
             module.body.append(op)

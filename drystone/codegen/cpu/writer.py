@@ -6,7 +6,7 @@
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -276,8 +276,22 @@ class Writer:
             f"memref.load {self.memref(view)}[{places}] : {view.type}"
         )
 
-    def arguments(self, call: Call) -> tuple[list[str], list[str]]:
-        """Names and types of what a kernel call is given: tensors, destinations, scalars."""
+    def arguments(self, call: Call, wanted: Sequence[str]) -> list[str]:
+        """Names of what a kernel call is given: tensors, destinations, scalars; of the wanted types."""
+        names, types = self._given(call)
+        if len(types) != len(wanted):
+            raise InternalError(f"kernel {call.name} takes {list(wanted)}, the program passes {types}")
+        return [self._converted(*each) for each in zip(names, types, wanted, strict=True)]
+
+    def _converted(self, name: str, kind: str, wanted: str) -> str:
+        if kind == wanted:
+            return name
+        # Tiles know no index type: kernels of families take such scalars as integers.
+        if kind != "index" or not wanted.startswith("i"):
+            raise InternalError(f"a kernel takes {wanted} where the program passes {kind}")
+        return self.fresh(f"arith.index_cast {name} : index to {wanted}")
+
+    def _given(self, call: Call) -> tuple[list[str], list[str]]:
         tensors = [v for v in call.op.operands if isinstance(v.type, ir.RankedTensorType)]
         first = len(tensors) - len(call.op.results)
         types = [memref_type(v.type) for v in tensors]
