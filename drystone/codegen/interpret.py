@@ -82,6 +82,9 @@ class Frame:
                 return int(self.tensors[e.args[0]].shape[e.args[1]])
             case "scalar":
                 return int(self.scalars[e.args[0]])
+            case "distinct":
+                one, other = (self.tensors[name] for name in e.args)
+                return int(not np.shares_memory(one, other))
             case "element":
                 return int(self.tiles[e.args[0]].reshape(()))
         a, b = (self.index(arg) for arg in e.args)

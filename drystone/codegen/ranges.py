@@ -72,7 +72,13 @@ class Facts:
     def multiple(self, form: Linear, step: int) -> bool:
         """Whether every value of the form is proven to be a multiple of `step`."""
         return form.constant % step == 0 and all(
-            factor * self.steps.get(atom, 1) % step == 0 for atom, factor in form.terms
+            factor * self.steps.get(atom, 1) % step == 0
+            or (
+                atom.kind in ("min", "max")
+                and isinstance(factor, int)
+                and all(self.multiple(self.linear(arg), step) for arg in atom.args)
+            )
+            for atom, factor in form.terms
         )
 
     def nonnegative(self, form: Linear, effort: int = 60) -> bool:
@@ -139,7 +145,9 @@ def _only(e: Index, variables: set[Index]) -> bool:
     """Whether an expression can be computed from these variables and the kernel's parameters."""
     if e.kind == "element" or (e.kind == "var" and e not in variables):
         return False
-    return e.kind in ("var", "const", "dim", "scalar") or all(_only(arg, variables) for arg in e.args)
+    return e.kind in ("var", "const", "dim", "scalar", "distinct") or all(
+        _only(arg, variables) for arg in e.args
+    )
 
 
 def loop_facts(facts: Facts, loop: Loop, *, full: bool = False) -> Facts:

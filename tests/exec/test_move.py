@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drystone.codegen import interpret
 from tests.exec.families import check, program_of
+from tests.exec.kernels import compiled
 
 RNG = np.random.default_rng(17)
 
@@ -149,3 +151,17 @@ def test_scatter_along_a_middle_dimension_and_of_elements() -> None:
     expected = old.copy()
     np.add.at(expected, tuple(points.T), new[:, 0, 0])
     check(scatter("4x1x1xf32", "4", "8x40xf32", [0, 1]), [new, points, old], [expected])
+
+
+def test_what_took_over_its_input_is_not_copied() -> None:
+    """A result in the memory of the tensor it updates: the rest stays, by meaning and as machine code."""
+    new, rows = floats(3, 1, 40), np.array([[2], [5], [7]])
+    text = scatter("3x1x40xf32", "3", "8x40xf32", [0])
+    program = program_of(text)
+    assert program is not None and "when 0 < distinct(a2, a3)" in str(program)
+    for run in (compiled(program), lambda arrays: interpret.run(program, arrays)):
+        held = floats(8, 40)
+        expected = held.copy()
+        expected[rows[:, 0]] += new[:, 0]
+        run([new, rows, held, held])
+        np.testing.assert_array_equal(held, expected)

@@ -155,6 +155,12 @@ class Lowering:
                 if scalar.dtype == "index":
                     return name
                 return self.emit.at_entry(f"arith.index_cast {name} : {scalar.dtype} to index")
+            case "distinct":
+                pair = [next(t for t in self.program.tensors if t.name == name) for name in e.args]
+                text = "memref.extract_aligned_pointer_as_index %{} : {} -> index"
+                a, b = (self.emit.at_entry(text.format(t.name, memref(t))) for t in pair)
+                differ = self.emit.at_entry(f"arith.cmpi ne, {a}, {b} : index")
+                return self.emit.at_entry(f"arith.index_castui {differ} : i1 to index")
             case "element":
                 value = self.values[e.args[0]]
                 one = value.element((0,) * len(value.shape))

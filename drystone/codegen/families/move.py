@@ -11,11 +11,12 @@ from typing import Any
 from drystone.codegen.families.outlined import Outlined, number, outlined
 from drystone.codegen.families.rows import inside_of, split_at
 from drystone.codegen.families.space import BITS, UNIT, chunk_end, tile_width
-from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, index, tile_program
+from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
-_Body = Callable[[TileBuilder], None]
+# Rows of so few elements are moved one by one.
+_FEW = 3
 
 
 def _mixed(around: Outlined, op: Any, static: str, dynamic: Any) -> list[Index] | None:
@@ -147,15 +148,21 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if len(parts) != len(found):
         return None
     out = split_at(around.inits[0], dim)
-    width = tile_width(target, BITS[out.dtype], parts[0].dim(len(parts[0].shape) - 1))
 
     def row(t: TileBuilder, place: list[Index]) -> None:
-        shape = [*(None for _ in place), width]
         start = index(0)
         for part in parts:
             extent = part.dim(len(part.shape) - 1)
+            single = extent.constant is not None and extent.constant <= _FEW
+            width = 1 if single else tile_width(target, BITS[out.dtype], extent)
+            shape = [*(None for _ in place), width]
 
-            def copy(j: Index, part: Tensor = part, start: Index = start) -> None:
+            def copy(
+                j: Index,
+                part: Tensor = part,
+                start: Index = start,
+                shape: list[int | None] = shape,
+            ) -> None:
                 t.store(out, [*place, start + j], t.load(part, [*place, j], shape), shape)
 
             t.loop(extent, width, copy)
@@ -226,7 +233,13 @@ class _Insertion:
         def copy(j: Index) -> None:
             t.store(self.out, [*place, j], self.old(t, [*place, j]), shape)
 
-        t.loop(extent, self.width, copy)
+        def whole() -> None:
+            t.loop(extent, self.width, copy)
+
+        if isinstance(self.before, Tensor):
+            t.when(0, distinct(self.before, self.out), whole)
+        else:
+            whole()
         self.within(t, place, len(place))
 
     def within(self, t: TileBuilder, place: list[Index], axis: int) -> None:

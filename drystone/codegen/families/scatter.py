@@ -13,7 +13,7 @@ from drystone.codegen.families.outlined import Outlined, number, outlined
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.families.rows import inside_of
 from drystone.codegen.families.space import BITS, tile_width
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
@@ -84,7 +84,14 @@ class _Scatter:
 
     def unit(self, t: TileBuilder, mine: dict[int, Index]) -> None:
         """The old content, then all slices."""
-        self.nest(t, self.out, 0, mine, lambda at: t.store(self.out, at, self.old(t, at), self.shape()))
+
+        def copy() -> None:
+            self.nest(t, self.out, 0, mine, lambda at: t.store(self.out, at, self.old(t, at), self.shape()))
+
+        if isinstance(self.before, Tensor):
+            t.when(0, distinct(self.before, self.out), copy)
+        else:
+            copy()
         t.loop(self.updates.dim(0), 1, lambda n: self.slice(t, n, mine))
 
     def body(self, t: TileBuilder) -> None:
