@@ -347,3 +347,24 @@ def test_the_interpreter_leaves_module_and_arguments_alone() -> None:
     assert text(program.module) == before
     assert (arguments[1] == -np.inf).all()
     assert program.module.context == CONTEXT
+
+
+def test_results_of_unlike_maps() -> None:
+    # The second result leaves out the rows, and does not read what it overwrites.
+    source = main(
+        """%e = tensor.empty() : tensor<4xf32>
+        %r:2 = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d2, d1)>,
+                affine_map<(d0, d1, d2) -> (d0, d1)>, affine_map<(d0, d1, d2) -> (d1)>],
+            iterator_types = ["parallel", "parallel", "reduction"]}
+            ins(%a : tensor<3x5x4xf32>) outs(%b, %e : tensor<3x4xf32>, tensor<4xf32>) {
+        ^bb0(%x: f32, %o: f32, %u: f32):
+          %s = arith.addf %x, %o : f32
+          linalg.yield %s, %x : f32, f32
+        } -> (tensor<3x4xf32>, tensor<4xf32>)
+        return %r#0, %r#1 : tensor<3x4xf32>, tensor<4xf32>""",
+        "tensor<3x4xf32>, tensor<4xf32>", "tensor<3x5x4xf32>", "tensor<3x4xf32>",
+    )  # fmt: skip
+    x = np.arange(60, dtype=np.float32).reshape(3, 5, 4)
+    sums, last = execute(source, x, np.zeros((3, 4), np.float32))
+    np.testing.assert_array_equal(sums, x.sum(1))
+    np.testing.assert_array_equal(last, x[2, 4])

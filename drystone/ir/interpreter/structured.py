@@ -67,8 +67,12 @@ def _space(op: Any, args: Sequence[Array], outputs: int) -> _Space:
                 extents[position] = array.shape[axis]
     if None in extents:
         raise fault(op, "no operand states the extent of one of its loops")
-    kept = {d for affine_map in maps[len(maps) - outputs :] for d in _used(affine_map)}
-    reduced = tuple(d for d in range(len(extents)) if d not in kept)
+    old = list(op.operation.regions[0].blocks[0].arguments)[-outputs:]
+    # A result that does not read its old value takes the last one written, whatever its map leaves out.
+    read_again = [m for m, argument in zip(maps[-outputs:], old, strict=True) if _uses(argument)]
+    reduced = tuple(d for d in range(len(extents)) if any(d not in _used(m) for m in read_again))
+    if any(d in _used(m) for m in maps[-outputs:] for d in reduced):
+        raise fault(op, "one result keeps a dimension that another one reduces")
     return _Space(tuple(n or 0 for n in extents), tuple(maps), reduced)
 
 
@@ -100,12 +104,16 @@ def read(array: Array, affine_map: Any, points: Sequence[Array]) -> Array:
 
 def _write(value: Array, affine_map: Any, space: _Space, old: Array) -> Array:
     """The output `old` with the values of the space (reduced dimensions 1) where the map says."""
-    kept = [d for d in range(len(space.extents)) if d not in space.reduced]
-    value = np.broadcast_to(value, [space.extents[d] if d in kept else 1 for d in range(len(space.extents))])
+    used = _used(affine_map)
+    if any(n == 0 and d not in used for d, n in enumerate(space.extents)):
+        return old
+    shape = [1 if d in space.reduced else n for d, n in enumerate(space.extents)]
+    last = tuple(slice(None) if d in used else slice(-1, None) for d in range(len(shape)))
+    value = np.broadcast_to(value, shape)[last]
     plain = [p for p in _positions(affine_map) if p is not None]
     if len(plain) == old.ndim and len(set(plain)) == len(plain):
-        flat = value.reshape([space.extents[d] for d in kept])
-        return np.ascontiguousarray(flat.transpose([kept.index(p) for p in plain])).reshape(old.shape)
+        flat = value.reshape([n for d, n in enumerate(shape) if d in used])
+        return np.ascontiguousarray(flat.transpose(np.argsort(np.argsort(plain)))).reshape(old.shape)
     out = old.copy()
     where = [affine_value(expr, space.points_of_outputs(), []) for expr in affine_map.results]
     out[tuple(np.broadcast_to(at, value.shape) for at in where)] = value
@@ -162,12 +170,15 @@ def _contraction(block: Any, args: Sequence[Array], space: _Space) -> list[Array
 
 
 def _combiners(block: Any, outputs: int) -> list[tuple[Any, Any]] | None:
-    """For each result, the operation that combines its old value with a new element, and that element; None
-    where the region has another form."""
+    """For each result, the operation that combines its old value with a new element (None where it does not
+    read its old value), and that element; None where the region has another form."""
     old = list(block.arguments)[len(block.arguments) - outputs :]
     *_, last = block.operations
     found = []
     for accumulator, value in zip(old, last.operation.operands, strict=True):
+        if not _uses(accumulator):
+            found.append((None, value))
+            continue
         op = None if isinstance(value, ir.BlockArgument) else value.owner.operation
         if op is None or not scalars.reduces(op.name) or _uses(accumulator) != 1 or _uses(value) != 1:
             return None
@@ -195,16 +206,22 @@ def _reduction(
     for points in _pieces(space):
         inner = replace(machine, points=tuple(points))
         elements = [read(array, m, points) for array, m in zip(args, space.maps, strict=True)]
-        inner.execute(block, elements, [op for op, _ in combiners])
+        inner.execute(block, elements, [op for op, _ in combiners if op is not None])
         shape = [point.size for point in points]
         for number, (op, value) in enumerate(combiners):
             whole = np.broadcast_to(inner.values[value], shape)
+            if op is None:
+                last = tuple(slice(-1 if d in space.reduced else 0, None) for d in range(len(shape)))
+                totals[number] = whole[last]
+                continue
             totals[number] = scalars.reduce(op.name, whole, space.reduced, totals[number], str(value.type))
     return totals
 
 
 def _pieces(space: _Space) -> Iterator[list[Array]]:
     """The points of the space, cut along its largest reduced dimension where they are very many."""
+    if 0 in [space.extents[d] for d in space.reduced]:
+        return
     cut = max(space.reduced, key=lambda d: space.extents[d])
     pieces = min(space.extents[cut], prod(space.extents) // _PIECE + 1) or 1
     for part in np.array_split(np.arange(space.extents[cut]), pieces):
