@@ -70,7 +70,14 @@ def numbers(rng: np.random.Generator, shape: Sequence[int]) -> Any:
 
 def kind_of(array: Any, dynamic: Sequence[int] = ()) -> Any:
     """The tensor type of an array; the dimensions named are dynamic."""
-    elements = {"float32": "f32", "bool": "i1", "int64": "i64", "float64": "f64", "float16": "f16"}
+    elements = {
+        "float32": "f32",
+        "bool": "i1",
+        "int64": "i64",
+        "float64": "f64",
+        "float16": "f16",
+        "int32": "i32",
+    }
     unknown = ir.ShapedType.get_dynamic_size()
     shape = [unknown if d in dynamic else n for d, n in enumerate(array.shape)]
     return ir.RankedTensorType.get(shape, ir.Type.parse(elements[str(array.dtype)]))
@@ -87,7 +94,7 @@ def make(
         with ir.InsertionPoint(function.add_entry_block()):
             func.ReturnOp(body(list(function.entry_block.arguments)))
     case = Case(module, function, [a for a, _ in inputs])
-    blanks = [np.zeros([0 if n < 0 else n for n in k.shape], np.float32) for k in outputs]
+    blanks = [np.zeros([max(0, n) for n in k.shape], np.float32) for k in outputs]
     case.expected = interpreter.evaluate(function, [*case.inputs, *blanks], {}, {})
     return case
 
@@ -96,18 +103,18 @@ def packed(kind: Any, dim: int, tile: int) -> Any:
     """A convolution's weight type packed along its output channels."""
     rank = len(ir.RankedTensorType(kind).shape)
     order = (dim, *range(2, rank), 1 - dim)
-    return with_encoding(kind, Encoding("f32", None, Pack((dim,), (tile,), order)))
+    return with_encoding(kind, Encoding(str(kind.element_type), None, Pack((dim,), (tile,), order)))
 
 
 def epilogue(op: Any, extras: int) -> None:
     """The identity, tanh(x + bias), or tanh(x + bias) + residual."""
-    f32 = ir.F32Type.get()
+    element = ir.RankedTensorType(op.out.type).element_type
     if not extras:
-        build.identity_epilogue(op, f32)
+        build.identity_epilogue(op, element)
         return
     block = op.epilogue.blocks[0] if len(op.epilogue.blocks) else op.epilogue.blocks.append()
     for _ in range(1 + extras):
-        block.add_argument(f32, ir.Location.unknown())
+        block.add_argument(element, ir.Location.unknown())
     with ir.InsertionPoint(block):
         value = math.tanh(arith.addf(block.arguments[0], block.arguments[1]))
         dialect.Yield(arith.addf(value, block.arguments[2]) if extras > 1 else value)
@@ -130,6 +137,7 @@ def conv(
     pack: int = 0,
     extras: int = 0,
     dynamic: Sequence[int] = (),
+    element: Any = np.float32,
     seed: int = 0,
 ) -> Case:
     """A case of `dry.conv`; dynamic names dimensions of x and of the result."""
@@ -143,9 +151,9 @@ def conv(
         for i, (n, k, s, d) in enumerate(zip(size, kernel, strides, dilation, strict=True))
     ]
     order = (lambda c, s: [batch, *s, c]) if layout == "nhwc" else (lambda c, s: [batch, c, *s])
-    x, y = numbers(rng, order(channels, size)), numbers(rng, order(out, extents))
+    x, y = (numbers(rng, order(*s)).astype(element) for s in ((channels, size), (out, extents)))
     shape = [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel]
-    weight, bias = numbers(rng, shape), numbers(rng, [out])
+    weight, bias = numbers(rng, shape).astype(element), numbers(rng, [out]).astype(element)
     with shared_context(), ir.Location.unknown():
         kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack)
         result = kind_of(y, dynamic)
@@ -189,6 +197,7 @@ def attention(
     mask: Sequence[int] | None = None,
     mask_is: str = "float",
     dynamic: Sequence[int] = (),
+    element: Any = np.float32,
     seed: int = 0,
 ) -> Case:
     """A case of `dry.attention`; mask is its shape, dynamic names dimensions of [B, H, S, D]."""
@@ -196,7 +205,7 @@ def attention(
     order = [0, 1, 2, 3] if layout == "bhsd" else [0, 2, 1, 3]
 
     def data(shape: Sequence[int]) -> Any:
-        return 2 * numbers(rng, [shape[i] for i in order])
+        return (2 * numbers(rng, [shape[i] for i in order])).astype(element)
 
     shapes = [[kv_heads, keys, depth], [kv_heads, keys, depth_v], [heads, queries, depth_v]]
     q, k, v, out = (data([batch, *s]) for s in [[heads, queries, depth], *shapes])
@@ -205,7 +214,7 @@ def attention(
         given = [(a, kind_of(a, unknown)) for a in (q, k, v)]
         result = kind_of(out, unknown)
         if mask is not None:
-            values = 3 * numbers(rng, mask)
+            values = (3 * numbers(rng, mask)).astype(element)
             if mask_is == "bool":
                 values = values > -1
                 values[..., 0] = True
@@ -238,6 +247,7 @@ def pool(
     divisor: int = 0,
     layout: str = "nhwc",
     dynamic: Sequence[int] = (),
+    element: Any = np.float32,
 ) -> Case:
     """A case of `dry.pool`; dynamic names dimensions of x and of the result."""
     rng, dims = np.random.default_rng(0), len(size)
@@ -248,7 +258,7 @@ def pool(
     ]
     order = (lambda s: [batch, *s, channels]) if layout == "nhwc" else (lambda s: [batch, channels, *s])
     # Below zero, so that padding that is read would be seen.
-    x, y = numbers(rng, order(size)) - 1, numbers(rng, order(extents))
+    x, y = ((9 * (numbers(rng, order(s)) - 1)).astype(element) for s in (size, extents))
     with shared_context(), ir.Location.unknown():
         result = kind_of(y, dynamic)
 

@@ -49,3 +49,10 @@ def test_narrower_vectors_compute_the_same(name: str) -> None:
     arguments = {"kv_heads": 4, **CASES[name]}
     case = dry_cases.attention(**arguments)
     case.check(case.executed(registry.resolve("cpu:avx2")), 1e-5)
+
+
+@pytest.mark.parametrize(("element", "tolerance"), [(np.float64, 1e-12), (np.float16, 2e-3)])
+@pytest.mark.parametrize("queries", [2, 20])
+def test_other_elements(queries: int, element: Any, tolerance: float) -> None:
+    case = dry_cases.attention(queries=queries, element=element, mask=(2, 1, 1, 24))
+    case.check(case.executed(), tolerance)

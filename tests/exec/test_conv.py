@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from drystone.targets import registry
@@ -88,3 +89,12 @@ def test_units_of_the_grid_are_independent() -> None:
 def test_narrower_vectors_compute_the_same(name: str) -> None:
     case = dry_cases.conv(**CASES[name])
     case.check(case.executed(registry.resolve("cpu:avx2")), 1e-5)
+
+
+@pytest.mark.parametrize(("element", "tolerance"), [(np.float64, 1e-12), (np.float16, 2e-3), (np.int32, 0)])
+@pytest.mark.parametrize(
+    "form", [BLOCKED, DEPTHWISE, {"layout": "nchw"}], ids=["blocked", "depthwise", "nchw"]
+)
+def test_other_elements(form: dict[str, Any], element: Any, tolerance: float) -> None:
+    case = dry_cases.conv(**form, element=element)
+    case.check(case.executed(), tolerance)

@@ -48,6 +48,10 @@ class PoolForm:
         names = ("maximumf", "addf") if self.dtype.startswith("f") else ("maxsi", "addi")
         return t.apply(f"arith.{names[not self.largest]}", a, b)
 
+    def divide(self, t: TileBuilder, total: Tile, count: Tile) -> Tile:
+        """An average; of integers rounded towards zero."""
+        return t.apply("arith.divf" if self.dtype.startswith("f") else "arith.divsi", total, count)
+
     def origin(self, dim: int, output: Index) -> Index:
         """Where the window of an output starts."""
         return output * self.strides[dim] - self.before[dim]
@@ -151,7 +155,7 @@ def _channels_last(form: PoolForm, t: TileBuilder, width: int, n: Index, outputs
         acc = _window(form, t, where, tap, t.full(form.start, (width,), form.dtype))
         if not form.largest:
             count = index(form.divisor) if form.divisor > 1 else _count(form, where)
-            acc = t.apply("arith.divf", acc, t.full(count, (1,), form.dtype))
+            acc = form.divide(t, acc, t.full(count, (1,), form.dtype))
         t.store(form.out, [n, *where, c], narrowed(t, acc, form.out.dtype), [*gaps, width])
 
     t.loop(form.out.dim(len(where) + 1), width, channels)
@@ -176,7 +180,7 @@ def _channels_first(form: PoolForm, t: TileBuilder, width: int, n: Index, rest: 
 
         acc = _window(form, t, outer, tap, t.full(form.start, (width,), form.dtype))
         if not form.largest:
-            acc = t.apply("arith.divf", acc, _divisors(form, t, width, outer, o))
+            acc = form.divide(t, acc, _divisors(form, t, width, outer, o))
         t.store(form.out, [n, c, *outer, o], narrowed(t, acc, form.out.dtype), [*gaps, width])
 
     t.loop(form.out.dim(last + 2), width, part)
@@ -201,4 +205,4 @@ def _divisors(form: PoolForm, t: TileBuilder, width: int, outer: list[Index], o:
 
     count = t.apply("arith.subi", taps(high), taps(low))
     count = t.apply("arith.muli", count, number(_count(form, outer)))
-    return t.apply("arith.sitofp", count, dtype=form.dtype)
+    return t.apply("arith.sitofp", count, dtype=form.dtype) if form.dtype.startswith("f") else count
