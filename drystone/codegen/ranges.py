@@ -82,11 +82,12 @@ class Facts:
         )
 
     def nonnegative(self, form: Linear, effort: int = 60) -> bool:
-        """Whether the form is proven to be never below 0. False says nothing."""
+        """Whether the form, a whole number, is proven to be never below 0. False says nothing."""
         atom = self._next(form)
         if atom is None:
             extents = all(a.kind == "dim" and factor > 0 for a, factor in form.terms)
-            return extents and form.constant >= 0
+            # Bounds of quotients are fractions, but a whole number above -1 is not below 0.
+            return extents and form.constant > -1
         factor, rest = form.split(atom)
         if effort == 0:
             return False
@@ -128,7 +129,10 @@ class Facts:
                 return [[slack]]
             case ("floordiv", False) | ("ceildiv", True):
                 return [[a * Fraction(1, int(divisor))]]
-        return [[(a - slack if lower else a + slack) * Fraction(1, int(divisor))]]
+        if not lower:
+            return [[(a + slack) * Fraction(1, int(divisor))]]
+        floor = [[(a - slack) * Fraction(1, int(divisor))]]
+        return [*floor, [Linear()]] if self.nonnegative(a, 8) else floor
 
     def eliminate(self, form: Linear, keep: Iterable[Index], *, lower: bool) -> Linear | None:
         """A bound of the form in which no variable but those of `keep` is left; None where none is found."""

@@ -97,8 +97,11 @@ def _full(low: "Lowering", s: FullStatement) -> Full:
     return Full(low, number, shape, dtype, low.emit.constant(s.value, dtype), s.value)
 
 
-def doubts(body: Body, facts: Facts, *, depth: int = 0) -> Iterator[tuple[Load | Store, int, int]]:
-    """Accesses not proven to lie inside: the statement, the dimension, and how many loops it is in."""
+def doubts(
+    body: Body, facts: Facts, *, depth: int = 0, whole: bool = False
+) -> Iterator[tuple[Load | Store, int, int]]:
+    """Accesses not proven to lie inside: the statement, the dimension, and how many loops it is in. `whole`:
+    leave out a loop's last iteration where it is cut short."""
     for s in body:
         match s:
             case Load() | Store():
@@ -106,9 +109,10 @@ def doubts(body: Body, facts: Facts, *, depth: int = 0) -> Iterator[tuple[Load |
                     if any(unproven(s, dim, facts)):
                         yield s, dim, depth
             case Loop():
-                yield from doubts(s.body, loop_facts(facts, s), depth=depth + 1)
+                inside = loop_facts(facts, s, full=whole)
+                yield from doubts(s.body, inside, depth=depth + 1, whole=whole)
             case When():
-                yield from doubts(s.body, facts, depth=depth)
+                yield from doubts(s.body, facts, depth=depth, whole=whole)
 
 
 def _count(body: Body, facts: Facts, assumed: set[tuple[int, int]]) -> int:

@@ -133,7 +133,8 @@ def _versions(low: Lowering) -> None:
     """The body of the grid, in one version or two."""
     emit, grid, outer = low.emit, low.program.grid, low.facts
     anywhere, whole = grid_facts(outer, grid), grid_facts(outer, grid, full=True)
-    open_ = list(doubts(grid.body, anywhere))
+    # What a loop's last iteration costs, it costs once: the loop is cut there, not the grid.
+    open_ = list(doubts(grid.body, anywhere, whole=True))
     worth = any(depth > 0 for _, _, depth in open_) or step_cost(grid.body) < SMALL
     possible = all(
         e.constant is None or e.constant >= n for e, n in zip(grid.extents, grid.steps, strict=True)
