@@ -50,7 +50,8 @@ def _elementwise(operation: Any, arguments: list[Any], returned: list[Any]) -> l
         places = [i for i in range(first) if operands[i] == argument]
         if not places or argument in outside:
             continue
-        for result, value in enumerate(results):
+        # Results are stored one after another: only the last is sure to come after every read.
+        for result, value in list(enumerate(results))[-1:]:
             same = all(maps[i] == maps[first + result] for i in places)
             if same and argument.type == value.type and maps[first + result].is_permutation:
                 pairs.append([returned.index(value), number])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.exec.families import NUMPY, check, generic, program_of
+from tests.exec.kernels import compiled
 
 RNG = np.random.default_rng(7)
 SAME = "(d0, d1) -> (d0, d1)"
@@ -162,3 +163,20 @@ def test_other_forms_are_left_to_others() -> None:
     body = "    linalg.yield %x0 : f32"
     shifted = generic(["9xf32"], ["8xf32"], ["(d0) -> (d0 + 1)", "(d0) -> (d0)"], "p", body)
     assert program_of(shifted) is None
+
+
+def test_the_last_result_may_take_over_an_operand() -> None:
+    body = """
+    %c = arith.constant 1.0 : f32
+    %1 = arith.addf %x1, %c : f32
+    %2 = arith.addf %x0, %x0 : f32
+    linalg.yield %1, %2 : f32, f32"""
+    line = "(d0) -> (d0)"
+    program = program_of(generic(["200xf32"] * 2, ["200xf32"] * 2, [line] * 4, "p", body))
+    assert program is not None
+    x, y = floats(200), floats(200)
+    doubled, more = x + x, y + 1
+    first = np.empty_like(x)
+    compiled(program)([x, y, first, x])
+    np.testing.assert_array_equal(x, doubled)
+    np.testing.assert_array_equal(first, more)
