@@ -66,6 +66,7 @@ def integers(values: Sequence[int]) -> Any:
 def from_library(image: bytes) -> Code:
     """Load a shared object from memory.
 
+    The descriptor stays open: the loader knows libraries by path, and a reused number would name an older one.
     Raises UserError where the loader refuses it.
     """
     handle = os.memfd_create("drystone")
@@ -74,12 +75,11 @@ def from_library(image: bytes) -> Code:
             file.write(image)
         library = ctypes.CDLL(f"/proc/self/fd/{handle}")
     except OSError as error:
+        os.close(handle)
         raise UserError(
             f"the artifact's code could not be loaded: {error}",
             hint="it was built for another system; build it again here",
         ) from error
-    finally:
-        os.close(handle)
     names = ("drystone_pool_create", "drystone_pool_destroy", "drystone_run")
     create, destroy, run = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
     return Code(create, destroy, run, library)
