@@ -63,9 +63,10 @@ class Case:
             )
 
 
-def numbers(rng: np.random.Generator, shape: Sequence[int]) -> Any:
-    """f32 in -1..1."""
-    return rng.uniform(-1, 1, tuple(shape)).astype(np.float32)
+def numbers(rng: np.random.Generator, shape: Sequence[int], element: Any = np.float32) -> Any:
+    """Numbers in -1..1, integers in -9..9."""
+    size = 10 if np.dtype(element).kind == "i" else 1
+    return rng.uniform(-size, size, tuple(shape)).astype(element)
 
 
 def kind_of(array: Any, dynamic: Sequence[int] = ()) -> Any:
@@ -151,9 +152,9 @@ def conv(
         for i, (n, k, s, d) in enumerate(zip(size, kernel, strides, dilation, strict=True))
     ]
     order = (lambda c, s: [batch, *s, c]) if layout == "nhwc" else (lambda c, s: [batch, c, *s])
-    x, y = (numbers(rng, order(*s)).astype(element) for s in ((channels, size), (out, extents)))
+    x, y = (numbers(rng, order(*s), element) for s in ((channels, size), (out, extents)))
     shape = [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel]
-    weight, bias = numbers(rng, shape).astype(element), numbers(rng, [out]).astype(element)
+    weight, bias = numbers(rng, shape, element), numbers(rng, [out], element)
     with shared_context(), ir.Location.unknown():
         kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack)
         result = kind_of(y, dynamic)

@@ -81,7 +81,7 @@ class _Block:
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
         block = self.block()
         # Tiles at the end reach beyond the block.
-        weights = t.scratch([block + _KEYS, self.width], form.dtype)
+        weights = t.scratch([block + self.lanes, self.width], form.dtype)
         lowest = float(np.finfo(np.float64 if form.dtype == "f64" else np.float32).min)
         state = [t.full(lowest, (1, self.width), form.dtype), t.full(0, (1, self.width), form.dtype)]
         end = form.extent(form.k, 2)
@@ -147,6 +147,8 @@ class _Block:
         whole = whole.max(0).min(block) // _KEYS * _KEYS
         if not form.causal and keys is not None and keys % _KEYS == 0:
             whole = stop
+        if form.square:
+            self.lay_mask(weights, start, stop)
         (new,) = t.loop(
             whole, _KEYS, lambda k, p: self.scores(queries, weights, start, k, p, edge=False), [peak]
         )
@@ -170,6 +172,17 @@ class _Block:
         t.loop(sums.dim(0), rows, lambda e: self.values(weights, sums, rows, start, stop, e, fade))
         return [new, total]
 
+    def lay_mask(self, weights: Tensor, start: Index, stop: Index) -> None:
+        """Put a mask of queries by keys, transposed, where the scores go: they are added to it."""
+        form, t = self.form, self.t
+
+        def lay(row: Index, k: Index) -> None:
+            zeros = t.full(0, (self.lanes,), form.dtype)
+            tile = form.masked(t, zeros, self.b, self.h, (self.first + row, None), (start + k, self.lanes))
+            t.store(weights, [k, row], tile, [self.lanes, None])
+
+        t.loop(self.count(), 1, lambda row: t.loop(stop, self.lanes, lambda k: lay(row, k)) and None)
+
     def scores(
         self, queries: Tensor, weights: Tensor, start: Index, k: Index, peak: Tile, *, edge: bool
     ) -> Tile:
@@ -184,9 +197,11 @@ class _Block:
             a = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, depth)))
             return t.dot(acc, a, t.load(queries, [d, 0], [depth, self.width]))
 
-        zeros = t.full(0, (_KEYS, self.width), form.dtype)
-        (tile,) = t.loop(form.depth, depth, products, [zeros])
-        tile = form.masked(t, tile, self.b, self.h, (self.first, self.width), (key, _KEYS))
+        shape = (_KEYS, self.width)
+        acc = t.load(weights, [k, 0], shape) if form.square else t.full(0, shape, form.dtype)
+        (tile,) = t.loop(form.depth, depth, products, [acc])
+        if not form.square:
+            tile = form.masked(t, tile, self.b, self.h, (self.first, self.width), (key, _KEYS))
         if edge:
             never = t.full(float("-inf"), (1, 1), form.dtype)
             where = t.iota(key, (_KEYS, 1), 0)

@@ -41,6 +41,11 @@ class AttentionForm:
         """The same where it is static."""
         return self.extent(tensor, axis).constant
 
+    @property
+    def square(self) -> bool:
+        """Whether there is a mask with both queries and keys."""
+        return self.mask is not None and 1 not in self.mask.shape[2:]
+
     def kv_head(self, h: Index) -> Index:
         """The key head of a query head."""
         return h // self.repeat
@@ -54,11 +59,10 @@ class AttentionForm:
         t.same(self.extent(self.v, 1), self.extent(self.k, 1))
         t.same(self.extent(self.v, 2), self.extent(self.k, 2))
         if self.mask is not None:
-            for axis, extent in ((0, self.extent(self.q, 0)), (2, self.extent(self.q, 2))):
-                if self.mask.shape[axis] is None:
+            whole = [self.extent(self.q, axis) for axis in (0, 1, 2)] + [self.extent(self.k, 2)]
+            for axis, extent in enumerate(whole):
+                if self.mask.shape[axis] != 1:
                     t.same(self.mask.dim(axis), extent)
-            if self.mask.shape[3] is None:
-                t.same(self.mask.dim(3), self.extent(self.k, 2))
 
     def masked(
         self,
@@ -69,7 +73,8 @@ class AttentionForm:
         queries: tuple[Index, int | None],
         keys: tuple[Index, int],
     ) -> Tile:
-        """The mask applied to scores [keys, queries] (queries None: [keys]) of these starts and extents."""
+        """The mask applied to scores [keys, queries] (queries None: [keys], the only way for a `square` mask)
+        of these starts and extents."""
         if self.mask is None:
             return scores
         (q, width), (k, count) = queries, keys
@@ -80,9 +85,7 @@ class AttentionForm:
             at.append(index(0) if one else start)
             sizes.append(None if one else size)
         tile = t.load(self.mask, at, sizes)
-        if width is not None and len(tile.shape) == 2:
-            tile = t.transpose(tile)
-        elif width is not None:
+        if width is not None:
             tile = t.reshape(tile, [sizes[3] or 1, sizes[2] or 1])
         elif not tile.shape:
             tile = t.reshape(tile, [1])
