@@ -159,10 +159,22 @@ func.func private @k(%i: tensor<5x?xf32>) -> tensor<5x?xf32> {
     )
 
 
+def test_windows_overlap() -> None:
+    x = floats(6, 41)
+    body = "    linalg.yield %x0 : f32"
+    maps = ["(d0, d1, d2) -> (d0, d1 * 2 + d2 + 1)", "(d0, d1, d2) -> (d0, d1, d2)"]
+    for count, size in ((18, 3), (2, 33)):
+        text = generic(["6x41xf32"], [f"6x{count}x{size}xf32"], maps, "ppp", body)
+        windows = np.lib.stride_tricks.sliding_window_view(x[:, 1:], size, 1)[:, ::2][:, :count]
+        check(text, [x], [np.ascontiguousarray(windows)])
+    reversed_rows = generic(["41xf32"], ["41xf32"], ["(d0) -> (-d0 + 40)", "(d0) -> (d0)"], "p", body)
+    check(reversed_rows, [x[0].copy()], [x[0, ::-1].copy()])
+
+
 def test_other_forms_are_left_to_others() -> None:
     body = "    linalg.yield %x0 : f32"
-    shifted = generic(["9xf32"], ["8xf32"], ["(d0) -> (d0 + 1)", "(d0) -> (d0)"], "p", body)
-    assert program_of(shifted) is None
+    halved = generic(["8xf32"], ["16xf32"], ["(d0) -> (d0 floordiv 2)", "(d0) -> (d0)"], "p", body)
+    assert program_of(halved) is None
 
 
 def test_the_last_result_may_take_over_an_operand() -> None:

@@ -1,12 +1,13 @@
 """A linalg operation as its families read it: loops, accesses, and the region that handles one element."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from drystone.codegen.families.outlined import Outlined, number
 from drystone.codegen.families.region import apply_region
-from drystone.codegen.families.space import Access, Dims, dims_of
+from drystone.codegen.families.space import Access, Dims, Form, dims_of, forms_of
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.mlir import ir, linalg
 
@@ -17,10 +18,17 @@ _CHEAP_MATH = ("math.absf", "math.floor", "math.ceil", "math.sqrt", "math.fma", 
 @dataclass(frozen=True)
 class Operand:
     """One argument of the region's block: read from a tensor, or a scalar value of the body (a number, a
-    scalar parameter); None for the old content of a destination that the region does not read."""
+    scalar parameter); None for the old content of a destination that the region does not read. `window`: the
+    position along every dimension where that is not one loop each."""
 
-    source: "Tensor | Any | None"
+    source: Any
     dims: Dims
+    window: tuple[Form, ...] | None = None
+
+    @property
+    def read(self) -> bool:
+        """Whether it is a tensor read through plain loops."""
+        return isinstance(self.source, Tensor) and self.window is None
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,13 @@ class Generic:
     @property
     def reads(self) -> list[Access]:
         """The accesses of the operands that are tensors, in order."""
-        return [Access(o.source, o.dims) for o in self.operands if isinstance(o.source, Tensor)]
+        return [Access(o.source, o.dims) for o in self.operands if o.read]
 
     @property
     def indexed(self) -> set[int]:
         """The loops whose positions the region asks for."""
-        return {ir.IntegerAttr(op.operation.attributes["dim"]).value for op in self._ops("linalg.index")}
+        found = {ir.IntegerAttr(op.operation.attributes["dim"]).value for op in self._ops("linalg.index")}
+        return found.union(*(terms for o in self.operands for terms, _ in o.window or ()))
 
     @property
     def gathered(self) -> list[Tensor | None]:
@@ -64,6 +73,8 @@ class Generic:
         for argument, operand, tile in zip(self.block.arguments, self.operands, tiles, strict=True):
             if tile is not None:
                 captured[argument] = tile
+            elif operand.window is not None:
+                captured[argument] = position.window(t, operand.source, operand.window)
             elif operand.source is not None:
                 captured[argument] = self.around.tile(t, operand.source)
 
@@ -101,6 +112,33 @@ class Positions:
         at = [clamp(t, tile, source, axis) for axis, tile in enumerate(indices[:-1])]
         return t.load(source, (*at, self.starts[last]), (*(None for _ in at), self.sizes[last]))
 
+    def window(self, t: TileBuilder, source: Tensor, forms: Sequence[Form]) -> Tile:
+        """The tile at positions that are sums: one load along at most one loop, else element by element."""
+        spread = [(axis, dim) for axis, (terms, _) in enumerate(forms) for dim in terms if dim in self.sizes]
+        if len(spread) > 1 or any(forms[axis][0][dim] < 1 for axis, dim in spread):
+            return t.gather(source, [self._sum(t, form) for form in forms])
+        at = [
+            sum((self.starts.get(dim, index(0)) * n for dim, n in terms.items()), index(constant))
+            for terms, constant in forms
+        ]
+        shape: list[int | None] = [None] * len(forms)
+        steps = [1] * len(forms)
+        for axis, dim in spread:
+            shape[axis], steps[axis] = self.sizes[dim], forms[axis][0][dim]
+        tile = t.load(source, at, shape, steps=steps)
+        axes = list(self.sizes)
+        behind = sum(len(axes) - 1 - axes.index(dim) for _, dim in spread)
+        return t.reshape(tile, (*tile.shape, *[1] * behind))
+
+    def _sum(self, t: TileBuilder, form: Form) -> Tile:
+        """A position of a gather."""
+        terms, constant = form
+        total = t.full(constant, (1,), "i64")
+        for dim, factor in terms.items():
+            term = t.apply("arith.muli", self.tile(t, dim), t.full(factor, (1,), "i64"))
+            total = t.apply("arith.addi", total, term)
+        return total
+
     def _row(self, op: Any) -> int | None:
         operands = list(op.operands)
         owner = operands[-1].owner if len(operands) > 1 else None
@@ -121,16 +159,16 @@ def generic(around: Outlined) -> Generic | None:
     if not operation.name.startswith("linalg.") or len(operation.regions) != 1:
         return None
     (block,) = operation.regions[0].blocks
-    maps = [dims_of(ir.AffineMapAttr(m).value) for m in linalg.get_indexing_maps(operation)]
-    if None in maps or not around.region(block, gathers=True):
-        return None
+    maps = [ir.AffineMapAttr(m).value for m in linalg.get_indexing_maps(operation)]
     count = len(operation.results)
-    dims = [found for found in maps if found is not None]
-    results = tuple(Access(*pair) for pair in zip(around.inits, dims[-count:], strict=True))
-    operands = _operands(around, block, list(operation.operands), dims, count)
+    written_dims = [found for found in map(dims_of, maps[-count:]) if found is not None]
+    if len(written_dims) < count or not around.region(block, gathers=True):
+        return None
+    results = tuple(Access(*pair) for pair in zip(around.inits, written_dims, strict=True))
+    operands = _operands(around, block, list(operation.operands), maps, count)
     if operands is None:
         return None
-    loops = ir.AffineMapAttr(linalg.get_indexing_maps(operation)[0]).value.n_dims
+    loops = maps[0].n_dims
     written = {dim for access in results for dim in access.dims}
     reduced = frozenset(range(loops)) - {dim for dim in written if dim is not None}
     found = Generic(around, block, operands, results, reduced, loops)
@@ -138,17 +176,22 @@ def generic(around: Outlined) -> Generic | None:
 
 
 def _operands(
-    around: Outlined, block: Any, values: list[Any], dims: list[Dims], results: int
+    around: Outlined, block: Any, values: list[Any], maps: list[Any], results: int
 ) -> tuple[Operand, ...] | None:
     found = []
-    for place, (value, argument, through) in enumerate(zip(values, block.arguments, dims, strict=True)):
+    for place, (value, argument, through) in enumerate(zip(values, block.arguments, maps, strict=True)):
         source: Any = None
+        dims, window = dims_of(through), None
         if len(list(argument.uses)):
             destination = place >= len(values) - results
             source = around.start(value) if destination else (around.tensor(value) or value)
             if source is None or not (isinstance(source, Tensor) or _scalar(around, source)):
                 return None
-        found.append(Operand(source, through))
+        if dims is None and isinstance(source, Tensor):
+            window = forms_of(through)
+            if window is None:
+                return None
+        found.append(Operand(source, dims or (), window))
     return tuple(found)
 
 

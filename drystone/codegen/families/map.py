@@ -20,7 +20,7 @@ from drystone.codegen.families.space import (
     make_space,
     tile_width,
 )
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets.target import CpuTarget
 
 # Narrower than this, a block costs more than reading the operand against its grain.
@@ -67,7 +67,7 @@ class _Map:
         reads = iter(range(len(self.reads)))
         tiles: list[Tile | None] = []
         for operand in self.op.operands:
-            place = next(reads) if isinstance(operand.source, Tensor) else None
+            place = next(reads) if operand.read else None
             if place is None:
                 tiles.append(None)
             else:
@@ -184,7 +184,7 @@ def _single(op: Generic, space: Space) -> Callable[[TileBuilder], None]:
         reads = iter(space.accesses)
         tiles: list[Tile | None] = []
         for operand in op.operands:
-            access = next(reads) if isinstance(operand.source, Tensor) else None
+            access = next(reads) if operand.read else None
             tiles.append(None if access is None else t.load(access.tensor, places(access, {}), _none(access)))
         values = op.apply(t, tiles, Positions({}, {}))
         for value, access in zip(values, space.accesses[len(op.reads) :], strict=True):

@@ -17,7 +17,7 @@ from drystone.codegen.families.outlined import outlined
 from drystone.codegen.families.region import spread
 from drystone.codegen.families.rows import Fold
 from drystone.codegen.families.space import UNIT, Access, Space, chunk_end, make_space, tile_width
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
 
@@ -61,8 +61,7 @@ class _Reduce:
         reads = iter(self.space.accesses)
         tiles: list[Tile | None] = []
         for operand in self.op.operands[: self.inputs]:
-            read = isinstance(operand.source, Tensor)
-            tiles.append(self.load(t, next(reads), at) if read else None)
+            tiles.append(self.load(t, next(reads), at) if operand.read else None)
         starts = {self.space.members[loop][0]: start for loop, start in at.items()}
         position = Positions(starts, {self.space.members[self.wide][0]: self.width})
         values = self.op.apply(t, [*tiles, *now], position)
@@ -103,7 +102,7 @@ class _Reduce:
         reads = iter(self.space.accesses)
         tiles = []
         for place, operand in enumerate(self.op.operands):
-            access = next(reads) if isinstance(operand.source, Tensor) else None
+            access = next(reads) if operand.read else None
             if place < self.inputs:
                 continue
             found = self.op.around.tile(t, operand.source) if access is None else self.load(t, access, at)
@@ -169,6 +168,9 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     names = combiners(op)
     widest = max(op.reads, key=lambda access: len(access.dims), default=None)
     if names is None or widest is None:
+        return None
+    walked = {dim for access in (*op.reads, *op.results) for dim in access.dims}
+    if not walked.issuperset(range(op.loops)):
         return None
     kept = [dim for dim in op.results[0].dims if dim is not None]
     reduced = [dim for dim in widest.dims if dim in op.reduced]

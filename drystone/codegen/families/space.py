@@ -60,6 +60,34 @@ def dims_of(affine_map: Any) -> Dims | None:
     return tuple(dims)
 
 
+Form = tuple[dict[int, int], int]
+
+
+def forms_of(affine_map: Any) -> tuple[Form, ...] | None:
+    """Every result of a map as ({loop: factor}, constant); None where one is not a sum of such terms."""
+    forms = [_form(result) for result in affine_map.results]
+    found = tuple(form for form in forms if form is not None)
+    return found if len(found) == len(forms) else None
+
+
+def _form(expression: Any) -> Form | None:
+    if isinstance(expression, ir.AffineDimExpr):
+        return {expression.position: 1}, 0
+    if isinstance(expression, ir.AffineConstantExpr):
+        return {}, expression.value
+    if not isinstance(expression, ir.AffineAddExpr | ir.AffineMulExpr):
+        return None
+    left, right = _form(expression.lhs), _form(expression.rhs)
+    if left is None or right is None:
+        return None
+    (a, one), (b, other) = left, right
+    if isinstance(expression, ir.AffineAddExpr):
+        return {dim: a.get(dim, 0) + b.get(dim, 0) for dim in {**a, **b}}, one + other
+    if a and b:
+        return None
+    return {dim: factor * (one if b else other) for dim, factor in {**a, **b}.items()}, one * other
+
+
 def make_space(
     accesses: Sequence[Access], order: Sequence[int], kinds: Sequence[Any], apart: Collection[int] = ()
 ) -> Space:
