@@ -88,6 +88,8 @@ def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
         held = np.load(source, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{source} is not an .npz of arrays: {error}") from error
+    if not isinstance(held, np.lib.npyio.NpzFile):
+        raise UserError(f"{source} is not an .npz of arrays", hint="write it with numpy.savez, by input name")
     names = [s.name if s.name in held else f"arr_{i}" for i, s in enumerate(specs)]
     missing = [s.name for s, name in zip(specs, names, strict=True) if name not in held]
     if missing:

@@ -201,10 +201,10 @@ def test_arguments_of_later_stages_say_so() -> None:
 
 
 def test_a_budget_that_cannot_be_met_says_what_is_large() -> None:
-    model = nn.Sequential(nn.Linear(8, 4096), nn.LayerNorm(4096), nn.Linear(4096, 8))
-    with pytest.raises(drystone.UserError, match="budget") as failure:
-        compile(model, (torch.ones(16, 8),), budget=drystone.Budget(ram="4KB"))
-    assert "test_compile.py" in str(failure.value)
+    pair = (torch.ones(16, 12), torch.arange(4))
+    with pytest.raises(drystone.UserError, match="budget is 1.00 KiB") as failure:
+        compile(Nested(), (pair,), kwargs={"scale": torch.ones(7)}, budget=drystone.Budget(ram="1KB"))
+    assert "test_compile.py" in str(failure.value) and "ram=" in str(failure.value)
 
 
 def test_an_unknown_target() -> None:
