@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,35 @@ def _descriptor(array: Any) -> list[Any]:
     return [*pointers, *map(ctypes.c_int64, numbers)]
 
 
-def jit(kernel: Kernel, program: TileProgram, target: CpuTarget) -> Callable[..., None]:
-    """The kernel as call(arrays, scalars): all its units, in one thread, one unit at a time if `singly`."""
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel in memory."""
+
+    program: TileProgram
+    engine: Any
+    entry: Any
+
+    def bind(
+        self, arrays: Sequence[Any], scalars: Sequence[Any] = (), *, singly: bool = False
+    ) -> Callable[[], None]:
+        """The call on these arrays: all units in one thread, one at a time if `singly`."""
+        assert all(a.flags.c_contiguous for a in arrays)
+        fields = [f for a in arrays for f in _descriptor(a)]
+        fields += [_CTYPES[s.dtype](value) for s, value in zip(self.program.scalars, scalars, strict=True)]
+        fields.append(ctypes.c_int64(0 if singly else 1))
+        packed = (ctypes.c_void_p * len(fields))(*(ctypes.addressof(f) for f in fields))
+
+        def call(keep: Any = (fields, self)) -> None:
+            self.entry(packed)
+
+        return call
+
+    def __call__(self, arrays: Sequence[Any], scalars: Sequence[Any] = (), *, singly: bool = False) -> None:
+        self.bind(arrays, scalars, singly=singly)()
+
+
+def jit(kernel: Kernel, program: TileProgram, target: CpuTarget) -> Compiled:
+    """Compile a kernel."""
     tensors = [f"%{t.name}: {memref(t)}" for t in program.tensors]
     head = ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
     names = [f"%{t.name}" for t in program.tensors] + [f"%{s.name}" for s in program.scalars]
@@ -65,18 +93,10 @@ func.func @main({head}, %runs: index) {{
     engine = mlir.execution_engine.ExecutionEngine(module, opt_level=3)
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.raw_lookup("main"))
 
-    def call(arrays: Sequence[Any], scalars: Sequence[Any] = (), *, singly: bool = False) -> None:
-        assert engine is not None and all(a.flags.c_contiguous for a in arrays)
-        fields = [f for a in arrays for f in _descriptor(a)]
-        fields += [_CTYPES[s.dtype](value) for s, value in zip(program.scalars, scalars, strict=True)]
-        fields.append(ctypes.c_int64(0 if singly else 1))
-        packed = (ctypes.c_void_p * len(fields))(*(ctypes.addressof(f) for f in fields))
-        entry(ctypes.addressof(packed))
-
-    return call
+    return Compiled(program, engine, entry)
 
 
-def compiled(program: TileProgram, target: CpuTarget | None = None) -> Callable[..., None]:
+def compiled(program: TileProgram, target: CpuTarget | None = None) -> Compiled:
     """Lower and compile a tile program for a target (this machine)."""
     target = target or registry.resolve("cpu")
     return jit(lower(program, "kernel", target), program, target)

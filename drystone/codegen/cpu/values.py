@@ -187,6 +187,30 @@ class Transposed(Value):
             [self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype
         )
 
+    def _in_block(self, row: Row, j: int) -> bool:
+        """Whether a part lies in a square of whole registers of a plain transpose."""
+        size = self.low.lanes
+        whole = self.live(j) == size and row[-1] // size * size + size <= self.of.last
+        return self.order == (1, 0) and self.dtype in ("f32", "i32") and whole
+
+    def _block(self, row: Row, j: int) -> str:
+        """A square transposed in registers: halves change places, then quarters, ..."""
+        emit, size, column = self.low.emit, self.low.lanes, row[0] // self.low.lanes
+        rows = [self.of.part((j * size + i,), column) for i in range(size)]
+        distance = 1
+        while distance < size:
+            upper = [i if i & distance == 0 else size + i - distance for i in range(size)]
+            lower = [i + distance if i & distance == 0 else size + i for i in range(size)]
+            for i in (i for i in range(size) if i & distance == 0):
+                pair = f"{rows[i]}, {rows[i + distance]}"
+                kinds = f"{self.kind}, {self.kind}"
+                rows[i] = emit.pure(f"vector.shuffle {pair} {upper} : {kinds}")
+                rows[i + distance] = emit.pure(f"vector.shuffle {pair} {lower} : {kinds}")
+            distance *= 2
+        for i, part in enumerate(rows):
+            emit.remember((self.number, (column * size + i,), j), part)
+        return rows[row[0] % size]
+
 
 class Reshaped(Value):
     """Unit dimensions inserted or removed."""
