@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.integers import INTEGER_OPERATIONS, integer_operation
 from drystone.codegen.cpu.lowering import is_float, width
-from drystone.codegen.cpu.math import APPROXIMATIONS, power
+from drystone.codegen.cpu.math import APPROXIMATIONS
+from drystone.codegen.cpu.powers import power
 from drystone.codegen.cpu.values import Full, Row, Value
 from drystone.codegen.tile import Apply
 

@@ -105,3 +105,12 @@ class Registers:
         """x, or the bound where x is smaller; NaN stays"""
         limit = self.number(bound)
         return self.pick(self.test("olt", x, limit), limit, x)
+
+    def widen(self, x: str) -> tuple["Registers", str]:
+        """f32 as f64"""
+        wide = Registers(self.low, "f64")
+        return wide, self.emit.pure(f"arith.extf {x} : {self.kind} to {wide.kind}")
+
+    def narrow(self, x: str) -> str:
+        """f64 rounded to f32"""
+        return self.emit.pure(f"arith.truncf {x} : {self.kind} to {self.low.vector('f32')}")

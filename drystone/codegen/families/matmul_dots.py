@@ -1,0 +1,76 @@
+"""Matrix products whose right operand lies along k: registers hold neighbours along k, and their lanes are
+summed at the end."""
+
+from drystone.codegen.families.conv_form import even
+from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
+from drystone.targets.target import CpuTarget
+
+
+def along_k(form: MatMulForm, target: CpuTarget) -> TileProgram:
+    """A plain b [.., N, K]: registers hold neighbours along k, one sum for each element of the tile."""
+    rank, lanes = form.batch, target.lanes(32)
+    m, n = form.out.shape[-2:]
+    wide_tile = target.registers > 16
+    columns = min(n or 4, 4)
+    rows = even(m, 4 if wide_tile else 2)
+    if rows == 1:
+        columns = min(n or 8, 8)
+
+    def body(t: TileBuilder) -> None:
+        def step(*at: Index) -> None:
+            *batch, j, i = at
+
+            def products(k: Index, acc: Tile) -> Tile:
+                a_at = [*places(form, form.a, batch), i, k]
+                b_at = [*places(form, form.b, batch), j, k]
+                a = widened(t, t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes]))
+                b = widened(t, t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes]))
+                return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
+
+            (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, columns, lanes), form.dtype)])
+            total = t.reduce("arith.addf" if form.dtype[0] == "f" else "arith.addi", acc, 2)
+            finish(form, t, t.reshape(total, (rows, columns)), [*batch, i, j])
+
+        promises(form, t)
+        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
+        t.grid([*axes, (form.out.dim(rank + 1), columns), (form.out.dim(rank), rows)], step)
+
+    return program(form, body)
+
+
+def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
+    """b a column [.., K]: each row of a is read along k."""
+    rank, lanes = form.batch, target.lanes(32)
+    rows = even(form.out.shape[-2], 8)
+
+    def body(t: TileBuilder) -> None:
+        def step(*at: Index) -> None:
+            *batch, i = at
+            count = len(form.b.shape) - 1
+            b_batch = [
+                index(0) if form.b.shape[d] == 1 else batch[len(batch) - count + d] for d in range(count)
+            ]
+
+            def products(k: Index, acc: Tile) -> Tile:
+                a_at = [*places(form, form.a, batch), i, k]
+                a = widened(t, t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes]))
+                b = widened(t, t.load(form.b, [*b_batch, k], [*([None] * count), lanes]))
+                return _accumulate(t, acc, a, b)
+
+            (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, lanes), form.dtype)])
+            total = t.reduce("arith.addf" if form.dtype[0] == "f" else "arith.addi", acc, 1)
+            finish(form, t, total, [*batch, i, index(0)])
+
+        t.same(form.a.dim(rank), form.out.dim(rank))
+        t.same(form.b.dim(len(form.b.shape) - 1), form.depth)
+        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
+        t.grid([*axes, (form.out.dim(rank), rows)], step)
+
+    return program(form, body)
+
+
+def _accumulate(t: TileBuilder, acc: Tile, a: Tile, b: Tile) -> Tile:
+    kind = "f" if acc.dtype[0] == "f" else "i"
+    return t.apply(f"arith.add{kind}", acc, t.apply(f"arith.mul{kind}", a, b))

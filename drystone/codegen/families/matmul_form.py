@@ -1,0 +1,107 @@
+"""What a matrix product's kernel is made of, and what its programs share: places, promises, the end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.codegen.families.dry_op import DryOp, narrowed, wide
+from drystone.codegen.families.epilogue import load_extra, operations
+from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.ir.layout import Pack
+from drystone.mlir import ir
+
+#: Operations in an epilogue from which on it is no longer unrolled over the tile.
+_LONG = 20
+
+
+@dataclass(frozen=True)
+class MatMulForm:
+    """A matrix product: a [*batch, M, K], b with its batch dimensions (an extent of 1 is repeated) and where
+    its n blocks, k and inner n lie (inner None: not packed), out [*batch, M, N], and the epilogue's operands
+    with their maps."""
+
+    op: DryOp
+    a: Tensor
+    b: Tensor
+    out: Tensor
+    extras: tuple[tuple[Tensor, Any], ...]
+    pack: Pack | None
+    transposed: bool
+
+    @property
+    def batch(self) -> int:
+        """The number of batch dimensions."""
+        return len(self.out.shape) - 2
+
+    @property
+    def depth(self) -> Index:
+        """K"""
+        return self.a.dim(self.batch + 1)
+
+    @property
+    def dtype(self) -> str:
+        """The element sums are held in."""
+        return wide(self.out.dtype)
+
+
+def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Index]:
+    """Where a tensor's batch dimensions are read for a place of the result."""
+    count = len(tensor.shape) - 2
+    if tensor is form.b and form.pack is not None:
+        return []
+    return [index(0) if tensor.shape[d] == 1 else batch[len(batch) - count + d] for d in range(count)]
+
+
+def finish(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
+    """The epilogue, and the result's tile into memory. A long epilogue runs row by row from scratch: unrolled
+    over the whole tile it would take longer to compile than it saves."""
+    rows, width = acc.shape
+    if rows < 3 or operations(form.op.main.epilogue.blocks[0]) < _LONG:
+        _write(form, t, acc, place)
+        return
+    *batch, m, n = place
+    sums = t.scratch((rows, width), acc.dtype)
+    t.store(sums, [0, 0], acc)
+
+    def row(i: Index) -> None:
+        _write(form, t, t.load(sums, [i, 0], [1, width]), [*batch, m + i, n])
+
+    t.loop((form.out.dim(form.batch) - m).min(rows), 1, row)
+
+
+def _write(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
+    shape = [*([None] * form.batch), *acc.shape]
+    main = form.op.main
+    acc = narrowed(t, acc, str(main.out.type.element_type))
+    more = [load_extra(t, extra, m, place, shape) for extra, m in form.extras]
+    (result,) = apply_region(t, main.epilogue.blocks[0], [acc, *more])
+    t.store(form.out, place, spread(t, result, acc.shape), shape)
+
+
+def promises(form: MatMulForm, t: TileBuilder) -> None:
+    """Extents that the operation makes equal."""
+    r = form.batch
+    t.same(form.a.dim(r), form.out.dim(r))
+    for d in range(r):
+        if form.a.shape[d] != 1:
+            t.same(form.a.dim(d), form.out.dim(d))
+    if form.pack is None:
+        count = len(form.b.shape)
+        n, k = (count - 2, count - 1) if form.transposed else (count - 1, count - 2)
+        t.same(form.b.dim(n), form.out.dim(r + 1))
+        t.same(form.b.dim(k), form.depth)
+        for d in range(count - 2):
+            if form.b.shape[d] != 1:
+                t.same(form.b.dim(d), form.out.dim(r - (count - 2) + d))
+    identity = [ir.AffineDimExpr.get(d) for d in range(r + 2)] if form.extras else []
+    for extra, extra_map in form.extras:
+        for axis, result in enumerate(extra_map.results):
+            if result in identity and extra.shape[axis] != 1:
+                t.same(extra.dim(axis), form.out.dim(identity.index(result)))
+
+
+def program(form: MatMulForm, body: Callable[[TileBuilder], None]) -> TileProgram:
+    """The tile program of a body."""
+    with form.op.main.operation.context:
+        return tile_program("matmul", form.op.tensors, body, form.op.scalars)
