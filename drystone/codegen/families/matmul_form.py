@@ -17,9 +17,8 @@ _LONG = 20
 
 @dataclass(frozen=True)
 class MatMulForm:
-    """A matrix product: a [*batch, M, K], b with its batch dimensions (an extent of 1 is repeated) and where
-    its n blocks, k and inner n lie (inner None: not packed), out [*batch, M, N], and the epilogue's operands
-    with their maps."""
+    """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its batch
+    is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their maps."""
 
     op: DryOp
     a: Tensor
