@@ -2,14 +2,24 @@
 
 import multiprocessing as mp
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 
 def _serve(work: Callable[[Any], Any], channel: Connection) -> None:
     while True:
-        channel.send(work(channel.recv()))
+        job = channel.recv()
+        try:
+            result = work(job)
+        except Exception as error:
+            # The parent must learn what went wrong; any further job would be done by a sound process.
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split())[:200]
+            result = f"raised {type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {text}"
+        channel.send(result)
 
 
 class _Worker:
@@ -35,7 +45,8 @@ class _Worker:
 def run(
     work: Callable[[Any], Any], jobs: Sequence[Any], *, workers: int = 2, seconds: float = 120.0
 ) -> Iterator[tuple[Any, Any]]:
-    """(job, work(job)) as they finish; the result is the text "crashed" or "timed out" where a child did.
+    """(job, work(job)) as they finish; the result is the text "crashed" or "timed out" where a child did, and
+    "raised <error>" where the work raised one.
 
     work: a function of a module, jobs and results such that they pickle. A child works on many jobs in turn.
     """
@@ -53,13 +64,14 @@ def run(
                 try:
                     result = worker.channel.recv()
                 except EOFError:
-                    result = "crashed"
+                    worker.process.join()
+                    result = f"crashed (exit code {worker.process.exitcode})"
             elif time.monotonic() >= worker.deadline:
                 result = "timed out"
             else:
                 continue
             yield worker.job, result
-            if result in ("crashed", "timed out") or not waiting:
+            if str(result).startswith(("crashed", "timed out")) or not waiting:
                 worker.stop()
                 busy.remove(worker)
             else:
