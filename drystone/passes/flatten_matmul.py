@@ -67,18 +67,20 @@ def _flat_read(
     read at; None where it cannot be."""
     extents = shape(value)
     dims = [None if extents[k] == 1 else d for k, d in enumerate(dims_of(map_))]
-    rows = [k for k, d in enumerate(dims) if d is not None and d != columns]
-    if rows and ([dims[k] for k in rows] != long or rows != list(range(rows[0], rows[-1] + 1))):
+    kept = [d for d in dims if d is not None]
+    rows = [d for d in kept if d != columns]
+    if kept not in ([*long, columns], [columns, *long], long, [columns], []):
         return None
     groups: list[list[int]] = []
     exprs: list[Any] = []
+    leading: list[int] = []
     for k, d in enumerate(dims):
-        if k in rows[1:]:
+        if d is not None and (d == columns or d == rows[0]):
+            groups.append([*leading, k])
+            exprs.append(ir.AffineExpr.get_dim(int(d == columns)))
+            leading = []
+        elif groups:
             groups[-1].append(k)
-            continue
-        groups.append([k])
-        if k in rows:
-            exprs.append(ir.AffineExpr.get_dim(0))
         else:
-            exprs.append(ir.AffineExpr.get_constant(0) if d is None else ir.AffineExpr.get_dim(1))
+            leading.append(k)
     return groups, exprs

@@ -113,6 +113,7 @@ class _Folder:
                     made = _constant(self.machine.values[operation.results[0]], operation.results[0].type)
                 operation.results[0].replace_all_uses_with(made)
                 self.known[made.owner.operation] = None
+                operation.erase()
 
     def replace(self) -> None:
         """Put weights and constants in place of the results that the rest of the program reads."""

@@ -82,7 +82,7 @@ class FuseElementwise:
         count = len(block.operations)
         if count == 1:
             return True
-        users = {user for user, _ in uses(value)}
+        users = _readers(value)
         no_input = len(made.operation.operands) == 1 and not any(is_tensor(v) for v in captured(made))
         if no_input and is_cheap(block, self.cheap):
             return all(user.name == "linalg.generic" for user in users)
@@ -102,6 +102,17 @@ def _is_producer(op: Any) -> bool:
         and out.is_permutation
         and not any(True for _ in body(op).arguments[len(operation.operands) - 1].uses)
     )
+
+
+def _readers(value: Any) -> set[Any]:
+    """The operations that read a value, or a reshape of it."""
+    found = set()
+    for user, _ in uses(value):
+        if user.name in ("tensor.expand_shape", "tensor.collapse_shape"):
+            found |= _readers(user.results[0])
+        else:
+            found.add(user)
+    return found
 
 
 def _covers(map_: Any, op: Any) -> bool:

@@ -131,7 +131,9 @@ class _Outliner:
         """Replace one operation by a call. Fills and constants become kernels for those uses only that need
         them whole; other kernels start from their own."""
         if op.operation.name == "arith.constant":
-            whole = [use for use in uses(op.operation.results[0]) if use[0].name in _VIEWS]
+            dry = "dry." if is_tensor(op.operation.results[0]) else "no other"
+            needing = [use for use in uses(op.operation.results[0]) if use[0].name.startswith((dry, *_VIEWS))]
+            whole = needing
         elif op.operation.name == "linalg.fill" and producer_name(op.operation.operands[1]) == "tensor.empty":
             whole = [use for use in uses(op.operation.results[0]) if not _is_destination(*use)]
         else:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir, run_pipeline, tensor
-from drystone.passes.generic import as_view, collapse, drop_units, expand, generalize
+from drystone.passes.dims import empty_like
+from drystone.passes.generic import as_view, body, collapse, drop_units, expand, generalize
 from drystone.passes.rebuild import inline_scalars
 from drystone.passes.rewriting import (
     constant_int,
@@ -15,6 +16,7 @@ from drystone.passes.rewriting import (
     index_constant,
     nested,
     ops,
+    producer_name,
     shape,
 )
 
@@ -79,7 +81,9 @@ def _simplify(op: Any) -> None:
         elif op.operation.name == "linalg.generic":
             for inner in nested(op):
                 _simplify_scalar(inner)
-            drop_units(inline_scalars(op))
+            op = inline_scalars(op)
+            drop_units(op)
+            _empty_inits(op)
 
 
 def _simplify_scalar(op: Any) -> None:
@@ -97,6 +101,17 @@ def _simplify_scalar(op: Any) -> None:
             product = arith.MulFOp(operation.operands[0], factor).result
         operation.results[0].replace_all_uses_with(product)
         operation.erase()
+
+
+def _empty_inits(op: Any) -> None:
+    """Let results that do not start from anything start from an empty tensor, which nothing has to make."""
+    operands = op.operation.operands
+    arguments = list(body(op).arguments)
+    for number in range(len(operands) - len(op.operation.results), len(operands)):
+        unread = not any(True for _ in arguments[number].uses)
+        if unread and producer_name(operands[number]) != "tensor.empty":
+            with ir.InsertionPoint(op), op.operation.location:
+                operands[number] = empty_like(operands[number])
 
 
 def _reshape(op: Any) -> Any:

@@ -1,0 +1,113 @@
+// case: products in both orders, one that shares its weight with a lookup, one of one column
+func.func @main(%x: tensor<4x8xf32>, %i: tensor<4xi64>) -> (tensor<4x40xf32>, tensor<4x20xf32>, tensor<4x8xf32>, tensor<4x1xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<40x8xf32>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<8x20xf32>
+  %u = "dry.weight"() {key = "u"} : () -> tensor<8x1xf32>
+  %out_a = "dry.matmul"(%x, %w) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x8xf32>, tensor<40x8xf32>) -> tensor<4x40xf32>
+  %out_b = "dry.matmul"(%x, %v) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = false, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x8xf32>, tensor<8x20xf32>) -> tensor<4x20xf32>
+  %out_c = "dry.embedding"(%w, %i) : (tensor<40x8xf32>, tensor<4xi64>) -> tensor<4x8xf32>
+  %out_d = "dry.matmul"(%x, %u) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = false, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x8xf32>, tensor<8x1xf32>) -> tensor<4x1xf32>
+  return %out_a, %out_b, %out_c, %out_d : tensor<4x40xf32>, tensor<4x20xf32>, tensor<4x8xf32>, tensor<4x1xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x8xf32>, %arg1: tensor<4xi64>) -> (tensor<4x40xf32>, tensor<4x20xf32>, tensor<4x8xf32>, tensor<4x1xf32>) {
+    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x8xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 1]>>>
+    %1 = "dry.weight"() {key = "w"} : () -> tensor<40x8xf32>
+    %2 = "dry.weight"() {key = "v.packed"} : () -> tensor<8x20xf32, #dry.enc<"f32", unit, #dry.pack<[1], [16], [1, 0]>>>
+    %3 = "dry.weight"() {key = "u"} : () -> tensor<8x1xf32>
+    %4 = "dry.matmul"(%arg0, %0) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xf32>, tensor<40x8xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 1]>>>) -> tensor<4x40xf32>
+    %5 = "dry.matmul"(%arg0, %2) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xf32>, tensor<8x20xf32, #dry.enc<"f32", unit, #dry.pack<[1], [16], [1, 0]>>>) -> tensor<4x20xf32>
+    %6 = "dry.embedding"(%1, %arg1) : (tensor<40x8xf32>, tensor<4xi64>) -> tensor<4x8xf32>
+    %7 = "dry.matmul"(%arg0, %3) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xf32>, tensor<8x1xf32>) -> tensor<4x1xf32>
+    return %4, %5, %6, %7 : tensor<4x40xf32>, tensor<4x20xf32>, tensor<4x8xf32>, tensor<4x1xf32>
+  }
+}
+
+// case: convolutions, one per channel, one grouped with channels that fill no register, one of layout nchw
+func.func @main(%x: tensor<1x5x5x8xf32>, %z: tensor<1x8x5x5xf32>) -> (tensor<1x5x5x8xf32>, tensor<1x5x5x8xf32>, tensor<1x8x5x5xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<8x8x3x3xf32>
+  %d = "dry.weight"() {key = "d"} : () -> tensor<8x1x3x3xf32>
+  %g = "dry.weight"() {key = "g"} : () -> tensor<8x4x3x3xf32>
+  %out_a = "dry.conv"(%x, %w) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {strides = [1, 1], padding = [1, 1, 1, 1], dilation = [1, 1], output_padding = [0, 0], groups = 1 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x5x5x8xf32>, tensor<8x8x3x3xf32>) -> tensor<1x5x5x8xf32>
+  %out_b = "dry.conv"(%out_a, %d) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {strides = [1, 1], padding = [1, 1, 1, 1], dilation = [1, 1], output_padding = [0, 0], groups = 8 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x5x5x8xf32>, tensor<8x1x3x3xf32>) -> tensor<1x5x5x8xf32>
+  %out_c = "dry.conv"(%out_b, %g) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {strides = [1, 1], padding = [1, 1, 1, 1], dilation = [1, 1], output_padding = [0, 0], groups = 2 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x5x5x8xf32>, tensor<8x4x3x3xf32>) -> tensor<1x5x5x8xf32>
+  %out_e = "dry.conv"(%z, %w) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {strides = [1, 1], padding = [1, 1, 1, 1], dilation = [1, 1], output_padding = [0, 0], groups = 1 : i64,
+      transposed = false, layout = "nchw", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x8x5x5xf32>, tensor<8x8x3x3xf32>) -> tensor<1x8x5x5xf32>
+  return %out_a, %out_c, %out_e : tensor<1x5x5x8xf32>, tensor<1x5x5x8xf32>, tensor<1x8x5x5xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<1x5x5x8xf32>, %arg1: tensor<1x8x5x5xf32>) -> (tensor<1x5x5x8xf32>, tensor<1x5x5x8xf32>, tensor<1x8x5x5xf32>) {
+    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<8x8x3x3xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 2, 3, 1]>>>
+    %1 = "dry.weight"() {key = "w"} : () -> tensor<8x8x3x3xf32>
+    %2 = "dry.weight"() {key = "d.packed"} : () -> tensor<8x1x3x3xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 2, 3, 1]>>>
+    %3 = "dry.weight"() {key = "g"} : () -> tensor<8x4x3x3xf32>
+    %4 = "dry.conv"(%arg0, %0) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x5x5x8xf32>, tensor<8x8x3x3xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 2, 3, 1]>>>) -> tensor<1x5x5x8xf32>
+    %5 = "dry.conv"(%4, %2) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 8 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x5x5x8xf32>, tensor<8x1x3x3xf32, #dry.enc<"f32", unit, #dry.pack<[0], [16], [0, 2, 3, 1]>>>) -> tensor<1x5x5x8xf32>
+    %6 = "dry.conv"(%5, %3) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 2 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x5x5x8xf32>, tensor<8x4x3x3xf32>) -> tensor<1x5x5x8xf32>
+    %7 = "dry.conv"(%arg1, %1) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x8x5x5xf32>, tensor<8x8x3x3xf32>) -> tensor<1x8x5x5xf32>
+    return %4, %6, %7 : tensor<1x5x5x8xf32>, tensor<1x5x5x8xf32>, tensor<1x8x5x5xf32>
+  }
+}

@@ -1,0 +1,135 @@
+"""Programs of the tests of passes: from text, with random weights and inputs of a fixed seed.
+
+A file `<pass>.mlir` holds cases: `// case: name`, the module before, `// after:`, the module after. Run this
+file to write the modules after anew; then read the difference.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drystone import mlir, targets
+from drystone.ir.elements import numpy_dtype
+from drystone.ir.encoding import encode, encoding_of
+from drystone.ir.interpreter import run as interpret
+from drystone.ir.program import Array, Program, Signature, TensorSpec, WeightStore
+from drystone.passes import Pass, run
+from drystone.passes.absorb_transposes import AbsorbTransposes
+from drystone.passes.channels_last import ChannelsLast
+from drystone.passes.flatten_matmul import FlattenMatmul
+from drystone.passes.fold_batch_norm import FoldBatchNorm
+from drystone.passes.fold_constants import FoldConstants
+from drystone.passes.fuse_elementwise import FuseElementwise
+from drystone.passes.fuse_epilogue import FuseEpilogue
+from drystone.passes.outline_kernels import OutlineKernels
+from drystone.passes.pack_weights import PackWeights
+from drystone.passes.resolve_dims import ResolveDims
+from drystone.passes.simplify import Simplify
+
+FOLDER = Path(__file__).parent
+TARGET = targets.resolve("cpu:avx512")
+PASSES: dict[str, Pass] = {
+    each.name: each
+    for each in (
+        Simplify(),
+        ResolveDims(),
+        AbsorbTransposes(),
+        ChannelsLast(),
+        FoldConstants(),
+        FuseEpilogue(),
+        FuseElementwise(),
+        FoldBatchNorm(),
+        FlattenMatmul(),
+        PackWeights(TARGET),
+        OutlineKernels(),
+    )
+}
+#: What a dynamic dimension is when a program runs.
+DYNAMIC = 3
+
+
+def program_of(text: str) -> Program:
+    """A program from the text of its module: random weights of the types its `dry.weight` operations have."""
+    module = mlir.parse(text, mlir.context())
+    weights = WeightStore()
+    random = np.random.default_rng(0)
+    main = None
+    for op in mlir.walk(module):
+        if op.operation.name == "dry.weight" and op.operation.attributes["key"].value not in weights:
+            kind = op.operation.results[0].type
+            stored = encode(numbers(kind, random), encoding_of(kind))["codes"]
+            weights.add(op.operation.attributes["key"].value, stored)
+        if op.operation.name == "func.func" and main is None:
+            main = op
+    assert main is not None
+    kind = main.operation.attributes["function_type"].value
+    inputs, outputs = (
+        tuple(TensorSpec(f"{name}{k}", str(each.element_type), _shape(each)) for k, each in enumerate(kinds))
+        for name, kinds in (("x", kind.inputs), ("y", kind.results))
+    )
+    symbols = {"n": (1, 8)}
+    return Program(module, weights, Signature(inputs, outputs, None, None, symbols))
+
+
+def _shape(kind: Any) -> tuple[int | str, ...]:
+    return tuple("n" if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank))
+
+
+def numbers(kind: Any, random: np.random.Generator) -> Array:
+    """Random numbers of a tensor type: normal, small integers, or truth values."""
+    shape = [DYNAMIC if n == "n" else n for n in _shape(kind)]
+    dtype = np.dtype(numpy_dtype(str(kind.element_type)))
+    if dtype.kind == "f":
+        return np.asarray(random.standard_normal(shape), dtype)
+    return np.asarray(random.integers(0, 2, shape), dtype)
+
+
+def inputs_of(program: Program) -> list[Array]:
+    """Random inputs of a program."""
+    random = np.random.default_rng(1)
+    main = next(op for op in program.module.body.operations if op.operation.name == "func.func")
+    return [numbers(each, random) for each in main.operation.attributes["function_type"].value.inputs]
+
+
+def outputs_of(program: Program) -> list[Array]:
+    """What the interpreter makes of random inputs."""
+    return interpret(program, inputs_of(program))
+
+
+def check_same(before: list[Array], after: list[Array]) -> None:
+    """Equal outputs, up to rounding in another order."""
+    assert len(before) == len(after)
+    for one, other in zip(before, after, strict=True):
+        assert one.shape == other.shape
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+
+
+def cases(name: str) -> list[tuple[str, str, str]]:
+    """(name, text before, text after) of every case in the file of a pass."""
+    found = []
+    for part in (FOLDER / f"{name.replace('-', '_')}.mlir").read_text().split("// case: ")[1:]:
+        title, _, rest = part.partition("\n")
+        before, _, after = rest.partition("// after:\n")
+        found.append((title.strip(), before.strip() + "\n", after.strip() + "\n"))
+    return found
+
+
+def after(name: str, text: str) -> tuple[Program, str]:
+    """The program after a pass, and its text."""
+    program = program_of(text)
+    run(program, (PASSES[name],))
+    return program, mlir.text(program.module).strip() + "\n"
+
+
+def update(name: str) -> None:
+    """Write the modules after the pass anew."""
+    parts = [f"// case: {title}\n{text}\n// after:\n{after(name, text)[1]}" for title, text, _ in cases(name)]
+    (FOLDER / f"{name.replace('-', '_')}.mlir").write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:] or PASSES:
+        update(each)

@@ -1,0 +1,26 @@
+"""Every pass on small modules: the text after it, and the same results from the interpreter."""
+
+import pass_cases as cases
+import pytest
+
+CASES = [(name, *case) for name in cases.PASSES for case in cases.cases(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "before", "after"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES]
+)
+def test_pass(name: str, title: str, before: str, after: str) -> None:
+    wanted = cases.outputs_of(cases.program_of(before))
+    program, text = cases.after(name, before)
+    assert text == after, f"{name}: {title}; run tests/passes/pass_cases.py to accept"
+    cases.check_same(wanted, cases.outputs_of(program))
+
+
+@pytest.mark.parametrize("name", cases.PASSES)
+def test_running_a_pass_again_changes_nothing(name: str) -> None:
+    if name == "outline-kernels":
+        pytest.skip("its result is the last form: kernels are not outlined again")
+    for title, _, after in cases.cases(name):
+        program = cases.program_of(after)
+        cases.run(program, (cases.PASSES[name],))
+        assert cases.mlir.text(program.module).strip() + "\n" == after, title
