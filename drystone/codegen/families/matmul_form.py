@@ -17,8 +17,9 @@ _LONG = 20
 
 @dataclass(frozen=True)
 class MatMulForm:
-    """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its batch
-    is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their maps."""
+    """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its
+    batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
+    maps."""
 
     op: DryOp
     a: Tensor
