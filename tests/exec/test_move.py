@@ -69,6 +69,14 @@ def test_concat(dim: int) -> None:
     check(kernel(kinds[:3], kinds[3], body), parts, [whole])
 
 
+def test_concat_with_a_constant() -> None:
+    x = floats(5, 20)
+    body = """%c = arith.constant dense<2.0> : tensor<5x2xf32>
+  %r = tensor.concat dim(1) %c, %a0 : (tensor<5x2xf32>, tensor<5x20xf32>) -> tensor<5x22xf32>"""
+    expected = np.concatenate([np.full((5, 2), 2, np.float32), x], 1)
+    check(kernel(["5x20xf32"], "5x22xf32", body), [x], [expected])
+
+
 @pytest.mark.parametrize("size", [1, 5, 40])
 def test_insert_keeps_what_it_does_not_cover(size: int) -> None:
     old, new = floats(3, 9, 40), floats(3, 2, size)
@@ -151,6 +159,7 @@ def test_scatter_along_a_middle_dimension_and_of_elements() -> None:
     expected = old.copy()
     np.add.at(expected, tuple(points.T), new[:, 0, 0])
     check(scatter("4x1x1xf32", "4", "8x40xf32", [0, 1]), [new, points, old], [expected])
+    check(scatter("4xf32", "4", "8x40xf32", [0, 1]), [new[:, 0, 0].copy(), points, old], [expected])
 
 
 def test_what_took_over_its_input_is_not_copied() -> None:

@@ -134,7 +134,7 @@ def _chunk(extent: Index, goal: int, width: int) -> int:
     n = extent.constant
     if n is None:
         return tiles * width
-    parts = -(-n // (tiles * width))
+    parts = max(1, -(-n // (tiles * width)))
     return max(width, -(-n // (parts * width)) * width)
 
 

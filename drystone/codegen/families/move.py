@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.outlined import Outlined, number, outlined
+from drystone.codegen.families.outlined import Outlined, number, outlined, tensor_of
 from drystone.codegen.families.rows import inside_of, split_at
 from drystone.codegen.families.space import BITS, UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, distinct, index, tile_program
@@ -143,15 +143,18 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if around is None:
         return None
     dim = int(ir.IntegerAttr(around.main.operation.attributes["dim"]).value)
-    found = [around.tensor(value) for value in around.main.operation.operands]
-    parts = [split_at(tensor, dim) for tensor in found if tensor is not None]
-    if len(parts) != len(found):
-        return None
+    parts = []
+    for value in around.main.operation.operands:
+        constant = number(value)
+        tensor = around.tensor(value) if constant is None else tensor_of("constant", value.type)
+        if tensor is None:
+            return None
+        parts.append((split_at(tensor, dim), constant))
     out = split_at(around.inits[0], dim)
 
     def row(t: TileBuilder, place: list[Index]) -> None:
         start = index(0)
-        for part in parts:
+        for part, constant in parts:
             extent = part.dim(len(part.shape) - 1)
             single = extent.constant is not None and extent.constant <= _FEW
             width = 1 if single else tile_width(target, BITS[out.dtype], extent)
@@ -160,10 +163,15 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
             def copy(
                 j: Index,
                 part: Tensor = part,
+                constant: float | None = constant,
                 start: Index = start,
                 shape: list[int | None] = shape,
             ) -> None:
-                t.store(out, [*place, start + j], t.load(part, [*place, j], shape), shape)
+                if constant is None:
+                    tile = t.load(part, [*place, j], shape)
+                else:
+                    tile = t.full(constant, (shape[-1] or 1,), out.dtype)
+                t.store(out, [*place, start + j], tile, shape)
 
             t.loop(extent, width, copy)
             start = start + extent
@@ -172,8 +180,9 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
         if len(out.shape) == 1:
             t.grid([(1, 1)], lambda _: row(t, []))
             return
-        for part in parts:
-            t.same(out.dim(0), part.dim(0))
+        for part, constant in parts:
+            if constant is None:
+                t.same(out.dim(0), part.dim(0))
         t.grid([(out.dim(0), 1)], lambda r: row(t, [r]))
 
     return tile_program("concat", around.tensors, body, around.scalars)

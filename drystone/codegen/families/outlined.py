@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from drystone.codegen.families.region import apply_region, dtype_of, owner_constant, supported
+from drystone.codegen.families.region import ELEMENTS, apply_region, dtype_of, owner_constant, supported
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, index
 from drystone.mlir import ir
 
@@ -155,8 +155,8 @@ def free(block: Any) -> list[Any]:
 
 
 def tensor_of(name: str, kind: Any) -> Tensor | None:
-    """The parameter a tensor type makes; None where it is encoded."""
-    if kind.encoding is not None:
+    """The parameter a tensor type makes; None where it is encoded or of elements no register holds."""
+    if kind.encoding is not None or str(kind.element_type) not in ELEMENTS:
         return None
     shape = tuple(None if kind.is_dynamic_dim(i) else kind.get_dim_size(i) for i in range(kind.rank))
     return Tensor(name, str(kind.element_type), shape)

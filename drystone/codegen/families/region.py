@@ -23,7 +23,7 @@ CMPF = (
     *("ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true"),
 )
 _BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "index": 64}
-_ELEMENTS = (*_BITS, "f16", "bf16", "f32", "f64")
+ELEMENTS = (*_BITS, "f16", "bf16", "f32", "f64")
 
 
 def dtype_of(kind: Any) -> str:
@@ -39,7 +39,7 @@ def supported(block: Any, *, gathers: bool = False) -> bool:
         known = name.startswith(("arith.", "math.")) or name in ("linalg.index", *TERMINATORS, *DROPPED)
         if not known and not (gathers and name == "tensor.extract"):
             return False
-        if any(str(result.type) not in _ELEMENTS for result in op.operation.results):
+        if any(str(result.type) not in ELEMENTS for result in op.operation.results):
             return False
         if any(owner_constant(operand) is None and not _scalar(operand) for operand in _scalars_of(op)):
             return False
@@ -52,7 +52,7 @@ def _scalars_of(op: Any) -> list[Any]:
 
 
 def _scalar(value: Any) -> bool:
-    return str(value.type) in _ELEMENTS
+    return str(value.type) in ELEMENTS
 
 
 def owner_constant(value: Any) -> float | int | None:

@@ -20,8 +20,9 @@ from drystone.targets.target import CpuTarget
 
 @dataclass(frozen=True)
 class _Scatter:
-    """updates [N, a slice of the tensor's rank], indices [N, one per indexed dimension]; `wide` elements of
-    the last dimension are one tile; `split`: the dimension the units share out, if any."""
+    """updates [N, a slice], indices [N, one per indexed dimension]; `axes`: where updates has each dimension
+    of the tensor (None: it leaves out that indexed one); `wide` elements of the last dimension are one tile;
+    `split`: the dimension the units share out, if any."""
 
     around: Outlined
     block: Any
@@ -30,6 +31,7 @@ class _Scatter:
     before: Any
     out: Tensor
     indexed: list[int]
+    axes: list[int | None]
     wide: int
     split: int | None
 
@@ -41,18 +43,26 @@ class _Scatter:
         """A tile of the tensor."""
         return [None] * (self.rank - 1) + [self.wide]
 
+    def length(self, dim: int) -> Index:
+        """The extent of a slice along a dimension of the tensor."""
+        axis = self.axes[dim]
+        return index(1) if axis is None else self.updates.dim(axis)
+
     def nest(
-        self, t: TileBuilder, tensor: Tensor, first: int, fixed: dict[int, Index], body: Callable[..., None]
+        self,
+        t: TileBuilder,
+        extent: Callable[[int], Index],
+        fixed: dict[int, Index],
+        body: Callable[[list[Index]], None],
     ) -> None:
-        """Loops over the dimensions of `tensor` from `first` on that are not fixed: body(positions)."""
+        """Loops over the dimensions of the tensor that are not fixed: body(positions)."""
         axis = len(fixed)
         if axis == self.rank:
             body([fixed[d] for d in range(self.rank)])
             return
         free = next(d for d in range(self.rank) if d not in fixed)
         step = self.wide if free == self.rank - 1 else 1
-        extent = tensor.dim(first + free)
-        t.loop(extent, step, lambda j: self.nest(t, tensor, first, {**fixed, free: j}, body))
+        t.loop(extent(free), step, lambda j: self.nest(t, extent, {**fixed, free: j}, body))
 
     def old(self, t: TileBuilder, place: Sequence[Index]) -> Tile:
         """A tile of the old content."""
@@ -70,23 +80,25 @@ class _Scatter:
 
         def one(place: list[Index]) -> None:
             at = [target.get(dim, where) for dim, where in enumerate(place)]
-            new = t.load(self.updates, [n, *place], [None, *self.shape()])
+            kept = [dim for dim in range(self.rank) if self.axes[dim] is not None]
+            shape = [None, *(self.shape()[dim] for dim in kept)]
+            new = t.load(self.updates, [n, *(place[dim] for dim in kept)], shape)
             held = t.load(self.out, at, self.shape())
             (value,) = apply_region(t, self.block, [new, held], captured=self.around.captures(t, self.block))
             value = spread(t, value, (self.wide,))
             last = self.rank - 1
             if last not in self.indexed and self.updates.shape[-1] != self.out.shape[-1]:
-                inside = inside_of(t, place[last], self.updates.dim(self.rank), self.wide)
+                inside = inside_of(t, place[last], self.length(last), self.wide)
                 value = t.apply("arith.select", inside, value, held, dtype=held.dtype)
             t.store(self.out, at, value, self.shape())
 
-        self.nest(t, self.updates, 1, fixed, one)
+        self.nest(t, self.length, fixed, one)
 
     def unit(self, t: TileBuilder, mine: dict[int, Index]) -> None:
         """The old content, then all slices."""
 
         def copy() -> None:
-            self.nest(t, self.out, 0, mine, lambda at: t.store(self.out, at, self.old(t, at), self.shape()))
+            self.nest(t, self.out.dim, mine, lambda at: t.store(self.out, at, self.old(t, at), self.shape()))
 
         if isinstance(self.before, Tensor):
             t.when(0, distinct(self.before, self.out), copy)
@@ -107,6 +119,16 @@ class _Scatter:
         t.grid([(self.out.dim(split), step)], lambda p: self.unit(t, {split: p}))
 
 
+def _axes(updates: int, rank: int, indexed: list[int]) -> list[int | None] | None:
+    """Which dimension of updates of this rank is each of the tensor's: all are there, or all not indexed."""
+    if updates == rank + 1:
+        return list(range(1, rank + 1))
+    if updates != rank + 1 - len(indexed):
+        return None
+    kept = [dim for dim in range(rank) if dim not in indexed]
+    return [kept.index(dim) + 1 if dim in kept else None for dim in range(rank)]
+
+
 def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The tile program of a kernel whose main operation is tm_tensor.scatter with slices of extent 1 along
     the indexed dimensions."""
@@ -122,11 +144,14 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return None
     indexed = [int(dim) for dim in ir.DenseI64ArrayAttr(op.attributes["dimension_map"])]
     rank = len(out.shape)
-    if len(updates.shape) != rank + 1 or any(updates.shape[1 + dim] != 1 for dim in indexed):
+    axes = _axes(len(updates.shape), rank, indexed)
+    if axes is None or any(updates.shape[axes[dim] or 0] != 1 for dim in indexed if axes[dim] is not None):
         return None
     last = rank - 1
     wide = 1 if last in indexed else tile_width(target, BITS[out.dtype], out.dim(last))
-    free = [dim for dim in range(rank) if dim not in indexed and updates.shape[1 + dim] == out.shape[dim]]
+    free = [
+        dim for dim in range(rank) if dim not in indexed and updates.shape[axes[dim] or 0] == out.shape[dim]
+    ]
     split = max(free, key=lambda dim: (dim != last, out.shape[dim] or 2**30, -dim), default=None)
-    found = _Scatter(around, block, updates, indices, before, out, indexed, wide, split)
+    found = _Scatter(around, block, updates, indices, before, out, indexed, axes, wide, split)
     return tile_program("scatter", around.tensors, found.body, around.scalars)
