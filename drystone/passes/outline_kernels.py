@@ -109,6 +109,11 @@ def _kind(op: Any) -> str:
     return name.split(".")[-1]
 
 
+def _reads_memory(name: str) -> bool:
+    """Whether the operation of this name takes tensors only as memory, also where they are constants."""
+    return name in _VIEWS or (name.startswith("dry.") and name != "dry.yield")
+
+
 def _is_destination(owner: Any, number: int) -> bool:
     return owner.parent.name == "func.func" and number in destinations_in(owner)
 
@@ -131,9 +136,7 @@ class _Outliner:
         """Replace one operation by a call. Fills and constants become kernels for those uses only that need
         them whole; other kernels start from their own."""
         if op.operation.name == "arith.constant":
-            dry = "dry." if is_tensor(op.operation.results[0]) else "no other"
-            needing = [use for use in uses(op.operation.results[0]) if use[0].name.startswith((dry, *_VIEWS))]
-            whole = needing
+            whole = [use for use in uses(op.operation.results[0]) if _reads_memory(use[0].name)]
         elif op.operation.name == "linalg.fill" and producer_name(op.operation.operands[1]) == "tensor.empty":
             whole = [use for use in uses(op.operation.results[0]) if not _is_destination(*use)]
         else:
