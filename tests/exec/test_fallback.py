@@ -133,24 +133,31 @@ def test_an_index_out_of_range_is_reported_and_touches_no_foreign_memory(bad, me
     assert (got[7] == table[0 if bad < 0 else 9]).all()
 
 
-def test_sort_with_indices():
-    a = f32(5, 23)
-    order = np.argsort(a, 1)
-    check(
-        """
-func.func private @k(%x: tensor<5x23xf32>, %i: tensor<5x23xi64>, %o: tensor<5x23xf32>, %p: tensor<5x23xi64>)
-    -> (tensor<5x23xf32>, tensor<5x23xi64>) {
-  %f = linalg.copy ins(%x : tensor<5x23xf32>) outs(%o : tensor<5x23xf32>) -> tensor<5x23xf32>
-  %g = linalg.copy ins(%i : tensor<5x23xi64>) outs(%p : tensor<5x23xi64>) -> tensor<5x23xi64>
-  %r:2 = tm_tensor.sort dimension(1) outs(%f, %g : tensor<5x23xf32>, tensor<5x23xi64>) {
+SORT = """
+func.func private @k(%x: tensor<SHAPExf32>, %i: tensor<SHAPExi64>, %o: tensor<SHAPExf32>,
+    %p: tensor<SHAPExi64>) -> (tensor<SHAPExf32>, tensor<SHAPExi64>) {
+  %f = linalg.copy ins(%x : tensor<SHAPExf32>) outs(%o : tensor<SHAPExf32>) -> tensor<SHAPExf32>
+  %g = linalg.copy ins(%i : tensor<SHAPExi64>) outs(%p : tensor<SHAPExi64>) -> tensor<SHAPExi64>
+  %r:2 = tm_tensor.sort dimension(AXIS) outs(%f, %g : tensor<SHAPExf32>, tensor<SHAPExi64>) {
   ^bb0(%a: f32, %b: f32, %c: i64, %d: i64):
-    %s = arith.cmpf ole, %a, %b : f32
+    %s = arith.cmpf oge, %a, %b : f32
     tm_tensor.yield %s : i1
-  } -> tensor<5x23xf32>, tensor<5x23xi64>
-  return %r#0, %r#1 : tensor<5x23xf32>, tensor<5x23xi64>
-}""",
-        [a, np.tile(np.arange(23), (5, 1))],
-        [np.sort(a, 1), order],
+  } -> tensor<SHAPExf32>, tensor<SHAPExi64>
+  return %r#0, %r#1 : tensor<SHAPExf32>, tensor<SHAPExi64>
+}"""
+
+
+@pytest.mark.parametrize("shape, axis", [((5, 23), 1), ((17, 2, 3), 0), ((1,), 0), ((30000,), 0)])
+def test_sort_keeps_the_order_of_equals(shape, axis):
+    a = np.round(f32(*shape) * 5)
+    at = np.broadcast_to(
+        np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(a.ndim)]), shape
+    )
+    order = np.argsort(-a, axis, kind="stable")
+    check(
+        SORT.replace("SHAPE", "x".join(map(str, shape))).replace("AXIS", str(axis)),
+        [a, at],
+        [np.take_along_axis(a, order, axis), order],
     )
 
 

@@ -7,7 +7,7 @@ tensors -> memrefs of the caller (one-shot bufferization, results straight into 
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.codegen.cpu import loops, order, safety
+from drystone.codegen.cpu import loops, order, safety, sorting
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
 from drystone.ir.encoding import storage_shape
@@ -40,16 +40,12 @@ def lower(kernel: Any, name: str) -> Kernel:
             raise InternalError(f"no kernel family takes this {kind}:\n{function}")
         order.arrange(function)
         _take_memrefs(function)
-        run_pipeline(module, _BUFFERIZE)
-        for op in walk(module):
-            if op.operation.name.startswith("tm_tensor.") and len(op.operation.results):
-                _bufferize(op.operation)
-        run_pipeline(module, "canonicalize,cse")
-        for op in walk(module):
-            if op.operation.name == "memref.copy":
-                _spell_copy(op)
+        _bufferize(module)
+        sorts = sorting.lower_sorts(module, name)
         safety.clamp_slices(module)
         run_pipeline(module, _LOOPS)
+        for made in sorts:
+            sorting.define(module, made)
         function = _named(module, name)
         checks = safety.collect_checks(function)
         safety.clamp(function)
@@ -133,7 +129,19 @@ def _take_memrefs(function: Any) -> None:
     function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kinds, []))
 
 
-def _bufferize(op: Any) -> None:
+def _bufferize(module: Any) -> None:
+    """Tensors -> memrefs, of all operations."""
+    run_pipeline(module, _BUFFERIZE)
+    for op in walk(module):
+        if op.operation.name.startswith("tm_tensor.") and len(op.operation.results):
+            _bufferize_structured(op.operation)
+    run_pipeline(module, "canonicalize,cse")
+    for op in walk(module):
+        if op.operation.name == "memref.copy":
+            _spell_copy(op)
+
+
+def _bufferize_structured(op: Any) -> None:
     """An operation of tm_tensor on tensors (upstream's bufferization knows none of them) -> the same one in
     place on the memory of its destinations, which are copies of the kernel's own."""
     memory = [v.owner.operands[0] if isinstance(v.type, ir.RankedTensorType) else v for v in op.operands]
