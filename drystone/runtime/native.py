@@ -66,7 +66,7 @@ def integers(values: Sequence[int]) -> Any:
 def from_library(image: bytes) -> Code:
     """Load a shared object from memory.
 
-    The descriptor stays open: the loader knows libraries by path, and a reused number would name an older one.
+    The descriptor stays open: the loader knows libraries by path; a reused number would name an older one.
     Raises UserError where the loader refuses it.
     """
     handle = os.memfd_create("drystone")
