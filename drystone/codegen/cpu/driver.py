@@ -108,7 +108,11 @@ class _Driver:
             self._barrier()
         types = self._signatures[kernel.name]
         names = self._out.arguments(call, types)
-        self._stamp(2 * position)
+        if position:
+            self._stamp(2 * position)
+        else:
+            arguments = "(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> ()"
+            self._out.line(f"func.call @drystone_stamp_alone{arguments}")
         dispatcher = self._dispatcher(kernel, types, shared)
         extra = ["%team"] if shared else ["%team", "%thread"]
         kinds = ["!llvm.ptr"] if shared else ["!llvm.ptr", "i32"]

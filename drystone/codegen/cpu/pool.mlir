@@ -199,6 +199,19 @@ func.func private @drystone_stamp(%call: !llvm.ptr, %thread: i32, %slot: i64) {
   return
 }
 
+// The first stamp of a run, for a thread that is alone; where there are others it is taken before they wake,
+// for they may be through the first kernel before this thread goes on.
+func.func private @drystone_stamp_alone(%call: !llvm.ptr, %team: !llvm.ptr, %thread: i32) {
+  %one = arith.constant 1 : i32
+  %slot = arith.constant 0 : i64
+  %threads = call @drystone_threads(%team) : (!llvm.ptr) -> i32
+  %alone = arith.cmpi eq, %threads, %one : i32
+  scf.if %alone {
+    func.call @drystone_stamp(%call, %thread, %slot) : (!llvm.ptr, i32, i64) -> ()
+  }
+  return
+}
+
 // ---- memory --------------------------------------------------------------------------------------------
 
 // The memory at `base` as bytes, to be viewed as tensors.
@@ -391,6 +404,12 @@ func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
     %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
     llvm.store %call, %team : !llvm.ptr, !llvm.ptr
     llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
+    %threads = func.call @drystone_threads(%team) : (!llvm.ptr) -> i32
+    %several = arith.cmpi ne, %threads, %one : i32
+    scf.if %several {
+      %slot = arith.constant 0 : i64
+      func.call @drystone_stamp(%call, %zero, %slot) : (!llvm.ptr, i32, i64) -> ()
+    }
     func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
     %status = func.call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
     llvm.store %zero, %busy atomic release {alignment = 4 : i64} : i32, !llvm.ptr
