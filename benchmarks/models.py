@@ -226,8 +226,16 @@ class Decoder(nn.Module):
         return self.head(self.norm(x[:, -1]))
 
 
-def settle(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """Give the batch norms of a random model the statistics of random images, so values keep in range."""
+def images(count: int) -> Tensor:
+    """Smooth random fields with a little noise, f32 [count, 3, 224, 224]: unlike white noise, they differ from
+    each other in what a network that averages over the image sees."""
+    fields = F.interpolate(torch.randn(count, 3, 4, 4) * 2, size=(224, 224), mode="bilinear")
+    return fields + 0.2 * torch.randn(count, 3, 224, 224)
+
+
+def settle(model: nn.Module, batch: Tensor) -> nn.Module:
+    """Give a random model's batch norms the statistics of a batch of images, so that values keep their range and
+    every layer's output varies with its input."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.0)
@@ -235,22 +243,21 @@ def settle(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
             module.momentum = None
             module.reset_running_stats()
     with torch.no_grad():
-        model.train()(torch.randn(shape))
+        model.train()(batch)
     return model.eval()
 
 
 def build(name: str, batch: int = 1) -> tuple[nn.Module, tuple[Any, ...]]:
     """A model in eval mode and one call's inputs, the same every time."""
     torch.manual_seed(0)
-    image = (batch, 3, 224, 224)
     if name == "minilm":
         ids = torch.randint(1996, 29000, (batch, 128))
         return MiniLM().eval(), (ids, torch.ones(batch, 128, dtype=torch.int64))
     if name in ("resnet50", "mobilenet_v2"):
         model = resnet50() if name == "resnet50" else mobilenet_v2()
-        return settle(model, (8, 3, 224, 224)), (torch.randn(image),)
+        return settle(model, images(8)), (images(batch),)
     if name == "vit_tiny":
-        return ViTTiny().eval(), (torch.randn(image),)
+        return ViTTiny().eval(), (images(batch),)
     if name in ("lstm", "gru"):
         return Sequence(nn.LSTM if name == "lstm" else nn.GRU).eval(), (torch.randn(160, batch, 256),)
     raise ValueError(f"no model {name!r}")
