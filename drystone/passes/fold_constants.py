@@ -18,6 +18,7 @@ from drystone.passes.rewriting import (
     nested,
     ops,
     producer_name,
+    splat,
     uses,
 )
 from drystone.passes.weights import drop_unused, new_weight, weight_key
@@ -133,7 +134,7 @@ class _Folder:
         if op.name == "arith.constant":
             if not is_tensor(value) or str(value.type.element_type) not in DTYPES:
                 return False
-            several = not constant_value(value).is_splat
+            several = splat(constant_value(value)) is None
             return several or any(user.name.startswith("dry.") for user in users)
         if op.name in _VIEWS:
             source = op.operands[0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drystone.mlir import arith, func, ir, linalg, tensor
-from drystone.passes.rewriting import constant_value, is_tensor, nested, producer, producer_name
+from drystone.passes.rewriting import constant_value, is_tensor, nested, producer, producer_name, splat
 
 #: Named operations whose body does not read the old content of their destination.
 _OVERWRITES = frozenset({"linalg.fill", "linalg.copy", "linalg.transpose", "linalg.broadcast", "linalg.map"})
@@ -100,10 +100,10 @@ class _Filler:
             if is_tensor(start) and constant_value(start) is None:
                 return linalg.copy(self.inside(start), outs=[init])
             if is_tensor(start):
-                constant = constant_value(start)
-                if not constant.is_splat:
+                one = splat(constant_value(start))
+                if one is None:
                     return linalg.copy(self.inside(start), outs=[init])
-                start = arith.ConstantOp(start.type.element_type, constant.get_splat_value()).result
+                start = arith.ConstantOp(start.type.element_type, one).result
                 return linalg.fill(start, outs=[init])
             return linalg.fill(self.inside(start), outs=[init])
 

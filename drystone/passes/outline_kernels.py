@@ -18,6 +18,7 @@ from drystone.passes.rewriting import (
     operand_groups,
     ops,
     producer_name,
+    splat,
     uses,
 )
 
@@ -213,8 +214,8 @@ class _Outliner:
 
 def _copy(value: Any) -> Any:
     """A copy of a tensor into a new one, or a constant's value filled into one."""
-    constant = constant_value(value)
+    one = splat(constant_value(value))
     into = empty_like(value)
-    if constant is not None and constant.is_splat:
-        return linalg.fill(arith.ConstantOp(value.type.element_type, constant.get_splat_value()), outs=[into])
+    if one is not None:
+        return linalg.fill(arith.ConstantOp(value.type.element_type, one), outs=[into])
     return linalg.copy(value, outs=[into])

@@ -5,7 +5,7 @@ from typing import Any
 from drystone.mlir import arith, ir
 from drystone.passes.generic import body, dims_of, generic, maps_of
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import constant_value, is_tensor, producer, producer_name
+from drystone.passes.rewriting import constant_value, is_tensor, producer, producer_name, splat
 
 
 def inline_scalars(op: Any) -> Any:
@@ -29,7 +29,7 @@ def uniform(value: Any) -> Any:
         return None
     constant = constant_value(value)
     if constant is not None:
-        return constant.get_splat_value() if constant.is_splat else None
+        return splat(constant)
     if producer_name(value) == "linalg.fill":
         return producer(value).operation.operands[0]
     return None

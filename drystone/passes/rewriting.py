@@ -95,6 +95,13 @@ def constant_value(value: Any) -> Any:
     return value.owner.operation.attributes["value"]
 
 
+def splat(constant: Any) -> Any:
+    """The attribute of the one value that all elements of a tensor's constant are; None where they differ, or
+    are held where the bindings cannot see them (dense_resource)."""
+    known = isinstance(constant, ir.DenseElementsAttr) and constant.is_splat
+    return constant.get_splat_value() if known else None
+
+
 def constant_int(value: Any) -> int | None:
     """The Python int of an integer or index constant; None for any other value."""
     found = constant_value(value)
