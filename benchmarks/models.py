@@ -227,15 +227,19 @@ class Decoder(nn.Module):
 
 
 def images(count: int) -> Tensor:
-    """Smooth random fields with a little noise, f32 [count, 3, 224, 224]: unlike white noise, they differ from
-    each other in what a network that averages over the image sees."""
+    """Smooth random fields with a little noise, f32 [count, 3, 224, 224].
+
+    Unlike white noise, they differ from each other in what a network that averages over the image sees.
+    """
     fields = F.interpolate(torch.randn(count, 3, 4, 4) * 2, size=(224, 224), mode="bilinear")
     return fields + 0.2 * torch.randn(count, 3, 224, 224)
 
 
 def settle(model: nn.Module, batch: Tensor) -> nn.Module:
-    """Give a random model's batch norms the statistics of a batch of images, so that values keep their range and
-    every layer's output varies with its input."""
+    """Give a random model's batch norms the statistics of a batch of images.
+
+    So values keep their range, and every layer's output varies with its input.
+    """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""The rules of the house: which stage may import which, how long files and functions are, what imports cost."""
+"""The rules of the house: which stage may import which, how long files are, what imports cost."""
 
 import ast
 import subprocess
