@@ -5,19 +5,12 @@ from typing import Any, ClassVar
 
 from drystone.ir.build import flag, string
 from drystone.ir.program import Program
+from drystone.ir.values import main_block, producer_name, shape
 from drystone.mlir import ints, ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.generic import dims_of, expand
 from drystone.passes.moves import cut, in_order, move, permutation_of, sink, source_of
-from drystone.passes.rewriting import (
-    entry,
-    erase_dead,
-    ops,
-    producer_name,
-    shape,
-    tensor_type,
-    uses,
-)
+from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type, uses
 
 _HEADS = (0, 2, 1, 3)
 _SINKING = ("linalg.generic", "tensor.expand_shape", "tensor.collapse_shape", "tensor.extract_slice")
@@ -43,7 +36,7 @@ class AbsorbTransposes:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block):
             name = op.operation.name
             if name == "dry.attention":
@@ -72,7 +65,7 @@ def _sink(op: Any) -> None:
     reshaped = operation.name != "linalg.generic" and len(uses(value)) == 1
     moved = sink(op) if passing or reshaped else None
     if moved is not None:
-        operation.results[0].replace_all_uses_with(moved)
+        replace(operation.results[0], moved)
         operation.erase()
 
 
@@ -91,7 +84,7 @@ def _attention(op: Any) -> None:
         kind = tensor_type([extents[d] for d in _HEADS], result.type.element_type)
         operands = [*read, *list(operation.operands)[3:]]
         made = ir.Operation.create("dry.attention", [kind], operands, named)
-        result.replace_all_uses_with(move(made.results[0], _HEADS))
+        replace(result, move(made.results[0], _HEADS))
     operation.erase()
 
 
@@ -143,7 +136,7 @@ def _slice_before_expand(op: Any) -> None:
     with ir.InsertionPoint(op), op.operation.location:
         part = cut(product, offsets, sizes, [1] * len(sizes))
         whole = expand(part, groups, bounds[1])
-    op.operation.results[0].replace_all_uses_with(whole)
+    replace(op.operation.results[0], whole)
     op.operation.erase()
 
 

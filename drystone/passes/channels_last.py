@@ -5,10 +5,11 @@ from typing import Any, ClassVar
 
 from drystone.ir.build import string
 from drystone.ir.program import Program
+from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.moves import inverse, move, sink
-from drystone.passes.rewriting import entry, erase_dead, ops, shape, tensor_type
+from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ChannelsLast:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block):
             name = op.operation.name
             if name == "dry.conv":
@@ -39,7 +40,7 @@ class ChannelsLast:
             else:
                 moved = sink(op)
                 if moved is not None:
-                    op.operation.results[0].replace_all_uses_with(moved)
+                    replace(op.operation.results[0], moved)
                     op.operation.erase()
         erase_dead(block)
         run_pipeline(program.module, "canonicalize,cse")
@@ -75,7 +76,7 @@ def _conv(op: Any) -> None:
             op, [x, operation.operands[1]], extras, _moved_type(result, p), {"layout": string("nhwc")}
         )
         moved = move(made.operation.results[0], inverse(p))
-        result.replace_all_uses_with(moved)
+        replace(result, moved)
         take_epilogue(op, made)
 
 
@@ -90,5 +91,5 @@ def _pool(op: Any) -> None:
         named = {key: operation.attributes[key] for key in operation.attributes}
         named["layout"] = string("nhwc")
         made = ir.Operation.create("dry.pool", [_moved_type(result, p)], [x], named)
-        result.replace_all_uses_with(move(made.results[0], inverse(p)))
+        replace(result, move(made.results[0], inverse(p)))
     operation.erase()

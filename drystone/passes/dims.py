@@ -10,15 +10,9 @@ from typing import Any
 
 from drystone.errors import InternalError
 from drystone.ir.shapes import result_extent
+from drystone.ir.values import constant_int, is_tensor, producer, shape
 from drystone.mlir import affine, arith, ints, ir, tensor
-from drystone.passes.rewriting import (
-    constant_int,
-    index_constant,
-    is_tensor,
-    operand_groups,
-    producer,
-    shape,
-)
+from drystone.passes.rewriting import index_constant, operand_groups
 
 #: A known extent, or an index value.
 Extent = int | Any
@@ -44,11 +38,6 @@ def extent(value: Any, axis: int) -> Extent:
     return _as_int(found)
 
 
-def extents(value: Any) -> list[Any]:
-    """The values of the dynamic extents of a tensor, in order: operands of a tensor.empty of its type."""
-    return [as_value(extent(value, axis)) for axis, n in enumerate(shape(value)) if n is None]
-
-
 def as_value(found: Extent) -> Any:
     """An extent as an index value."""
     return index_constant(found) if isinstance(found, int) else found
@@ -56,7 +45,8 @@ def as_value(found: Extent) -> Any:
 
 def empty_like(value: Any) -> Any:
     """A tensor.empty of the type of `value`."""
-    sizes = [extent(value, axis) for axis in range(value.type.rank)]
+    # Dynamic in the type stays dynamic, also where the extent turns out to be known.
+    sizes = [as_value(extent(value, axis)) if n is None else n for axis, n in enumerate(shape(value))]
     return tensor.EmptyOp(sizes, value.type.element_type, encoding=value.type.encoding).result
 
 

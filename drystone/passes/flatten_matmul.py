@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
+from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.generic import collapse, dims_of, expand
-from drystone.passes.rewriting import entry, erase_dead, ops, shape, tensor_type
+from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FlattenMatmul:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block, "dry.matmul"):
             _flatten(op)
         erase_dead(block)
@@ -56,7 +57,7 @@ def _flatten(op: Any) -> None:
         made, _ = remade(op, [flat, b], extras, kind)
         sizes = [extent(result, d) for d in range(rank)]
         whole = expand(made.operation.results[0], groups, sizes)
-    result.replace_all_uses_with(whole)
+    replace(result, whole)
     take_epilogue(op, made)
 
 

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.ir.program import Array, Program
+from drystone.ir.values import constant_value, main_block
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade, take_epilogue
 from drystone.passes.generic import dims_of
-from drystone.passes.rewriting import constant_value, entry, erase_dead, ops, tensor_type, uses
+from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 
 _AFFINE = ("arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.negf")
@@ -32,7 +33,7 @@ class FoldBatchNorm:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block, *WITH_EPILOGUE):
             _fold(program, op)
         erase_dead(block)

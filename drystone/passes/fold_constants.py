@@ -8,19 +8,9 @@ import numpy as np
 
 from drystone.ir.interpreter.machine import Machine
 from drystone.ir.program import DTYPES, Array, Program
+from drystone.ir.values import captured, constant_value, is_tensor, main_block, nested, producer_name, splat
 from drystone.mlir import arith, ir
-from drystone.passes.rewriting import (
-    captured,
-    constant_value,
-    entry,
-    erase_dead,
-    is_tensor,
-    nested,
-    ops,
-    producer_name,
-    splat,
-    uses,
-)
+from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 
 _FOLDED = ("linalg.", "tensor.", "tm_tensor.", "dry.", "arith.", "math.")
@@ -46,7 +36,7 @@ class FoldConstants:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         folder = _Folder(program, self.limit)
         for op in ops(block):
             folder.look(op)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
+from drystone.ir.values import captured, is_tensor, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.generic import (
     body,
@@ -14,16 +15,7 @@ from drystone.passes.generic import (
 )
 from drystone.passes.rebuild import bounds_all, finish, inline_scalars, rebuilt
 from drystone.passes.regions import copy_body, is_cheap, position
-from drystone.passes.rewriting import (
-    captured,
-    entry,
-    erase_dead,
-    is_tensor,
-    ops,
-    producer,
-    shape,
-    uses,
-)
+from drystone.passes.rewriting import erase_dead, ops, uses
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class FuseElementwise:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block, "linalg.generic"):
             self._absorb(op)
         erase_dead(block)

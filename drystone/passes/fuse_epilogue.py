@@ -6,21 +6,12 @@ from typing import Any, ClassVar
 
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.program import Program
+from drystone.ir.values import captured, constant_value, is_tensor, main_block, producer, shape
 from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
 from drystone.passes.generic import body, dims_of, is_parallel, maps_of
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import (
-    captured,
-    constant_value,
-    entry,
-    erase_dead,
-    is_tensor,
-    ops,
-    producer,
-    shape,
-    uses,
-)
+from drystone.passes.rewriting import erase_dead, ops, uses
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class FuseEpilogue:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block, "linalg.generic"):
             _fuse(op)
         erase_dead(block)

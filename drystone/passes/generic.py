@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from drystone.ir.values import producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
-from drystone.passes.rewriting import producer_name, shape, tensor_type
+from drystone.passes.rewriting import tensor_type
 
 
 def generic(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from drystone.ir.values import captured
 from drystone.mlir import ir
-from drystone.passes.rewriting import captured
 
 
 def in_place(kernel: Any) -> list[list[int]]:

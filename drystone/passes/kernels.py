@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from drystone.ir.values import constant_value, is_tensor, nested, producer, producer_name, splat
 from drystone.mlir import arith, func, ir, linalg, tensor
-from drystone.passes.rewriting import constant_value, is_tensor, nested, producer, producer_name, splat
 
 #: Named operations whose body does not read the old content of their destination.
 _OVERWRITES = frozenset({"linalg.fill", "linalg.copy", "linalg.transpose", "linalg.broadcast", "linalg.map"})

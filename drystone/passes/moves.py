@@ -6,6 +6,7 @@ A move by `p` gives a result whose dimension i is dimension p[i] of its source, 
 from collections.abc import Sequence
 from typing import Any
 
+from drystone.ir.values import is_tensor, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.generic import (
@@ -22,7 +23,7 @@ from drystone.passes.generic import (
     without_units,
 )
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import is_tensor, producer, producer_name, shape, tensor_type
+from drystone.passes.rewriting import tensor_type
 
 Permutation = tuple[int, ...]
 

@@ -5,22 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
+from drystone.ir.values import captured, constant_value, is_tensor, main_block, producer_name, splat
 from drystone.mlir import arith, func, ir, linalg, tensor
 from drystone.passes.dims import empty_like, extent
 from drystone.passes.in_place import in_place
 from drystone.passes.kernels import Needs, destinations_in, fill_body
-from drystone.passes.rewriting import (
-    captured,
-    constant_value,
-    entry,
-    erase_dead,
-    is_tensor,
-    operand_groups,
-    ops,
-    producer_name,
-    splat,
-    uses,
-)
+from drystone.passes.rewriting import erase_dead, operand_groups, ops, uses
 
 #: Operations of `@main` that are views or scalar work; those of arith and math stay where they make scalars.
 _STAY = frozenset(
@@ -67,7 +57,7 @@ class OutlineKernels:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         outliner = _Outliner(program.module)
         for op in ops(block):
             if not _stays(op):

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 from drystone.ir.encoding import Encoding, encode, with_encoding
 from drystone.ir.layout import Pack
 from drystone.ir.program import Program
+from drystone.ir.values import main_block
 from drystone.mlir import ir
-from drystone.passes.rewriting import entry, erase_dead, ops
+from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -43,7 +44,7 @@ class PackWeights:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         packer = _Packer(program)
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block, "dry.matmul"):
             packer.pack(op, self._matmul(op))
         for op in ops(block, "dry.conv"):

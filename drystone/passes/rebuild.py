@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from drystone.ir.values import constant_value, is_tensor, producer, producer_name, splat
 from drystone.mlir import arith, ir
 from drystone.passes.generic import body, dims_of, generic, maps_of
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import constant_value, is_tensor, producer, producer_name, splat
 
 
 def inline_scalars(op: Any) -> Any:

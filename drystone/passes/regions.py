@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from drystone.ir.values import nested
 from drystone.mlir import affine, ir, linalg
-from drystone.passes.rewriting import index_constant, nested
+from drystone.passes.rewriting import index_constant
 
 #: Operations that take many cycles: work is not repeated where one of them is part of it.
 _SLOW = frozenset({"arith.divf", "arith.divsi", "arith.divui", "arith.remf", "arith.remsi", "arith.remui"})

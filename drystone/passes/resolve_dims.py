@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
+from drystone.ir.values import constant_int, is_tensor, main_block, nested, producer
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import as_value, extent
-from drystone.passes.rewriting import constant_int, entry, is_tensor, nested, ops, producer
+from drystone.passes.rewriting import ops
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ResolveDims:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block):
             if op.operation.name == "tensor.dim":
                 _resolve(op, block)

@@ -1,26 +1,13 @@
-"""What several passes need of the IR: finding, testing and replacing operations of `@main`."""
+"""What several passes do to the IR: finding, making and erasing operations of a block."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from drystone.ir.program import Program
-from drystone.mlir import arith, ir
+from drystone.ir.values import attribute
+from drystone.mlir import arith, ir, tensor
 
 #: Operations of `@main` that must stay though nothing uses their results.
 _EFFECTS = frozenset({"func.return", "cf.assert"})
-
-
-def main(program: Program) -> Any:
-    """The function `@main`."""
-    for op in program.module.body.operations:
-        if op.operation.name == "func.func" and op.operation.attributes["sym_name"].value == "main":
-            return op
-    raise ValueError("the module has no function @main")
-
-
-def entry(program: Program) -> Any:
-    """The one block of `@main`."""
-    return main(program).operation.regions[0].blocks[0]
 
 
 def ops(block: Any, *names: str) -> list[Any]:
@@ -28,18 +15,6 @@ def ops(block: Any, *names: str) -> list[Any]:
     the block may be changed while it is walked."""
     found = list(block.operations)
     return found if not names else [op for op in found if op.operation.name in names]
-
-
-def producer(value: Any) -> Any:
-    """The operation that makes a value, as a typed view; None for a block argument."""
-    owner = value.owner
-    return None if isinstance(owner, ir.Block) else owner.opview
-
-
-def producer_name(value: Any) -> str:
-    """The full name of the operation that makes a value; "" for a block argument."""
-    owner = value.owner
-    return "" if isinstance(owner, ir.Block) else str(owner.operation.name)
 
 
 def uses(value: Any) -> list[tuple[Any, int]]:
@@ -53,26 +28,18 @@ def only_user(value: Any) -> Any:
     return found[0][0].opview if len(found) == 1 else None
 
 
-def is_tensor(value: Any) -> bool:
-    """Whether the value is a ranked tensor."""
-    return isinstance(value.type, ir.RankedTensorType)
-
-
-def shape(value: Any) -> list[int | None]:
-    """The extents of a tensor, None where dynamic."""
-    kind = value.type
-    return [None if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank)]
+def replace(old: Any, new: Any) -> None:
+    """Let every use of one tensor read another, of the same shape; the new type may know more extents."""
+    if old.type != new.type:
+        with ir.InsertionPoint(old.owner), old.owner.operation.location:
+            new = tensor.CastOp(old.type, new).result
+    old.replace_all_uses_with(new)
 
 
 def tensor_type(extents: Iterable[int | None], element: Any) -> Any:
     """The plain tensor type of these extents (None where dynamic)."""
     dynamic = ir.ShapedType.get_dynamic_size()
     return ir.RankedTensorType.get([dynamic if n is None else n for n in extents], element)
-
-
-def attribute(op: Any, name: str) -> Any:
-    """An attribute of an operation; None where it has none of this name."""
-    return op.operation.attributes.get(name, None)
 
 
 def operand_groups(op: Any) -> list[list[Any]]:
@@ -88,65 +55,9 @@ def operand_groups(op: Any) -> list[list[Any]]:
     return groups
 
 
-def constant_value(value: Any) -> Any:
-    """The attribute of an arith.constant (a tensor's or a scalar's); None for any other value."""
-    if producer_name(value) != "arith.constant":
-        return None
-    return value.owner.operation.attributes["value"]
-
-
-def splat(constant: Any) -> Any:
-    """The attribute of the one value that all elements of a tensor's constant are; None where they differ, or
-    are held where the bindings cannot see them (dense_resource)."""
-    known = isinstance(constant, ir.DenseElementsAttr) and constant.is_splat
-    return constant.get_splat_value() if known else None
-
-
-def constant_int(value: Any) -> int | None:
-    """The Python int of an integer or index constant; None for any other value."""
-    found = constant_value(value)
-    return int(found.value) if isinstance(found, ir.IntegerAttr | ir.BoolAttr) else None
-
-
 def index_constant(value: int) -> Any:
     """An index constant at the current insertion point."""
     return arith.ConstantOp(ir.IndexType.get(), value).result
-
-
-def captured(op: Any) -> list[Any]:
-    """Values that the regions of an operation use but that are defined outside of it, each once, in order."""
-    root = op.operation
-    found: list[Any] = []
-    if not len(root.regions):
-        return found
-
-    def inside(value: Any) -> bool:
-        owner = value.owner
-        block = owner if isinstance(owner, ir.Block) else owner.operation.block
-        above = block.owner.operation
-        while above is not None and above.name != "builtin.module":
-            if above == root:
-                return True
-            above = above.parent
-        return False
-
-    for inner in nested(root):
-        for value in inner.operation.operands:
-            if value not in found and not inside(value):
-                found.append(value)
-    return found
-
-
-def nested(op: Any) -> list[Any]:
-    """Every operation in the regions of an operation, outermost first."""
-    found = []
-    for region in op.operation.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                found.append(inner)
-                if len(inner.operation.regions):
-                    found.extend(nested(inner))
-    return found
 
 
 def erase_dead(block: Any, keep: Callable[[Any], bool] = lambda op: False) -> None:

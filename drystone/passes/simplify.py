@@ -4,21 +4,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
+from drystone.ir.values import constant_int, constant_value, main_block, nested, producer_name, shape
 from drystone.mlir import arith, ir, run_pipeline, tensor
 from drystone.passes.dims import empty_like
 from drystone.passes.generic import as_view, body, collapse, drop_units, expand, generalize
 from drystone.passes.rebuild import inline_scalars
-from drystone.passes.rewriting import (
-    constant_int,
-    constant_value,
-    entry,
-    erase_dead,
-    index_constant,
-    nested,
-    ops,
-    producer_name,
-    shape,
-)
+from drystone.passes.rewriting import erase_dead, index_constant, ops, replace
 
 #: Named linalg operations that stay as they are: as generics they would be fused with what feeds them, and
 #: that be computed anew for every window or row.
@@ -56,7 +47,7 @@ class Simplify:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         run_pipeline(program.module, "canonicalize,cse,func.func(convert-elementwise-to-linalg)")
-        block = entry(program)
+        block = main_block(program)
         for op in ops(block):
             _simplify(op)
         erase_dead(block)
@@ -71,13 +62,13 @@ def _simplify(op: Any) -> None:
     elif name == "linalg.copy" and operation.operands[0].type == operation.results[0].type:
         operation.results[0].replace_all_uses_with(operation.operands[0])
     elif name == "tensor.reshape":
-        operation.results[0].replace_all_uses_with(_reshape(op))
+        replace(operation.results[0], _reshape(op))
     elif name.startswith("linalg."):
         if name not in _KEPT and not name.startswith(_HEAVY) and "mat" not in name and "dot" not in name:
             op = generalize(op)
         view = as_view(op)
         if view is not None:
-            op.operation.results[0].replace_all_uses_with(view)
+            replace(op.operation.results[0], view)
         elif op.operation.name == "linalg.generic":
             for inner in nested(op):
                 _simplify_scalar(inner)

@@ -5,8 +5,8 @@ from typing import Any
 from drystone.ir import build
 from drystone.ir.dialect import Weight
 from drystone.ir.program import Array, Program
+from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
-from drystone.passes.rewriting import attribute, producer
 
 
 def weight_key(value: Any) -> str | None:
