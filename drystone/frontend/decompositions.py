@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from drystone.frontend import composed, fourier, ordering
 from drystone.frontend.attention import scaled_dot_product_attention
 from drystone.frontend.importer import decompositions
 from drystone.frontend.pooling import adaptive_average, average, maximum
@@ -22,8 +23,9 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    for op, rule in _rules().items():
-        found[op] = _with_fallback(rule, found.get(op), op)
+    for group in (composed.rules(), ordering.rules(), fourier.rules(), _rules()):
+        for op, rule in group.items():
+            found[op] = _with_fallback(rule, found.get(op), op)
     return found
 
 
@@ -172,6 +174,8 @@ def _isfinite(x: torch.Tensor) -> Any:
 
 def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Any:
     """Without dimensions, the elements roll as one row."""
+    if 0 in x.shape:
+        return x.clone()
     return None if dims else _aten.roll.default(x.flatten(), shifts, [0]).reshape(x.shape)
 
 
