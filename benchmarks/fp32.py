@@ -2,7 +2,7 @@
 
 Use: python -m benchmarks.fp32 [model ...] [--output benchmarks/results/fp32.md]
 
-Every model is measured in a process of its own. RSS is the process's largest resident memory once the model is
+Every model is measured in a process of its own. RSS is the process's largest resident memory once it is
 compiled, torch and the model itself included.
 """
 
