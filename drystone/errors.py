@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the user's model something is: a source line, or the name of an input or a layer."""
+    """Where in the user's model something is: the layer's qualified name ("" where there is none, or it is the
+    model itself) and a line of source (file "" where it is not known)."""
 
-    file: str
-    line: int
+    file: str = ""
+    line: int = 0
+    layer: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        source = f"{self.file}:{self.line}" if self.file else ""
+        return f"{self.layer} ({source})" if self.layer and source else self.layer or source
 
 
 class DrystoneError(Exception):

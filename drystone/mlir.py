@@ -144,12 +144,30 @@ def ints(attribute: Any) -> list[int]:
     return [ir.IntegerAttr(item).value for item in attribute]
 
 
-_FILE_LINE = re.compile(r'"([^"]+)":(\d+):\d+')
+#: A string in a location's text, and the line that follows where the string is a file.
+_NAME_OR_FILE = re.compile(r'"((?:[^"\\]|\\.)*)"(?::(\d+):\d+)?')
+_ESCAPE = re.compile(rb"\\([0-9A-Fa-f]{2}|.)")
 
 
 def ir_place(op: Any) -> Place | None:
-    """The line of the user's own model an operation came from: the outermost frame outside torch itself."""
-    # The bindings give locations as text only: callsite("callee":line:col at "caller":line:col).
-    places = [Place(file, int(line)) for file, line in _FILE_LINE.findall(str(op.location))]
-    own = [place for place in places if "/torch/" not in place.file]
-    return own[0] if own else (places[0] if places else None)
+    """The layer and the line of the user's own model that an operation came from; of an operation made of
+    several, those of the first.
+
+    Of a chain of calls that is the innermost line outside torch itself.
+    """
+    # The bindings give locations as text only: "layer"("file":line:column), callsite(inner at outer),
+    # fused<"what">[one, other], unknown.
+    layer, places = "", []
+    for name, line in _NAME_OR_FILE.findall(re.sub(r"fused<[^>]*>", "fused", str(op.location))):
+        if line:
+            places.append(Place(_plain(name), int(line), layer))
+        elif not places:
+            layer = _plain(name)
+    own = [place for place in places if "/torch/" not in f"/{place.file}"]
+    return next(iter([*own, *places]), Place(layer=layer) if layer else None)
+
+
+def _plain(text: str) -> str:
+    """A string as MLIR prints it, without its escapes."""
+    found = _ESCAPE.sub(lambda m: bytes.fromhex(m[1].decode()) if len(m[1]) > 1 else m[1], text.encode())
+    return found.decode(errors="replace")

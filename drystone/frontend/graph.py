@@ -8,7 +8,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from drystone.errors import Place, UserError
+from drystone.errors import UserError
+from drystone.frontend.origin import place
 from drystone.frontend.types import ELEMENTS
 
 #: Operations that check something while tracing or running, and give nothing.
@@ -78,16 +79,6 @@ def prepare(program: ExportedProgram) -> Graph:
     _simplify(program.graph)
     _refuse_unknown(program.graph)
     return Graph(program.graph, inputs, outputs, states, weights)
-
-
-def place(node: Node) -> Place | None:
-    """The innermost line of the user's own code that made the node."""
-    own = None
-    for line in (node.meta.get("stack_trace") or "").splitlines():
-        parts = line.strip().split('"')
-        if line.strip().startswith('File "') and "/torch/" not in f"/{parts[1]}" and parts[1][0] != "<":
-            own = Place(parts[1], int(parts[2].split("line ")[1].split(",")[0]))
-    return own
 
 
 def _mutations(program: ExportedProgram, nodes: dict[str, Node]) -> dict[str, Node]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch_mlir.extras.fx_decomp_util import get_decomposition_table
-from torch_mlir.extras.fx_importer import FxImporter, GraphNodeImporter
+from torch_mlir.extras.fx_importer import ContextCache, FxImporter, GraphNodeImporter
 
+from drystone.frontend.origin import location
 from drystone.frontend.types import Site, tensor_type
 from drystone.mlir import arith, ir
 
@@ -26,8 +27,20 @@ if TYPE_CHECKING:
         def bind_node_value(self, node: Any, value: Any, result_index: int = 0) -> None: ...
         def _import_torch_op_overload(self, loc: Any, node: Any, concrete_target: Any = None) -> None: ...
 
+    class _ContextCache:
+        """What the importer asks about types, attributes and locations."""
+
+        def __init__(self, context: Any, *, py_attr_tracker: Any) -> None: ...
+
 else:
     _NodeImporter = GraphNodeImporter
+    _ContextCache = ContextCache
+
+
+class _Cache(_ContextCache):
+    def get_node_location(self, node: Any) -> Any:
+        # The importer's own locations are whole stacks of absolute paths and know no layers.
+        return location(node)
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
@@ -83,6 +96,7 @@ def import_graph(graph: Any, converters: Mapping[str, Converter], ctx: ir.Contex
 
     with ctx:
         importer = FxImporter(context=ctx, graph_node_importer_cls=Importer)
+        importer._cc = _Cache(ctx, py_attr_tracker=importer._py_attr_tracker)
         function = importer.import_stateless_graph(graph, func_name="main")
         # Shapes that torch.export has proved equal need no check when the model runs.
         function.attributes["torch.assume_strict_symbolic_shapes"] = ir.UnitAttr.get()

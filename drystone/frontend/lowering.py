@@ -50,7 +50,8 @@ def name_weights(module: Any, keys: list[str]) -> None:
     with module.context, ir.InsertionPoint.at_block_begin(block), main.location:
         for argument, key in zip(list(block.arguments)[first:], keys, strict=True):
             if any(True for _ in argument.uses):
-                argument.replace_all_uses_with(Weight(argument.type, key=string(key)).out)
+                weight = Weight(argument.type, key=string(key), loc=ir.Location.name(key))
+                argument.replace_all_uses_with(weight.out)
         for index in reversed(range(first, len(block.arguments))):
             block.erase_argument(index)
         kinds = [argument.type for argument in block.arguments]

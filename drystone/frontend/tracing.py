@@ -2,7 +2,6 @@
 
 import logging
 import os
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from drystone.errors import Place, UserError
+from drystone.errors import UserError
 from drystone.frontend.decompositions import table
+from drystone.frontend.origin import place_of_error, restore, traces
 
 
 def export(
@@ -35,9 +35,11 @@ def export(
                 f"cannot compile a {type(model).__name__}",
                 hint="give a torch.nn.Module, a torch.export.ExportedProgram or the path of a .pt2 file",
             )
+        known = traces(program)
         program = _attempt(
             "torch could not take the exported model apart", lambda: program.run_decompositions(table())
         )
+        restore(program, known)
     return program, args, named
 
 
@@ -80,32 +82,18 @@ def _traced(
         lambda: torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False),
         "see that model(*example_inputs, **kwargs) runs; branches on values must become torch.where or "
         "torch.cond, and data-dependent sizes fixed ones",
+        model,
     )
 
 
-def _attempt(what: str, action: Callable[[], Any], hint: str | None = None) -> Any:
+def _attempt(what: str, action: Callable[[], Any], hint: str | None = None, model: Any = None) -> Any:
     """The action's result; whatever it raises as a UserError at the user's own line."""
     try:
         return action()
     except Exception as error:
         # Torch raises nearly every type there is; all of them speak about the user's model.
         message = str(error).strip() or type(error).__name__
-        raise UserError(f"{what}:\n{message}", where=_own_line(error), hint=hint) from error
-
-
-def _own_line(error: BaseException) -> Place | None:
-    """The innermost line of the traceback that is neither torch's nor ours."""
-    ours = str(Path(__file__).parents[1]) + os.sep
-    torchs = str(Path(torch.__file__).parent) + os.sep
-    own = None
-    cause: BaseException | None = error
-    while cause is not None and own is None:
-        for frame in traceback.extract_tb(cause.__traceback__):
-            if frame.lineno and not frame.filename.startswith((ours, torchs, "<")):
-                own = Place(frame.filename, frame.lineno)
-        # The way into the compiler is no place in the model: only what lies below torch counts.
-        cause = cause.__cause__ or cause.__context__
-    return own
+        raise UserError(f"{what}:\n{message}", where=place_of_error(error, model), hint=hint) from error
 
 
 @contextmanager

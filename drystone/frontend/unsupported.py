@@ -7,8 +7,8 @@ import torch
 from torch._ops import HigherOrderOperator
 
 from drystone.errors import InternalError, UserError
-from drystone.frontend.graph import place
 from drystone.frontend.lowering import lower
+from drystone.frontend.origin import place
 from drystone.mlir import ir
 
 Node = Any
