@@ -2,7 +2,8 @@
 
 Counts follow the operation's definition, not the code made for it: a multiply-add is two operations, every
 other arithmetic or math operation on an element is one, exp included; conversions and comparisons of integers
-count as well, constants do not. Every tensor is touched once, but of an embedding's table only the rows read.
+count as well, constants do not. Every tensor is touched once, but where elements or rows are picked by
+position (an embedding's table, a gather, a slice) only as many as the result has.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +11,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from drystone.codegen.families.outlined import main_operation
-from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import storage_bytes
+from drystone.ir.values import is_tensor, nested, shape, tensors, uncast
 from drystone.mlir import ints, ir
 
 Extents = tuple[int, ...]
@@ -44,12 +43,12 @@ class _Kernel:
 
     def __init__(self, kernel: Any, extents: Sequence[Sequence[int]]) -> None:
         (block,) = kernel.regions[0].blocks
-        arguments = [a for a in block.arguments if isinstance(a.type, ir.RankedTensorType)]
+        arguments = tensors(block.arguments)
         results = list(list(block.operations)[-1].operation.operands)
         self.main = main_operation(kernel)
-        self.tensors = [(a.type, tuple(e)) for a, e in zip(arguments, extents, strict=True)]
-        self._extents = {a: tuple(e) for a, e in zip(arguments, extents, strict=True)}
-        self._extents |= dict(zip(results, list(self._extents.values())[-len(results) :], strict=True))
+        self.arguments = {a: tuple(e) for a, e in zip(arguments, extents, strict=True)}
+        given = list(self.arguments.values())
+        self._extents = self.arguments | dict(zip(results, given[len(given) - len(results) :], strict=True))
 
     def extents(self, value: Any) -> Extents:
         """The extents of a tensor of the body; a dynamic one that no argument gives counts as 1."""
@@ -63,8 +62,7 @@ class _Kernel:
                 break
         if value in self._extents:
             return self._extents[value]
-        kind = value.type
-        return tuple(1 if kind.is_dynamic_dim(d) else kind.get_dim_size(d) for d in range(kind.rank))
+        return tuple(1 if extent is None else extent for extent in shape(value))
 
     def operand(self, number: int) -> Extents:
         """The extents of an operand of the main operation."""
@@ -86,22 +84,23 @@ def cost_of(kernel: Any, extents: Sequence[Sequence[int]]) -> Cost:
     extents: of its tensor arguments in order (inputs, then destinations), at the bounds of interest.
     """
     found = _Kernel(kernel, extents)
-    name = "" if found.main is None else str(found.main.operation.name)
-    sizes = [_bytes(kind, extent) for kind, extent in found.tensors]
-    if name == "dry.embedding":
-        sizes[_table(found)] = sizes[-1]
-    return Cost(_FLOPS.get(name, _other)(found) if found.main is not None else 0, sum(sizes))
+    sizes = {value: storage_bytes(value.type, extent) for value, extent in found.arguments.items()}
+    if found.main is None:
+        return Cost(0, sum(sizes.values()))
+    name = str(found.main.operation.name)
+    for value in _picked(found.main.operation):
+        whole = max(1, prod(found.arguments[value]))
+        sizes[value] = sizes[value] * min(whole, _iterations(found)) // whole
+    return Cost(_FLOPS.get(name, _other)(found), sum(sizes.values()))
 
 
-def _table(kernel: _Kernel) -> int:
-    table = kernel.main.operation.operands[0]
-    return [kind for kind, _ in kernel.tensors].index(table.type)
-
-
-def _bytes(kind: Any, extents: Extents) -> int:
-    if kind.encoding is not None and kind.has_static_shape:
-        return storage_bytes(kind)
-    return prod(extents) * int(np.dtype(numpy_dtype(str(kind.element_type))).itemsize)
+def _picked(main: Any) -> list[Any]:
+    """Tensors of which the main operation reads one element in each iteration."""
+    extracts = [inner.operation for inner in nested(main) if inner.operation.name == "tensor.extract"]
+    read = [uncast(extract.operands[0]) for extract in extracts]
+    if main.name in ("dry.embedding", "tensor.extract_slice", "tm_tensor.gather"):
+        read.append(uncast(main.operands[0]))
+    return [value for value in dict.fromkeys(read) if isinstance(value.owner, ir.Block)]
 
 
 def _body(region: Any) -> int:
@@ -163,22 +162,28 @@ def _scan(kernel: _Kernel) -> int:
     return prod(kernel.result)
 
 
-def _generic(kernel: _Kernel) -> int:
-    """Operations of the body times the iterations, whose extents the indexing maps give."""
+def _iterations(kernel: _Kernel) -> int:
+    """Iterations of the main operation, whose extents its indexing maps give; without maps, the elements of
+    its result."""
     operation = kernel.main.operation
+    if "indexing_maps" not in operation.attributes:
+        return prod(kernel.result)
     domain: dict[int, int] = {}
     for attribute, value in zip(operation.attributes["indexing_maps"], operation.operands, strict=True):
         for axis, expression in enumerate(ir.AffineMapAttr(attribute).value.results):
-            if isinstance(value.type, ir.RankedTensorType) and isinstance(expression, ir.AffineDimExpr):
+            if is_tensor(value) and isinstance(expression, ir.AffineDimExpr):
                 extent = kernel.extents(value)[axis]
                 domain[expression.position] = max(extent, domain.get(expression.position, 1))
-    return prod(domain.values()) * _body(operation.regions[0])
+    return prod(domain.values())
 
 
 def _other(kernel: _Kernel) -> int:
-    """Of an operation without a rule: its bodies, once for each element of the largest tensor."""
-    once = sum(_body(region) for region in kernel.main.operation.regions)
-    return max((prod(extents) for _, extents in kernel.tensors), default=1) * once
+    """Of an operation without a rule of its own: its bodies once for each iteration; without maps, for each
+    element of the largest tensor."""
+    operation = kernel.main.operation
+    largest = max(map(prod, kernel.arguments.values()), default=1)
+    times = _iterations(kernel) if "indexing_maps" in operation.attributes else largest
+    return times * sum(_body(region) for region in operation.regions)
 
 
 _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
@@ -191,7 +196,6 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,
     "dry.scan": _scan,
-    "linalg.generic": _generic,
     "linalg.fill": _nothing,
     "linalg.copy": _nothing,
     "linalg.transpose": _nothing,

@@ -6,6 +6,7 @@ from typing import Any
 
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program
+from drystone.ir.values import tensors
 from drystone.mlir import ints, ir, ir_place
 
 #: Inclusive bounds of an integer.
@@ -199,5 +200,5 @@ class Bounds:
 def destination(value: Any) -> Any:
     """The destination that the kernel call making `value` is given for it."""
     call = value.owner
-    tensors = [operand for operand in call.operands if isinstance(operand.type, ir.RankedTensorType)]
-    return tensors[len(tensors) - len(call.results) + value.result_number]
+    given = tensors(call.operands)
+    return given[len(given) - len(call.results) + value.result_number]

@@ -7,17 +7,14 @@ to be placed) and the code generator (where everything is) read this.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Literal
-
-import numpy as np
 
 from drystone.errors import InternalError
 from drystone.ir.bounds import Bounds, destination
-from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import storage_bytes
 from drystone.ir.program import Program
-from drystone.mlir import func, ints, ir, ir_place
+from drystone.ir.values import function, main_block, producer_name, tensors
+from drystone.mlir import ints, ir, ir_place
 
 #: Operations of `@main` that give another view of their first operand's memory.
 VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice"})
@@ -61,19 +58,6 @@ class Buffers:
     of: Mapping[Any, str]
     weights: tuple[str, ...]
     direct: tuple[bool, ...]
-
-
-def main_block(program: Program) -> Any:
-    """The one block of `@main`."""
-    return function(program, "main").regions[0].blocks[0]
-
-
-def function(program: Program, name: str) -> Any:
-    """The function of this name, as an operation. Raises KeyError where there is none."""
-    for op in program.module.body.operations:
-        if isinstance(op, func.FuncOp) and op.sym_name.value == name:
-            return op.operation
-    raise KeyError(name)
 
 
 def buffers(program: Program) -> Buffers:
@@ -122,10 +106,7 @@ class _Analysis:
         self._of[value] = name
 
     def _size(self, value: Any) -> int:
-        if value.type.encoding is not None:
-            return storage_bytes(value.type)
-        item = np.dtype(numpy_dtype(str(value.type.element_type))).itemsize
-        return prod(self._bounds.extents(value)) * int(item)
+        return storage_bytes(value.type, self._bounds.extents(value))
 
     def _weight(self, operation: Any) -> None:
         key = operation.attributes["key"].value
@@ -141,10 +122,8 @@ class _Analysis:
         direct = []
         for number, value in enumerate(returned):
             root = _root(value)
-            argument = isinstance(root.owner, ir.Block)
             if (
-                argument
-                or root.owner.name != "func.call"
+                producer_name(root) != "func.call"
                 or _is_slice(value)
                 or (number < outputs and root in self._homes)
             ):
@@ -192,13 +171,13 @@ class _Analysis:
 
 def _root(value: Any) -> Any:
     """What a view is a view of."""
-    while not isinstance(value.owner, ir.Block) and value.owner.name in VIEWS:
+    while producer_name(value) in VIEWS:
         value = value.owner.operands[0]
     return value
 
 
 def _is_slice(value: Any) -> bool:
-    while not isinstance(value.owner, ir.Block) and value.owner.name in VIEWS:
+    while producer_name(value) in VIEWS:
         if value.owner.name == "tensor.extract_slice":
             return True
         value = value.owner.operands[0]
@@ -212,7 +191,7 @@ def _in_place(program: Program, call: Any) -> dict[Any, list[Any]]:
     if "dry.in_place" not in kernel.attributes:
         return {}
     found: dict[Any, list[Any]] = {}
-    roots = [_root(value) for value in _tensors(call.operands)]
+    roots = [_root(value) for value in tensors(call.operands)]
     for pair in kernel.attributes["dry.in_place"]:
         result, argument = ints(pair) if isinstance(pair, ir.ArrayAttr) else list(ir.DenseI64ArrayAttr(pair))
         operand = call.operands[argument]
@@ -221,14 +200,10 @@ def _in_place(program: Program, call: Any) -> dict[Any, list[Any]]:
     return found
 
 
-def _tensors(values: Any) -> list[Any]:
-    return [value for value in values if isinstance(value.type, ir.RankedTensorType)]
-
-
 def _reads(call: Any) -> Iterator[Any]:
     """Tensors a call reads: its inputs, then those its scalars and extents were loaded from."""
-    tensors = _tensors(call.operands)
-    yield from tensors[: len(tensors) - len(call.results)]
+    given = tensors(call.operands)
+    yield from given[: len(given) - len(call.results)]
     pending, seen = list(call.operands), set()
     while pending:
         value = pending.pop()
@@ -265,4 +240,4 @@ def _ancestors(operation: Any) -> set[Any]:
     return found
 
 
-__all__ = ["VIEWS", "Buffer", "Buffers", "Call", "buffers", "destination", "function", "main_block"]
+__all__ = ["VIEWS", "Buffer", "Buffers", "Call", "buffers", "destination"]

@@ -254,8 +254,8 @@ def storage_shape(kind: Any) -> tuple[int, ...]:
     return storage_parts(tensor.shape, encoding)["codes"][0]
 
 
-def storage_bytes(kind: Any) -> int:
-    """Bytes of all parts of a static type."""
+def storage_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:
+    """Bytes of all parts of a tensor of this type and of these extents (those of a static type)."""
     tensor = ir.RankedTensorType(kind)
-    parts = storage_parts(tensor.shape, encoding_of(tensor)).values()
+    parts = storage_parts(tensor.shape if extents is None else extents, encoding_of(tensor)).values()
     return sum(prod(shape) * np.dtype(numpy_dtype(dtype)).itemsize for shape, dtype in parts)

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from drystone.ir.buffers import Buffers, Call, buffers, main_block
+from drystone.ir.buffers import Buffers, Call, buffers
 from drystone.ir.program import Program
+from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.options import byte_count
 from drystone.scheduling.problem import Operation, Problem, Tensor

@@ -12,9 +12,8 @@ from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encod
 from drystone.ir.shapes import transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
 from drystone.targets import registry
-
-from .families import TARGET, shared_context
-from .kernels import compiled
+from tests.exec.families import TARGET, shared_context
+from tests.exec.kernels import compiled
 
 
 @dataclass

@@ -10,8 +10,7 @@ from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.mlir import context, ir, parse
 from drystone.targets.cpu import NAMED
-
-from .kernels import compiled
+from tests.exec.kernels import compiled
 
 TARGET = next(target for target in NAMED if target.name == "cpu:avx512")
 NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_} | {

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from drystone.targets import registry
-
-from . import dry_cases
+from tests.exec import dry_cases
 
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"queries": 40, "keys": 48, "depth": 32},

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from drystone.targets import registry
-
-from . import dry_cases
+from tests.exec import dry_cases
 
 BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
 DEPTHWISE: dict[str, Any] = {"channels": 40, "out": 40, "groups": 40, "size": (9, 13), "padding": [1] * 4}

@@ -10,8 +10,7 @@ from drystone.codegen import interpret
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.ir.elements import numpy_dtype, to_element
 from drystone.targets import registry
-
-from .kernels import compiled
+from tests.exec.kernels import compiled
 
 TARGETS = ("cpu:avx2", "cpu")
 
@@ -142,7 +141,9 @@ def test_reductions_of_integers(op: str, dtype: str) -> None:
     agree(one_step([source, out], body), [random(t) for t in (source, out)])
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(16, 16), (16, 40), (37, 35), (8, 32), (5, 19), (1, 7), (32, 1)])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(16, 16), (16, 40), (37, 35), (8, 32), (5, 19), (1, 7), (32, 1)]
+)
 def test_transposes(rows: int, columns: int) -> None:
     source, out = Tensor("a0", "f32", (rows, columns)), Tensor("a1", "f32", (columns, rows))
     doubled = Tensor("a2", "f32", (columns, rows))

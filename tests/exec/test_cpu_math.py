@@ -9,8 +9,7 @@ import pytest
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, tile_program
 from drystone.ir.scalars import apply
 from drystone.targets import registry
-
-from .kernels import compiled
+from tests.exec.kernels import compiled
 
 BORDERS = np.array(
     [

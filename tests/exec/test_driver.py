@@ -54,8 +54,8 @@ func.func private @total(%a: tensor<6x4xf32>, %o: tensor<4xf32>) -> tensor<4xf32
 @pytest.fixture(params=["shared", "small"], autouse=True)
 def sharing(request, monkeypatch):
     """All of it twice: with kernels shared by all threads however small, and with small ones on thread 0."""
-    monkeypatch.setattr(driver, "_SHARE_RUN_NS", 0)
-    monkeypatch.setattr(driver, "_SHARE_KERNEL_NS", 0 if request.param == "shared" else 10**9)
+    monkeypatch.setattr(driver, "_SHARE_RUN", 0)
+    monkeypatch.setattr(driver, "_SHARE_KERNEL", 0 if request.param == "shared" else 10**9)
 
 
 def f32(*shape):

@@ -18,8 +18,8 @@ RNG = np.random.default_rng(0)
 def no_families(monkeypatch):
     """Every kernel takes the fallback, and is shared however small it is."""
     monkeypatch.setattr(generation, "tile_program_of", lambda kernel, target: None)
-    monkeypatch.setattr(driver, "_SHARE_KERNEL_NS", 0)
-    monkeypatch.setattr(driver, "_SHARE_RUN_NS", 0)
+    monkeypatch.setattr(driver, "_SHARE_KERNEL", 0)
+    monkeypatch.setattr(driver, "_SHARE_RUN", 0)
 
 
 def f32(*shape):

@@ -11,10 +11,9 @@ from drystone.ir import build, dialect
 from drystone.ir.encoding import Encoding, Pack, with_encoding
 from drystone.mlir import arith, ir, math
 from drystone.targets import registry
-
-from .dry_cases import Case, kind_of, make, numbers
-from .families import shared_context
-from .kernels import compiled
+from tests.exec.dry_cases import Case, kind_of, make, numbers
+from tests.exec.families import shared_context
+from tests.exec.kernels import compiled
 
 
 def epilogue(op: Any, extras: int) -> None:
@@ -129,7 +128,9 @@ def test_ragged_shapes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     m, n, k = (int(x) for x in rng.integers(1, 45, 3))
     flags = rng.integers(0, 2, 3)
-    check(matmul(m, n, k, pack=32 * int(flags[0]), transposed=bool(flags[1]), dynamic=bool(flags[2]), seed=seed))
+    check(
+        matmul(m, n, k, pack=32 * int(flags[0]), transposed=bool(flags[1]), dynamic=bool(flags[2]), seed=seed)
+    )
 
 
 def test_a_column() -> None:

@@ -34,8 +34,8 @@ func.func private @turn(%a: tensor<4096xf32>, %o: tensor<4096xf32>) -> tensor<40
 def model():
     """A chain of kernels, each of which reads what other threads wrote before."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(driver, "_SHARE_RUN_NS", 0)
-    patch.setattr(driver, "_SHARE_KERNEL_NS", 0)
+    patch.setattr(driver, "_SHARE_RUN", 0)
+    patch.setattr(driver, "_SHARE_KERNEL", 0)
     calls = "\n".join(
         f"  %v{i + 1} = call @turn(%v{i}, %e) : (tensor<4096xf32>, tensor<4096xf32>) -> tensor<4096xf32>"
         for i in range(STEPS)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import dry_cases
+from tests.exec import dry_cases
 
 CASES: dict[str, dict[str, Any]] = {
     "max": {"channels": 70},

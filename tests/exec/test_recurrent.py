@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from . import dry_cases
+from tests.exec import dry_cases
 
 CASES: dict[str, dict[str, Any]] = {
     "lstm": {},

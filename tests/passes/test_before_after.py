@@ -1,7 +1,8 @@
 """Every pass on small modules: the text after it, and the same results from the interpreter."""
 
-import pass_cases as cases
 import pytest
+
+from tests.passes import pass_cases as cases
 
 CASES = [(name, *case) for name in cases.PASSES for case in cases.cases(name)]
 

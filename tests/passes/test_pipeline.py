@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import pass_cases as cases
 import pytest
 
 from drystone import mlir
@@ -16,6 +15,7 @@ from drystone.passes import pipeline, run
 from drystone.passes.fold_constants import FoldConstants
 from drystone.passes.pack_weights import tile_width
 from drystone.passes.simplify import Simplify
+from tests.passes import pass_cases as cases
 
 CONV_NET = "moves between two convolutions cancel"
 ATTENTION = "attention between projections"
@@ -129,7 +129,9 @@ def test_calls_lead_back_to_the_model() -> None:
     assert str(mlir.ir_place(call)) == "model.py:7"
 
 
-@pytest.mark.parametrize(("n", "width"), [(1000, 32), (384, 32), (48, 32), (40, 16), (17, 16), (10, 16), (64, 32)])
+@pytest.mark.parametrize(
+    ("n", "width"), [(1000, 32), (384, 32), (48, 32), (40, 16), (17, 16), (10, 16), (64, 32)]
+)
 def test_packed_tiles_are_filled(n: int, width: int) -> None:
     assert tile_width(cases.TARGET, n) == width
 

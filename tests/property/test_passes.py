@@ -3,11 +3,11 @@
 import random
 from collections.abc import Callable
 
-import pass_cases as cases
 import pytest
 
 from drystone import mlir
 from drystone.passes import pipeline, run
+from tests.passes import pass_cases as cases
 
 Shape = tuple[int, ...]
 

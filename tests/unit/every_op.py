@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-from ir_cases import make, program, tensor
 
 from drystone.ir import dialect as dry
 from drystone.ir.encoding import Encoding, Pack, Scale, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir
+from tests.unit.ir_cases import make, program, tensor
 
 LINEAR = Encoding("int4", Scale("group", 1, 4, zero_point=True), Pack((0,), (4,), (1, 0)))
 KERNEL = Encoding("f32", None, Pack((0, 1), (2, 2)))

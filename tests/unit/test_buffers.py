@@ -5,8 +5,9 @@ import pytest
 from drystone import mlir
 from drystone.errors import UserError
 from drystone.ir.bounds import Bounds
-from drystone.ir.buffers import buffers, main_block
+from drystone.ir.buffers import buffers
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
+from drystone.ir.values import main_block
 
 KERNELS = """
 func.func private @twice(%x: tensor<?x8xf32>, %o: tensor<?x8xf32>) -> tensor<?x8xf32>

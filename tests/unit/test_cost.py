@@ -136,6 +136,25 @@ def test_an_embedding_moves_only_the_rows_it_reads() -> None:
         assert cost(made, [(1000, 8), (5,), (5, 8)]) == Cost(0, 2 * 5 * 8 * 4 + 5 * 8)
 
 
+GATHER = """
+func.func private @k(%table: tensor<1000xf32>, %at: tensor<5xi64>, %init: tensor<5xf32>) -> tensor<5xf32> {
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>], iterator_types = ["parallel"]
+    } ins(%at : tensor<5xi64>) outs(%init : tensor<5xf32>) {
+  ^bb0(%i: i64, %old: f32):
+    %place = arith.index_cast %i : i64 to index
+    %one = tensor.extract %table[%place] : tensor<1000xf32>
+    linalg.yield %one : f32
+  } -> tensor<5xf32>
+  return %r : tensor<5xf32>
+}
+"""
+
+
+def test_a_gather_moves_only_the_elements_it_reads() -> None:
+    assert cost(parse(GATHER, shared()), [(1000,), (5,), (5,)]).bytes == 2 * 5 * 4 + 5 * 8
+
+
 REDUCTION = """
 func.func private @k(%x: tensor<?x8xf32>, %init: tensor<?xf32>) -> tensor<?xf32> {
   %zero = arith.constant 0.0 : f32

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from ir_cases import CONTEXT
 
 from drystone.ir.constants import constant_array
 from drystone.mlir import parse, walk
+from tests.unit.ir_cases import CONTEXT
 
 RESOURCES = '{-# dialect_resources: { builtin: { q: "0x080000000001", r: "0x08000000003C0040" } } #-}'
 FORMS = [

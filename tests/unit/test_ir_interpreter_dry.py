@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ir_cases import make, program, tensor, types_of
 
 from drystone.ir import dialect as dry
 from drystone.ir.encoding import Encoding, Pack, encode, with_encoding
 from drystone.ir.interpreter import run
 from drystone.mlir import arith, ir
+from tests.unit.ir_cases import make, program, tensor, types_of
 
 functional = torch.nn.functional
 torch.manual_seed(0)

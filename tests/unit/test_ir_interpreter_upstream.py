@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ir_cases import CONTEXT, from_text
 
 from drystone.errors import InternalError
 from drystone.ir.interpreter import run
 from drystone.mlir import text
+from tests.unit.ir_cases import CONTEXT, from_text
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
 Y = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)

@@ -1,13 +1,13 @@
 """A module's text says everything about it."""
 
 import numpy as np
-from every_op import every_op, inputs
-from ir_cases import CONTEXT
 
 from drystone.ir import dialect
 from drystone.ir.interpreter import run
 from drystone.ir.program import Program
 from drystone.mlir import parse, text, walk
+from tests.unit.every_op import every_op, inputs
+from tests.unit.ir_cases import CONTEXT
 
 
 def test_the_module_holds_every_operation_of_the_dialect() -> None:

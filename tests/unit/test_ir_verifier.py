@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from every_op import ONE, every_op
-from ir_cases import from_text, make, program, tensor
 
 from drystone.errors import InternalError
 from drystone.ir import dialect as dry
@@ -15,6 +13,8 @@ from drystone.ir.encoding import Encoding, Pack, Scale, with_encoding
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.verifier import verify
 from drystone.mlir import arith, ir, math, scf
+from tests.unit.every_op import ONE, every_op
+from tests.unit.ir_cases import from_text, make, program, tensor
 
 
 def test_a_sound_program_passes() -> None:

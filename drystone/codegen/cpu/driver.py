@@ -12,19 +12,22 @@ another thread has something to read.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drystone.codegen.cost import Cost
 from drystone.codegen.cpu import dispatch
-from drystone.codegen.cpu.work import Work
-from drystone.codegen.cpu.writer import Size, Writer
+from drystone.codegen.cpu.writer import Writer
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
-from drystone.ir.buffers import Buffers, Call, main_block
+from drystone.ir.buffers import Buffers, Call
 from drystone.ir.program import Program
+from drystone.ir.values import main_block
 from drystone.mlir import ir, ir_place
 
-#: A kernel is worth sharing above this time on one thread, a run above that one: waking threads that sleep
-#: takes tens of microseconds.
-_SHARE_KERNEL_NS = 1_500
-_SHARE_RUN_NS = 20_000
+#: A kernel is worth sharing above this time (in seconds) on one thread, a run above that one: waking threads
+#: that sleep takes tens of microseconds.
+_SHARE_KERNEL = 1.5e-6
+_SHARE_RUN = 20e-6
+#: What one thread does in a second, roughly and on the slow side: operations and bytes.
+_FLOPS, _BYTES = 40e9, 10e9
 
 
 def driver(
@@ -34,14 +37,14 @@ def driver(
     offsets: Mapping[str, int],
     kernels: Mapping[str, Kernel],
     signatures: Mapping[str, Sequence[str]],
-    work: Mapping[str, Work],
+    costs: Mapping[str, Cost],
 ) -> tuple[str, tuple[str, ...]]:
     """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
 
     order: the names of `found.calls` as they are to run. offsets: every arena buffer's. kernels and
-    the types their code takes: by the name of the kernel function. work: of every call.
+    the types their code takes: by the name of the kernel function. costs: of every call.
     """
-    return _Driver(program, found, offsets, kernels, signatures, work).run(order)
+    return _Driver(program, found, offsets, kernels, signatures, costs).run(order)
 
 
 class _Driver:
@@ -52,13 +55,13 @@ class _Driver:
         offsets: Mapping[str, int],
         kernels: Mapping[str, Kernel],
         signatures: Mapping[str, Sequence[str]],
-        work: Mapping[str, Work],
+        costs: Mapping[str, Cost],
     ) -> None:
         self._program = program
         self._found = found
         self._kernels = kernels
         self._signatures = signatures
-        self._work = work
+        self._costs = costs
         self._out = Writer(program, found, offsets)
         operations = [op.operation for op in main_block(program).operations]
         self._asserts = [op for op in operations if op.name == "cf.assert"]
@@ -85,7 +88,7 @@ class _Driver:
         if self._waiting:
             raise InternalError(f"@main computes {self._waiting[0]} from what nothing makes")
         self._finish()
-        worth = sum(work.ns for work in self._work.values()) > _SHARE_RUN_NS
+        worth = sum(map(_alone, self._costs.values())) > _SHARE_RUN
         shared = any(name.endswith("_shared") for name in self._dispatchers) and worth
         text = [*self._dispatchers.values(), self._out.text(), _shared_text(shared)]
         return "\n".join(text), tuple(self._messages)
@@ -103,7 +106,7 @@ class _Driver:
             if self._missing(value):
                 raise InternalError(f"the plan runs {call.name} before what it needs")
         kernel = self._kernels[call.op.attributes["callee"].value]
-        shared = self._work[call.name].ns > _SHARE_KERNEL_NS
+        shared = _alone(self._costs[call.name]) > _SHARE_KERNEL
         if self._being_read or (shared and self._unseen):
             self._barrier()
         types = self._signatures[kernel.name]
@@ -209,6 +212,11 @@ class _Driver:
         return copies
 
 
+def _alone(cost: Cost) -> float:
+    """About the seconds that one thread takes."""
+    return cost.seconds(_FLOPS, _BYTES)
+
+
 def _message(op: Any) -> str:
     place = ir_place(op)
     text = str(op.attributes["msg"].value)
@@ -223,6 +231,3 @@ func.func private @drystone_shared() -> i1 {{
   return %shared : i1
 }}
 """
-
-
-__all__ = ["Size", "driver"]

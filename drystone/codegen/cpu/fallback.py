@@ -11,6 +11,7 @@ from drystone.codegen.cpu import loops, order, safety, sorting
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
 from drystone.ir.encoding import storage_shape
+from drystone.ir.values import is_tensor, tensors
 from drystone.mlir import bufferization, func, ir, linalg, parse, run_pipeline, walk
 
 _BUFFERIZE = (
@@ -102,16 +103,15 @@ def _take_memrefs(function: Any) -> None:
     arguments = list(block.arguments)
     last = block.operations[len(block.operations) - 1]
     results = list(last.operation.operands)
-    tensors = [a for a in arguments if isinstance(a.type, ir.RankedTensorType)]
-    inits = tensors[len(tensors) - len(results) :]
+    given = tensors(arguments)
+    inits = given[len(given) - len(results) :]
     held = {}
     with ir.InsertionPoint.at_block_begin(block):
         for argument in arguments:
-            is_tensor = argument in tensors
-            kind = memref_type(argument.type) if is_tensor else argument.type
+            kind = memref_type(argument.type) if is_tensor(argument) else argument.type
             new = block.add_argument(kind, argument.location)
             value = new
-            if is_tensor:
+            if argument in given:
                 write = argument in inits
                 value = bufferization.to_tensor(argument.type, new, restrict=True, writable=write)
                 held[argument] = new
@@ -144,7 +144,7 @@ def _bufferize(module: Any) -> None:
 def _bufferize_structured(op: Any) -> None:
     """An operation of tm_tensor on tensors (upstream's bufferization knows none of them) -> the same one in
     place on the memory of its destinations, which are copies of the kernel's own."""
-    memory = [v.owner.operands[0] if isinstance(v.type, ir.RankedTensorType) else v for v in op.operands]
+    memory = [v.owner.operands[0] if is_tensor(v) else v for v in op.operands]
     outs = memory[len(memory) - len(op.results) :]
     with ir.InsertionPoint(op), op.location:
         attributes = {name: op.attributes[name] for name in op.attributes}

@@ -4,19 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from drystone.codegen.cost import Cost, cost_of
 from drystone.codegen.cpu import fallback, lower
 from drystone.codegen.cpu.code import Code, KernelCall
 from drystone.codegen.cpu.driver import driver
 from drystone.codegen.cpu.finish import finish, promise
 from drystone.codegen.cpu.nothing import nothing
-from drystone.codegen.cpu.work import Work, work
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
 from drystone.ir.bounds import Bounds
-from drystone.ir.buffers import Buffers, buffers, function
+from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
+from drystone.ir.values import function, is_tensor
 from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
 
@@ -30,11 +31,11 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     found = buffers(program)
     bounds = Bounds(program)
     kernels: dict[str, Kernel] = {}
-    costs: dict[str, Work] = {}
+    costs: dict[str, Cost] = {}
     for call in found.calls:
         callee = call.op.attributes["callee"].value
         kernel = function(program, callee)
-        costs[call.name] = work(kernel, call.op, bounds)
+        costs[call.name] = cost_of(kernel, [bounds.extents(v) for v in call.op.operands if is_tensor(v)])
         if callee not in kernels:
             kernels[callee] = lower_kernel(kernel.opview, callee, target)
     context = program.module.context
@@ -102,7 +103,7 @@ def _is_declaration(operation: Any) -> bool:
     return len(operation.regions) == 1 and not len(operation.regions[0].blocks)
 
 
-def _listed(op: Any, kernels: Mapping[str, Kernel], cost: Work) -> KernelCall:
+def _listed(op: Any, kernels: Mapping[str, Kernel], cost: Cost) -> KernelCall:
     kernel = kernels[op.attributes["callee"].value]
     place = ir_place(op)
     return KernelCall(kernel.name, kernel.kind, "" if place is None else str(place), cost.bytes, cost.flops)

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 from drystone.codegen.cpu.plain import Copier
+from drystone.ir.values import constant_int, producer_name
 from drystone.mlir import arith, ir, scf, walk
 
 _VIEWS = frozenset(
@@ -43,7 +44,7 @@ def split(function: Any) -> str:
     """Give the kernel function its arguments `begin` and `end`; the text of its grid function."""
     nests = _nests(function)
     depth = _depth(nests) if nests else 0
-    trips = [_constant(upper) for upper in nests[0].uppers[:depth]] if nests else []
+    trips = [constant_int(upper) for upper in nests[0].uppers[:depth]] if nests else []
     uppers = list(nests[0].uppers[:depth]) if nests else []
     text = _grid_text(function, uppers)
     block = function.regions[0].blocks[0]
@@ -81,26 +82,20 @@ def _nest(operation: Any) -> _Nest | None:
     block = operation.regions[0].blocks[0]
     count = len(block.arguments)
     operands = list(operation.operands)
-    plain = all(_constant(v) == 0 for v in operands[:count]) and all(
-        _constant(v) == 1 for v in operands[2 * count : 3 * count]
+    plain = all(constant_int(v) == 0 for v in operands[:count]) and all(
+        constant_int(v) == 1 for v in operands[2 * count : 3 * count]
     )
     if not plain or len(operation.results):
         return None
     return _Nest(operation, tuple(block.arguments), tuple(operands[count : 2 * count]))
 
 
-def _constant(value: Any) -> int | None:
-    if isinstance(value.owner, ir.Block) or value.owner.name != "arith.constant":
-        return None
-    return int(value.owner.attributes["value"].value)
-
-
 def _is_status(memory: Any) -> bool:
-    return not isinstance(memory.owner, ir.Block) and memory.owner.name == "memref.alloca"
+    return producer_name(memory) == "memref.alloca"
 
 
 def _root(memory: Any) -> Any:
-    while not isinstance(memory.owner, ir.Block) and memory.owner.name in _VIEWS:
+    while producer_name(memory) in _VIEWS:
         memory = memory.owner.operands[0]
     return memory
 
@@ -116,7 +111,7 @@ def _accesses(nest: _Nest) -> list[tuple[Any, list[Any], bool]] | None:
             first = 0 if name == "memref.load" else 1
             memory = operation.operands[first]
             root = _root(memory)
-            if isinstance(root.owner, ir.Block) or root.owner.name not in _PRIVATE:
+            if producer_name(root) not in _PRIVATE:
                 places = zip(list(operation.operands)[first + 1 :], memory.type.shape, strict=True)
                 indices = [index for index, extent in places if extent != 1]
                 found.append((memory, indices, name == "memref.store"))
@@ -153,11 +148,11 @@ def _depth(nests: list[_Nest]) -> int:
         for share, nest in zip(shared, nests, strict=True)
     ):
         alike += 1
-    return _enough([_constant(upper) for upper in nests[0].uppers], alike)
+    return _enough([constant_int(upper) for upper in nests[0].uppers], alike)
 
 
 def _same(a: Any, b: Any) -> bool:
-    return bool(a == b) or (_constant(a) is not None and _constant(a) == _constant(b))
+    return bool(a == b) or (constant_int(a) is not None and constant_int(a) == constant_int(b))
 
 
 def _enough(trips: list[int | None], most: int) -> int:

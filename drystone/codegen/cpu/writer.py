@@ -18,6 +18,7 @@ from drystone.ir.buffers import VIEWS, Buffers, Call, destination
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import storage_shape
 from drystone.ir.program import Program
+from drystone.ir.values import is_tensor, producer_name, tensors
 from drystone.mlir import ints, ir
 
 #: A number known now, or the name of an index value.
@@ -189,7 +190,7 @@ class Writer:
         element = str(value.type.element_type)
         extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
         owner = value.owner
-        if not isinstance(owner, ir.Block) and owner.name in VIEWS:
+        if producer_name(value) in VIEWS:
             source = self.view(owner.operands[0])
             offset = source.offset
             if owner.name == "tensor.extract_slice":
@@ -260,10 +261,10 @@ class Writer:
     def _known(self, value: Any) -> str | None:
         if value in self._extracted:
             return self._extracted[value]
-        owner = value.owner
-        if isinstance(owner, ir.Block) or owner.name == "tensor.extract":
+        owner, made_by = value.owner, producer_name(value)
+        if made_by in ("", "tensor.extract"):
             raise InternalError(f"@main uses a scalar before it is there: {owner}")
-        if owner.name == "tensor.dim":
+        if made_by == "tensor.dim":
             axis = int(owner.operands[1].owner.attributes["value"].value)
             return self.size(self.extent(owner.operands[0], axis))
         return None
@@ -292,12 +293,12 @@ class Writer:
         return self.fresh(f"arith.index_cast {name} : index to {wanted}")
 
     def _given(self, call: Call) -> tuple[list[str], list[str]]:
-        tensors = [v for v in call.op.operands if isinstance(v.type, ir.RankedTensorType)]
-        first = len(tensors) - len(call.op.results)
-        types = [memref_type(v.type) for v in tensors]
-        values = [*tensors[:first], *call.op.results]
+        given = tensors(call.op.operands)
+        first = len(given) - len(call.op.results)
+        types = [memref_type(v.type) for v in given]
+        values = [*given[:first], *call.op.results]
         names = [self._as(self.view(v), kind) for v, kind in zip(values, types, strict=True)]
-        rest = [v for v in call.op.operands if not isinstance(v.type, ir.RankedTensorType)]
+        rest = [v for v in call.op.operands if not is_tensor(v)]
         return [*names, *(self.scalar(v) for v in rest)], [*types, *(str(v.type) for v in rest)]
 
     def _as(self, view: View, wanted: str) -> str:

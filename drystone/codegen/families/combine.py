@@ -6,6 +6,7 @@ from typing import Any
 from drystone.codegen.families.generic import Generic
 from drystone.codegen.families.outlined import number
 from drystone.codegen.families.region import predicate
+from drystone.ir.values import producer_name
 from drystone.mlir import ir
 
 INTEGERS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
@@ -57,36 +58,32 @@ def combiners(op: Generic) -> list[str] | None:
 
 def _combiner(op: Generic, place: int, value: Any) -> str | None:
     """The operation, where it is the only one to see the old content and nothing else sees its result."""
-    owner, old = _owner(value), _old(op, place)
-    if owner is None or owner.name not in _NEUTRAL or len(list(value.uses)) != 1:
+    name, old = producer_name(value), _old(op, place)
+    if name not in _NEUTRAL or len(list(value.uses)) != 1:
         return None
-    alone = len(list(old.uses)) == 1 and old in list(owner.operands)
-    return str(owner.name) if alone else None
+    alone = len(list(old.uses)) == 1 and old in list(value.owner.operands)
+    return name if alone else None
 
 
 def _argmax(op: Generic, yielded: list[Any]) -> list[str] | None:
     """Yields (best(x, old), select(x beats old, place, old place)) and starts from the neutral element."""
     if len(yielded) != 2:
         return None
-    best, choice = (_owner(value) for value in yielded)
-    if best is None or choice is None or best.name not in _BEATS or choice.name != "arith.select":
+    name, (best, choice) = producer_name(yielded[0]), (value.owner for value in yielded)
+    if name not in _BEATS or producer_name(yielded[1]) != "arith.select":
         return None
-    (old, old_place), compared = (_old(op, 0), _old(op, 1)), _owner(choice.operands[0])
-    if compared is None or compared.name not in ("arith.cmpf", "arith.cmpi"):
+    old, old_place, beaten = _old(op, 0), _old(op, 1), choice.operands[0]
+    if producer_name(beaten) not in ("arith.cmpf", "arith.cmpi"):
         return None
     x = next((value for value in best.operands if value != old), None)
-    beats = predicate(compared) in _BEATS[best.name] and list(compared.operands) == [x, old]
+    beats = predicate(beaten.owner) in _BEATS[name] and list(beaten.owner.operands) == [x, old]
     if not beats or old not in list(best.operands) or choice.operands[2] != old_place:
         return None
     starts = [number(operand.source) for operand in op.operands[-2:] if isinstance(operand.source, ir.Value)]
-    known = starts == [neutral(best.name, op.results[0].tensor.dtype), 0]
-    return [str(best.name), PLACE] if known else None
+    known = starts == [neutral(name, op.results[0].tensor.dtype), 0]
+    return [name, PLACE] if known else None
 
 
 def _old(op: Generic, place: int) -> Any:
     """The block argument that stands for the old content of a result."""
     return list(op.block.arguments)[len(op.operands) - len(op.results) + place]
-
-
-def _owner(value: Any) -> Any | None:
-    return None if isinstance(value.owner, ir.Block) else value.owner

@@ -9,6 +9,7 @@ from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.errors import InternalError
 from drystone.ir.encoding import encoding_of, storage_shape
 from drystone.ir.layout import Pack
+from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
 
 #: What is computed with, for elements that are only stored.
@@ -39,13 +40,6 @@ class DryOp:
         return [self.tensor(value) for value in values]
 
 
-def uncast(value: Any) -> Any:
-    """The value behind tensor.cast."""
-    while not isinstance(value.owner, ir.Block) and value.owner.name == "tensor.cast":
-        value = value.owner.operands[0]
-    return value
-
-
 def dry_op(kernel: Any) -> DryOp:
     """Read a kernel function whose main operation is of the dialect `dry`."""
     (block,) = kernel.regions[0].blocks
@@ -53,7 +47,7 @@ def dry_op(kernel: Any) -> DryOp:
     scalars: list[Scalar] = []
     named: list[tuple[Any, Tensor]] = []
     for argument in block.arguments:
-        if not isinstance(argument.type, ir.RankedTensorType):
+        if not is_tensor(argument):
             scalars.append(Scalar(f"n{len(scalars)}", dtype_of(argument.type)))
             continue
         dynamic = ir.ShapedType.get_dynamic_size()

@@ -9,6 +9,7 @@ from drystone.codegen.families.outlined import Outlined, number
 from drystone.codegen.families.region import apply_region
 from drystone.codegen.families.space import Access, Dims, Form, dims_of, forms_of
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.ir.values import producer_name
 from drystone.mlir import ir, linalg
 
 _HEAVY = ("math.", "arith.divf", "arith.rem", "arith.divsi", "arith.divui", "arith.floordivsi")
@@ -141,10 +142,9 @@ class Positions:
 
     def _row(self, op: Any) -> int | None:
         operands = list(op.operands)
-        owner = operands[-1].owner if len(operands) > 1 else None
-        if owner is None or isinstance(owner, ir.Block) or owner.name != "linalg.index":
+        if len(operands) < 2 or producer_name(operands[-1]) != "linalg.index":
             return None
-        dim = int(ir.IntegerAttr(owner.attributes["dim"]).value)
+        dim = int(ir.IntegerAttr(operands[-1].owner.attributes["dim"]).value)
         return dim if list(self.sizes) == [dim] else None
 
 

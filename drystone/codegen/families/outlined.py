@@ -5,8 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from drystone.codegen.families.region import ELEMENTS, apply_region, dtype_of, owner_constant, supported
+from drystone.codegen.families.region import ELEMENTS, apply_region, dtype_of, supported
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, index
+from drystone.ir.values import (
+    constant_number,
+    constant_value,
+    is_tensor,
+    number_of,
+    producer_name,
+    shape_of,
+    splat,
+    uncast,
+)
+from drystone.ir.values import tensors as tensor_values
 from drystone.mlir import ir
 
 _ARITHMETIC: dict[str, Callable[[Index, Index], Index]] = {
@@ -35,18 +46,17 @@ class Outlined:
 
     def tensor(self, value: Any) -> Tensor | None:
         """The parameter a value of the body is (through casts), if it is one."""
-        while value not in self._tensors and _owner(value) == "tensor.cast":
+        while value not in self._tensors and producer_name(value) == "tensor.cast":
             value = value.owner.operands[0]
         return self._tensors.get(value)
 
     def start(self, value: Any) -> Any:
         """Where the first content of a destination comes from: a scalar value (of a fill), the copied
         Tensor, or None where it has none."""
-        while _owner(value) == "tensor.cast":
-            value = value.owner.operands[0]
-        if _owner(value) == "linalg.fill":
+        value = uncast(value)
+        if producer_name(value) == "linalg.fill":
             return value.owner.operands[0]
-        if _owner(value) == "linalg.copy":
+        if producer_name(value) == "linalg.copy":
             return self.tensor(value.owner.operands[0])
         found = self.tensor(value)
         return found if found in self.inputs else None
@@ -55,10 +65,10 @@ class Outlined:
         """Whether `tile` can give a scalar value of the body."""
         if value in self._scalars or number(value) is not None:
             return True
-        owner = _owner(value)
+        owner = producer_name(value)
         if owner == "tensor.dim":
             operands = value.owner.operands
-            return self.tensor(operands[0]) is not None and owner_constant(operands[1]) is not None
+            return self.tensor(operands[0]) is not None and constant_number(operands[1]) is not None
         if owner.startswith(("arith.", "math.")) and len(value.owner.results) == 1:
             return all(self.known(operand) for operand in value.owner.operands)
         return False
@@ -70,7 +80,7 @@ class Outlined:
             return index(int(found))
         if value in self._scalars:
             return Index("scalar", (self._scalars[value].name,))
-        owner = _owner(value)
+        owner = producer_name(value)
         if owner == "tensor.dim":
             tensor, axis = (value.owner.operands[i] for i in range(2))
             place, of = number(axis), self.tensor(tensor)
@@ -89,7 +99,7 @@ class Outlined:
             return t.full(self._scalars[value], (1,), dtype_of(value.type))
         owner = value.owner
         if owner.name == "tensor.dim":
-            tensor, axis = self.tensor(owner.operands[0]), owner_constant(owner.operands[1])
+            tensor, axis = self.tensor(owner.operands[0]), constant_number(owner.operands[1])
             assert tensor is not None and axis is not None
             return t.full(tensor.dim(int(axis)), (1,), "i64")
         captured = {operand: self.tile(t, operand) for operand in owner.operands}
@@ -120,25 +130,14 @@ class _Yield:
         self.name, self.operands = "linalg.yield", operands
 
 
-def _owner(value: Any) -> str:
-    return "" if isinstance(value.owner, ir.Block) else str(value.owner.name)
-
-
 def _element(kind: Any) -> Any:
     return kind.element_type if isinstance(kind, ir.RankedTensorType) else kind
 
 
 def number(value: Any) -> float | int | None:
     """The number a scalar constant is, or every element of a constant tensor of one value."""
-    if not isinstance(value.type, ir.RankedTensorType):
-        return owner_constant(value)
-    if _owner(value) != "arith.constant":
-        return None
-    attribute = value.owner.attributes["value"]
-    if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
-        return None
-    splat = attribute.get_splat_value()
-    return float(splat.value) if isinstance(splat, ir.FloatAttr) else int(splat.value)
+    found = constant_value(value)
+    return number_of(splat(found) if is_tensor(value) else found)
 
 
 def free(block: Any) -> list[Any]:
@@ -148,7 +147,7 @@ def free(block: Any) -> list[Any]:
     for op in block.operations:
         operands: Iterable[Any] = op.operation.operands
         for operand in operands:
-            if operand not in own and not isinstance(operand.type, ir.RankedTensorType):
+            if operand not in own and not is_tensor(operand):
                 found[operand] = None
         own.update(op.operation.results)
     return list(found)
@@ -158,8 +157,7 @@ def tensor_of(name: str, kind: Any) -> Tensor | None:
     """The parameter a tensor type makes; None where it is encoded or of elements no register holds."""
     if kind.encoding is not None or str(kind.element_type) not in ELEMENTS:
         return None
-    shape = tuple(None if kind.is_dynamic_dim(i) else kind.get_dim_size(i) for i in range(kind.rank))
-    return Tensor(name, str(kind.element_type), shape)
+    return Tensor(name, str(kind.element_type), tuple(shape_of(kind)))
 
 
 def outlined(kernel: Any) -> Outlined | None:
@@ -170,7 +168,7 @@ def outlined(kernel: Any) -> Outlined | None:
     by_value: dict[Any, Tensor] = {}
     scalar_of: dict[Any, Scalar] = {}
     for argument in block.arguments:
-        if isinstance(argument.type, ir.RankedTensorType):
+        if is_tensor(argument):
             tensor = tensor_of(f"a{len(tensors)}", argument.type)
             if tensor is None:
                 return None
@@ -207,18 +205,11 @@ def main_operation(kernel: Any) -> Any:
 
 
 def _makes_tensor(op: Any) -> bool:
-    kinds = [result.type for result in op.operation.results]
-    return op.operation.name != "arith.constant" and any(isinstance(k, ir.RankedTensorType) for k in kinds)
+    return op.operation.name != "arith.constant" and bool(tensor_values(op.operation.results))
 
 
 def _destinations(main: Any, results: Iterable[Any]) -> list[int] | None:
     """For each result of the main operation, which result of the function it is."""
-    place: Mapping[Any, int] = {_uncast(value): i for i, value in enumerate(results)}
+    place: Mapping[Any, int] = {uncast(value): i for i, value in enumerate(results)}
     order = [place.get(value) for value in main.operation.results]
     return None if None in order else [i for i in order if i is not None]
-
-
-def _uncast(value: Any) -> Any:
-    while _owner(value) == "tensor.cast":
-        value = value.owner.operands[0]
-    return value

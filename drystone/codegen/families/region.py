@@ -10,6 +10,7 @@ from typing import Any
 
 from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import InternalError
+from drystone.ir.values import constant_number
 from drystone.mlir import ir
 
 TERMINATORS = ("linalg.yield", "dry.yield", "tensor.yield", "tm_tensor.yield")
@@ -41,7 +42,7 @@ def supported(block: Any, *, gathers: bool = False) -> bool:
             return False
         if any(str(result.type) not in ELEMENTS for result in op.operation.results):
             return False
-        if any(owner_constant(operand) is None and not _scalar(operand) for operand in _scalars_of(op)):
+        if any(constant_number(operand) is None and not _scalar(operand) for operand in _scalars_of(op)):
             return False
     return True
 
@@ -53,21 +54,6 @@ def _scalars_of(op: Any) -> list[Any]:
 
 def _scalar(value: Any) -> bool:
     return str(value.type) in ELEMENTS
-
-
-def owner_constant(value: Any) -> float | int | None:
-    """The number a value is, where an arith.constant defines it."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
-    attribute = owner.attributes["value"]
-    if isinstance(attribute, ir.FloatAttr):
-        return float(attribute.value)
-    if isinstance(attribute, ir.BoolAttr):
-        return int(attribute.value)
-    if isinstance(attribute, ir.IntegerAttr):
-        return int(attribute.value)
-    return None
 
 
 def predicate(op: Any) -> str:
@@ -94,7 +80,7 @@ class _Translation:
     def tile(self, value: Any) -> Tile:
         """The tile of a value: computed before, or a constant from inside or outside the region."""
         if value not in self.tiles:
-            number = owner_constant(value)
+            number = constant_number(value)
             if number is None:
                 raise InternalError(f"a region uses a value from outside that no one gave: {value}")
             self.tiles[value] = self.t.full(number, (1,), dtype_of(value.type))
