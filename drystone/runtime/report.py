@@ -45,10 +45,16 @@ class Report:
         return sum(row.seconds for row in self.rows) or 1.0
 
     @property
+    def longest(self) -> float:
+        """The seconds of the kernel that takes most."""
+        return max((row.seconds for row in self.rows), default=0.0) or 1.0
+
+    @property
     def summary(self) -> str:
         """One line about the whole model."""
         return (
-            f"{len(self.rows)} kernels, {self.seconds * 1e3:.3f} ms a call on {self.threads} threads; "
+            f"{len(self.rows)} kernels, {self.seconds * 1e3:.3f} ms a call on {self.threads} "
+            f"thread{'s' if self.threads > 1 else ''}; "
             f"arena {self.manifest.arena} bytes, at least {self.manifest.plan['bound']} needed; "
             f"this machine reaches {self.peaks}"
         )

@@ -30,10 +30,12 @@ def within_capacity(problem: Problem, plan: Plan) -> None:
     ]
     fullest = max(range(len(alive)), key=lambda step: sum(size[name] for name in alive[step]))
     largest = sorted(alive[fullest], key=lambda name: (-size[name], name))[:_SHOWN]
+    step = plan.order[fullest]
+    place = next((op.where for op in problem.operations if op.name == step), "") or step
     shown = "\n".join(f"    {spell_bytes(size[name]):>11}  {layer[name]}" for name in largest)
     raise UserError(
         f"the activations need {spell_bytes(peak)}, the budget is {spell_bytes(level.capacity)}",
-        hint=f"largest tensors alive at the fullest step, {plan.order[fullest]}:\n{shown}\n"
+        hint=f"largest tensors alive at the fullest step, {place}:\n{shown}\n"
         f"  the least budget this version can meet: ram={peak} (no order of this model can need less than "
         f"{plan.bound} bytes); smaller inputs or a smaller batch need less",
     )

@@ -6,7 +6,7 @@ from typing import Any
 from drystone.ir.buffers import Buffers, Call, buffers
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.mlir import ir
+from drystone.mlir import ir, ir_place
 from drystone.options import byte_count
 from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.targets.target import CpuTarget
@@ -55,6 +55,7 @@ def _operation(call: Call, found: Buffers, arena: set[str], writers: dict[str, s
         tuple(name for name in call.outputs if name in arena),
         in_place=tuple((new, old) for new, old in call.in_place if size[new] == size[old]),
         after=tuple(dict.fromkeys(outside)),
+        where=str(ir_place(call.op) or ""),
     )
 
 

@@ -84,7 +84,7 @@ def svg(problem: Problem, plan: Plan) -> str:
         _line("bound", plan.bound, scale, f"no order needs less than {spell_bytes(plan.bound)}"),
         _line("peak", peak, scale, f"peak {spell_bytes(peak)}"),
         *([_line("capacity", limit, scale, f"capacity {spell_bytes(limit)}")] if limit else []),
-        *_steps(plan, scale),
+        *_steps(problem, plan, scale),
         "</svg>",
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -189,15 +189,17 @@ def _line(kind: str, address: int, scale: _Scale, text: str) -> str:
     return f'<g><path class="{kind}" d="M{_LEFT:g} {y:.1f}H{_WIDTH - _RIGHT:g}"/><title>{text}</title></g>'
 
 
-def _steps(plan: Plan, scale: _Scale) -> Iterator[str]:
+def _steps(problem: Problem, plan: Plan, scale: _Scale) -> Iterator[str]:
     """A cell for every kernel call under the wall, with its name as tooltip, and numbers now and then."""
     base = _HEIGHT - _BOTTOM + 6
+    where = {op.name: op.where for op in problem.operations}
     gap = 1.0 if _INNER_WIDTH / scale.steps > 4 else 0.0
     for step, name in enumerate(plan.order):
         width = scale.x(step + 1) - scale.x(step) - gap
+        tip = "\n".join(filter(None, (f"{step}: {name}", where[name])))
         yield (
             f'<rect class="step" x="{scale.x(step):.1f}" y="{base:g}" width="{width:.1f}" height="7">'
-            f"<title>{step}: {escape(name)}</title></rect>"
+            f"<title>{escape(tip)}</title></rect>"
         )
     every = max(1, -(-scale.steps // 12))
     for step in range(0, len(plan.order), every):

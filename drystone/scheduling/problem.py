@@ -24,7 +24,8 @@ class Tensor:
 class Operation:
     """A kernel call: tensors read and written, working memory in bytes live during its step only, pairs
     (output, input) of equal size that may share one home when the input dies here, and the operations that
-    must come before it for other reasons than its inputs (memory that is not planned)."""
+    must come before it for other reasons than its inputs (memory that is not planned). `where` names the
+    user's layer in messages."""
 
     name: str
     inputs: tuple[str, ...]
@@ -32,6 +33,7 @@ class Operation:
     scratch: int = 0
     in_place: tuple[tuple[str, str], ...] = ()
     after: tuple[str, ...] = ()
+    where: str = ""
 
 
 @dataclass(frozen=True)

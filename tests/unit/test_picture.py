@@ -11,7 +11,9 @@ from drystone.targets import Level
 KB = 1024
 PROBLEM = Problem(
     (
-        Operation("0.matmul_0123456789ab", ("x",), ("0.matmul_0123456789ab.0",), scratch=KB),
+        Operation(
+            "0.matmul_0123456789ab", ("x",), ("0.matmul_0123456789ab.0",), scratch=KB, where="a <b> & c"
+        ),
         Operation(
             "1.map_ba9876543210",
             ("0.matmul_0123456789ab.0",),
@@ -52,7 +54,7 @@ def test_every_tensor_with_bytes_is_a_stone_and_every_call_a_step() -> None:
     assert tips["0.matmul_0123456789ab.0"].split("\n")[1:] == ["a <b> & c", "4.00 KiB, step 0"]
     assert tips["x"].endswith("2.00 KiB, steps 0 to 2")
     assert [tip for tip, _ in _rects(text, "step")] == [
-        f"{i}: {op.name}" for i, op in enumerate(PROBLEM.operations)
+        f"{i}: {op.name}" + (f"\n{op.where}" if op.where else "") for i, op in enumerate(PROBLEM.operations)
     ]
 
 

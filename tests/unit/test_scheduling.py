@@ -24,7 +24,7 @@ def chain(*sizes: int, in_place: bool = False, level: Level = FREE[0]) -> Proble
     names = ["x", *(f"t{n}" for n in range(len(sizes) - 1))]
     tensors = tuple(Tensor(n, s, f"layer {n}") for n, s in zip(names, sizes, strict=True))
     operations = tuple(
-        Operation(f"op{n}", (a,), (b,), in_place=((b, a),) if in_place else ())
+        Operation(f"op{n}", (a,), (b,), in_place=((b, a),) if in_place else (), where=f"making {b}")
         for n, (a, b) in enumerate(pairwise(names))
     )
     return Problem(operations, tensors, (level,), (names[-1],))
@@ -150,6 +150,7 @@ def test_a_budget_that_cannot_be_met_names_the_layers_and_the_least_that_would_d
         plan(problem)
     said = str(caught.value)
     assert "need 6.00 KiB, the budget is 5.00 KiB" in said
+    assert "fullest step, making t1:" in said
     assert said.index("4.00 KiB  layer t0") < said.index("2.00 KiB  layer t1")
     assert f"ram={6 * KB}" in said
 
