@@ -30,8 +30,8 @@ from drystone.codegen.tile import (
     Transpose,
     When,
 )
+from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype, to_element, widen
-from drystone.ir.program import Array
 from drystone.ir.scalars import apply
 
 

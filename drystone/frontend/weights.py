@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
+from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.frontend.types import ELEMENTS
-from drystone.ir.program import Array, WeightStore
+from drystone.ir.program import WeightStore
 
 
 class Weights:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype, to_element
-from drystone.ir.program import Array
 from drystone.mlir import ir
 
 _TEXT = re.compile(r"(dense|dense_resource)<(.*)> : ")

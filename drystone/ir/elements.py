@@ -1,7 +1,7 @@
 """How numpy holds the elements of tensors, and conversions between them.
 
 Elements are named as the IR spells them ("f32", "bf16", "i1", "index", "complex<f32>") and held as
-`program.DTYPES` says: i1 as bool, bf16 as its bits in uint16 (nothing else is held so), integers signed.
+`drystone.dtypes` says: i1 as bool, bf16 as its bits in uint16 (nothing else is held so), integers signed.
 """
 
 import re
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import DTYPES, Array
 from drystone.errors import InternalError
-from drystone.ir.program import DTYPES, Array
 
 _INTEGER = re.compile(r"(u?)i(\d+)")
 

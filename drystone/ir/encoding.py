@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir import build, dialect
 from drystone.ir.elements import numpy_dtype, to_element, widen
 from drystone.ir.layout import Pack, Scale
-from drystone.ir.program import Array
 from drystone.mlir import ints, ir
 
 __all__ = [

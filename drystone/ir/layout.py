@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from drystone.ir.program import Array
+from drystone.dtypes import Array
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from drystone.dtypes import DTYPES, Array
-
-__all__ = ["DTYPES", "Array", "Program", "Signature", "TensorSpec", "WeightStore"]
+from drystone.dtypes import Array
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype, to_element, widen
-from drystone.ir.program import Array
 
 
 def _signed(array: Array) -> Array:

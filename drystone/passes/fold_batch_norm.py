@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drystone.ir.program import Array, Program
+from drystone.dtypes import Array
+from drystone.ir.program import Program
 from drystone.ir.values import constant_value, main_block
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade, take_epilogue

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from drystone.dtypes import DTYPES, Array
 from drystone.ir.interpreter.machine import Machine
-from drystone.ir.program import DTYPES, Array, Program
+from drystone.ir.program import Program
 from drystone.ir.values import captured, constant_value, is_tensor, main_block, nested, producer_name, splat
 from drystone.mlir import arith, ir
 from drystone.passes.rewriting import erase_dead, ops, uses

@@ -31,6 +31,8 @@ def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> N
     before = _dump(program, dump, 0, "input", 0.0, None)
     for number, step in enumerate(passes, start=1):
         started = time.perf_counter()
+        with program.module.context, ir.Location.unknown():
+            given = program.module.operation.clone()
         try:
             with program.module.context, ir.Location.unknown():
                 step.run(program)
@@ -39,7 +41,9 @@ def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> N
             raise
         except Exception as error:
             _dump(program, dump, number, f"{step.name}_failed", 0.0, None)
-            raise InternalError(f"pass {step.name} failed: {error}") from error
+            left = ",".join(one.name for one in passes[number - 1 :])
+            shown = str(given.get_asm(enable_debug_info=True))
+            raise InternalError(f"pass {step.name} failed: {error}", ir=shown, left=left) from error
         before = _dump(program, dump, number, step.name, time.perf_counter() - started, before)
 
 

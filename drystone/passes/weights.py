@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from drystone.dtypes import Array
 from drystone.ir import build
 from drystone.ir.dialect import Weight
-from drystone.ir.program import Array, Program
+from drystone.ir.program import Program
 from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
 

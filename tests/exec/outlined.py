@@ -9,8 +9,9 @@ import numpy as np
 from drystone import mlir
 from drystone.codegen.cpu.generate import generate
 from drystone.codegen.cpu.jit import jit
+from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers
-from drystone.ir.program import DTYPES, Program, Signature, TensorSpec, WeightStore
+from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.targets import resolve
 
 VOID = ctypes.c_void_p

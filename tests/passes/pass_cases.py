@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir, targets
+from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import encode, encoding_of
 from drystone.ir.interpreter import run as interpret
-from drystone.ir.program import Array, Program, Signature, TensorSpec, WeightStore
+from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.passes import Pass, run
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast

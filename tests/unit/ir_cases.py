@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import DTYPES
 from drystone.ir import build
 from drystone.ir.dialect import WithEpilogue, Yield
-from drystone.ir.program import DTYPES, Program, Signature, TensorSpec, WeightStore
+from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import context, func, ir, parse
 
 CONTEXT = context()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.lowering import width
 from drystone.codegen.cpu.usage import memory_of
 from drystone.codegen.cpu.values import Row, Value
 from drystone.codegen.ranges import Facts, Linear
@@ -267,8 +266,3 @@ def _write_row(
             )
         else:
             low.emit.line(f"vector.store {part}, {memory} : {access.flat}, {held}")
-
-
-def bytes_of(dtype: str) -> int:
-    """Bytes of an element in memory."""
-    return max(8, width(dtype)) // 8

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.elementwise import combine, neutral, tree
-from drystone.codegen.cpu.lowering import is_float
 from drystone.codegen.cpu.values import Ready, Row, Value
+from drystone.codegen.elements import is_float
 from drystone.codegen.tile import Dot, Reduce
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.lowering import width
+from drystone.codegen.elements import width
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.lowering import Lowering

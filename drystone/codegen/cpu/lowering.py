@@ -5,26 +5,12 @@ from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.emit import Emitter
 from drystone.codegen.cpu.usage import Body, Usage, stores, uses
+from drystone.codegen.elements import is_float, width
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Tensor, Tile, TileProgram
-from drystone.errors import InternalError
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.values import Value
-
-_WIDTH = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
-
-
-def width(dtype: str) -> int:
-    """Bits of an element. Raises InternalError for an element no tile holds."""
-    if dtype not in _WIDTH:
-        raise InternalError(f"a tile of {dtype} cannot be lowered for a CPU")
-    return _WIDTH[dtype]
-
-
-def is_float(dtype: str) -> bool:
-    """Whether an element is a floating-point number."""
-    return dtype in ("f16", "bf16", "f32", "f64")
 
 
 def memref(tensor: Tensor) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from drystone.codegen.families.dry_op import DryOp, dry_op, wide, widened
+from drystone.codegen.elements import wide
+from drystone.codegen.families.dry_op import DryOp, dry_op, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.mlir import ir
 

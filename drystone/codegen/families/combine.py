@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from drystone.codegen.elements import limits
 from drystone.codegen.families.generic import Generic
 from drystone.codegen.families.outlined import number
 from drystone.codegen.families.region import predicate
 from drystone.ir.values import producer_name
 from drystone.mlir import ir
-
-INTEGERS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
 
 #: How the second result of an argmax combines.
 PLACE = "place"
@@ -23,8 +22,8 @@ _NEUTRAL: dict[str, Callable[[str], float]] = {
     "arith.maxnumf": lambda dtype: -float("inf"),
     "arith.minimumf": lambda dtype: float("inf"),
     "arith.minnumf": lambda dtype: float("inf"),
-    "arith.maxsi": lambda dtype: -(2 ** (INTEGERS[dtype] - 1)),
-    "arith.minsi": lambda dtype: 2 ** (INTEGERS[dtype] - 1) - 1,
+    "arith.maxsi": lambda dtype: limits(dtype)[0],
+    "arith.minsi": lambda dtype: limits(dtype)[1],
     "arith.maxui": lambda dtype: 0,
     "arith.minui": lambda dtype: -1,
     "arith.andi": lambda dtype: 1 if dtype == "i1" else -1,

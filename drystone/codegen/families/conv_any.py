@@ -9,8 +9,9 @@ width (equal o mod stride) share their taps and read neighbouring inputs.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm, WeightReader, divisor, even
-from drystone.codegen.families.dry_op import wide, widened
+from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 

@@ -7,8 +7,9 @@ taps that reach it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm
-from drystone.codegen.families.dry_op import wide, widened
+from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm, divisor, even
-from drystone.codegen.families.dry_op import narrowed, wide, widened
+from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.epilogue import load_extra
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drystone.codegen.elements import wide
 from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.errors import InternalError
@@ -11,9 +12,6 @@ from drystone.ir.encoding import encoding_of, storage_shape
 from drystone.ir.layout import Pack
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
-
-#: What is computed with, for elements that are only stored.
-_WIDE = {"f16": "f32", "bf16": "f32"}
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,9 @@ def pack_of(value: Any) -> Pack | None:
     return encoding_of(uncast(value).type).layout
 
 
-def wide(dtype: str) -> str:
-    """The element that sums of this element are held in."""
-    return _WIDE.get(dtype, dtype)
-
-
 def widened(t: TileBuilder, tile: Tile) -> Tile:
     """The tile in the element it is computed in."""
-    return t.apply("arith.extf", tile, dtype=_WIDE[tile.dtype]) if tile.dtype in _WIDE else tile
+    return tile if wide(tile.dtype) == tile.dtype else t.apply("arith.extf", tile, dtype=wide(tile.dtype))
 
 
 def narrowed(t: TileBuilder, tile: Tile, dtype: str) -> Tile:

@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.codegen.families.dry_op import dry_op
 from drystone.codegen.families.rows import over_rows, split_at
-from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.families.space import tile_width
 from drystone.codegen.tile import Index, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
@@ -19,7 +19,7 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     single = not indices.shape
     out, indices = split_at(out, len(out.shape) - 1), split_at(indices)
     columns = table.dim(1)
-    width = tile_width(target, BITS[table.dtype], columns)
+    width = tile_width(target, table.dtype, columns)
 
     def row(t: TileBuilder, r: Index) -> None:
         number = t.load(indices, [] if single else [r], [] if single else [None])

@@ -166,8 +166,7 @@ def map_program(op: Generic, target: CpuTarget, family: str = "map") -> TileProg
         return tile_program(family, op.around.tensors, _single(op, space), op.around.scalars)
     wide = len(space.extents) - 1
     extent = space.extents[wide]
-    bits = space.bits(wide)
-    plan = _Map(op, space, wide, tile_width(target, bits, extent, 2 if op.heavy else 4))
+    plan = _Map(op, space, wide, tile_width(target, space.element(wide), extent, 2 if op.heavy else 4))
     cross = _crossing(space, len(op.reads), wide)
     if cross is not None:
         sides = [space.extents[cross].constant, extent.constant]

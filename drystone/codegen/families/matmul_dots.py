@@ -1,6 +1,7 @@
 """Matrix products whose right operand lies along k: registers hold neighbours along k, and their lanes are
 summed at the end."""
 
+from drystone.codegen.elements import is_float
 from drystone.codegen.families.conv_form import even
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
@@ -30,7 +31,7 @@ def along_k(form: MatMulForm, target: CpuTarget) -> TileProgram:
                 return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
 
             (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, columns, lanes), form.dtype)])
-            total = t.reduce("arith.addf" if form.dtype[0] == "f" else "arith.addi", acc, 2)
+            total = t.reduce("arith.addf" if is_float(form.dtype) else "arith.addi", acc, 2)
             finish(form, t, t.reshape(total, (rows, columns)), [*batch, i, j])
 
         promises(form, t)
@@ -60,7 +61,7 @@ def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
                 return _accumulate(t, acc, a, b)
 
             (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, lanes), form.dtype)])
-            total = t.reduce("arith.addf" if form.dtype[0] == "f" else "arith.addi", acc, 1)
+            total = t.reduce("arith.addf" if is_float(form.dtype) else "arith.addi", acc, 1)
             finish(form, t, total, [*batch, i, index(0)])
 
         t.same(form.a.dim(rank), form.out.dim(rank))
@@ -72,5 +73,5 @@ def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
 
 
 def _accumulate(t: TileBuilder, acc: Tile, a: Tile, b: Tile) -> Tile:
-    kind = "f" if acc.dtype[0] == "f" else "i"
+    kind = "f" if is_float(acc.dtype) else "i"
     return t.apply(f"arith.add{kind}", acc, t.apply(f"arith.mul{kind}", a, b))

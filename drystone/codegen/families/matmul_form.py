@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.dry_op import DryOp, narrowed, wide
+from drystone.codegen.elements import wide
+from drystone.codegen.families.dry_op import DryOp, narrowed
 from drystone.codegen.families.epilogue import load_extra, operations
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program

@@ -10,7 +10,7 @@ from typing import Any
 
 from drystone.codegen.families.outlined import Outlined, number, outlined, tensor_of
 from drystone.codegen.families.rows import inside_of, split_at
-from drystone.codegen.families.space import BITS, UNIT, chunk_end, tile_width
+from drystone.codegen.families.space import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
@@ -112,7 +112,7 @@ def _place(
     around: Outlined, source: Tensor, out: Tensor, box: _Box, target: CpuTarget, family: str, fill: float
 ) -> TileProgram:
     """out[i] = source[offset + i * step], `fill` where that is outside."""
-    width = tile_width(target, BITS[out.dtype], out.dim(len(out.shape) - 1))
+    width = tile_width(target, out.dtype, out.dim(len(out.shape) - 1))
     last = len(out.shape) - 1
 
     def row(t: TileBuilder, place: list[Index], lower: Index, upper: Index) -> None:
@@ -157,7 +157,7 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
         for part, constant in parts:
             extent = part.dim(len(part.shape) - 1)
             single = extent.constant is not None and extent.constant <= _FEW
-            width = 1 if single else tile_width(target, BITS[out.dtype], extent)
+            width = 1 if single else tile_width(target, out.dtype, extent)
             shape = [*(None for _ in place), width]
 
             def copy(
@@ -200,9 +200,7 @@ def insert_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return None
     if not isinstance(before, Tensor) and (before is None or number(before) is None):
         return None
-    insertion = _Insertion(
-        source, before, out, box, tile_width(target, BITS[out.dtype], box.sizes[-1]), around
-    )
+    insertion = _Insertion(source, before, out, box, tile_width(target, out.dtype, box.sizes[-1]), around)
     return tile_program("insert", around.tensors, insertion.body, around.scalars)
 
 

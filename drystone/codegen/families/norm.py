@@ -7,15 +7,15 @@ in the nearest cache by then. Sums are held in a few wide accumulators and at le
 
 from typing import Any
 
-from drystone.codegen.families.dry_op import dry_op, narrowed, wide, widened
+from drystone.codegen.elements import FLOATS, wide
+from drystone.codegen.families.dry_op import dry_op, narrowed, widened
 from drystone.codegen.families.rows import (
-    FLOATS,
     Fold,
     integer,
     over_rows,
     split_at,
 )
-from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.families.space import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
@@ -32,7 +32,7 @@ class _Norm:
         self.eps = float(ir.FloatAttr(op.operation.attributes["eps"]).value)
         self.rows = self.x.dim(0) if cut else None
         self.columns = self.x.dim(len(self.x.shape) - 1)
-        self.width = tile_width(target, BITS[self.held], self.columns)
+        self.width = tile_width(target, self.held, self.columns)
         self.gain: Tensor | None = None
         self.shift: Tensor | None = None
 

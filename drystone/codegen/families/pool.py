@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, wide, widened
+from drystone.codegen.elements import is_float, limits, wide
+from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ints, ir
 from drystone.targets import CpuTarget
@@ -40,17 +41,16 @@ class PoolForm:
         """What changes nothing."""
         if not self.largest:
             return 0
-        bits = "" if self.dtype.startswith("f") else self.dtype.removeprefix("i")
-        return -(2 ** (int(bits) - 1)) if bits else float("-inf")
+        return float("-inf") if is_float(self.dtype) else limits(self.dtype)[0]
 
     def combine(self, t: TileBuilder, a: Tile, b: Tile) -> Tile:
         """One more element of the window."""
-        names = ("maximumf", "addf") if self.dtype.startswith("f") else ("maxsi", "addi")
+        names = ("maximumf", "addf") if is_float(self.dtype) else ("maxsi", "addi")
         return t.apply(f"arith.{names[not self.largest]}", a, b)
 
     def divide(self, t: TileBuilder, total: Tile, count: Tile) -> Tile:
         """An average; of integers rounded towards zero."""
-        return t.apply("arith.divf" if self.dtype.startswith("f") else "arith.divsi", total, count)
+        return t.apply("arith.divf" if is_float(self.dtype) else "arith.divsi", total, count)
 
     def origin(self, dim: int, output: Index) -> Index:
         """Where the window of an output starts."""
@@ -205,4 +205,4 @@ def _divisors(form: PoolForm, t: TileBuilder, width: int, outer: list[Index], o:
 
     count = t.apply("arith.subi", taps(high), taps(low))
     count = t.apply("arith.muli", count, number(_count(form, outer)))
-    return t.apply("arith.sitofp", count, dtype=form.dtype) if form.dtype.startswith("f") else count
+    return t.apply("arith.sitofp", count, dtype=form.dtype) if is_float(form.dtype) else count

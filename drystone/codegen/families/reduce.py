@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.combine import INTEGERS, PLACE, combiners, neutral
+from drystone.codegen.elements import is_float, limits
+from drystone.codegen.families.combine import PLACE, combiners, neutral
 from drystone.codegen.families.generic import Generic, Positions, generic
 from drystone.codegen.families.map import map_program, places
 from drystone.codegen.families.outlined import outlined
@@ -115,10 +116,10 @@ class _Reduce:
             return [t.reduce(name, tile, 0) for name, tile in zip(self.names, tiles, strict=True)]
         best, place = tiles
         top = t.reduce(self.names[0], best, 0)
-        integers = best.dtype in INTEGERS
+        integers = not is_float(best.dtype)
         compare, same = ("arith.cmpi", "eq") if integers else ("arith.cmpf", "oeq")
         equal = t.apply(compare, best, top, dtype="i1", predicate=same)
-        nowhere = t.full(2 ** (INTEGERS[place.dtype] - 1) - 1, (1,), place.dtype)
+        nowhere = t.full(limits(place.dtype)[1], (1,), place.dtype)
         first = t.reduce("arith.minsi", t.apply("arith.select", equal, place, nowhere, dtype=place.dtype), 0)
         # A NaN equals nothing: then any lane's place will do, it only has to be one.
         some = t.reduce("arith.minsi", place, 0)
@@ -184,6 +185,6 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     wide = next((dim for dim in reversed(access.dims) if dim is not None), loops[-1])
     if wide in loops:  # innermost
         loops.append(loops.pop(loops.index(wide)))
-    width = tile_width(target, space.bits(wide), space.extents[wide], 2 if op.heavy else 4)
+    width = tile_width(target, space.element(wide), space.extents[wide], 2 if op.heavy else 4)
     plan = _Reduce(op, space, names, loops, wide, width)
     return tile_program("reduce", op.around.tensors, plan.body, op.around.scalars)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from drystone.codegen.elements import FLOATS, INTEGERS, width
 from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import InternalError
 from drystone.ir.values import constant_number
@@ -23,8 +24,7 @@ CMPF = (
     *("false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord"),
     *("ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true"),
 )
-_BITS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "index": 64}
-ELEMENTS = (*_BITS, "f16", "bf16", "f32", "f64")
+ELEMENTS = (*INTEGERS, *FLOATS, "index")
 
 
 def dtype_of(kind: Any) -> str:
@@ -113,7 +113,7 @@ class _Translation:
 
     def cast(self, name: str, arg: Tile, source: Any, result: Any) -> Tile:
         """Between index and an integer: a change of width, or nothing."""
-        before, after = _BITS[str(source.type)], _BITS[str(result.type)]
+        before, after = width(dtype_of(source.type)), width(dtype_of(result.type))
         if before == after:
             return arg
         widen = "arith.extui" if name.endswith("ui") else "arith.extsi"

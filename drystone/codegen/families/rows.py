@@ -9,8 +9,6 @@ from drystone.codegen.families.space import UNIT, chunk_end, rounded
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.mlir import ir
 
-FLOATS = ("f16", "bf16", "f32", "f64")
-
 
 def integer(op: Any, name: str) -> int:
     """The value of an integer attribute."""

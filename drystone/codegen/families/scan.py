@@ -9,7 +9,7 @@ from typing import Any
 
 from drystone.codegen.families.dry_op import dry_op
 from drystone.codegen.families.rows import integer, split_at
-from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.families.space import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
@@ -96,7 +96,7 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     cuts = (dim,) if last else (dim, dim + 1)
     x, out = split_at(x, *cuts), split_at(out, *cuts)
     columns = x.dim(len(x.shape) - 1)
-    scan = _Scan(x, out, combine, int(product), tile_width(target, BITS[x.dtype], columns))
+    scan = _Scan(x, out, combine, int(product), tile_width(target, x.dtype, columns))
 
     def body(t: TileBuilder) -> None:
         for axis in range(len(x.shape)):

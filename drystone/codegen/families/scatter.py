@@ -12,7 +12,7 @@ from typing import Any
 from drystone.codegen.families.outlined import Outlined, number, outlined
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.families.rows import inside_of
-from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.families.space import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
@@ -148,7 +148,7 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if axes is None or any(updates.shape[axes[dim] or 0] != 1 for dim in indexed if axes[dim] is not None):
         return None
     last = rank - 1
-    wide = 1 if last in indexed else tile_width(target, BITS[out.dtype], out.dim(last))
+    wide = 1 if last in indexed else tile_width(target, out.dtype, out.dim(last))
     free = [
         dim for dim in range(rank) if dim not in indexed and updates.shape[axes[dim] or 0] == out.shape[dim]
     ]

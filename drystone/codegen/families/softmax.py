@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.dry_op import dry_op, narrowed, wide, widened
+from drystone.codegen.elements import FLOATS, wide
+from drystone.codegen.families.dry_op import dry_op, narrowed, widened
 from drystone.codegen.families.rows import (
-    FLOATS,
     flag,
     integer,
     over_rows,
     split_at,
 )
-from drystone.codegen.families.space import BITS, tile_width
+from drystone.codegen.families.space import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
@@ -126,7 +126,7 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     x, out = split_at(x, *cuts), split_at(out, *cuts)
     axis = 1 if dim else 0
     extent, lanes = x.dim(axis), x.dim(len(x.shape) - 1)
-    width = tile_width(target, BITS[wide(x.dtype)], lanes, 4 if across else 2)
+    width = tile_width(target, wide(x.dtype), lanes, 4 if across else 2)
     softmax = _Softmax(x, out, extent, width, across, flag(op.main, "log"))
     body = softmax.along_rows if across else softmax.along_columns
     return tile_program("softmax", op.tensors, body, op.scalars)

@@ -4,13 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drystone.codegen.elements import width
 from drystone.codegen.tile import Index, Tensor, TileBuilder
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
 Dims = tuple[int | None, ...]
-
-BITS = {"i1": 8, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 
 # Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
 UNIT = 4096
@@ -33,9 +32,9 @@ class Space:
     members: tuple[tuple[int, ...], ...]
     accesses: tuple[Access, ...]
 
-    def bits(self, loop: int) -> int:
-        """The width of the widest element that is walked by a loop."""
-        return max(BITS[a.tensor.dtype] for a in self.accesses if loop in a.dims)
+    def element(self, loop: int) -> str:
+        """The widest element that is walked by a loop."""
+        return max((a.tensor.dtype for a in self.accesses if loop in a.dims), key=width)
 
     def promise(self, t: TileBuilder) -> None:
         """Say that what one loop walks is equally long in every tensor."""
@@ -150,11 +149,11 @@ def _extent(accesses: Sequence[Access], loop: int) -> Index:
     return known[0] if known else found[-1]
 
 
-def tile_width(target: CpuTarget, bits: int, extent: Index, most: int = 4) -> int:
+def tile_width(target: CpuTarget, dtype: str, extent: Index, most: int = 4) -> int:
     """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
     # Tiles are cut into vectors of as many elements as a register holds of 32 bits.
     lanes = target.lanes(32)
-    most = max(1, most * 32 // max(32, bits))
+    most = max(1, most * 32 // max(32, width(dtype)))
     n = extent.constant
     if n is None:
         return lanes * min(2, most)

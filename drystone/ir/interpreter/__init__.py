@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.interpreter import (
     control,
@@ -21,7 +22,7 @@ from drystone.ir.interpreter import (
     window,
 )
 from drystone.ir.interpreter.machine import Machine
-from drystone.ir.program import Array, Program
+from drystone.ir.program import Program
 
 #: The modules that register the handlers of the operations.
 _DIALECTS = (control, neural, recurrent, scalar, structured, tensors, tm, window)

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir.encoding import decode, encoding_of, part_key, storage_parts
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
-from drystone.ir.program import Array
 
 
 @handles("dry.weight")

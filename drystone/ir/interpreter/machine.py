@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.program import Array
 from drystone.mlir import ir, ir_place
 
 #: (machine, operation, values of its operands) -> values of its results.

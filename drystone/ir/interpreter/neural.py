@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir.elements import to_element, widen
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
 from drystone.ir.interpreter.structured import read
-from drystone.ir.program import Array
 from drystone.mlir import ir
 
 

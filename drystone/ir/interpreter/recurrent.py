@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir.elements import to_element
 from drystone.ir.interpreter.machine import Machine, element_name, handles
 from drystone.ir.interpreter.neural import wide
-from drystone.ir.program import Array
 
 #: (projected input of the step, hidden projection, state) -> new state.
 _Cell = Callable[[Array, Array, list[Array]], list[Array]]

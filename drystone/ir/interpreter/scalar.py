@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir import scalars
 from drystone.ir.constants import constant_array
 from drystone.ir.elements import to_element
 from drystone.ir.interpreter.machine import Machine, element_name, handles
-from drystone.ir.program import Array
 from drystone.mlir import ir
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir import scalars
 from drystone.ir.elements import to_element, widen
 from drystone.ir.interpreter.machine import Machine, fault, handles
 from drystone.ir.interpreter.scalar import affine_value
-from drystone.ir.program import Array
 from drystone.mlir import ir, linalg
 
 #: Elements of an iteration space above which a reduction is done in pieces.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles, undefined
-from drystone.ir.program import Array
 from drystone.mlir import ints, ir
 
 

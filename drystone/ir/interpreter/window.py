@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from drystone.dtypes import Array
 from drystone.ir.elements import to_element
 from drystone.ir.interpreter.machine import Machine, handles
 from drystone.ir.interpreter.neural import finish, result_element, wide
-from drystone.ir.program import Array
 from drystone.ir.shapes import transposed_extent, window_extent
 from drystone.mlir import ints
 
