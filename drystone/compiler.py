@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drystone import codegen, env, frontend, mlir, passes, scheduling, targets
+from drystone import codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
 from drystone.options import Budget, Options
@@ -41,9 +41,10 @@ def compile(
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
     options, budget = options or Options(), budget or Budget()
     machine = targets.resolve(target)
-    with steps(["import", "optimize", "plan", "generate"], shown=options.progress) as step:
+    stages = ["import", "optimize", "plan", "generate"]
+    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
-        program = frontend.import_model(
+        program = step.program = frontend.import_model(
             model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, ctx=mlir.context()
         )
         step("optimize")

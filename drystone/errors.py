@@ -35,4 +35,11 @@ class UserError(DrystoneError):
 
 
 class InternalError(DrystoneError):
-    """A fault of drystone itself: a pass broke the IR, a plan failed its check, a kernel did not lower."""
+    """A fault of drystone itself: a pass broke the IR, a plan failed its check, a kernel did not lower.
+
+    ir: the module's text before the step that failed, where it is known; left: the passes from that one on.
+    """
+
+    def __init__(self, what: str, *, ir: str = "", left: str = "") -> None:
+        self.ir, self.left = ir, left
+        super().__init__(what)

@@ -119,12 +119,16 @@ def run_pipeline(module: ir.Module, passes: str) -> None:
 
     Raises InternalError with MLIR's diagnostics where a pass fails.
     """
-    with module.context:
+    with module.context, ir.Location.unknown():
         manager = passmanager.PassManager.parse(f"builtin.module({passes})")
+        before = module.operation.clone()
         try:
             manager.run(module.operation)
         except ir.MLIRError as error:
-            raise InternalError(f"MLIR pass pipeline failed: {passes}\n{error}") from error
+            given = str(before.get_asm(enable_debug_info=True))
+            raise InternalError(
+                f"MLIR pass pipeline failed: {passes}\n{error}", ir=given, left=passes
+            ) from error
 
 
 def walk(root: Any) -> list[Any]:
