@@ -21,7 +21,9 @@ class MiniLM(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         from transformers import AutoModel
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         self.bert = AutoModel.from_pretrained(
             minilm_folder(), attn_implementation="sdpa", dtype=torch.float32
         )
