@@ -5,12 +5,10 @@ After Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (ACM
 enough accumulators to hide the latency of a multiply-add, panels that stay in the cache while the rows pass.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 from drystone.autotune.model import Features
-from drystone.autotune.space import Parameter, Space
 from drystone.targets.target import CpuTarget
 
 #: Of the x86 cores drystone names: vector multiply-adds and loads begun per cycle, cycles until the result of
@@ -28,67 +26,24 @@ _UNIT = 100
 _PASS = 20
 
 
-def matmul_space(target: CpuTarget, bits: int = 32) -> Space:
-    """Register tiles of a matrix product: `rows` of the result, `width` columns, `block` of k per pass over
-    the rows (0: all of it). The sums, one row of b and one element of a must fit the registers."""
-    lanes = target.lanes(bits)
-
-    def fits(point: Features) -> bool:
-        vectors = int(point["width"]) // lanes
-        return (point["rows"] + 1) * vectors + 1 <= target.registers
-
-    return Space(
-        (
-            Parameter("rows", tuple(range(14, 0, -1))),
-            Parameter("width", tuple(lanes * vectors for vectors in (2, 4, 1, 3))),
-            Parameter("block", (0, 1024, 512, 256)),
-        ),
-        (fits,),
-    )
-
-
-def matmul_features(m: int, n: int, k: int, bits: int = 32) -> dict[str, float]:
-    """The features of out[m, n] = sum over k; `bits` of an element."""
-    return {"m": m, "n": n, "k": k, "bits": bits}
-
-
-def conv_features(
-    positions: int, channels: int, out: int, kernel: Sequence[int], groups: int = 1, bits: int = 32
-) -> dict[str, float]:
-    """The features of one group of a convolution as the matrix product it is: output positions times output
-    channels, summed over input channels and taps."""
-    return matmul_features(positions, out // groups, channels // groups * prod(kernel), bits)
-
-
 @dataclass(frozen=True)
 class Analytical:
     """The default cost model of a CPU target.
 
-    Features m, n, k, bits and parameters rows, width, block describe a tiled matrix product; without them,
-    flops and bytes give the roofline.
+    Features m, n, k, bits and parameters rows, width, passes describe a matrix product: out[m, n] = sum over
+    k of elements of so many bits, in register tiles of rows x width, with so many passes over k.
     """
 
     target: CpuTarget
 
     def predict(self, features: Features) -> float:
         """The expected seconds on all of the target's threads."""
-        if "rows" in features:
-            return self._product(features)
-        lanes = self.target.lanes(int(features.get("bits", 32)))
-        cycles = max(
-            features["flops"] / (2 * _ISSUED * lanes * self.target.threads),
-            # Two cores already take most of what memory gives.
-            features["bytes"] / (_FROM_MEMORY * min(2, self.target.threads)),
-        )
-        return cycles / _FREQUENCY
-
-    def _product(self, f: Features) -> float:
+        f = features
         m, n, k, size = f["m"], f["n"], f["k"], f["bits"] / 8
-        rows, width = f["rows"], f["width"]
-        block = min(k, f["block"] or k)
-        passes, strips, panels = ceil(k / block), ceil(m / rows), ceil(n / width)
+        rows, width, passes = f["rows"], f["width"], f["passes"]
+        strips, panels = ceil(m / rows), ceil(n / width)
         tile = k * self._cycles_per_step(rows, width, int(f["bits"])) + passes * _PASS
-        panel = block * width * size
+        panel = k / passes * width * size
         # A panel of b is fetched once and read again for every strip of rows from the cache that holds it.
         again = 0.0 if panel <= self.target.l1 * _SHARE else panel / self._rate(panel)
         rows_of_a = k * rows * size

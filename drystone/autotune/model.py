@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from drystone.autotune.space import Point, Space
+from drystone.codegen.search import Point, Space
 from drystone.errors import InternalError
 
 #: What a model predicts from: the problem's sizes and a point's parameters, by name.

@@ -4,18 +4,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from drystone.autotune import (
-    Analytical,
-    Features,
-    Parameter,
-    Space,
-    choose,
-    conv_features,
-    matmul_features,
-    matmul_space,
-)
+from drystone.autotune import Analytical, Features, choose
+from drystone.codegen import families
+from drystone.codegen.families.matmul_schedule import Product, default, space
+from drystone.codegen.search import Parameter, Point, Search, Space
 from drystone.errors import InternalError
+from drystone.mlir import ir
 from drystone.targets import known, resolve
+from drystone.targets.target import CpuTarget
+from tests.exec.dry_cases import Case
+from tests.exec.families import shared_context
+from tests.exec.test_matmul import matmul
 
 WIDE = resolve("cpu:avx512")
 NAMED = [name for name in known() if name != "cpu"]
@@ -63,44 +62,93 @@ def test_a_space_that_contradicts_itself_is_refused(parameters: tuple[Parameter,
         Space(parameters)
 
 
+def product(m: int | None, n: int, k: int) -> Product:
+    """A product of f32 with a plain b."""
+    return Product(m, n, k, 32, 0)
+
+
+def features(m: int, n: int, k: int) -> dict[str, float]:
+    """What the model is told of it."""
+    return {"m": m, "n": n, "k": k, "bits": 32}
+
+
+def chosen(target: CpuTarget, m: int, n: int, k: int) -> Point:
+    """The model's choice for it."""
+    return choose(space(product(m, n, k), target), Analytical(target), features(m, n, k))
+
+
+def search_of(case: Case) -> Search | None:
+    """The schedules of a kernel."""
+    with shared_context(), ir.Location.unknown():
+        return families.search_of(case.function, WIDE)
+
+
+SIZES = [
+    (1, 384, 384),
+    (128, 384, 384),
+    (100, 10, 64),
+    (1024, 1024, 1024),
+    (None, 512, 256),
+    (512, 2048, 32768),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", NAMED)
-def test_every_tile_fits_the_registers(name: str) -> None:
-    target = resolve(name)
-    points = list(matmul_space(target).points())
-    assert points
+def test_every_tile_fits_the_registers_and_the_default_is_one_of_them(
+    name: str, size: tuple[int | None, int, int]
+) -> None:
+    target, shape = resolve(name), product(*size)
+    points = list(space(shape, target).points())
     for point in points:
-        vectors = point["width"] // target.lanes(32)
+        vectors = -(-point["width"] // target.lanes(32))
         assert point["rows"] * vectors + vectors < target.registers
+    assert default(shape, target) in points
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("size", [(128, 384, 384), (128, 384, 1536), (1024, 1024, 1024)])
+def test_the_model_finds_nothing_much_better_than_the_default(name: str, size: tuple[int, int, int]) -> None:
+    target = resolve(name)
+    model, given = Analytical(target), features(*size)
+    taken = model.predict(given | default(product(*size), target))
+    assert taken <= 1.25 * model.predict(given | chosen(target, *size))
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_large_products_get_tiles_that_hide_the_latency(name: str) -> None:
     target = resolve(name)
-    point = choose(matmul_space(target), Analytical(target), matmul_features(1024, 1024, 1024))
+    point = chosen(target, 1024, 1024, 1024)
     assert point["rows"] * point["width"] // target.lanes(32) >= 8
 
 
 def test_rows_divide_the_work_where_a_full_tile_would_waste_it() -> None:
-    point = choose(matmul_space(WIDE), Analytical(WIDE), matmul_features(16, 512, 256))
+    point = chosen(WIDE, 16, 512, 256)
     assert 16 % point["rows"] == 0 or 16 % point["rows"] >= 0.7 * point["rows"]
-    assert choose(matmul_space(WIDE), Analytical(WIDE), matmul_features(1, 512, 256))["rows"] == 1
+    assert chosen(WIDE, 1, 512, 256)["rows"] == 1
 
 
 def test_k_is_cut_only_where_a_panel_does_not_fit_the_cache() -> None:
-    model, space = Analytical(WIDE), matmul_space(WIDE)
-    assert choose(space, model, matmul_features(128, 384, 384))["block"] == 0
-    assert choose(space, model, matmul_features(2048, 2048, 65536))["block"] != 0
+    assert chosen(WIDE, 128, 384, 384)["passes"] == 1
+    assert chosen(WIDE, 2048, 2048, 65536)["passes"] > 1
 
 
-def test_more_work_takes_longer_and_more_threads_less() -> None:
-    point = {"rows": 6, "width": 64, "block": 0}
-    small = Analytical(WIDE).predict(matmul_features(128, 384, 384) | point)
-    large = Analytical(WIDE).predict(matmul_features(128, 384, 768) | point)
+def test_more_work_takes_longer() -> None:
+    point = {"rows": 6, "width": 64, "passes": 1}
+    small = Analytical(WIDE).predict(features(128, 384, 384) | point)
+    large = Analytical(WIDE).predict(features(128, 384, 768) | point)
     assert 1.7 * small < large < 2.3 * small
-    roofline = Analytical(WIDE).predict({"flops": 2.0 * 128 * 384 * 384, "bytes": 4.0 * 384 * 384})
-    assert roofline <= small
 
 
-def test_a_convolution_is_the_product_it_amounts_to() -> None:
-    found = conv_features(56 * 56, 64, 128, (3, 3), groups=2)
-    assert found == matmul_features(56 * 56, 64, 32 * 9)
+def test_a_kernel_can_be_built_at_every_point() -> None:
+    case = matmul(40, 96, 70, pack=32)
+    search = search_of(case)
+    assert search is not None and search.features == features(40, 96, 70)
+    programs = {str(search.build(point)) for point in search.space.points()}
+    assert len(programs) == len(list(search.space.points()))
+    assert str(search.build(search.default)) in programs
+
+
+def test_a_kernel_of_one_schedule_has_no_search() -> None:
+    assert search_of(matmul(4, 8, 16, transposed=True)) is None
+    assert search_of(matmul(4, 1, 16)) is None

@@ -9,12 +9,13 @@ from typing import Any
 
 from drystone.codegen.families import embedding, move, norm, reduce, scan, scatter, softmax
 from drystone.codegen.families import map as elementwise
+from drystone.codegen.families import matmul as product
 from drystone.codegen.families.attention import attention
 from drystone.codegen.families.conv import conv
-from drystone.codegen.families.matmul import matmul
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
 from drystone.codegen.families.recurrent import recurrent
+from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.targets.target import CpuTarget
 
@@ -23,7 +24,7 @@ Builder = Callable[[Any, CpuTarget], TileProgram | None]
 #: The builders for each kind of main operation, in the order they are asked.
 BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.attention": (attention,),
-    "dry.matmul": (matmul,),
+    "dry.matmul": (product.matmul,),
     "dry.conv": (conv,),
     "dry.pool": (pool,),
     "dry.recurrent": (recurrent,),
@@ -45,6 +46,9 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "linalg.broadcast": (elementwise.build,),
 }
 
+#: The families whose schedule can be chosen, by main operation.
+SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {"dry.matmul": product.search}
+
 
 def tile_program_of(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The tile program of an outlined kernel function, or None where no family knows its form."""
@@ -54,3 +58,10 @@ def tile_program_of(kernel: Any, target: CpuTarget) -> TileProgram | None:
         if program is not None:
             return program
     return None
+
+
+def search_of(kernel: Any, target: CpuTarget) -> Search | None:
+    """The schedules an outlined kernel function can have; None where its family has one only."""
+    main = main_operation(kernel)
+    find = SEARCHES.get(main.operation.name) if main is not None else None
+    return None if find is None else find(kernel, target)

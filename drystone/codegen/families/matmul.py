@@ -7,37 +7,58 @@ that lies transposed is read along k instead, and the lanes are summed at the en
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from drystone.codegen.families.conv_form import divisor, even
+from drystone.codegen.elements import width
 from drystone.codegen.families.dry_op import dry_op, pack_of, widened
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.matmul_schedule import Product, Schedule, default, schedule, space
+from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
-_BITS = {"f64": 64, "i64": 64}
-#: Beyond this many bytes a panel of b is cut along k, as a share of the second cache.
-_PANEL = 0.5
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The schedule: rows and width of the register tile, k per unrolled round, k per pass over the rows
-    (None: all at once), rows per grid step."""
-
-    rows: int
-    width: int
-    depth: int
-    block: int | None
-    high: int
+#: What a size known at the call counts as for a cost model.
+_UNKNOWN = 256
 
 
 def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.matmul` kernel; None where b is packed in a way not known here."""
+    form = _form(kernel)
+    if form is None:
+        return None
+    if form.pack is None and form.b.shape[-1] == 1 and not form.transposed:  # a column lies as a row does
+        count = len(form.b.shape)
+        flat = form.b.collapse([*([d] for d in range(count - 2)), [count - 2, count - 1]])
+        return column(replace(form, b=flat, transposed=True), target)
+    if form.transposed and form.pack is None:
+        return along_k(form, target)
+    product = _product(form)
+    return _panels(form, schedule(product, default(product, target)))
+
+
+def search(kernel: Any, target: CpuTarget) -> Search | None:
+    """The schedules of a `dry.matmul` kernel; None where there is nothing to choose."""
+    form = _form(kernel)
+    if form is None or (form.pack is None and (form.transposed or form.b.shape[-1] == 1)):
+        return None
+    product = _product(form)
+    sizes = {"m": product.m, "n": product.n, "k": product.k}
+    features = {name: float(_UNKNOWN if size is None else size) for name, size in sizes.items()}
+
+    def build(point: Point) -> TileProgram:
+        return _panels(form, schedule(product, point))
+
+    return Search(
+        space(product, target), default(product, target), {**features, "bits": float(product.bits)}, build
+    )
+
+
+def _form(kernel: Any) -> MatMulForm | None:
+    """What the operation multiplies, with the leading dimensions joined where b is one matrix."""
     op = dry_op(kernel)
     main = op.main
     a, b, (out,) = op.tensor(main.a), op.tensor(main.b), op.inits
@@ -55,38 +76,18 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
             joined = flattened(extras, rank)
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
-    if pack is None and b.shape[-1] == 1 and not transposed:  # a column lies as a row does
-        count = len(b.shape)
-        flat = b.collapse([*([d] for d in range(count - 2)), [count - 2, count - 1]])
-        return column(MatMulForm(op, a, flat, out, extras, None, True), target)
-    form = MatMulForm(op, a, b, out, extras, pack, transposed)
-    return along_k(form, target) if transposed and pack is None else _panels(form, target)
+    return MatMulForm(op, a, b, out, extras, pack, transposed)
 
 
-def parameters(form: MatMulForm, target: CpuTarget) -> Parameters:
-    """The schedule chosen without tuning."""
-    bits = _BITS.get(form.dtype, 32)
-    lanes = target.lanes(bits)
-    wanted = 2 * lanes
-    n, m, k = form.out.shape[-1], form.out.shape[-2], form.depth.constant
-    if form.pack is not None:
-        wanted = form.pack.inner_tiles[0]
-    elif n is not None and n < wanted:
-        wanted = -(-n // target.lanes(32)) * target.lanes(32)
-    vectors = -(-wanted // lanes)
-    limit = max(1, min(14, (target.registers - vectors - 1) // vectors))
-    rows = even(m, limit)
-    depth = divisor(k, 4) if k is not None else 4
-    panel = (k or 1) * wanted * bits // 8
-    block = None
-    if k is not None and m not in range(1, rows + 1) and panel > target.l2 * _PANEL:
-        parts = -(-panel // int(target.l2 * _PANEL / 2))
-        block = -(-k // parts // depth) * depth
-    return Parameters(rows, wanted, depth, block, rows * 8 if block else rows)
+def _product(form: MatMulForm) -> Product:
+    m, n = form.out.shape[-2:]
+    packed = 0 if form.pack is None else form.pack.inner_tiles[0]
+    # Sums of short integers are held in registers of 32-bit lanes.
+    return Product(m, n, form.depth.constant, max(32, width(form.dtype)), packed)
 
 
 def _load_b(
-    form: MatMulForm, t: TileBuilder, batch: Sequence[Index], k: Index, n: Index, p: Parameters
+    form: MatMulForm, t: TileBuilder, batch: Sequence[Index], k: Index, n: Index, p: Schedule
 ) -> Tile:
     """Rows k.. of b in the panel that starts at column n."""
     if form.pack is None:
@@ -100,9 +101,9 @@ def _load_b(
     return widened(t, t.load(form.b, at, sizes))
 
 
-def _panels(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def _panels(form: MatMulForm, p: Schedule) -> TileProgram:
     """b read row by row, packed or as it is."""
-    p, rank = parameters(form, target), form.batch
+    rank = form.batch
     height, breadth = form.out.dim(rank), form.out.dim(rank + 1)
 
     def sums(

@@ -1,9 +1,14 @@
-"""Search spaces: named parameters of finitely many values, and which combinations make sense."""
+"""Search spaces: named schedule parameters of finitely many values, and which combinations make sense.
+
+A kernel family whose schedule can be chosen gives a `Search` for a kernel; cost models and measurements rank
+its points.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from drystone.codegen.tile import TileProgram
 from drystone.errors import InternalError
 
 #: A choice for every parameter.
@@ -50,3 +55,14 @@ class Space:
             and all(point[name] in values[name] for name in values)
             and all(constraint(point) for constraint in self.constraints)
         )
+
+
+@dataclass(frozen=True)
+class Search:
+    """The schedules of one kernel: all points, the one taken without tuning, what a cost model is told of the
+    kernel beside a point (sizes by name), and the program of a point."""
+
+    space: Space
+    default: Point
+    features: Mapping[str, float]
+    build: Callable[[Point], TileProgram]

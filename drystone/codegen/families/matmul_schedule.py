@@ -1,0 +1,100 @@
+"""Schedules of matrix products: the register tile, and how often the rows pass by.
+
+After Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (ACM TOMS 43(2), 2016), section 4:
+as many accumulators as the registers hold, panels of b that stay in the second cache.
+"""
+
+from dataclasses import dataclass
+
+from drystone.codegen.families.conv_form import divisor, even
+from drystone.codegen.search import Parameter, Point, Space
+from drystone.targets.target import CpuTarget
+
+#: The part of the second cache that a panel of b may fill, and the most rows of a register tile.
+_PANEL = 0.5
+_ROWS = 14
+#: Tiles of rows that a grid step does in every pass over k.
+_HIGH = 8
+
+
+@dataclass(frozen=True)
+class Product:
+    """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, and the
+    width of the panels b is packed in (0: it is not)."""
+
+    m: int | None
+    n: int | None
+    k: int | None
+    bits: int
+    packed: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
+    once), rows per grid step."""
+
+    rows: int
+    width: int
+    depth: int
+    block: int | None
+    high: int
+
+
+def schedule(product: Product, point: Point) -> Schedule:
+    """The schedule of a point of `space`."""
+    rows, k = point["rows"], product.k
+    depth = divisor(k, 4) if k is not None else 4
+    if k is None or point["passes"] == 1:
+        return Schedule(rows, point["width"], depth, None, rows)
+    block = -(-k // point["passes"] // depth) * depth
+    return Schedule(rows, point["width"], depth, block, rows * _HIGH)
+
+
+def default(product: Product, target: CpuTarget) -> Point:
+    """The point taken without tuning: two registers wide, as high as the registers allow, k cut where a panel
+    would leave the second cache."""
+    narrow = target.lanes(32)
+    width = 2 * target.lanes(product.bits)
+    if product.packed:
+        width = product.packed
+    elif product.n is not None and product.n < width:
+        width = -(-product.n // narrow) * narrow
+    rows = even(product.m, _most_rows(width, product, target))
+    again = product.m not in range(1, rows + 1)
+    passes = _most_passes(width, product, target) if again else 1
+    return {"rows": rows, "width": width, "passes": passes}
+
+
+def space(product: Product, target: CpuTarget) -> Space:
+    """Every schedule: rows and width of the register tile (the sums, one row of b and one element of a must
+    fit the registers), and passes over k, at most so many that a panel fills a quarter of the second
+    cache."""
+    first = default(product, target)
+    widths = [target.lanes(32) * vectors for vectors in (2, 4, 1, 3)]
+    widths = [product.packed] if product.packed else list(dict.fromkeys([first["width"], *widths]))
+    passes = max(_most_passes(width, product, target) for width in widths)
+    return Space(
+        (
+            Parameter("rows", tuple(range(_ROWS, 0, -1))),
+            Parameter("width", tuple(widths)),
+            Parameter("passes", tuple(range(1, passes + 1))),
+        ),
+        (
+            lambda point: point["rows"] <= _most_rows(point["width"], product, target),
+            lambda point: point["passes"] <= _most_passes(point["width"], product, target),
+        ),
+    )
+
+
+def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
+    vectors = -(-width // target.lanes(product.bits))
+    return max(1, min(_ROWS, (target.registers - vectors - 1) // vectors))
+
+
+def _most_passes(width: int, product: Product, target: CpuTarget) -> int:
+    """1 where a panel stays in the second cache; else so many that its parts fill half as much."""
+    panel = (product.k or 1) * width * product.bits // 8
+    if product.k is None or panel <= target.l2 * _PANEL:
+        return 1
+    return -(-panel // int(target.l2 * _PANEL / 2))
