@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from drystone.frontend import complex_numbers
 from drystone.frontend.graph import prepare
 from drystone.frontend.lowering import lower, name_weights
 from drystone.frontend.signature import signature_of
@@ -36,6 +37,7 @@ def import_model(
     """
     exported, args, named = export(model, example_inputs, kwargs, dynamic_shapes)
     graph = prepare(exported)
+    complex_numbers.refuse(graph.fx)
     names = {}
     if dynamic_shapes is not None and hasattr(model, "forward"):
         names = given_names(args, named, dynamic_shapes, graph.inputs, model)

@@ -31,6 +31,7 @@ def rules() -> dict[Any, Callable[..., Any]]:
         _aten._trilinear.default: _trilinear,
         _aten.empty_strided.default: lambda size, stride, **options: torch.empty(size, **options),
         _aten.new_empty_strided.default: lambda x, size, stride, **options: x.new_empty(size, **options),
+        **{op: _widened(op) for op in (_aten.mm.default, _aten.bmm.default, _aten.mv.default)},
         **{op: _copied(view) for op, view in _COPIES.items()},
         **{op: _with_row(op) for op in _OF_ROWS},
     }
@@ -57,6 +58,21 @@ _OF_ROWS = (
     _aten.cumsum.default,
     _aten.cumprod.default,
 )
+
+
+_NARROW = (torch.int8, torch.uint8, torch.int16)
+
+
+def _widened(op: Any) -> Callable[..., Any]:
+    """Products of narrow integers, which torch-mlir takes for quantized numbers; what overflows wraps all the
+    same."""
+
+    def rule(a: Any, b: Any) -> Any:
+        if a.dtype not in _NARROW:
+            return None
+        return op(a.to(torch.int32), b.to(torch.int32)).to(a.dtype)
+
+    return rule
 
 
 def _copied(view: Any) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from drystone.frontend import composed, fourier, ordering
+from drystone.frontend import complex_numbers, composed, fourier, ordering
 from drystone.frontend.attention import scaled_dot_product_attention
 from drystone.frontend.importer import decompositions
 from drystone.frontend.pooling import adaptive_average, average, maximum
@@ -23,7 +23,7 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    for group in (composed.rules(), ordering.rules(), fourier.rules(), _rules()):
+    for group in (composed.rules(), ordering.rules(), fourier.rules(), _rules(), complex_numbers.rules()):
         for op, rule in group.items():
             found[op] = _with_fallback(rule, found.get(op), op)
     return found

@@ -63,5 +63,8 @@ def _array(tensor: torch.Tensor, name: str) -> Array:
     plain = tensor.cpu().resolve_conj().resolve_neg().contiguous()
     if plain.dtype == torch.bfloat16:
         plain = plain.view(torch.uint16)
+    elif plain.dtype == torch.uint8:
+        # Integers have no sign in the IR; what reads them says how.
+        plain = plain.view(torch.int8)
     array: Array = plain.numpy()
     return array
