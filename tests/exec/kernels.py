@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir
-from drystone.codegen.cpu.lower import TO_LLVM, lower, memref
+from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
+from drystone.codegen.cpu.tiles.state import memref
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.tile import TileProgram
 from drystone.targets import registry

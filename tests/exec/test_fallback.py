@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from drystone import mlir
-from drystone.codegen.cpu import driver, fallback
+from drystone.codegen.cpu import driver
 from drystone.codegen.cpu import generate as generation
+from drystone.codegen.cpu.fallback import lower as fallback
 from drystone.errors import InternalError
 from tests.exec.outlined import run_kernel
 

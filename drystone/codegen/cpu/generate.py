@@ -5,11 +5,12 @@ from importlib.resources import files
 from typing import Any
 
 from drystone.codegen.cost import Cost, cost_of
-from drystone.codegen.cpu import fallback, lower
 from drystone.codegen.cpu.code import Code, KernelCall
 from drystone.codegen.cpu.driver import driver
+from drystone.codegen.cpu.empty import empty
+from drystone.codegen.cpu.fallback.lower import lower as lower_by_passes
 from drystone.codegen.cpu.finish import finish, promise
-from drystone.codegen.cpu.nothing import nothing
+from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
@@ -46,7 +47,7 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     with context, ir.Location.unknown():
         for name, source in parsed.items():
             _add(module, source, name, not _overlaps(function(program, name)))
-        run_pipeline(module, lower.TO_LLVM)
+        run_pipeline(module, TO_LLVM)
         finish(module, target)
     weights, dtypes = _weights(program, found)
     calls = {call.name: call for call in found.calls}
@@ -56,11 +57,11 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
 
 def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
     """The code of one outlined kernel function: by a family where one takes it, else by upstream passes."""
-    done = nothing(kernel, name)
+    done = empty(kernel, name)
     if done is not None:
         return done
     tiles = tile_program_of(kernel, target)
-    return fallback.lower(kernel, name) if tiles is None else lower.lower(tiles, name, target)
+    return lower_by_passes(kernel, name) if tiles is None else lower(tiles, name, target)
 
 
 def _parse(kernel: Kernel, context: Any) -> Any:

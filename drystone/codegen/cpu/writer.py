@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from drystone.codegen.cpu.plain import Copier
+from drystone.codegen.cpu.text import Copier, memref_type
 from drystone.errors import InternalError
 from drystone.ir.buffers import VIEWS, Buffers, Call, destination
 from drystone.ir.elements import numpy_dtype
@@ -49,13 +49,6 @@ class View:
         """The memref type."""
         shape = "".join(f"{n if isinstance(n, int) else '?'}x" for n in self.extents)
         return f"memref<{shape}{self.element}>"
-
-
-def memref_type(tensor: Any) -> str:
-    """The text of the memref type that holds a tensor type."""
-    dynamic = ir.ShapedType.get_dynamic_size()
-    shape = "".join(f"{'?' if n == dynamic else n}x" for n in storage_shape(tensor))
-    return f"memref<{shape}{tensor.element_type}>"
 
 
 class Writer:

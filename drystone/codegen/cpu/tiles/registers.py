@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 
 class Registers:

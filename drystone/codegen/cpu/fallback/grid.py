@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from drystone.codegen.cpu.plain import Copier
+from drystone.codegen.cpu.text import Copier
 from drystone.ir.values import constant_int, producer_name
 from drystone.mlir import arith, ir, scf, walk
 

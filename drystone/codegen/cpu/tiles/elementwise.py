@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.integers import INTEGER_OPERATIONS, integer_operation
-from drystone.codegen.cpu.math import APPROXIMATIONS
-from drystone.codegen.cpu.powers import power
-from drystone.codegen.cpu.values import Full, Row, Value
+from drystone.codegen.cpu.tiles.integers import INTEGER_OPERATIONS, integer_operation
+from drystone.codegen.cpu.tiles.math import APPROXIMATIONS
+from drystone.codegen.cpu.tiles.powers import power
+from drystone.codegen.cpu.tiles.values import Full, Row, Value
 from drystone.codegen.elements import is_float, width
 from drystone.codegen.tile import Apply
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.integers import INTEGER_OPERATIONS, integer_operation
-from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.integers import INTEGER_OPERATIONS, integer_operation
+from drystone.codegen.cpu.tiles.state import Lowering
 
 _CASTS = frozenset(
     "arith." + name

@@ -1,11 +1,14 @@
-"""Operations without regions, as text in the generic form with names of our choice for their values."""
+"""MLIR as text: types, and copies of operations with names of our choice for their values."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from drystone.ir.encoding import storage_shape
+from drystone.mlir import ir
+
 
 def plain(op: Any, results: Sequence[str], operands: Sequence[str]) -> str:
-    """One line that does what `op` does."""
+    """One line that does what `op`, an operation without regions, does."""
     operation = op.operation
     attributes = ", ".join(f"{name} = {operation.attributes[name]}" for name in sorted(operation.attributes))
     takes = ", ".join(str(value.type) for value in operation.operands)
@@ -13,6 +16,13 @@ def plain(op: Any, results: Sequence[str], operands: Sequence[str]) -> str:
     head = f"{', '.join(results)} = " if results else ""
     braces = f" {{{attributes}}}" if attributes else ""
     return f'{head}"{operation.name}"({", ".join(operands)}){braces} : ({takes}) -> ({gives})'
+
+
+def memref_type(tensor: Any) -> str:
+    """The contiguous memref that holds a tensor of this type, in its storage shape."""
+    dynamic = ir.ShapedType.get_dynamic_size()
+    shape = "".join(f"{'?' if n == dynamic else n}x" for n in storage_shape(tensor))
+    return f"memref<{shape}{tensor.element_type}>"
 
 
 class Copier:

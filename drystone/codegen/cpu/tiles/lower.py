@@ -5,20 +5,18 @@ of neighbouring steps that is worth a thread's attention. Where edges would cost
 comes twice: for steps that lie wholly inside, and for the others.
 """
 
-from drystone.codegen.cpu.cost import step_cost
-from drystone.codegen.cpu.emit import Emitter
-from drystone.codegen.cpu.flow import doubts, execute
-from drystone.codegen.cpu.lowering import Lowering, memref
-from drystone.codegen.cpu.usage import Body, Usage
+from drystone.codegen.cpu.tiles.emit import Emitter
+from drystone.codegen.cpu.tiles.flow import doubts, execute
+from drystone.codegen.cpu.tiles.state import Lowering, memref
+from drystone.codegen.cpu.tiles.units import step_cost, steps_per_unit
+from drystone.codegen.cpu.tiles.usage import Body, Usage
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.ranges import Facts, Linear, equalities, grid_facts, loop_facts
 from drystone.codegen.tile import Index, Load, Loop, Store, TileProgram, When
 from drystone.targets.target import CpuTarget
 
-#: A unit has at least about this many operations, so that handing it out costs little.
-UNIT = 20_000
 #: Bodies of fewer operations than this come in two versions even where only straight code has edges.
-SMALL = 4_000
+_SMALL = 4_000
 #: What turns the text into LLVM's dialect.
 TO_LLVM = (
     "convert-scf-to-cf,convert-vector-to-llvm,convert-math-to-libm,expand-strided-metadata,lower-affine,"
@@ -38,11 +36,6 @@ def lower(program: TileProgram, name: str, target: CpuTarget) -> Kernel:
 def _signature(program: TileProgram) -> str:
     tensors = [f"%{t.name}: {memref(t)}" for t in program.tensors]
     return ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
-
-
-def _run(program: TileProgram) -> int:
-    """Steps per unit."""
-    return max(1, round(UNIT / max(1, step_cost(program.grid.body))))
 
 
 def _start(program: TileProgram, emit: Emitter, lanes: int) -> Lowering:
@@ -67,7 +60,7 @@ def _units(program: TileProgram, name: str) -> str:
     emit = Emitter()
     low = _start(program, emit, 1)
     _, total = _steps(low)
-    run = emit.number(_run(program))
+    run = emit.number(steps_per_unit(program))
     units = emit.arithmetic("ceildiv", total, run, nonnegative=True)
     head = f"func.func private @{name}_grid({_signature(program)}) -> index {{"
     return "\n".join([head, *emit.entry, *emit.lines, f"  return {units} : index", "}"])
@@ -77,7 +70,7 @@ def _kernel(program: TileProgram, name: str, target: CpuTarget) -> str:
     emit = Emitter()
     low = _start(program, emit, target.lanes(32))
     counts, total = _steps(low)
-    run = emit.number(_run(program))
+    run = emit.number(steps_per_unit(program))
     first = emit.binary("arith.muli", "%begin", run)
     last = emit.binary("arith.minsi", emit.binary("arith.muli", "%end", run), total)
     _walk_grid(low, counts, first, last)
@@ -135,7 +128,7 @@ def _versions(low: Lowering) -> None:
     anywhere, whole = grid_facts(outer, grid), grid_facts(outer, grid, full=True)
     # What a loop's last iteration costs, it costs once: the loop is cut there, not the grid.
     open_ = list(doubts(grid.body, anywhere, whole=True))
-    worth = any(depth > 0 for _, _, depth in open_) or step_cost(grid.body) < SMALL
+    worth = any(depth > 0 for _, _, depth in open_) or step_cost(grid.body) < _SMALL
     possible = all(
         e.constant is None or e.constant >= n for e, n in zip(grid.extents, grid.steps, strict=True)
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 Row = tuple[int, ...]
 Shape = tuple[int, ...]

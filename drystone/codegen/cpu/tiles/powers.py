@@ -3,10 +3,10 @@
 import math
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.registers import Registers
+from drystone.codegen.cpu.tiles.registers import Registers
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 
 def powf(low: "Lowering", x: str, y: str) -> str:

@@ -4,13 +4,12 @@ tensors -> memrefs of the caller (one-shot bufferization, results straight into 
         -> loop nests -> a grid over the outermost ones where they are independent
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from drystone.codegen.cpu import loops, order, safety, sorting
+from drystone.codegen.cpu.fallback import grid, order, safety, sorting
+from drystone.codegen.cpu.text import memref_type
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
-from drystone.ir.encoding import storage_shape
 from drystone.ir.values import is_tensor, tensors
 from drystone.mlir import bufferization, func, ir, linalg, parse, run_pipeline, walk
 
@@ -54,13 +53,13 @@ def lower(kernel: Any, name: str) -> Kernel:
         _contract(module)
         run_pipeline(module, _SCALARS)
         function = _named(module, name)
-        grid = loops.split(function)
+        units = grid.split(function)
         _rename_globals(module, name)
         texts = [
             str(op.operation.get_asm(use_local_scope=True, enable_debug_info=False))
             for op in module.body.operations
         ]
-    return Kernel(name, kind.split(".")[-1], "\n".join([*texts, grid]), checks)
+    return Kernel(name, kind.split(".")[-1], "\n".join([*texts, units]), checks)
 
 
 def _contract(module: Any) -> None:
@@ -88,11 +87,6 @@ def _named(module: Any, name: str) -> Any:
     raise InternalError(f"the passes lost @{name}")
 
 
-def memref_type(tensor: Any) -> Any:
-    """The contiguous memref that holds a tensor of this type."""
-    return ir.MemRefType.get(list(storage_shape(tensor)), tensor.element_type)
-
-
 def _take_memrefs(function: Any) -> None:
     """Make every tensor argument a memref; write the results into the last of them.
 
@@ -108,7 +102,7 @@ def _take_memrefs(function: Any) -> None:
     held = {}
     with ir.InsertionPoint.at_block_begin(block):
         for argument in arguments:
-            kind = memref_type(argument.type) if is_tensor(argument) else argument.type
+            kind = ir.Type.parse(memref_type(argument.type)) if is_tensor(argument) else argument.type
             new = block.add_argument(kind, argument.location)
             value = new
             if argument in given:
@@ -180,6 +174,3 @@ def _rename_globals(module: Any, name: str) -> None:
         if op.operation.name == "memref.get_global":
             old = ir.FlatSymbolRefAttr(op.operation.attributes["name"]).value
             op.operation.attributes["name"] = ir.FlatSymbolRefAttr.get(known[old])
-
-
-__all__: Sequence[str] = ["lower", "main_name", "memref_type"]

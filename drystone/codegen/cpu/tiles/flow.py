@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.access import Loaded, store, unproven
-from drystone.codegen.cpu.contraction import dot, reduction
-from drystone.codegen.cpu.elementwise import Applied
-from drystone.codegen.cpu.gather import Gathered
-from drystone.codegen.cpu.usage import Body, memory_of, uses
-from drystone.codegen.cpu.values import Full, Iota, Ready, Reshaped, Transposed, Value
+from drystone.codegen.cpu.tiles.access import Loaded, store, unproven
+from drystone.codegen.cpu.tiles.contraction import dot, reduction
+from drystone.codegen.cpu.tiles.elementwise import Applied
+from drystone.codegen.cpu.tiles.gather import Gathered
+from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
+from drystone.codegen.cpu.tiles.values import Full, Iota, Ready, Reshaped, Transposed, Value
 from drystone.codegen.ranges import Facts, loop_facts
 from drystone.codegen.tile import (
     Apply,
@@ -30,7 +30,7 @@ from drystone.codegen.tile import Iota as IotaStatement
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 
 def execute(low: "Lowering", body: Body) -> None:

@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.powers import powf
-from drystone.codegen.cpu.registers import Registers
+from drystone.codegen.cpu.tiles.powers import powf
+from drystone.codegen.cpu.tiles.registers import Registers
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 # ln 2 in two pieces, the first with enough zero bits that its multiples are exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.usage import memory_of
-from drystone.codegen.cpu.values import Row, Value
+from drystone.codegen.cpu.tiles.usage import memory_of
+from drystone.codegen.cpu.tiles.values import Row, Value
 from drystone.codegen.ranges import Linear
 from drystone.codegen.tile import Gather
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 
 class Gathered(Value):

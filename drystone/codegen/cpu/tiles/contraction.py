@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.elementwise import combine, neutral, tree
-from drystone.codegen.cpu.values import Ready, Row, Value
+from drystone.codegen.cpu.tiles.elementwise import combine, neutral, tree
+from drystone.codegen.cpu.tiles.values import Ready, Row, Value
 from drystone.codegen.elements import is_float
 from drystone.codegen.tile import Dot, Reduce
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 _REDUCTIONS = {
     "arith.addf": "add",

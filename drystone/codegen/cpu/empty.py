@@ -3,19 +3,18 @@
 from math import prod
 from typing import Any
 
-from drystone.codegen.cpu.fallback import memref_type
+from drystone.codegen.cpu.text import memref_type
 from drystone.codegen.kernel import Kernel
 from drystone.mlir import ir
 
 
-def nothing(kernel: Any, name: str) -> Kernel | None:
+def empty(kernel: Any, name: str) -> Kernel | None:
     """The kernel function `kernel` (outlined form) as a Kernel with an empty grid; None where one of its
     results has, or may have, elements."""
     signature = ir.FunctionType(ir.TypeAttr(kernel.operation.attributes["function_type"]).value)
     if any(prod(result.shape) for result in signature.results):
         return None
-    with kernel.operation.context, ir.Location.unknown():
-        kinds = [memref_type(t) if isinstance(t, ir.RankedTensorType) else t for t in signature.inputs]
+    kinds = [memref_type(t) if isinstance(t, ir.RankedTensorType) else str(t) for t in signature.inputs]
     arguments = ", ".join(f"%a{i}: {kind}" for i, kind in enumerate(kinds))
     extra = f"{arguments}, " if arguments else ""
     text = f"""func.func private @{name}({extra}%begin: index, %end: index) {{
@@ -26,4 +25,4 @@ func.func private @{name}_grid({arguments}) -> index {{
   return %none : index
 }}
 """
-    return Kernel(name, "nothing", text)
+    return Kernel(name, "empty", text)

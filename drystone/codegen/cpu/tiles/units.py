@@ -1,14 +1,33 @@
-"""A rough count of the operations of a grid step, to size units of work and choose versions."""
+"""Units of work: how many steps of a grid are worth a thread's attention, by a rough count of operations."""
 
 import math
 from collections.abc import Sequence
 
-from drystone.codegen.tile import Apply, Dot, Gather, Grid, Load, Loop, Reduce, Statement, Store, When
+from drystone.codegen.tile import (
+    Apply,
+    Dot,
+    Gather,
+    Grid,
+    Load,
+    Loop,
+    Reduce,
+    Statement,
+    Store,
+    TileProgram,
+    When,
+)
 
+#: A unit has at least about this many operations, so that handing it out costs little.
+_UNIT = 20_000
 #: Trips assumed of a loop whose bounds are known only when the kernel is called.
-UNKNOWN_TRIPS = 32
+_TRIPS = 32
 #: Operations that a function such as exp counts as.
-FUNCTION = 20
+_FUNCTION = 20
+
+
+def steps_per_unit(program: TileProgram) -> int:
+    """Neighbouring steps that make one unit."""
+    return max(1, round(_UNIT / max(1, step_cost(program.grid.body))))
 
 
 def step_cost(body: Sequence[Statement]) -> int:
@@ -19,7 +38,7 @@ def step_cost(body: Sequence[Statement]) -> int:
             case Dot():
                 total += 2 * math.prod(s.a.shape) * s.b.shape[1]
             case Apply():
-                total += math.prod(s.result.shape) * (FUNCTION if s.op.startswith("math.") else 1)
+                total += math.prod(s.result.shape) * (_FUNCTION if s.op.startswith("math.") else 1)
             case Load() | Gather():
                 total += math.prod(s.result.shape)
             case Store():
@@ -36,5 +55,5 @@ def step_cost(body: Sequence[Statement]) -> int:
 def _trips(s: Loop) -> int:
     lower, upper = s.lower.constant, s.upper.constant
     if lower is None or upper is None:
-        return UNKNOWN_TRIPS
+        return _TRIPS
     return max(0, -(-(upper - lower) // s.step))

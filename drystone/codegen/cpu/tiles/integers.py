@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from drystone.codegen.elements import width
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 _SIGNED = frozenset({"arith.divsi", "arith.remsi", "arith.floordivsi", "arith.ceildivsi"})
 _UNSIGNED = frozenset({"arith.divui", "arith.remui", "arith.ceildivui"})

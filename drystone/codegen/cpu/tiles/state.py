@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.emit import Emitter
-from drystone.codegen.cpu.usage import Body, Usage, stores, uses
+from drystone.codegen.cpu.tiles.emit import Emitter
+from drystone.codegen.cpu.tiles.usage import Body, Usage, stores, uses
 from drystone.codegen.elements import is_float, width
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Tensor, Tile, TileProgram
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.values import Value
+    from drystone.codegen.cpu.tiles.values import Value
 
 
 def memref(tensor: Tensor) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drystone.codegen.cpu.usage import memory_of
-from drystone.codegen.cpu.values import Row, Value
+from drystone.codegen.cpu.tiles.usage import memory_of
+from drystone.codegen.cpu.tiles.values import Row, Value
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Load, Store, Tile, index
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.lowering import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 
 @dataclass(frozen=True)

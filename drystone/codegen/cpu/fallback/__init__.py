@@ -1,0 +1,1 @@
+"""Kernels no family takes, by upstream passes."""

@@ -1,0 +1,1 @@
+"""Tile programs as MLIR for a CPU."""
