@@ -1,7 +1,9 @@
 """A compiled model: a callable over torch tensors or numpy arrays, with its plan, its report and its file."""
 
+import os
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.runtime import artifact, extent, memory, native, tree
-from drystone.runtime.manifest import Manifest
+from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
 
 
@@ -50,7 +52,9 @@ class Fitted:
         self._image = image
         self._table = native.pointers(self._weights)
         self._arenas: list[Array] = []
-        self._pools: dict[int, int] = {}
+        self._pools: dict[tuple[int, int], int] = {}
+        # At the interpreter's end this runs while everything it needs is still there, unlike __del__.
+        weakref.finalize(self, _close, code, self._pools)
         self._pool_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._initial = [self._weights[i] for i in manifest.initial]
@@ -62,6 +66,16 @@ class Fitted:
         with self._state_lock:
             for state, initial in zip(self._states, self._initial, strict=True):
                 state[...] = initial
+
+    @property
+    def inputs(self) -> tuple[Leaf, ...]:
+        """What a call takes, flattened: name, element and shape of every tensor."""
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[Leaf, ...]:
+        """What a call gives, flattened."""
+        return self.manifest.outputs
 
     @property
     def memory(self) -> Memory:
@@ -84,11 +98,7 @@ class Fitted:
 
         arena: uint8, at least `memory.arena` bytes, aligned to 64; it belongs to this call while it runs.
         """
-        leaves = tree.flatten((tuple(args), dict(kwargs or {})), self.manifest.in_tree)
-        arrays = [
-            self._accept(leaf, spec.name, spec.dtype)
-            for leaf, spec in zip(leaves, self.manifest.inputs, strict=True)
-        ]
+        leaves, arrays = self._arguments(args, kwargs or {})
         outputs = self.execute(arrays, threads=threads or self.threads, arena=arena)
         like = next((leaf for leaf in leaves if not isinstance(leaf, np.ndarray)), None)
         if like is not None or not leaves:
@@ -162,22 +172,32 @@ class Fitted:
         if threads <= 1 or not self._pool_lock.acquire(blocking=False):
             return self._code.call(None, call)
         try:
-            if threads not in self._pools:
-                self._pools[threads] = self._code.pool(threads)
-            return self._code.call(self._pools[threads], call)
+            # A forked process has none of its parent's threads.
+            key = os.getpid(), threads
+            if key not in self._pools:
+                self._pools[key] = self._code.pool(threads)
+            return self._code.call(self._pools[key], call)
         finally:
             self._pool_lock.release()
 
-    def _accept(self, leaf: Any, name: str, dtype: str) -> Array:
-        array = leaf if isinstance(leaf, np.ndarray) else _from_torch(leaf, name)
-        if array.dtype != self.manifest.numpy_dtype(dtype):
+    def _arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
+        """The leaves of a call's arguments, as they are and as arrays."""
+        leaves = tree.arguments(args, kwargs, self.manifest.in_tree, [leaf.name for leaf in self.inputs])
+        return leaves, [self._accept(leaf, spec) for leaf, spec in zip(leaves, self.inputs, strict=True)]
+
+    def _accept(self, given: Any, spec: Leaf) -> Array:
+        array = given if isinstance(given, np.ndarray) else _from_torch(given, spec.name)
+        wanted = self.manifest.numpy_dtype(spec.dtype)
+        if array.dtype != wanted:
             raise UserError(
-                f"input {name!r} holds {array.dtype}, the model takes {dtype}",
+                f"input {spec.name!r} holds {array.dtype}, the model takes {spec.dtype} ({wanted})",
                 hint="convert it before the call, or compile the model for this element type",
             )
-        rank = len(next(spec for spec in self.manifest.inputs if spec.name == name).shape)
-        if array.ndim != rank:
-            raise UserError(f"input {name!r} has {array.ndim} dimensions, the model takes {rank}")
+        if array.ndim != len(spec.shape):
+            wanted_shape = ", ".join(map(str, spec.shape))
+            raise UserError(
+                f"input {spec.name!r} has the shape {list(array.shape)}, the model takes [{wanted_shape}]"
+            )
         return array
 
     def report(self, *inputs: Any, runs: int = 20, threads: int | None = None) -> Report:
@@ -187,11 +207,7 @@ class Fitted:
         over `runs` calls.
         """
         if inputs:
-            leaves = tree.flatten((inputs, {}), self.manifest.in_tree)
-            arrays = [
-                self._accept(leaf, spec.name, spec.dtype)
-                for leaf, spec in zip(leaves, self.manifest.inputs, strict=True)
-            ]
+            _, arrays = self._arguments(inputs, {})
         else:
             arrays = self.manifest.zeros()
         return measure(self, arrays, runs, threads or self.threads)
@@ -200,9 +216,21 @@ class Fitted:
         """Write the model as one file; needs a C compiler or linker (`cc`, or the PyPI package ziglang)."""
         return artifact.write(Path(path), self.manifest, self._weights, self._image)
 
-    def __del__(self) -> None:
-        for pool in self.__dict__.get("_pools", {}).values():
-            self._code.close(pool)
+    def __repr__(self) -> str:
+        m = self.manifest
+        taken = ", ".join(map(str, m.inputs))
+        given = ", ".join(map(str, m.outputs))
+        return (
+            f"<drystone.Fitted for {m.target}: ({taken}) -> ({given}); {len(m.kernels)} kernels, "
+            f"arena {m.arena} bytes, weights {self.memory.weights} bytes>"
+        )
+
+
+def _close(code: native.Code, pools: Mapping[tuple[int, int], int]) -> None:
+    """End the pools' threads; a forked process has none of its parent's."""
+    for (process, _), pool in pools.items():
+        if process == os.getpid():
+            code.close(pool)
 
 
 def load(path: str | Path, *, verify: bool = True) -> Fitted:
@@ -219,7 +247,10 @@ def _from_torch(value: Any, name: str) -> Array:
     if not hasattr(value, "detach"):
         if isinstance(value, (bool, int, float)):
             return np.asarray(value)
-        raise UserError(f"input {name!r} is a {type(value).__name__}, not a torch tensor or a numpy array")
+        raise UserError(
+            f"input {name!r} is a {type(value).__name__}, not a torch tensor or a numpy array",
+            hint="convert it first: torch.tensor(...) or numpy.asarray(...)",
+        )
     tensor = value.detach().cpu().contiguous()
     if str(tensor.dtype) == "torch.bfloat16":
         tensor = tensor.view(sys.modules["torch"].int16)

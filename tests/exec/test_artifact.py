@@ -107,7 +107,7 @@ def test_bad_calls_say_what_is_wrong(saved: Path) -> None:
     fitted = load(saved)
     with pytest.raises(UserError, match="input 'x' holds float64, the model takes f32"):
         fitted(np.zeros(3))
-    with pytest.raises(UserError, match="input 'x' has 2 dimensions, the model takes 1"):
+    with pytest.raises(UserError, match=r"input 'x' has the shape \[3, 1\], the model takes \[n\]"):
         fitted(np.zeros((3, 1), np.float32))
     with pytest.raises(UserError, match="dimension 0 is 101, declared was 1 <= n <= 100"):
         fitted(np.zeros(101, np.float32))

@@ -20,14 +20,36 @@ def test_flatten_and_unflatten_are_inverse() -> None:
 @pytest.mark.parametrize(
     ("nested", "message"),
     [
-        (((1, [2]), {"mask": 4, "flag": True}), r"the arguments\[0\]\[1\] takes 2 values, not 1"),
-        (((1, [2, 3]), {"mask": 4}), r"the arguments\[1\] takes the names \['flag', 'mask'\]"),
+        (((1, [2]), {"mask": 4, "flag": True}), r"the arguments\[0\]\[1\] must be a list of 2, not of 1"),
+        (((1, [2, 3]), {"mask": 4}), r"must be a dict of \['flag', 'mask'\], not one of"),
         (((1, [2, 3]), {"mask": 4, "flag": False}), r"compiled for the arguments\[1\]\['flag'\] = True"),
     ],
 )
 def test_wrong_nesting_names_the_place(nested: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tree.flatten(nested, TREE)
+
+
+def test_arguments_of_a_call_are_taken_by_position_and_name() -> None:
+    kwargs = {"flag": True, "mask": 4}
+    assert tree.arguments((1, [2, 3]), kwargs, TREE, "abcd") == [1, 2, 3, 4]
+    assert tree.spelled(TREE, "abcd") == "model(a, [b, c], mask=d, flag=True)"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((1,), {"mask": 4, "flag": True}, "takes 2 positional arguments, not 1"),
+        ((1, [2, 3]), {"mask": 4}, "the argument 'flag' is missing"),
+        ((1, [2, 3]), {"mask": 4, "flag": True, "mode": 1}, "no argument named 'mode'"),
+        ((1, (2,)), {"mask": 4, "flag": True}, "argument 1 must be a list of 2, not of 1"),
+        ((1, 2), {"mask": 4, "flag": True}, "argument 1 must be a list of 2, not int"),
+        ((1, [2, 3]), {"mask": 4, "flag": 0}, "compiled for argument 'flag' = True, not 0"),
+    ],
+)
+def test_wrong_arguments_are_named(args: tuple[object, ...], kwargs: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        tree.arguments(args, kwargs, TREE, "abcd")
 
 
 def test_symbols_are_bound_and_checked() -> None:

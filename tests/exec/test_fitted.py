@@ -1,0 +1,120 @@
+"""A compiled model as an object: what it says of itself, and that it leaves nothing behind."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone import mlir
+
+QUIET = drystone.Options(progress=False, threads=2)
+
+
+def small() -> tuple[nn.Module, torch.Tensor]:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(64, 300), nn.ReLU(), nn.Linear(300, 8), nn.Softmax(-1)
+    ).eval(), torch.randn(40, 64)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> drystone.Fitted:
+    model, x = small()
+    batch = torch.export.Dim("batch", min=1, max=40)
+    return drystone.compile(model, x, dynamic_shapes=({0: batch},), options=QUIET)
+
+
+def test_it_says_what_it_is(fitted: drystone.Fitted) -> None:
+    said = repr(fitted)
+    assert "(input: f32[batch, 64]) -> (output: f32[batch, 8])" in said and "\n" not in said
+    assert f"{len(fitted.manifest.kernels)} kernels" in said and f"arena {fitted.memory.arena} bytes" in said
+    assert fitted.manifest.target in said and f"weights {fitted.memory.weights} bytes" in said
+
+
+def test_inputs_and_outputs_are_described(fitted: drystone.Fitted) -> None:
+    (taken,), (given,) = fitted.inputs, fitted.outputs
+    assert (taken.name, taken.dtype, taken.shape) == ("input", "f32", ("batch", 64))
+    assert (given.name, given.dtype, given.shape) == ("output", "f32", ("batch", 8))
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_the_last_reference_ends_threads_and_frees_everything() -> None:
+    model, x = small()
+    gc.collect()
+    contexts = mlir.ir.Context._get_live_count()
+    before = threads()
+    made = drystone.compile(model, x, options=QUIET)
+    made.call((x,), threads=3)
+    assert threads() == before + 2
+    gone = weakref.ref(made)
+    engine = weakref.ref(made._code)
+    del made
+    # Nothing of it hangs in a cycle that waits for the collector.
+    assert gone() is None and engine() is None and threads() == before
+    gc.collect()
+    assert mlir.ir.Context._get_live_count() == contexts
+
+
+def test_several_threads_make_one_pool() -> None:
+    model, x = small()
+    made = drystone.compile(model, x, options=QUIET)
+    expected = made(x)
+    wrong: list[int] = []
+
+    def work() -> None:
+        for n in range(20):
+            if not torch.equal(made(x), expected):
+                wrong.append(n)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong and len(made._pools) == 1
+
+
+def test_a_forked_process_has_threads_of_its_own(fitted: drystone.Fitted, tmp_path: Path) -> None:
+    x = np.ones((40, 64), np.float32)
+    made = drystone.load(fitted.save(tmp_path / "model.dry"))
+    expected = made.call((x,), threads=2)
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        same = np.array_equal(made.call((x,), threads=2), expected)
+        # Its parent's threads are not there to be ended.
+        del made
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(made.call((x,), threads=2), expected)
+
+
+def test_the_interpreter_ends_without_a_word(fitted: drystone.Fitted, tmp_path: Path) -> None:
+    path = fitted.save(tmp_path / "model.dry")
+    code = (
+        "import sys, numpy as np, drystone\n"
+        "kept = drystone.load(sys.argv[1])\n"
+        "kept.call((np.zeros((40, 64), np.float32),), threads=2)\n"
+        "kept.itself = kept\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
