@@ -23,7 +23,8 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    for group in (composed.rules(), ordering.rules(), fourier.rules(), _rules(), complex_numbers.rules()):
+    groups = (composed.rules(), ordering.rules(), fourier.rules(), _rules(), complex_numbers.rules())
+    for group in (*groups, composed.of_halves()):
         for op, rule in group.items():
             found[op] = _with_fallback(rule, found.get(op), op)
     return found
