@@ -7,7 +7,7 @@ from typing import Any
 from drystone import codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Options
+from drystone.options import Budget, Options, chosen
 from drystone.progress import steps
 from drystone.runtime import native
 from drystone.runtime.fitted import Fitted
@@ -38,11 +38,11 @@ def compile(
     cannot be compiled (all of them, with their lines in the model), a budget that cannot be met, an unknown
     target.
 
-    Weights that need no packing share memory with the model's: changing the model's parameters in place changes
+    Weights that need no packing share memory with the model's: changing its parameters in place changes
     them too. A saved model has its own.
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
-    options, budget = options or Options(), budget or Budget()
+    options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
     stages = ["import", "optimize", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
