@@ -130,6 +130,8 @@ class Tile:
 
 @dataclass(frozen=True)
 class Load:
+    """A tile read from memory; what lies outside is `fill`."""
+
     result: Tile
     source: Tensor
     at: tuple[Index, ...]
@@ -149,6 +151,8 @@ class Gather:
 
 @dataclass(frozen=True)
 class Store:
+    """A tile written to memory, as far as it lies inside."""
+
     value: Tile
     target: Tensor
     at: tuple[Index, ...]
@@ -185,6 +189,8 @@ class Apply:
 
 @dataclass(frozen=True)
 class Dot:
+    """acc + a @ b."""
+
     result: Tile
     acc: Tile
     a: Tile
@@ -220,6 +226,8 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Loop:
+    """Sequential rounds of the body; `carried` starts as `initial`, becomes `yielded`, ends as `results`."""
+
     var: Index
     lower: Index
     upper: Index
@@ -233,6 +241,8 @@ class Loop:
 
 @dataclass(frozen=True)
 class Grid:
+    """The body once for every start, in any order."""
+
     vars: tuple[Index, ...]
     extents: tuple[Index, ...]
     steps: tuple[int, ...]

@@ -11,6 +11,7 @@ Conventions that hold for all operations
   epilogue yields its first argument. Its operations are of the dialects arith and math only.
 """
 
+# What `#:` says behind a field is its line in docs/ir.md.
 # No `from __future__ import annotations` here: the bindings read the annotations as objects.
 from collections.abc import Sequence
 from typing import Any
@@ -31,10 +32,10 @@ class Scale(Dry.Attribute, name="scale"):
     elements along `axis`, each with its own scale. zero_point: whether one is stored beside each scale.
     """
 
-    geometry: ir.StringAttr
-    axis: ir.IntegerAttr
-    group: ir.IntegerAttr
-    zero_point: ir.IntegerAttr
+    geometry: ir.StringAttr  #: what shares a scale: "tensor", "axis" or "group"
+    axis: ir.IntegerAttr  #: the dimension that positions or groups run along
+    group: ir.IntegerAttr  #: elements of a group
+    zero_point: ir.IntegerAttr  #: 1 where a zero point is stored beside each scale
 
 
 class Pack(Dry.Attribute, name="pack"):
@@ -42,31 +43,31 @@ class Pack(Dry.Attribute, name="pack"):
     innermost dimensions, in that order; the outer ones stand in the order `outer_perm`. Ragged ends hold
     zero."""
 
-    inner_dims: ir.ArrayAttr
-    inner_tiles: ir.ArrayAttr
-    outer_perm: ir.ArrayAttr
+    inner_dims: ir.ArrayAttr  #: the dimensions that are tiled
+    inner_tiles: ir.ArrayAttr  #: the extent of each tile
+    outer_perm: ir.ArrayAttr  #: the order of the outer dimensions; empty: as they are
 
 
 class Enc(Dry.Attribute, name="enc"):
     """How a tensor's numbers are held: `element` code ("f32", "int8", "uint4", ...), `scale` (Scale or unit)
     and `layout` (Pack or unit)."""
 
-    element: ir.StringAttr
-    scale: Any
-    layout: Any
+    element: ir.StringAttr  #: the code: an element of the IR, or "int2" .. "uint16"
+    scale: Any  #: a Scale, or unit
+    layout: Any  #: a Pack, or unit
 
 
 class Yield(Dry.Operation, name="yield", traits=[ir.IsTerminatorTrait]):
     """Ends an epilogue with the element to store."""
 
-    value: Operand[Any]
+    value: Operand[Any]  #: the element to store
 
 
 class Weight(Dry.Operation, name="weight", traits=[Pure]):
     """The tensor of this name in the weight store."""
 
-    out: Result[Any]
-    key: ir.StringAttr
+    out: Result[Any]  #: the tensor
+    key: ir.StringAttr  #: its name in the weight store
 
 
 #: How many extras an epilogue can read.
@@ -109,13 +110,13 @@ class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
     b has the rank of a (batch dimensions equal or 1) or is a plain matrix used for every batch.
     """
 
-    out: Result[Any]
-    a: Operand[Any]
-    b: Operand[Any]
+    out: Result[Any]  #: [*batch, m, n]
+    a: Operand[Any]  #: [*batch, m, k]
+    b: Operand[Any]  #: [.., k, n] or [.., n, k]
     __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
-    transpose_b: ir.IntegerAttr
-    extra_maps: ir.ArrayAttr
-    epilogue: Region
+    transpose_b: ir.IntegerAttr  #: flag: b is [.., n, k]
+    extra_maps: ir.ArrayAttr  #: one map per extra: result dimensions -> its own
+    epilogue: Region  #: what is stored for an element of the result
 
 
 class Conv(WithEpilogue, name="conv", traits=[Pure]):
@@ -125,19 +126,19 @@ class Conv(WithEpilogue, name="conv", traits=[Pure]):
     [O, C/groups, *K], or [C, O/groups, *K] when `transposed`. padding is before and after: 2 per dimension.
     """
 
-    out: Result[Any]
-    x: Operand[Any]
-    weight: Operand[Any]
+    out: Result[Any]  #: see layout
+    x: Operand[Any]  #: see layout
+    weight: Operand[Any]  #: [O, C / groups, *K], or [C, O / groups, *K] when transposed
     __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
-    strides: ir.ArrayAttr
-    padding: ir.ArrayAttr
-    dilation: ir.ArrayAttr
-    output_padding: ir.ArrayAttr
-    groups: ir.IntegerAttr
-    transposed: ir.IntegerAttr
-    layout: ir.StringAttr
-    extra_maps: ir.ArrayAttr
-    epilogue: Region
+    strides: ir.ArrayAttr  #: one per spatial dimension, of the window (transposed: of the result)
+    padding: ir.ArrayAttr  #: before and after: two per spatial dimension
+    dilation: ir.ArrayAttr  #: the distance of taps, one per spatial dimension
+    output_padding: ir.ArrayAttr  #: more positions at the end of a transposed one's result
+    groups: ir.IntegerAttr  #: how many groups of channels are kept apart
+    transposed: ir.IntegerAttr  #: flag: the gradient of a convolution with respect to its input
+    layout: ir.StringAttr  #: "nchw" or "nhwc": where the channels stand
+    extra_maps: ir.ArrayAttr  #: one map per extra: result dimensions -> its own
+    epilogue: Region  #: what is stored for an element of the result
 
 
 class Attention(Dry.Operation, name="attention", traits=[Pure]):
@@ -149,44 +150,44 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     query s.
     """
 
-    out: Result[Any]
-    q: Operand[Any]
-    k: Operand[Any]
-    v: Operand[Any]
-    mask: Sequence[Operand[Any]]
-    scale: ir.FloatAttr
-    causal: ir.IntegerAttr
-    layout: ir.StringAttr
+    out: Result[Any]  #: see layout
+    q: Operand[Any]  #: queries
+    k: Operand[Any]  #: keys
+    v: Operand[Any]  #: values
+    mask: Sequence[Operand[Any]]  #: none or one tensor, rank 4
+    scale: ir.FloatAttr  #: the factor of the scores
+    causal: ir.IntegerAttr  #: flag: query s sees keys t <= s
+    layout: ir.StringAttr  #: "bhsd" or "bshd": heads or positions first
 
 
 class Norm(Dry.Operation, name="norm", traits=[Pure]):
     """Normalization over the last `axes` dimensions: kind "layer" (x - mean) / sqrt(var + eps), or "rms"
     x / sqrt(mean(x^2) + eps); then * gain + shift where given (shaped as the normalized dimensions)."""
 
-    out: Result[Any]
-    x: Operand[Any]
-    gain: Sequence[Operand[Any]]
-    shift: Sequence[Operand[Any]]
-    kind: ir.StringAttr
-    axes: ir.IntegerAttr
-    eps: ir.FloatAttr
+    out: Result[Any]  #: as x
+    x: Operand[Any]  #: what is normalized
+    gain: Sequence[Operand[Any]]  #: none or one tensor: a factor
+    shift: Sequence[Operand[Any]]  #: none or one tensor: added after it
+    kind: ir.StringAttr  #: "layer" or "rms"
+    axes: ir.IntegerAttr  #: how many of the last dimensions are normalized together
+    eps: ir.FloatAttr  #: added under the root
 
 
 class Softmax(Dry.Operation, name="softmax", traits=[Pure]):
     """exp(x - max) / sum along `dim`, or its logarithm when `log`."""
 
-    out: Result[Any]
-    x: Operand[Any]
-    dim: ir.IntegerAttr
-    log: ir.IntegerAttr
+    out: Result[Any]  #: as x
+    x: Operand[Any]  #: the scores
+    dim: ir.IntegerAttr  #: the dimension that sums to 1
+    log: ir.IntegerAttr  #: flag: the logarithm
 
 
 class Embedding(Dry.Operation, name="embedding", traits=[Pure]):
     """out[.., :] = table[indices[..], :]; indices i64 or i32, in range."""
 
-    out: Result[Any]
-    table: Operand[Any]
-    indices: Operand[Any]
+    out: Result[Any]  #: [*indices, D]
+    table: Operand[Any]  #: [rows, D]
+    indices: Operand[Any]  #: i64 or i32, in range
 
 
 class Pool(Dry.Operation, name="pool", traits=[Pure]):
@@ -194,15 +195,15 @@ class Pool(Dry.Operation, name="pool", traits=[Pure]):
     dimension (ceil mode is spelled out as more padding behind). divisor: 0 divides an average by the number
     of elements inside the input, 1 by those inside input and torch's symmetric padding, n > 1 by n."""
 
-    out: Result[Any]
-    x: Operand[Any]
-    kind: ir.StringAttr
-    kernel: ir.ArrayAttr
-    strides: ir.ArrayAttr
-    padding: ir.ArrayAttr
-    dilation: ir.ArrayAttr
-    divisor: ir.IntegerAttr
-    layout: ir.StringAttr
+    out: Result[Any]  #: as x, spatial extents by the window
+    x: Operand[Any]  #: see layout
+    kind: ir.StringAttr  #: "max" or "avg"
+    kernel: ir.ArrayAttr  #: the window, one per spatial dimension
+    strides: ir.ArrayAttr  #: of the window
+    padding: ir.ArrayAttr  #: before and after: two per spatial dimension
+    dilation: ir.ArrayAttr  #: the distance of taps
+    divisor: ir.IntegerAttr  #: what an average is divided by
+    layout: ir.StringAttr  #: "nchw" or "nhwc"
 
 
 class WithOuts(Dry.Operation):
@@ -237,20 +238,20 @@ class Recurrent(WithOuts, name="recurrent", traits=[Pure]):
     to the first. Results: all h [T, B, H], the last h and, for "lstm", the last c.
     """
 
-    steps: Result[Any]
-    last: Sequence[Result[Any]]
-    projected: Operand[Any]
-    weight: Operand[Any]
-    bias: Sequence[Operand[Any]]
-    state: Sequence[Operand[Any]]
-    cell: ir.StringAttr
-    reverse: ir.IntegerAttr
+    steps: Result[Any]  #: all h [T, B, H]
+    last: Sequence[Result[Any]]  #: the last h and, for "lstm", the last c
+    projected: Operand[Any]  #: [T, B, gates * H]
+    weight: Operand[Any]  #: [gates * H, H]
+    bias: Sequence[Operand[Any]]  #: none or [gates * H]
+    state: Sequence[Operand[Any]]  #: h and, for "lstm", c: [B, H]
+    cell: ir.StringAttr  #: "lstm", "gru", "tanh" or "relu"
+    reverse: ir.IntegerAttr  #: flag: from the last step to the first
 
 
 class Scan(Dry.Operation, name="scan", traits=[Pure]):
     """Inclusive prefix combination along `dim`: kind "sum" or "prod"."""
 
-    out: Result[Any]
-    x: Operand[Any]
-    dim: ir.IntegerAttr
-    kind: ir.StringAttr
+    out: Result[Any]  #: as x
+    x: Operand[Any]  #: what is combined
+    dim: ir.IntegerAttr  #: the dimension it runs along
+    kind: ir.StringAttr  #: "sum" or "prod"

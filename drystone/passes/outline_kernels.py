@@ -46,7 +46,7 @@ class OutlineKernels:
       empties and constants that an operation starts from go into its kernel. Where it updates a real tensor,
       that is an input, and the kernel copies it to the destination first.
     - Left in `@main`: weights, views, contiguous slices, scalar work, asserts.
-    - The name is <kind>_<hash of the text>; kernels of equal text are one. A call has the model's location.
+    - The name is `<kind>_<hash of the text>`; kernels of equal text are one. A call has the model's location.
     - `dry.in_place` on a kernel lists [result, argument] pairs that may share memory when the argument dies.
     - Every tensor `@main` returns is a reshape of a kernel's result, each of a different one: copies are
       made where an input, a weight, a slice or the same result twice would be returned.

@@ -1,0 +1,35 @@
+"""The reference pages say what the code says."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+from docs import generate
+from drystone import passes, targets
+from drystone.codegen import tile
+
+
+@pytest.mark.parametrize("page", generate.PAGES)
+def test_pages_are_up_to_date(page: str) -> None:
+    written = (generate.FOLDER / page).read_text(encoding="utf-8")
+    assert written == generate.PAGES[page](), "run python -m docs.generate"
+
+
+def test_every_field_of_the_dialect_has_a_meaning() -> None:
+    rows = [line.split(" | ") for line in generate.ir_page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 60
+    assert [row for row in rows if not row[-1].strip(" |")] == []
+
+
+def test_every_pass_says_before_and_after() -> None:
+    for each in passes.pipeline(targets.resolve("cpu:avx512")):
+        text = inspect.getdoc(type(each)) or ""
+        assert "Before:" in text and "After:" in text, each.name
+
+
+def test_every_statement_of_a_tile_program_has_a_meaning() -> None:
+    classes = [getattr(tile, name) for name in tile.__all__]
+    for each in classes:
+        if inspect.isclass(each) and dataclasses.is_dataclass(each):
+            assert not (each.__doc__ or "").startswith(f"{each.__name__}("), each.__name__
