@@ -38,8 +38,8 @@ def compile(
     cannot be compiled (all of them, with their lines in the model), a budget that cannot be met, an unknown
     target.
 
-    Weights that need no packing share memory with the model's: changing its parameters in place changes
-    them too. A saved model has its own.
+    Weights that need no packing share memory with the model's: changing the model's parameters in place
+    changes them too. A saved model has its own.
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
     options, budget = chosen(options, Options), chosen(budget, Budget)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the user's model something is: the layer's qualified name ("" where there is none, or it is the
-    model itself) and a line of source (file "" where it is not known)."""
+    """Where in the user's model something is: the layer's qualified name ("" for the model itself, and where
+    there is none) and a line of source (file "" where it is not known)."""
 
     file: str = ""
     line: int = 0

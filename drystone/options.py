@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import TypeVar
 
 from drystone.errors import UserError
+
+_Kind = TypeVar("_Kind")
 
 _UNITS = {
     "": 1,
@@ -19,9 +22,9 @@ _UNITS = {
 
 def byte_count(value: int | str) -> int:
     """Bytes from a number or from text such as "256KB", "1.5 MB" (units of 1024); UserError otherwise."""
-    if isinstance(value, int):
+    if isinstance(value, int) and value >= 0:
         return value
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", value)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(value))
     if match is None or match[2].upper() not in _UNITS:
         raise UserError(f"{value!r} is not a number of bytes", hint='write it as 262144, "256KB" or "8MB"')
     return int(float(match[1]) * _UNITS[match[2].upper()])
@@ -42,3 +45,14 @@ class Options:
     threads: int | None = None
     plan_seconds: float = 5.0
     progress: bool = True
+
+
+def chosen(given: _Kind | None, kind: type[_Kind]) -> _Kind:
+    """What the user gave, or the kind's defaults for None. Raises UserError for anything else."""
+    if given is None or isinstance(given, kind):
+        return kind() if given is None else given
+    name = kind.__name__
+    raise UserError(
+        f"{name.lower()}={given!r} is no drystone.{name}",
+        hint='give budget=drystone.Budget(ram="256KB")' if kind is Budget else "give drystone.Options(...)",
+    )

@@ -48,11 +48,11 @@ def chosen(frames: Iterable[tuple[str, int]], *, least: int = 1) -> tuple[str, i
 
 def _rank(file: str) -> int:
     """3: the user's own, 2: a package's, 1: torch's, 0: no place to be led to."""
-    if file.startswith(("<", _OURS)):
+    if file.startswith(("<", _OURS)) or (file.startswith(_STANDARD) and not _PACKAGES.search(file)):
         return 0
     if file.startswith(_TORCH):
         return 1
-    return 2 if _PACKAGES.search(Path(file).as_posix()) or file.startswith(_STANDARD) else 3
+    return 2 if _PACKAGES.search(Path(file).as_posix()) else 3
 
 
 def place(node: Node) -> Place | None:

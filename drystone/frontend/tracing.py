@@ -1,5 +1,6 @@
 """From what the user gives to an ExportedProgram of functional ATen operations."""
 
+import inspect
 import logging
 import os
 import warnings
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 from drystone.errors import UserError
 from drystone.frontend.decompositions import table
 from drystone.frontend.origin import place_of_error, restore, traces
+from drystone.frontend.training import refuse_training
 
 
 def export(
@@ -31,10 +33,8 @@ def export(
         if isinstance(program, torch.nn.Module):
             program = _traced(program, args, named, dynamic_shapes)
         elif not isinstance(program, ExportedProgram):
-            raise UserError(
-                f"cannot compile a {type(model).__name__}",
-                hint="give a torch.nn.Module, a torch.export.ExportedProgram or the path of a .pt2 file",
-            )
+            raise _no_model(model)
+        refuse_training(program)
         known = traces(program)
         program = _attempt(
             "torch could not take the exported model apart", lambda: program.run_decompositions(table())
@@ -63,6 +63,16 @@ def _tensors(tree: Any) -> Any:
     )
 
 
+def _no_model(model: Any) -> UserError:
+    if isinstance(model, type):
+        hint = f"give an instance: {model.__name__}(...)"
+    else:
+        hint = "give a torch.nn.Module, a torch.export.ExportedProgram or the path of a .pt2 file"
+        hint += "; a function can be the forward of a module" if callable(model) else ""
+    kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+    return UserError(f"cannot compile {kind}", hint=hint)
+
+
 def _load(path: str | os.PathLike[str]) -> ExportedProgram:
     if not Path(path).is_file():
         raise UserError(
@@ -77,6 +87,14 @@ def _load(path: str | os.PathLike[str]) -> ExportedProgram:
 def _traced(
     model: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any
 ) -> ExportedProgram:
+    takes = inspect.signature(model.forward)
+    try:
+        takes.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UserError(
+            f"the example inputs are no call of {type(model).__name__}.forward{takes}: {error}",
+            hint="give one call's arguments: compile(model, (first, second), kwargs={'name': third})",
+        ) from error
     return _attempt(
         "torch.export could not trace the model with these example inputs",
         lambda: torch.export.export(model, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False),
@@ -92,7 +110,8 @@ def _attempt(what: str, action: Callable[[], Any], hint: str | None = None, mode
         return action()
     except Exception as error:
         # Torch raises nearly every type there is; all of them speak about the user's model.
-        message = str(error).strip() or type(error).__name__
+        message = str(error).split("\n\nThe error above occurred when calling")[0].strip()
+        message = message or type(error).__name__
         raise UserError(f"{what}:\n{message}", where=place_of_error(error, model), hint=hint) from error
 
 
