@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drystone.errors import InternalError, UserError
+from drystone.ir.extents import Extents
 from drystone.ir.program import Program
-from drystone.ir.values import tensors
-from drystone.mlir import ints, ir, ir_place
+from drystone.mlir import ir, ir_place
 
 #: Inclusive bounds of an integer.
 Interval = tuple[int, int]
@@ -99,7 +99,7 @@ def of_expression(expression: int | str, symbols: Mapping[str, Interval]) -> Int
     return bounds(ast.parse(str(expression), mode="eval").body)
 
 
-class Bounds:
+class Bounds(Extents[Interval]):
     """Bounds of the integers `@main` computes. Data the model loads has none: asking for the extent of a
     tensor that depends on it raises UserError."""
 
@@ -117,39 +117,23 @@ class Bounds:
 
     def extents(self, value: Any) -> tuple[int, ...]:
         """The largest extents of a tensor value of `@main`."""
-        kind = value.type
-        return tuple(
-            self.extent(value, axis)[1] if kind.is_dynamic_dim(axis) else kind.get_dim_size(axis)
-            for axis in range(kind.rank)
-        )
+        return tuple(self.extent(value, axis)[1] for axis in range(value.type.rank))
 
-    def extent(self, value: Any, axis: int) -> Interval:
-        """The bounds of one extent of a tensor value of `@main`."""
-        kind = value.type
-        if not kind.is_dynamic_dim(axis):
-            return kind.get_dim_size(axis), kind.get_dim_size(axis)
-        if isinstance(value.owner, ir.Block):
-            return of_expression(self._shapes[value.arg_number][axis], self._symbols)
-        op = value.owner
-        dynamic = sum(kind.is_dynamic_dim(d) for d in range(axis))
-        match op.name:
-            case "tensor.empty":
-                return self.of(op.operands[dynamic])
-            case "tensor.expand_shape":
-                return self.of(op.operands[1 + dynamic])
-            case "tensor.extract_slice":
-                sizes = op.attributes["operandSegmentSizes"]
-                return self.of(op.operands[sizes[0] + sizes[1] + dynamic])
-            case "tensor.cast":
-                return self.extent(op.operands[0], axis)
-            case "tensor.collapse_shape":
-                total = (1, 1)
-                for d in ints(op.attributes["reassociation"][axis]):
-                    total = _MUL(total, self.extent(op.operands[0], d))
-                return total
-            case "func.call":
-                return self.extent(destination(value), axis)
-        raise InternalError(f"@main holds {op.name}, whose extents have no rule")
+    def number(self, value: int) -> Interval:
+        """Of a known number."""
+        return value, value
+
+    def argument(self, number: int, axis: int) -> Interval:
+        """Of a dimension that the signature names."""
+        return of_expression(self._shapes[number][axis], self._symbols)
+
+    def scalar(self, value: Any) -> Interval:
+        """See `of`."""
+        return self.of(value)
+
+    def product(self, a: Interval, b: Interval) -> Interval:
+        """Of two extents multiplied."""
+        return _MUL(a, b)
 
     def _compute(self, value: Any) -> Interval:
         if isinstance(value.owner, ir.Block):
@@ -195,10 +179,3 @@ class Bounds:
                     self._affine(expression.lhs, operands, dims), self._affine(expression.rhs, operands, dims)
                 )
         raise InternalError(f"affine expression {expression} has no bounds")
-
-
-def destination(value: Any) -> Any:
-    """The destination that the kernel call making `value` is given for it."""
-    call = value.owner
-    given = tensors(call.operands)
-    return given[len(given) - len(call.results) + value.result_number]

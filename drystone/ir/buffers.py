@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from drystone.errors import InternalError
-from drystone.ir.bounds import Bounds, destination
+from drystone.ir.bounds import Bounds
 from drystone.ir.encoding import storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import function, main_block, producer_name, tensors
@@ -240,4 +240,4 @@ def _ancestors(operation: Any) -> set[Any]:
     return found
 
 
-__all__ = ["VIEWS", "Buffer", "Buffers", "Call", "buffers", "destination"]
+__all__ = ["VIEWS", "Buffer", "Buffers", "Call", "buffers"]

@@ -5,17 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drystone.ir.shapes import channel_axis, result_extent, spatial_axes
-from drystone.mlir import ints, ir
+from drystone.ir.values import shape
+from drystone.mlir import ints
 
 Problems = Iterator[str]
 
 _GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
-
-
-def extents(value: Any) -> list[int | None]:
-    """The extents of a tensor value, None where dynamic."""
-    dynamic = ir.ShapedType.get_dynamic_size()
-    return [None if n == dynamic else n for n in value.type.shape]
 
 
 def agree(*found: int | None) -> bool:
@@ -25,7 +20,7 @@ def agree(*found: int | None) -> bool:
 
 def _fits(what: str, value: Any, expected: Sequence[int | None]) -> Problems:
     """`value` has the expected extents."""
-    found = extents(value)
+    found = shape(value)
     if len(found) != len(expected) or not all(map(agree, found, expected)):
         shown = "x".join("?" if n is None else str(n) for n in expected)
         yield f"{what} is {value.type}, expected {shown or 'rank 0'}"
@@ -61,10 +56,10 @@ def matmul(op: Any) -> Problems:
     if a.type.rank < 2 or b.type.rank not in (2, a.type.rank):
         yield f"a has rank {a.type.rank} and b rank {b.type.rank}"
         return
-    inner = extents(b)[-1 if op.attributes["transpose_b"].value else -2]
-    if not agree(extents(a)[-1], inner):
-        yield f"a has {extents(a)[-1]} columns, b has {inner} rows"
-    for left, other in zip(extents(a)[:-2], extents(b)[:-2], strict=False):
+    inner = shape(b)[-1 if op.attributes["transpose_b"].value else -2]
+    if not agree(shape(a)[-1], inner):
+        yield f"a has {shape(a)[-1]} columns, b has {inner} rows"
+    for left, other in zip(shape(a)[:-2], shape(b)[:-2], strict=False):
         if not agree(left, other) and 1 not in (left, other):
             yield f"batch dimensions {left} and {other} differ"
     if a.type.element_type != b.type.element_type:
@@ -85,8 +80,8 @@ def conv(op: Any) -> Problems:
     )
     if not transposed and any(ints(op.attributes["output_padding"])):
         yield "output_padding is for transposed convolution"
-    channels = extents(x)[channel_axis(layout, rank)]
-    first, second = extents(weight)[:2]
+    channels = shape(x)[channel_axis(layout, rank)]
+    first, second = shape(weight)[:2]
     if not agree(channels, first if transposed else _product(second, groups)):
         yield f"the image has {channels} channels, the weight {first}x{second} with {groups} groups"
     if groups < 1 or (first is not None and first % groups):
@@ -99,15 +94,15 @@ def attention(op: Any) -> Problems:
         yield "queries, keys, values and mask have rank 4"
         return
     swap = op.attributes["layout"].value == "bshd"
-    q, k, v = ([e[0], e[2], e[1], e[3]] if swap else e for e in map(extents, list(op.operands)[:3]))
+    q, k, v = ([e[0], e[2], e[1], e[3]] if swap else e for e in map(shape, list(op.operands)[:3]))
     if not agree(q[0], k[0], v[0]) or not agree(k[1], v[1]) or not agree(k[2], v[2]) or not agree(q[3], k[3]):
         yield f"queries {q}, keys {k} and values {v} (batch, heads, positions, width) do not fit"
     if q[1] is not None and k[1] and q[1] % k[1]:
         yield f"{q[1]} heads of queries on {k[1]} heads of keys"
     for mask in list(op.operands)[3:]:
         full = [q[0], q[1], q[2], k[2]]
-        if not all(n == 1 or agree(n, m) for n, m in zip(extents(mask), full, strict=True)):
-            yield f"mask {extents(mask)} does not broadcast to {full}"
+        if not all(n == 1 or agree(n, m) for n, m in zip(shape(mask), full, strict=True)):
+            yield f"mask {shape(mask)} does not broadcast to {full}"
 
 
 def norm(op: Any) -> Problems:
@@ -117,7 +112,7 @@ def norm(op: Any) -> Problems:
         yield f"{axes} dimensions of a tensor of rank {x.type.rank}"
         return
     for number, operand in enumerate(list(op.operands)[1:]):
-        yield from _fits(f"gain or shift {number}", operand, extents(x)[-axes:])
+        yield from _fits(f"gain or shift {number}", operand, shape(x)[-axes:])
 
 
 def softmax(op: Any) -> Problems:
@@ -157,7 +152,7 @@ def recurrent(op: Any) -> Problems:
     if projected.type.rank != 3 or weight.type.rank != 2 or gates is None:
         yield f"projected is {projected.type}, weight {weight.type}"
         return
-    hidden, batch = extents(weight)[1], extents(projected)[1]
+    hidden, batch = shape(weight)[1], shape(projected)[1]
     wide = _product(hidden, gates)
     yield from _fits("projected", projected, [None, None, wide])
     yield from _fits("weight", weight, [wide, hidden])
@@ -183,8 +178,7 @@ def results(op: Any) -> Problems:
             yield f"result {number} has rank {result.type.rank}, expected {rank}"
             continue
         expected = [
-            result_extent(op, number, axis, lambda value, at: extents(value)[at], apply)
-            for axis in range(rank)
+            result_extent(op, number, axis, lambda value, at: shape(value)[at], apply) for axis in range(rank)
         ]
         yield from _fits(f"result {number}", result, expected)
 

@@ -9,7 +9,8 @@ from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import Encoding, encoding_of, part_key, storage_parts
 from drystone.ir.program import Program, TensorSpec, WeightStore
-from drystone.ir.rules import RULES, agree, extents, results
+from drystone.ir.rules import RULES, agree, results
+from drystone.ir.values import shape
 from drystone.mlir import ir, ir_place, walk
 
 
@@ -127,7 +128,7 @@ def _extra(affine_map: Any, extra: Any, result: Any) -> Iterator[str]:
     else:
         for axis, expr in enumerate(expr.maybe_downcast() for expr in affine_map.results):
             if isinstance(expr, ir.AffineDimExpr):
-                there, here = extents(extra)[axis], extents(result)[expr.position]
+                there, here = shape(extra)[axis], shape(result)[expr.position]
                 if not agree(there, here):
                     yield f"extent {there} is read along one of {here}"
 
@@ -138,14 +139,14 @@ def _weight(op: Any, weights: WeightStore) -> Iterator[str]:
     if not kind.has_static_shape:
         yield f"weight {key} has the dynamic type {kind}"
         return
-    for part, (shape, dtype) in storage_parts(kind.shape, encoding_of(kind)).items():
+    for part, (stored, dtype) in storage_parts(kind.shape, encoding_of(kind)).items():
         name = part_key(key, part)
         if name not in weights:
             yield f"the store has no weight {name}"
             continue
         held = weights[name]
-        if held.shape != shape or held.dtype != np.dtype(numpy_dtype(dtype)):
-            yield f"weight {name} is held as {held.dtype}{list(held.shape)}, {kind} is {dtype}{list(shape)}"
+        if held.shape != stored or held.dtype != np.dtype(numpy_dtype(dtype)):
+            yield f"weight {name} is held as {held.dtype}{list(held.shape)}, {kind} is {dtype}{list(stored)}"
 
 
 def _signature(program: Program) -> None:

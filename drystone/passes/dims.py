@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from drystone.errors import InternalError
+from drystone.ir.extents import destination
 from drystone.ir.shapes import result_extent
-from drystone.ir.values import constant_int, is_tensor, producer, shape
+from drystone.ir.values import constant_int, producer, shape
 from drystone.mlir import affine, arith, ints, ir, tensor
 from drystone.passes.rewriting import index_constant, operand_groups
 
@@ -70,9 +71,7 @@ def destination_of(value: Any) -> Any:
     op = producer(value)
     name = op.operation.name
     if name == "func.call":
-        # Tensor inputs, one destination per result, then scalars.
-        tensors = [operand for operand in op.operation.operands if is_tensor(operand)]
-        return tensors[len(tensors) - len(op.operation.results) + value.result_number]
+        return destination(value)
     if name.startswith(("linalg.", "tm_tensor.")):
         return operand_groups(op)[-1][value.result_number]
     if name in ("tensor.insert_slice", "tensor.insert", "tensor.scatter"):

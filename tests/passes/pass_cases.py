@@ -16,37 +16,11 @@ from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import encode, encoding_of
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.passes import Pass, run
-from drystone.passes.absorb_transposes import AbsorbTransposes
-from drystone.passes.channels_last import ChannelsLast
-from drystone.passes.flatten_matmul import FlattenMatmul
-from drystone.passes.fold_batch_norm import FoldBatchNorm
-from drystone.passes.fold_constants import FoldConstants
-from drystone.passes.fuse_elementwise import FuseElementwise
-from drystone.passes.fuse_epilogue import FuseEpilogue
-from drystone.passes.outline_kernels import OutlineKernels
-from drystone.passes.pack_weights import PackWeights
-from drystone.passes.resolve_dims import ResolveDims
-from drystone.passes.simplify import Simplify
+from drystone.passes import Pass, pipeline, run
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
-PASSES: dict[str, Pass] = {
-    each.name: each
-    for each in (
-        Simplify(),
-        ResolveDims(),
-        AbsorbTransposes(),
-        ChannelsLast(),
-        FoldConstants(),
-        FuseEpilogue(),
-        FuseElementwise(),
-        FoldBatchNorm(),
-        FlattenMatmul(),
-        PackWeights(TARGET),
-        OutlineKernels(),
-    )
-}
+PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
 

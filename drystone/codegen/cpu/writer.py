@@ -14,12 +14,13 @@ import numpy as np
 
 from drystone.codegen.cpu.text import Copier, memref_type
 from drystone.errors import InternalError
-from drystone.ir.buffers import VIEWS, Buffers, Call, destination
+from drystone.ir.buffers import VIEWS, Buffers, Call
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import storage_shape
+from drystone.ir.extents import Extents
 from drystone.ir.program import Program
 from drystone.ir.values import is_tensor, producer_name, tensors
-from drystone.mlir import ints, ir
+from drystone.mlir import ir
 
 #: A number known now, or the name of an index value.
 Size = int | str
@@ -51,7 +52,7 @@ class View:
         return f"memref<{shape}{self.element}>"
 
 
-class Writer:
+class Writer(Extents[Size]):
     """The text of the driver under construction; see `driver`."""
 
     def __init__(self, program: Program, found: Buffers, offsets: Mapping[str, int]) -> None:
@@ -207,34 +208,18 @@ class Writer:
             stride = self.arithmetic("muli", stride, extent)
         return total
 
-    def extent(self, value: Any, axis: int) -> Size:
-        """One extent of a tensor value of `@main`."""
-        kind = value.type
-        if not kind.is_dynamic_dim(axis):
-            return int(kind.get_dim_size(axis))
-        owner = value.owner
-        if isinstance(owner, ir.Block):
-            specs = (*self._signature.inputs, *self._signature.states)
-            return self._expression(specs[value.arg_number].shape[axis])
-        before = sum(kind.is_dynamic_dim(d) for d in range(axis))
-        match owner.name:
-            case "tensor.empty":
-                return self.scalar(owner.operands[before])
-            case "tensor.expand_shape":
-                return self.scalar(owner.operands[1 + before])
-            case "tensor.extract_slice":
-                groups = owner.attributes["operandSegmentSizes"]
-                return self.scalar(owner.operands[groups[0] + groups[1] + before])
-            case "tensor.cast":
-                return self.extent(owner.operands[0], axis)
-            case "tensor.collapse_shape":
-                total: Size = 1
-                for d in ints(owner.attributes["reassociation"][axis]):
-                    total = self.arithmetic("muli", total, self.extent(owner.operands[0], d))
-                return total
-            case "func.call":
-                return self.extent(destination(value), axis)
-        raise InternalError(f"@main holds {owner.name}, whose extents have no rule")
+    def number(self, value: int) -> Size:
+        """A known number."""
+        return value
+
+    def argument(self, number: int, axis: int) -> Size:
+        """A dimension that the signature names."""
+        specs = (*self._signature.inputs, *self._signature.states)
+        return self._expression(specs[number].shape[axis])
+
+    def product(self, a: Size, b: Size) -> Size:
+        """Two extents multiplied."""
+        return self.arithmetic("muli", a, b)
 
     def memref(self, view: View) -> str:
         """The name of a view as a memref."""

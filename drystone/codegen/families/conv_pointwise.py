@@ -1,34 +1,13 @@
 """Convolution with a kernel of one tap: a matrix product over all pixels."""
 
-from typing import Any
-
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm, divisor, even
 from drystone.codegen.families.dry_op import narrowed, widened
-from drystone.codegen.families.epilogue import load_extra
+from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets import CpuTarget
-
-
-def _flat_extras(form: ConvForm) -> list[tuple[Tensor, Any]] | None:
-    """The epilogue's operands over (pixels, channels), with their maps; None where one has another shape."""
-    rank = form.spatial + 2
-    groups = [list(range(rank - 1)), [rank - 1]]
-    found: list[tuple[Tensor, Any]] = []
-    for extra, attribute in zip(form.extras, form.op.main.extra_maps, strict=True):
-        results = list(ir.AffineMapAttr(attribute).value.results)
-        dims = [r.position if isinstance(r, ir.AffineDimExpr) else None for r in results]
-        pixel, channel = (ir.AffineDimExpr.get(d) for d in range(2))
-        if dims == list(range(rank)):
-            found.append((extra.collapse(groups), ir.AffineMap.get(2, 0, [pixel, channel])))
-        elif all(d is None or d == rank - 1 for d in dims):
-            exprs = [r if d is None else channel for r, d in zip(results, dims, strict=True)]
-            found.append((extra, ir.AffineMap.get(2, 0, exprs)))
-        else:
-            return None
-    return found
 
 
 def conv_pointwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
@@ -38,7 +17,8 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     if not (plain and ones and form.nhwc and form.pack is not None and form.pack.inner_dims == (0,)):
         return None
     with form.op.main.operation.context:
-        extras = _flat_extras(form)
+        maps = [ir.AffineMapAttr(attribute).value for attribute in form.op.main.extra_maps]
+        extras = flattened(list(zip(form.extras, maps, strict=True)), form.spatial + 2)
     order = (0, *range(2, form.spatial + 2), 1)
     if extras is None or form.pack.outer_perm != order or form.x.shape[-1] is None:
         return None
