@@ -28,10 +28,14 @@ def rules() -> dict[Any, Callable[..., Any]]:
         _aten.logcumsumexp.default: _logcumsumexp,
         _aten.dist.default: lambda a, b, p=2: torch.linalg.vector_norm(a - b, p),
         _aten._cdist_forward.default: _cdist,
+        _aten._pdist_forward.default: _pdist,
         _aten._trilinear.default: _trilinear,
+        _aten._embedding_bag.default: _embedding_bag,
+        _aten._embedding_bag_forward_only.default: _embedding_bag,
         _aten.empty_strided.default: lambda size, stride, **options: torch.empty(size, **options),
         _aten.new_empty_strided.default: lambda x, size, stride, **options: x.new_empty(size, **options),
         **{op: _in_wider(op) for op in (_aten.mm.default, _aten.bmm.default, _aten.mv.default)},
+        **{op: _compared(op) for op in _COMPARISONS},
         **{op: _copied(view) for op, view in _COPIES.items()},
         **{op: _with_row(op) for op in _OF_ROWS},
     }
@@ -54,6 +58,8 @@ _COPIES = {
 _OF_ROWS = (
     _aten.amax.default,
     _aten.amin.default,
+    _aten.all.dim,
+    _aten.any.dim,
     _aten.argmax.default,
     _aten.max.dim,
     _aten.min.dim,
@@ -119,6 +125,28 @@ def _in_wider(op: Any) -> Callable[..., Any]:
         if a.dtype not in _NARROW:
             return halves(a, b)
         return op(a.to(torch.int32), b.to(torch.int32)).to(a.dtype)
+
+    return rule
+
+
+#: Comparisons with a number.
+_COMPARISONS = (
+    _aten.lt.Scalar,
+    _aten.le.Scalar,
+    _aten.gt.Scalar,
+    _aten.ge.Scalar,
+    _aten.eq.Scalar,
+    _aten.ne.Scalar,
+)
+
+
+def _compared(op: Any) -> Callable[..., Any]:
+    """Floating-point elements are compared with a floating-point number: with a whole one, torch-mlir folds
+    the comparison of a constant wrongly."""
+
+    def rule(x: Any, number: Any) -> Any:
+        exact = isinstance(number, int) and abs(number) <= 1 << 24
+        return op(x, float(number)) if exact and x.dtype.is_floating_point else None
 
     return rule
 
@@ -234,3 +262,41 @@ def _trilinear(
                 c = c.unsqueeze(dim)
     product = a * b * c
     return product.sum(list(sumdim)) if sumdim else product
+
+
+def _pdist(x: Any, p: float = 2) -> Any:
+    rows = x.shape[0]
+    first, second = torch.triu_indices(rows, rows, 1).unbind(0)
+    return torch.linalg.vector_norm(x.index_select(0, first) - x.index_select(0, second), p, dim=-1)
+
+
+def _embedding_bag(
+    weight: Any,
+    indices: Any,
+    offsets: Any,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> Any:
+    """Sums (mode 0), means (1) or maxima (2) of the rows in each bag, by a matrix of who is in which bag."""
+    starts = offsets[:-1] if include_last_offset else offsets
+    place = torch.arange(indices.shape[0], device=indices.device)
+    bag = torch.sum((starts.unsqueeze(0) <= place.unsqueeze(1)).to(torch.int64), -1) - 1
+    number = torch.arange(starts.shape[0], device=indices.device).unsqueeze(1)
+    inside = (bag.unsqueeze(0) == number) & (indices != padding_idx).unsqueeze(0)
+    count = torch.sum(inside.to(torch.int64), -1)
+    rows = torch.index_select(weight, 0, indices)
+    if mode == 2:
+        out = torch.amax(torch.where(inside.unsqueeze(-1), rows.unsqueeze(0), -math.inf), 1)
+        out = torch.where((count > 0).unsqueeze(-1), out, 0.0)
+    else:
+        share = inside.to(weight.dtype)
+        if per_sample_weights is not None:
+            share = share * per_sample_weights.unsqueeze(0)
+        out = share.matmul(rows)
+        if mode == 1:
+            out = out / torch.clamp(count, min=1).to(weight.dtype).unsqueeze(-1)
+    return out, bag, count, torch.zeros_like(count)

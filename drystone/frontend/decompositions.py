@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from drystone.frontend import complex_numbers, composed, fourier, ordering
+from drystone.frontend import complex_numbers, composed, fourier, ordering, special
 from drystone.frontend.attention import scaled_dot_product_attention
 from drystone.frontend.importer import decompositions
-from drystone.frontend.pooling import adaptive_average, average, maximum
+from drystone.frontend.pooling import adaptive_average, adaptive_maximum, average, maximum
 from drystone.frontend.recurrent import gru, lstm, rnn_relu, rnn_tanh
 from drystone.frontend.shapes import equal
 
@@ -23,8 +23,8 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    groups = (composed.rules(), ordering.rules(), fourier.rules(), _rules(), complex_numbers.rules())
-    for group in (*groups, composed.of_halves()):
+    families = [family.rules() for family in (composed, ordering, special, fourier)]
+    for group in (*families, _rules(), complex_numbers.rules(), composed.of_halves()):
         for op, rule in group.items():
             found[op] = _with_fallback(rule, found.get(op), op)
     return found
@@ -71,6 +71,7 @@ def _rules() -> dict[Any, Rule]:
             op: average(op)
             for op in (_aten.avg_pool1d.default, _aten.avg_pool2d.default, _aten.avg_pool3d.default)
         },
+        _aten.adaptive_max_pool2d.default: adaptive_maximum,
         _aten.adaptive_avg_pool1d.default: adaptive_average(_aten.avg_pool1d.default),
         _aten.adaptive_avg_pool2d.default: adaptive_average(_aten.avg_pool2d.default),
         _aten.adaptive_avg_pool3d.default: adaptive_average(_aten.avg_pool3d.default),

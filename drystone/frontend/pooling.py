@@ -68,6 +68,27 @@ def adaptive_average(pool: Any) -> Callable[..., Any]:
     return rule
 
 
+def adaptive_maximum(x: torch.Tensor, output_size: list[int]) -> Any:
+    """aten.adaptive_max_pool2d: the largest element of each window and its place in the plane."""
+    height, width = x.shape[-2:]
+    if not fixed(height, width, *output_size) or 0 in (height, width, *output_size):
+        return None
+    values, places = [], []
+    for top, bottom in _windows(height, output_size[0]):
+        for left, right in _windows(width, output_size[1]):
+            window = x[..., top:bottom, left:right].flatten(-2)
+            value, place = torch.max(window, -1)
+            across = right - left
+            values.append(value)
+            places.append((top + place // across) * width + left + place % across)
+    shape = (*x.shape[:-2], *output_size)
+    return torch.stack(values, -1).reshape(shape), torch.stack(places, -1).reshape(shape)
+
+
+def _windows(extent: int, count: int) -> list[tuple[int, int]]:
+    return [(i * extent // count, -(-(i + 1) * extent // count)) for i in range(count)]
+
+
 def _fits(x: torch.Tensor, rank: int, ceil_mode: bool) -> bool:
     if x.dtype != torch.float32 or x.dim() not in (rank + 1, rank + 2):
         return False
