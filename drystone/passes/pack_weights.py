@@ -13,7 +13,7 @@ from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
 
-def tile_width(target: CpuTarget, n: int) -> int:
+def panel_width(target: CpuTarget, n: int) -> int:
     """How many of n output columns or channels lie side by side in a packed weight: two vector registers of
     f32, or one where two would leave more than a quarter empty."""
     lanes = target.lanes(32)
@@ -25,7 +25,7 @@ def tile_width(target: CpuTarget, n: int) -> int:
 @dataclass(frozen=True)
 class PackWeights:
     """Give the weights of products, convolutions and recurrent layers a blocked layout for `target`;
-    W = tile_width(N or O).
+    W = panel_width(N or O).
 
     Before:  %w = "dry.weight"() : tensor<1536x384xf32> ; "dry.matmul"(%a, %w) {transpose_b = true}
     After:   %w = "dry.weight"() : tensor<1536x384xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
@@ -62,7 +62,7 @@ class PackWeights:
         n = kind.get_dim_size(major)
         if n == 1:
             return None
-        return Pack((major,), (tile_width(self.target, n),), (major, 1 - major))
+        return Pack((major,), (panel_width(self.target, n),), (major, 1 - major))
 
     def _conv(self, op: Any) -> Pack | None:
         attributes = op.operation.attributes
@@ -71,10 +71,10 @@ class PackWeights:
         if attributes["layout"].value != "nhwc" or (attributes["transposed"].value and groups > 1):
             return None
         if attributes["transposed"].value:
-            return Pack((1,), (tile_width(self.target, shape[1]),), (1, *range(2, len(shape)), 0))
+            return Pack((1,), (panel_width(self.target, shape[1]),), (1, *range(2, len(shape)), 0))
         outside = shape[0] // groups
         lanes = self.target.lanes(32)
-        width = tile_width(self.target, outside)
+        width = panel_width(self.target, outside)
         if groups > 1 and outside == 1 and shape[1] == 1:
             width = lanes
         elif groups > 1 and outside % width:

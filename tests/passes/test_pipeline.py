@@ -13,7 +13,7 @@ from drystone.ir.layout import Pack
 from drystone.ir.program import Program
 from drystone.passes import pipeline, run
 from drystone.passes.fold_constants import FoldConstants
-from drystone.passes.pack_weights import tile_width
+from drystone.passes.pack_weights import panel_width
 from drystone.passes.simplify import Simplify
 from tests.passes import pass_cases as cases
 
@@ -133,7 +133,7 @@ def test_calls_lead_back_to_the_model() -> None:
     ("n", "width"), [(1000, 32), (384, 32), (48, 32), (40, 16), (17, 16), (10, 16), (64, 32)]
 )
 def test_packed_tiles_are_filled(n: int, width: int) -> None:
-    assert tile_width(cases.TARGET, n) == width
+    assert panel_width(cases.TARGET, n) == width
 
 
 def test_packed_weights_are_the_weights_in_tiles() -> None:

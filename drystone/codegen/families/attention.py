@@ -16,8 +16,8 @@ import numpy as np
 
 from drystone.codegen.families.attention_few import few_queries
 from drystone.codegen.families.attention_form import AttentionForm, attention_form
-from drystone.codegen.families.conv_form import divisor, even
 from drystone.codegen.families.dry_op import narrowed, widened
+from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 

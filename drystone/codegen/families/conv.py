@@ -15,9 +15,10 @@ from typing import Any
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise
-from drystone.codegen.families.conv_form import ConvForm, conv_form, divisor, even
+from drystone.codegen.families.conv_form import ConvForm, conv_form
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.conv_form import ConvForm, WeightReader, divisor, even
+from drystone.codegen.families.conv_form import ConvForm, WeightReader
 from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
 from drystone.codegen.families.epilogue import apply_epilogue
+from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.ir.layout import Pack
@@ -99,20 +100,6 @@ def conv_form(kernel: Any) -> ConvForm:
         transposed=transposed,
         nhwc=ir.StringAttr(main.layout).value == "nhwc",
     )
-
-
-def divisor(n: int, limit: int) -> int:
-    """The largest divisor of n that is at most `limit`."""
-    return next(d for d in range(max(1, min(n, limit)), 0, -1) if n % d == 0)
-
-
-def even(n: int | None, limit: int) -> int:
-    """The extent of tiles, at most `limit`, that cover n with the least left over (limit where n is
-    unknown)."""
-    if n is None:
-        return limit
-    tiles = -(-n // limit)
-    return -(-n // tiles) if n else 1
 
 
 def taps(

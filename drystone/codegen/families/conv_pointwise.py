@@ -1,10 +1,11 @@
 """Convolution with a kernel of one tap: a matrix product over all pixels."""
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.conv_form import ConvForm, divisor, even
+from drystone.codegen.families.conv_form import ConvForm
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets import CpuTarget

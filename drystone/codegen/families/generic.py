@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from drystone.codegen.families.nest import Access, Dims, Form, dims_of, forms_of
 from drystone.codegen.families.outlined import Outlined, number
 from drystone.codegen.families.region import apply_region
-from drystone.codegen.families.space import Access, Dims, Form, dims_of, forms_of
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.ir.values import producer_name
 from drystone.mlir import ir, linalg

@@ -10,16 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.families.generic import Generic, Positions, generic
+from drystone.codegen.families.nest import Access, Nest, make_nest
 from drystone.codegen.families.outlined import outlined
 from drystone.codegen.families.region import spread
-from drystone.codegen.families.space import (
-    UNIT,
-    Access,
-    Space,
-    chunk_end,
-    make_space,
-    tile_width,
-)
+from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets.target import CpuTarget
 
@@ -33,7 +27,7 @@ class _Map:
     along, their tile sizes."""
 
     op: Generic
-    space: Space
+    nest: Nest
     wide: int
     width: int
     cross: int | None = None
@@ -41,11 +35,11 @@ class _Map:
 
     @property
     def reads(self) -> tuple[Access, ...]:
-        return self.space.accesses[: len(self.op.reads)]
+        return self.nest.accesses[: len(self.op.reads)]
 
     @property
     def writes(self) -> tuple[Access, ...]:
-        return self.space.accesses[len(self.op.reads) :]
+        return self.nest.accesses[len(self.op.reads) :]
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -72,8 +66,8 @@ class _Map:
                 tiles.append(None)
             else:
                 tiles.append(ready[place] if place in ready else self.load(t, self.reads[place], at))
-        starts = {self.space.members[loop][0]: start for loop, start in at.items()}
-        sizes = {self.space.members[loop][0]: size for loop, size in self.sizes.items()}
+        starts = {self.nest.members[loop][0]: start for loop, start in at.items()}
+        sizes = {self.nest.members[loop][0]: size for loop, size in self.sizes.items()}
         values = self.op.apply(t, tiles, Positions(starts, sizes))
         for value, access in zip(values, self.writes, strict=True):
             shape = [None if dim is None else self.sizes.get(dim) for dim in access.dims]
@@ -91,8 +85,8 @@ class _Map:
 
     def body(self, t: TileBuilder) -> None:
         """The whole program."""
-        self.space.promise(t)
-        extents = self.space.extents
+        self.nest.promise(t)
+        extents = self.nest.extents
         outer = [loop for loop in range(len(extents)) if loop not in (self.wide, self.cross)]
         goal = UNIT // 2 if self.op.heavy else UNIT
         chunk = _chunk(extents[self.wide], goal // self.depth, self.width)
@@ -147,9 +141,9 @@ def _rows(extents: Sequence[Index], outer: Sequence[int], wide: int, goal: int) 
     return rows if count is None else min(rows, max(count, 1))
 
 
-def _crossing(space: Space, reads: int, wide: int) -> int | None:
+def _crossing(nest: Nest, reads: int, wide: int) -> int | None:
     """The loop along which an operand that crosses the innermost one is contiguous."""
-    last = [access.dims[-1] for access in space.accesses[:reads] if wide in access.dims]
+    last = [access.dims[-1] for access in nest.accesses[:reads] if wide in access.dims]
     crossing = [dim for dim in last if dim is not None and dim != wide]
     return crossing[0] if crossing else None
 
@@ -161,32 +155,32 @@ def map_program(op: Generic, target: CpuTarget, family: str = "map") -> TileProg
     if any(r.dims != op.results[0].dims for r in op.results):
         return None
     accesses = [*op.reads, *op.results]
-    space = make_space(accesses, order, [0] * op.loops, op.indexed)
-    if not space.extents:
-        return tile_program(family, op.around.tensors, _single(op, space), op.around.scalars)
-    wide = len(space.extents) - 1
-    extent = space.extents[wide]
-    plan = _Map(op, space, wide, tile_width(target, space.element(wide), extent, 2 if op.heavy else 4))
-    cross = _crossing(space, len(op.reads), wide)
+    nest = make_nest(accesses, order, [0] * op.loops, op.indexed)
+    if not nest.extents:
+        return tile_program(family, op.around.tensors, _single(op, nest), op.around.scalars)
+    wide = len(nest.extents) - 1
+    extent = nest.extents[wide]
+    plan = _Map(op, nest, wide, tile_width(target, nest.element(wide), extent, 2 if op.heavy else 4))
+    cross = _crossing(nest, len(op.reads), wide)
     if cross is not None:
-        sides = [space.extents[cross].constant, extent.constant]
+        sides = [nest.extents[cross].constant, extent.constant]
         if all(n is None or n >= _BLOCK_WORTH for n in sides):
             plan.cross, plan.depth = cross, target.lanes(32)
             plan.width = plan.depth
     return tile_program(family, op.around.tensors, plan.body, op.around.scalars)
 
 
-def _single(op: Generic, space: Space) -> Callable[[TileBuilder], None]:
+def _single(op: Generic, nest: Nest) -> Callable[[TileBuilder], None]:
     """One element: no loop is left."""
 
     def cell(t: TileBuilder) -> None:
-        reads = iter(space.accesses)
+        reads = iter(nest.accesses)
         tiles: list[Tile | None] = []
         for operand in op.operands:
             access = next(reads) if operand.read else None
             tiles.append(None if access is None else t.load(access.tensor, places(access, {}), _none(access)))
         values = op.apply(t, tiles, Positions({}, {}))
-        for value, access in zip(values, space.accesses[len(op.reads) :], strict=True):
+        for value, access in zip(values, nest.accesses[len(op.reads) :], strict=True):
             t.store(access.tensor, places(access, {}), t.reshape(value, ()), _none(access))
 
     return lambda t: t.grid([(1, 1)], lambda _: cell(t))

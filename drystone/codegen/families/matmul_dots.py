@@ -2,9 +2,9 @@
 summed at the end."""
 
 from drystone.codegen.elements import is_float
-from drystone.codegen.families.conv_form import even
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.tiling import even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
 

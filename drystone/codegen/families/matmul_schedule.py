@@ -6,7 +6,7 @@ as many accumulators as the registers hold, panels of b that stay in the second 
 
 from dataclasses import dataclass
 
-from drystone.codegen.families.conv_form import divisor, even
+from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.target import CpuTarget
 

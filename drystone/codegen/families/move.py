@@ -10,7 +10,7 @@ from typing import Any
 
 from drystone.codegen.families.outlined import Outlined, number, outlined, tensor_of
 from drystone.codegen.families.rows import inside_of, split_at
-from drystone.codegen.families.space import UNIT, chunk_end, tile_width
+from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget

@@ -15,7 +15,7 @@ from drystone.codegen.families.rows import (
     over_rows,
     split_at,
 )
-from drystone.codegen.families.space import tile_width
+from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget

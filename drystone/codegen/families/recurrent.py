@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.conv_form import divisor
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
+from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets import CpuTarget

@@ -14,10 +14,11 @@ from drystone.codegen.elements import is_float, limits
 from drystone.codegen.families.combine import PLACE, combiners, neutral
 from drystone.codegen.families.generic import Generic, Positions, generic
 from drystone.codegen.families.map import map_program, places
+from drystone.codegen.families.nest import Access, Nest, make_nest
 from drystone.codegen.families.outlined import outlined
 from drystone.codegen.families.region import spread
 from drystone.codegen.families.rows import Fold
-from drystone.codegen.families.space import UNIT, Access, Space, chunk_end, make_space, tile_width
+from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
@@ -28,7 +29,7 @@ class _Reduce:
     lanes run along, and how each result combines."""
 
     op: Generic
-    space: Space
+    nest: Nest
     names: list[str]
     reduced: list[int]
     wide: int
@@ -37,7 +38,7 @@ class _Reduce:
     @property
     def kept(self) -> list[int]:
         """The parallel loops."""
-        return [loop for loop in range(len(self.space.extents)) if loop not in self.reduced]
+        return [loop for loop in range(len(self.nest.extents)) if loop not in self.reduced]
 
     @property
     def across(self) -> bool:
@@ -59,12 +60,12 @@ class _Reduce:
 
     def step(self, t: TileBuilder, at: dict[int, Index], *now: Tile) -> list[Tile]:
         """The partial results after one more tile of every operand."""
-        reads = iter(self.space.accesses)
+        reads = iter(self.nest.accesses)
         tiles: list[Tile | None] = []
         for operand in self.op.operands[: self.inputs]:
             tiles.append(self.load(t, next(reads), at) if operand.read else None)
-        starts = {self.space.members[loop][0]: start for loop, start in at.items()}
-        position = Positions(starts, {self.space.members[self.wide][0]: self.width})
+        starts = {self.nest.members[loop][0]: start for loop, start in at.items()}
+        position = Positions(starts, {self.nest.members[self.wide][0]: self.width})
         values = self.op.apply(t, [*tiles, *now], position)
         return [spread(t, value, held.shape) for value, held in zip(values, now, strict=True)]
 
@@ -75,7 +76,7 @@ class _Reduce:
         if not loops:
             return self.step(t, at, *now)
         loop, *rest = loops
-        extent = self.space.extents[loop]
+        extent = self.nest.extents[loop]
 
         def inner(j: Index, *held: Tile) -> Sequence[Tile]:
             return self.fold(t, {**at, loop: j}, rest, held)
@@ -91,7 +92,7 @@ class _Reduce:
         if self.across:
             tiles = self.lanes(t, tiles)
         before = self.before(t, at)
-        for place, access in enumerate(self.space.accesses[len(self.op.reads) :]):
+        for place, access in enumerate(self.nest.accesses[len(self.op.reads) :]):
             value, name = tiles[place], self.names[place]
             if PLACE not in self.names:
                 value = t.apply(name, value, before[place])
@@ -100,7 +101,7 @@ class _Reduce:
 
     def before(self, t: TileBuilder, at: dict[int, Index]) -> list[Tile]:
         """What the destinations start from."""
-        reads = iter(self.space.accesses)
+        reads = iter(self.nest.accesses)
         tiles = []
         for place, operand in enumerate(self.op.operands):
             access = next(reads) if operand.read else None
@@ -128,8 +129,8 @@ class _Reduce:
 
     def body(self, t: TileBuilder) -> None:
         """The whole program."""
-        self.space.promise(t)
-        extents = self.space.extents
+        self.nest.promise(t)
+        extents = self.nest.extents
         loops = self.kept
         if not loops:
             t.grid([(1, 1)], lambda _: self.one(t, {}))
@@ -155,7 +156,7 @@ class _Reduce:
         """Results one step of the grid makes."""
         work = 1 if self.across else self.width
         for loop in self.reduced:
-            work *= max(self.space.extents[loop].constant or UNIT, self.width if loop == self.wide else 1)
+            work *= max(self.nest.extents[loop].constant or UNIT, self.width if loop == self.wide else 1)
         wanted = max(1, UNIT // max(1, work))
         return wanted if extent.constant is None else max(1, min(wanted, extent.constant))
 
@@ -177,14 +178,14 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     reduced = [dim for dim in widest.dims if dim in op.reduced]
     reduced = [*(dim for dim in sorted(op.reduced) if dim not in reduced), *reduced]
     kinds = [dim in op.reduced for dim in range(op.loops)]
-    space = make_space([*op.reads, *op.results], [*kept, *reduced], kinds, op.indexed)
-    loops = [loop for loop, members in enumerate(space.members) if members[0] in op.reduced]
+    nest = make_nest([*op.reads, *op.results], [*kept, *reduced], kinds, op.indexed)
+    loops = [loop for loop, members in enumerate(nest.members) if members[0] in op.reduced]
     if not loops:
         return map_program(op, target)
-    access = space.accesses[op.reads.index(widest)]
+    access = nest.accesses[op.reads.index(widest)]
     wide = next((dim for dim in reversed(access.dims) if dim is not None), loops[-1])
     if wide in loops:  # innermost
         loops.append(loops.pop(loops.index(wide)))
-    width = tile_width(target, space.element(wide), space.extents[wide], 2 if op.heavy else 4)
-    plan = _Reduce(op, space, names, loops, wide, width)
+    width = tile_width(target, nest.element(wide), nest.extents[wide], 2 if op.heavy else 4)
+    plan = _Reduce(op, nest, names, loops, wide, width)
     return tile_program("reduce", op.around.tensors, plan.body, op.around.scalars)

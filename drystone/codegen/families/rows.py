@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from drystone.codegen.families.space import UNIT, chunk_end, rounded
+from drystone.codegen.families.tiling import UNIT, chunk_end, rounded
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.mlir import ir
 

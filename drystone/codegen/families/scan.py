@@ -9,7 +9,7 @@ from typing import Any
 
 from drystone.codegen.families.dry_op import dry_op
 from drystone.codegen.families.rows import integer, split_at
-from drystone.codegen.families.space import tile_width
+from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget

@@ -12,7 +12,7 @@ from typing import Any
 from drystone.codegen.families.outlined import Outlined, number, outlined
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.families.rows import inside_of
-from drystone.codegen.families.space import tile_width
+from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget

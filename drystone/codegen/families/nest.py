@@ -1,4 +1,4 @@
-"""Iteration spaces: which dimension of which tensor each loop walks, with neighbouring loops joined."""
+"""Loop nests: which dimension of which tensor each loop walks, with neighbouring loops joined."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,8 @@ from typing import Any
 from drystone.codegen.elements import width
 from drystone.codegen.tile import Index, Tensor, TileBuilder
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
 
 Dims = tuple[int | None, ...]
-
-# Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
-UNIT = 4096
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Space:
+class Nest:
     """Loops, outermost first: extents, the dimensions of the operation each stands for, and the accesses in
     terms of them."""
 
@@ -87,9 +83,9 @@ def _form(expression: Any) -> Form | None:
     return {dim: factor * (one if b else other) for dim, factor in {**a, **b}.items()}, one * other
 
 
-def make_space(
+def make_nest(
     accesses: Sequence[Access], order: Sequence[int], kinds: Sequence[Any], apart: Collection[int] = ()
-) -> Space:
+) -> Nest:
     """Loops in `order`, without those of extent 1, neighbours joined where every access allows it, both are
     of one of the `kinds` and neither must stay `apart`."""
     unit = {
@@ -104,7 +100,7 @@ def make_space(
         else:
             members.append((dim,))
     joined = tuple(_collapse(access, members) for access in plain)
-    return Space(tuple(_extent(joined, i) for i in range(len(members))), tuple(members), joined)
+    return Nest(tuple(_extent(joined, i) for i in range(len(members))), tuple(members), joined)
 
 
 def _joined(accesses: list[Access], a: int, b: int, kinds: Sequence[Any], apart: Collection[int]) -> bool:
@@ -147,30 +143,3 @@ def _extent(accesses: Sequence[Access], loop: int) -> Index:
     found = [a.tensor.dim(a.dims.index(loop)) for a in accesses if loop in a.dims]
     known = [extent for extent in found if extent.constant is not None]
     return known[0] if known else found[-1]
-
-
-def tile_width(target: CpuTarget, dtype: str, extent: Index, most: int = 4) -> int:
-    """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
-    # Tiles are cut into vectors of as many elements as a register holds of 32 bits.
-    lanes = target.lanes(32)
-    most = max(1, most * 32 // max(32, width(dtype)))
-    n = extent.constant
-    if n is None:
-        return lanes * min(2, most)
-    for count in (4, 2, 1):
-        if count <= most and n % (count * lanes) == 0:
-            return count * lanes
-    return lanes * min(most, 4 if n >= 16 * lanes else 2 if n >= 6 * lanes else 1)
-
-
-def rounded(extent: Index, width: int) -> Index:
-    """The largest multiple of `width` that is not above the extent."""
-    return (extent // width) * width
-
-
-def chunk_end(start: Index, chunk: int, extent: Index) -> Index:
-    """Where a chunk that starts at `start` ends."""
-    n = extent.constant
-    if n is not None and n <= chunk:
-        return extent
-    return start + chunk if n is not None and n % chunk == 0 else (start + chunk).min(extent)

@@ -1,0 +1,49 @@
+"""Extents of tiles and of units of work, from the extents of what they cut."""
+
+from drystone.codegen.elements import width
+from drystone.codegen.tile import Index
+from drystone.targets.target import CpuTarget
+
+#: Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
+UNIT = 4096
+
+
+def divisor(n: int, limit: int) -> int:
+    """The largest divisor of n that is at most `limit`."""
+    return next(d for d in range(max(1, min(n, limit)), 0, -1) if n % d == 0)
+
+
+def even(n: int | None, limit: int) -> int:
+    """The extent of tiles, at most `limit`, that cover n with the least left over (limit where n is
+    unknown)."""
+    if n is None:
+        return limit
+    tiles = -(-n // limit)
+    return -(-n // tiles) if n else 1
+
+
+def tile_width(target: CpuTarget, dtype: str, extent: Index, most: int = 4) -> int:
+    """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
+    # Tiles are cut into vectors of as many elements as a register holds of 32 bits.
+    lanes = target.lanes(32)
+    most = max(1, most * 32 // max(32, width(dtype)))
+    n = extent.constant
+    if n is None:
+        return lanes * min(2, most)
+    for count in (4, 2, 1):
+        if count <= most and n % (count * lanes) == 0:
+            return count * lanes
+    return lanes * min(most, 4 if n >= 16 * lanes else 2 if n >= 6 * lanes else 1)
+
+
+def rounded(extent: Index, width: int) -> Index:
+    """The largest multiple of `width` that is not above the extent."""
+    return (extent // width) * width
+
+
+def chunk_end(start: Index, chunk: int, extent: Index) -> Index:
+    """Where a chunk that starts at `start` ends."""
+    n = extent.constant
+    if n is not None and n <= chunk:
+        return extent
+    return start + chunk if n is not None and n % chunk == 0 else (start + chunk).min(extent)
