@@ -12,6 +12,7 @@ from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encod
 from drystone.ir.shapes import transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
 from drystone.targets import registry
+from tests.elements import element as element_of
 from tests.exec.families import TARGET, shared_context
 from tests.exec.kernels import compiled
 
@@ -70,17 +71,9 @@ def numbers(rng: np.random.Generator, shape: Sequence[int], element: Any = np.fl
 
 def kind_of(array: Any, dynamic: Sequence[int] = ()) -> Any:
     """The tensor type of an array; the dimensions named are dynamic."""
-    elements = {
-        "float32": "f32",
-        "bool": "i1",
-        "int64": "i64",
-        "float64": "f64",
-        "float16": "f16",
-        "int32": "i32",
-    }
     unknown = ir.ShapedType.get_dynamic_size()
     shape = [unknown if d in dynamic else n for d, n in enumerate(array.shape)]
-    return ir.RankedTensorType.get(shape, ir.Type.parse(elements[str(array.dtype)]))
+    return ir.RankedTensorType.get(shape, ir.Type.parse(element_of(array)))
 
 
 def make(

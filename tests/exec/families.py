@@ -8,14 +8,13 @@ import numpy as np
 
 from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
+from drystone.dtypes import DTYPES
 from drystone.mlir import context, ir, parse
 from drystone.targets.cpu import NAMED
+from tests.elements import element
 from tests.exec.kernels import compiled
 
 TARGET = next(target for target in NAMED if target.name == "cpu:avx512")
-NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i1": np.bool_} | {
-    f"i{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)
-}
 
 
 @cache
@@ -40,7 +39,7 @@ def interpreted(
     """The results of the kernel by the meaning of its tile program; outputs start as garbage."""
     program = program_of(text)
     assert program is not None, "no family takes this kernel"
-    results = [np.full(shape, 77, NUMPY[dtype]) for shape, dtype in outputs]
+    results = [np.full(shape, 77, DTYPES[dtype]) for shape, dtype in outputs]
     interpret.run(program, [*inputs, *results], scalars)
     return results
 
@@ -56,7 +55,9 @@ def check(
     every unit of the grid is also run by itself."""
     program = program_of(text)
     assert program is not None, "no family takes this kernel"
-    compare(interpreted(text, inputs, [(e.shape, _name(e)) for e in expected], scalars), expected, tolerance)
+    compare(
+        interpreted(text, inputs, [(e.shape, element(e)) for e in expected], scalars), expected, tolerance
+    )
     call = compiled(program)
     for singly in (False, True):
         results = [np.full(e.shape, 77, e.dtype) for e in expected]
@@ -72,10 +73,6 @@ def compare(results: Sequence[Any], expected: Sequence[Any], tolerance: float) -
             continue
         size = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
         np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance * size)
-
-
-def _name(array: Any) -> str:
-    return next(name for name, dtype in NUMPY.items() if np.dtype(dtype) == array.dtype)
 
 
 def generic(
@@ -101,9 +98,9 @@ def generic(
     kinds = [kind.rsplit("x", 1)[-1] for kind in (*ins, *outs)]
     lines, starts = [], [f"%i{i}" for i in range(len(outs))]
     for i, number in enumerate(fills):
-        element = outs[i].rsplit("x", 1)[-1]
-        lines.append(f"%n{i} = arith.constant {number} : {element}")
-        fill = f"linalg.fill ins(%n{i} : {element}) outs(%i{i} : tensor<{outs[i]}>) -> tensor<{outs[i]}>"
+        kind = outs[i].rsplit("x", 1)[-1]
+        lines.append(f"%n{i} = arith.constant {number} : {kind}")
+        fill = f"linalg.fill ins(%n{i} : {kind}) outs(%i{i} : tensor<{outs[i]}>) -> tensor<{outs[i]}>"
         lines.append(f"%f{i} = {fill}")
         starts[i] = f"%f{i}"
     names = [f"%a{i}" for i in range(len(ins))], starts

@@ -13,6 +13,7 @@ from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.targets import resolve
+from tests.elements import element
 
 VOID = ctypes.c_void_p
 
@@ -106,12 +107,9 @@ def table(arrays: Sequence[Any]) -> Any:
     return (VOID * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
 
 
-NAMES = {np.dtype(v): k for k, v in DTYPES.items() if k not in ("bf16", "ui8")}
-
-
 def tensor_type(array: Any, dtype: str | None = None) -> str:
     """The type of a numpy array as a tensor."""
-    return f"tensor<{''.join(f'{n}x' for n in array.shape)}{dtype or NAMES[array.dtype]}>"
+    return f"tensor<{''.join(f'{n}x' for n in array.shape)}{dtype or element(array)}>"
 
 
 def call_of(
@@ -145,8 +143,7 @@ def run_kernel(
     bit; `outputs` are arrays of the wanted shapes and dtypes."""
     kinds = [[tensor_type(array) for array in group] for group in (inputs, outputs)]
     specs = [
-        [f"{','.join(map(str, a.shape))} {NAMES[a.dtype]}".strip() for a in group]
-        for group in (inputs, outputs)
+        [f"{','.join(map(str, a.shape))} {element(a)}".strip() for a in group] for group in (inputs, outputs)
     ]
     model = Model(text + call_of("k", *kinds, scalars), *specs)
     alone, status = model(*inputs), model.status

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.exec.families import NUMPY, check, generic, program_of
+from drystone.dtypes import DTYPES
+from tests.exec.families import check, generic, program_of
 from tests.exec.kernels import compiled
 
 RNG = np.random.default_rng(7)
@@ -102,7 +103,7 @@ func.func private @k(%x: tensor<{kinds[0]}>, %i: tensor<{kinds[1]}>) -> tensor<{
 )
 def test_elements_of_every_kind(source: str, target: str, operation: str, expected: Any) -> None:
     x = RNG.integers(-100, 100, (9, 37))
-    given = x > 0 if source == "i1" else (x / 7 if source[0] == "f" else x).astype(NUMPY[source])
+    given = x > 0 if source == "i1" else (x / 7 if source[0] == "f" else x).astype(DTYPES[source])
     body = f"    {operation}\n    linalg.yield %1 : {target}"
     text = generic([f"9x37x{source}"], [f"9x37x{target}"], [SAME, SAME], "pp", body)
     check(text, [given], [expected(given)])

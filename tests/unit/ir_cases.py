@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from drystone.dtypes import DTYPES
 from drystone.ir import build
 from drystone.ir.dialect import WithEpilogue, Yield
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import context, func, ir, parse
+from tests.elements import element as element_of
 
 CONTEXT = context()
-NAMES = {np.dtype(held): name for name, held in DTYPES.items() if name != "bf16"}
 
 
 def attribute(value: Any) -> Any:
@@ -109,4 +108,4 @@ def from_text(source: str) -> Program:
 
 def types_of(arrays: Sequence[np.ndarray]) -> list[Any]:
     """The tensor types of arrays."""
-    return [tensor(array.shape, NAMES[array.dtype]) for array in arrays]
+    return [tensor(array.shape, element_of(array)) for array in arrays]
