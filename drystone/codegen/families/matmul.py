@@ -111,16 +111,21 @@ def _panels(form: MatMulForm, p: Schedule) -> TileProgram:
     ) -> Tile:
         def products(k: Index, acc: Tile) -> Tile:
             at = [*places(form, form.a, batch), m, k]
-            a = widened(t, t.load(form.a, at, [*([None] * rank), p.rows, p.depth]))
+            a = widened(t, t.load(form.a, at, [*([None] * rank), acc.shape[0], p.depth]))
             return t.dot(acc, a, _load_b(form, t, batch, k, n, p))
 
         return t.loop(k1, p.depth, products, [acc], lower=k0)[0]
 
-    def at_once(t: TileBuilder, *at: Index) -> None:
+    def at_once(t: TileBuilder, *at: Index, rows: int = p.rows) -> None:
         *batch, n, m = at
-        zeros = t.full(0, (p.rows, p.width), form.dtype)
+        zeros = t.full(0, (rows, p.width), form.dtype)
         acc = sums(t, batch, m, n, zeros, index(0), form.depth)
         finish(form, t, acc, [*batch, m, n])
+
+    def by_height(t: TileBuilder, *at: Index) -> None:
+        # One row (a decoder's step) is bound by the reading of b: rows that are not there would hold it up.
+        t.when(height, 2, lambda: at_once(t, *at, rows=1))
+        t.when(1, height, lambda: at_once(t, *at))
 
     def in_blocks(t: TileBuilder, *at: Index) -> None:
         *batch, n, first = at
@@ -150,7 +155,8 @@ def _panels(form: MatMulForm, p: Schedule) -> TileProgram:
         promises(form, t)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
         axes += [(breadth, p.width), (height, p.high)]
-        step = in_blocks if p.block else at_once
+        known = height.constant is not None
+        step = in_blocks if p.block else at_once if known or p.rows == 1 else by_height
         t.grid(axes, lambda *at: step(t, *at))
 
     return program(form, body)
