@@ -41,16 +41,21 @@ def error(got: torch.Tensor, want: torch.Tensor) -> float:
 
 
 def interleaved(calls: list[Callable[[], Any]], seconds: float) -> list[float]:
-    """Median seconds of each call, taken in turns for about `seconds`."""
+    """Median seconds of each call, taken in turns for about `seconds`.
+
+    Each timed call follows an untimed one of its own: so it finds its threads awake and its caches warm, and the
+    other's threads, which spin for a while when their work is done, asleep.
+    """
     for call in calls:
         call()
     began = time.perf_counter()
     for call in calls:
         call()
-    rounds = max(5, min(200, int(seconds / (time.perf_counter() - began))))
+    rounds = max(5, min(200, int(seconds / 2 / (time.perf_counter() - began))))
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
         for call, taken in zip(calls, times, strict=True):
+            call()
             start = time.perf_counter()
             call()
             taken.append(time.perf_counter() - start)

@@ -47,10 +47,11 @@ def tokenize(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def median_ms(calls: list[Callable[[], Any]], rounds: int = 15) -> list[float]:
-    """Median milliseconds of each call, taken in turns."""
+    """Median milliseconds of each call, taken in turns, each after an untimed one of its own."""
     times: list[list[float]] = [[] for _ in calls]
     for turn in range(rounds + 2):
         for call, taken in zip(calls, times, strict=True):
+            call()
             start = time.perf_counter()
             call()
             if turn >= 2:
