@@ -43,8 +43,8 @@ def error(got: torch.Tensor, want: torch.Tensor) -> float:
 def interleaved(calls: list[Callable[[], Any]], seconds: float) -> list[float]:
     """Median seconds of each call, taken in turns for about `seconds`.
 
-    Each timed call follows an untimed one of its own: so it finds its threads awake and its caches warm, and the
-    other's threads, which spin for a while when their work is done, asleep.
+    Each timed call follows an untimed one of its own: so it finds its threads awake and its caches warm, and
+    the other's threads, which spin for a while when their work is done, asleep.
     """
     for call in calls:
         call()
