@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from drystone.frontend import complex_numbers, composed, fourier, ordering, special
+from drystone.frontend import complex_numbers, composed, fourier, ordering, special, widths
 from drystone.frontend.attention import scaled_dot_product_attention
 from drystone.frontend.importer import decompositions
 from drystone.frontend.pooling import adaptive_average, adaptive_maximum, average, maximum
@@ -23,8 +23,8 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    families = [family.rules() for family in (composed, ordering, special, fourier)]
-    for group in (*families, _rules(), complex_numbers.rules(), composed.of_halves()):
+    families = [family.rules() for family in (composed, widths, ordering, special, fourier)]
+    for group in (*families, _rules(), complex_numbers.rules(), widths.of_halves()):
         for op, rule in group.items():
             found[op] = _with_fallback(rule, found.get(op), op)
     return found
@@ -160,9 +160,22 @@ def _vector_norm(
 def _power(x: torch.Tensor, exponent: Any) -> Any:
     """The powers that need none, as torch itself computes them."""
     if not x.dtype.is_floating_point:
-        return None
+        return _whole_power(x, exponent)
     known = {2: lambda: x * x, 3: lambda: x * x * x, 0.5: lambda: torch.sqrt(x), -0.5: lambda: torch.rsqrt(x)}
     return known[exponent]() if exponent in known else None
+
+
+def _whole_power(x: torch.Tensor, exponent: Any) -> Any:
+    """By squaring, for elements and exponents that are whole."""
+    if x.is_complex() or not isinstance(exponent, int) or exponent < 0:
+        return None
+    power = x.to(torch.int64) if x.dtype == torch.bool else x
+    found = torch.ones_like(power)
+    while exponent:
+        if exponent & 1:
+            found = found * power
+        power, exponent = power * power, exponent >> 1
+    return found
 
 
 def _argmin(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:

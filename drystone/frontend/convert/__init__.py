@@ -4,10 +4,11 @@ A function takes the site and the operation's arguments by ATen's names, tensors
 gives the results, or None where torch-mlir's own lowering is to take the node.
 """
 
-from drystone.frontend.convert import conv, matmul, normalize, pool, sequence, views
+from drystone.frontend.convert import constants, conv, matmul, normalize, pool, sequence, views
 from drystone.frontend.importer import Converter
 
 CONVERTERS: dict[str, Converter] = {
+    **constants.CONVERTERS,
     **matmul.CONVERTERS,
     **conv.CONVERTERS,
     **normalize.CONVERTERS,
