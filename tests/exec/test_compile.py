@@ -210,3 +210,11 @@ def test_a_budget_that_cannot_be_met_says_what_is_large() -> None:
 def test_an_unknown_target() -> None:
     with pytest.raises(drystone.UserError, match=r'no target is called "toaster"'):
         compile(nn.Linear(2, 2), (torch.ones(1, 2),), target="toaster")
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_kernel_too_wide_to_write_out(groups: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Conv2d(4, 4, (2, 700), padding=(1, 300), groups=groups).eval()
+    x = torch.randn(1, 4, 5, 900)
+    torch.testing.assert_close(compile(model, (x,))(x), model(x), rtol=1e-4, atol=1e-4)

@@ -10,17 +10,21 @@ too few input channels to make a loop of, the copy also unfolds the taps along t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise
-from drystone.codegen.families.conv_form import ConvForm, conv_form
+from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
+
+#: Bytes of the input's copy at most: it lies on a thread's stack.
+_SCRATCH = 2 << 20
 
 
 def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
@@ -254,8 +258,11 @@ def conv_blocked(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     if form.groups > 1 and form.outside % width:
         return None
     few = form.inside < target.lanes(32)
-    unfold = few and form.groups == 1 and form.dilation[-1] == 1 and form.kernel[-1] > 1
+    unfold = few and form.groups == 1 and form.dilation[-1] == 1 and 1 < form.kernel[-1] <= UNROLLED
     cut = _blocking(form, target, unfold)
+    copied = prod(_window(form, cut.high, cut.wide)) * form.inside * (form.kernel[-1] if unfold else 1)
+    if 4 * copied > _SCRATCH:
+        return None
 
     def body(t: TileBuilder) -> None:
         def step(first: Index, n: Index, *outputs: Index) -> None:

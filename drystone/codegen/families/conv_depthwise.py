@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.conv_form import ConvForm
+from drystone.codegen.families.conv_form import UNROLLED, ConvForm
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
@@ -92,7 +92,12 @@ class _Run:
 
 def conv_depthwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     """The program for "nhwc", one input and one output channel per group, real elements."""
-    if not form.nhwc or form.transposed or (form.inside, form.outside) != (1, 1):
+    if (
+        not form.nhwc
+        or form.transposed
+        or (form.inside, form.outside) != (1, 1)
+        or form.kernel[-1] > UNROLLED
+    ):
         return None
     if form.pack is not None:
         order = (0, *range(2, form.spatial + 2), 1)

@@ -16,6 +16,9 @@ from drystone.mlir import ints, ir
 
 P = TypeVar("P")
 
+#: Taps along the width that a program may write out one after the other; more become a loop.
+UNROLLED = 32
+
 
 @dataclass(frozen=True)
 class ConvForm:
