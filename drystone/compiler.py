@@ -50,6 +50,7 @@ def compile(
         program = step.program = frontend.import_model(
             model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, ctx=mlir.context()
         )
+        before = codegen.bytes_moved(passes.unfused(program))
         step("optimize")
         passes.run(program, passes.pipeline(machine), dump=env.dump_folder())
         step("plan")
@@ -59,7 +60,7 @@ def compile(
         step("generate")
         code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, problem, plan, code, machine, options)
+    manifest = _manifest(program, before, problem, plan, code, machine, options)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -78,7 +79,13 @@ def _leaves(specs: Sequence[TensorSpec]) -> tuple[Leaf, ...]:
 
 
 def _manifest(
-    program: Program, problem: Problem, plan: Plan, code: codegen.Code, machine: Any, options: Options
+    program: Program,
+    unfused: int,
+    problem: Problem,
+    plan: Plan,
+    code: codegen.Code,
+    machine: Any,
+    options: Options,
 ) -> Manifest:
     signature = program.signature
     return Manifest(
@@ -97,6 +104,7 @@ def _manifest(
             for key, dtype in zip(code.weights, code.weight_dtypes, strict=True)
         ),
         kernels=tuple(KernelCall(c.name, c.kind, c.where, c.bytes, c.flops) for c in code.calls),
+        unfused=unfused,
         assertions=code.assertions,
         arena=plan.peaks[problem.levels[0].name],
         plan=scheduling.as_data(plan),

@@ -12,8 +12,11 @@ from math import prod
 from typing import Any
 
 from drystone.codegen.families.outlined import main_operation
+from drystone.ir.bounds import Bounds
+from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import storage_bytes
-from drystone.ir.values import is_tensor, nested, shape, tensors, uncast
+from drystone.ir.program import Program
+from drystone.ir.values import function, is_tensor, nested, shape, tensors, uncast
 from drystone.mlir import ints, ir
 
 Extents = tuple[int, ...]
@@ -92,6 +95,21 @@ def cost_of(kernel: Any, extents: Sequence[Sequence[int]]) -> Cost:
         whole = max(1, prod(found.arguments[value]))
         sizes[value] = sizes[value] * min(whole, _iterations(found)) // whole
     return Cost(_FLOPS.get(name, _other)(found), sum(sizes.values()))
+
+
+def costs_of(program: Program, found: Buffers) -> dict[str, Cost]:
+    """The cost of every kernel call of an outlined program at the symbols' upper bounds, by its name."""
+    bounds = Bounds(program)
+    costs = {}
+    for call in found.calls:
+        kernel = function(program, call.op.attributes["callee"].value)
+        costs[call.name] = cost_of(kernel, [bounds.extents(v) for v in call.op.operands if is_tensor(v)])
+    return costs
+
+
+def bytes_moved(program: Program) -> int:
+    """Bytes that all kernels of an outlined program read and write, at the symbols' upper bounds."""
+    return sum(cost.bytes for cost in costs_of(program, buffers(program)).values())
 
 
 def _picked(main: Any) -> list[Any]:

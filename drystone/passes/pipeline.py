@@ -1,5 +1,7 @@
 """The list of passes a target's programs go through: data."""
 
+from drystone.ir.program import Program
+from drystone.mlir import parse, text
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.flatten_matmul import FlattenMatmul
@@ -9,7 +11,7 @@ from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
-from drystone.passes.pass_base import Pass
+from drystone.passes.pass_base import Pass, run
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
 from drystone.targets.target import CpuTarget
@@ -35,3 +37,11 @@ def pipeline(target: CpuTarget) -> tuple[Pass, ...]:
         PackWeights(target),
         OutlineKernels(),
     )
+
+
+def unfused(program: Program) -> Program:
+    """A copy of an imported program, outlined as it is: every operation a kernel of its own."""
+    module = parse(text(program.module), program.module.context)
+    copy = Program(module, program.weights, program.signature)
+    run(copy, (OutlineKernels(),))
+    return copy

@@ -42,7 +42,8 @@ class KernelCall:
 @dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
-    drawn as SVG; `initial` gives for every state the index of its first value among the weights."""
+    drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
+    the bytes moved where every operation of the model is a kernel of its own, at the upper bounds."""
 
     target: str
     required: tuple[str, ...]
@@ -56,6 +57,7 @@ class Manifest:
     symbols: dict[str, tuple[int, int]]
     weights: tuple[Leaf, ...]
     kernels: tuple[KernelCall, ...]
+    unfused: int
     assertions: tuple[str, ...]
     arena: int
     plan: Mapping[str, Any]
@@ -67,6 +69,11 @@ class Manifest:
     def numpy_dtype(dtype: str) -> Any:
         """The numpy dtype that holds an element of the IR."""
         return np.dtype(DTYPES[dtype])
+
+    @property
+    def moved(self) -> int:
+        """Bytes that all kernels read and write, at the symbols' upper bounds."""
+        return sum(call.bytes for call in self.kernels)
 
     def largest(self, leaf: Leaf) -> list[int]:
         """The leaf's shape at the symbols' upper bounds."""

@@ -50,6 +50,12 @@ class Report:
         return max((row.seconds for row in self.rows), default=0.0) or 1.0
 
     @property
+    def traffic(self) -> str:
+        """Bytes that kernels read and write, of the model as it was written and as it is compiled."""
+        before, after = (f"{n / 2**20:.1f} MiB" for n in (self.manifest.unfused, self.manifest.moved))
+        return f"bytes moved: {before} before fusion, {after} after"
+
+    @property
     def summary(self) -> str:
         """One line about the whole model."""
         return (
@@ -67,7 +73,7 @@ class Report:
                 f"{row.call.name[:28]:28} {row.seconds * 1e6:9.1f} {part:5.1f} {row.call.flops / 1e6:9.2f} "
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
-        return "\n".join([*lines, self.summary])
+        return "\n".join([*lines, self.summary, self.traffic])
 
     def to_html(self, path: str | Path) -> Path:
         """Write the table and the picture of the memory plan as one self-contained page."""

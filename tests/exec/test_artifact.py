@@ -47,6 +47,7 @@ MANIFEST = Manifest(
     symbols={"n": (1, 100)},
     weights=(Leaf("scale", "f32", (3,)), Leaf("count", "f32", (1,))),
     kernels=(KernelCall("k", "map", "model.py:3", 800, 100),),
+    unfused=2400,
     assertions=("n is not 7",),
     arena=128,
     plan={"order": ["k"], "homes": [], "bound": 128, "status": "optimal"},
@@ -150,5 +151,6 @@ def test_report_and_page(saved: Path, tmp_path: Path) -> None:
     report = load(saved).report(runs=3)
     assert report.rows[0].seconds == pytest.approx(20e-9)
     assert "model.py:3" in str(report)
+    assert str(report).endswith("bytes moved: 0.0 MiB before fusion, 0.0 MiB after")
     page = report.to_html(tmp_path / "report.html").read_text()
     assert "Memory over time" in page and "model.py:3" in page

@@ -187,6 +187,14 @@ def test_report_names_the_models_lines() -> None:
     assert fitted.memory.arena >= fitted.memory.plan["bound"] > 0
 
 
+def test_bytes_moved_before_and_after_fusion() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU()).eval()
+    fitted = compile(model, (torch.randn(8, 16),))
+    linear = 4 * (8 * 16 + 16 * 32 + 32 + 8 * 32)
+    assert fitted.manifest.unfused == linear + 4 * 2 * 8 * 32
+    assert fitted.manifest.moved == linear
+
+
 def test_dump_writes_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRYSTONE_DUMP", str(tmp_path))
     compile(nn.Linear(3, 4), (torch.ones(2, 3),))

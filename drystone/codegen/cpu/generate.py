@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from drystone.codegen.cost import Cost, cost_of
+from drystone.codegen.cost import Cost, costs_of
 from drystone.codegen.cpu.code import Code, KernelCall
 from drystone.codegen.cpu.driver import driver
 from drystone.codegen.cpu.empty import empty
@@ -14,11 +14,10 @@ from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
-from drystone.ir.bounds import Bounds
 from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
-from drystone.ir.values import function, is_tensor
+from drystone.ir.values import function
 from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
 
@@ -30,15 +29,12 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     starts, in bytes.
     """
     found = buffers(program)
-    bounds = Bounds(program)
+    costs = costs_of(program, found)
     kernels: dict[str, Kernel] = {}
-    costs: dict[str, Cost] = {}
     for call in found.calls:
         callee = call.op.attributes["callee"].value
-        kernel = function(program, callee)
-        costs[call.name] = cost_of(kernel, [bounds.extents(v) for v in call.op.operands if is_tensor(v)])
         if callee not in kernels:
-            kernels[callee] = lower_kernel(kernel.opview, callee, target)
+            kernels[callee] = lower_kernel(function(program, callee).opview, callee, target)
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, name) for name, module in parsed.items()}
