@@ -54,6 +54,7 @@ def compile(
         step("optimize")
         passes.run(program, passes.pipeline(machine), dump=env.dump_folder())
         step("plan")
+        codegen.add_workspaces(program, machine)
         problem = scheduling.problem_of(program, machine, ram=budget.ram)
         plan = scheduling.plan(problem, time_limit=options.plan_seconds)
         scheduling.check(problem, plan)

@@ -2,7 +2,7 @@
 
 from drystone.codegen.cost import bytes_moved
 from drystone.codegen.cpu.code import Code, KernelCall
-from drystone.codegen.cpu.generate import generate
+from drystone.codegen.cpu.generate import add_workspaces, generate
 from drystone.codegen.cpu.jit import Compiled, jit
 
-__all__ = ["Code", "Compiled", "KernelCall", "bytes_moved", "generate", "jit"]
+__all__ = ["Code", "Compiled", "KernelCall", "add_workspaces", "bytes_moved", "generate", "jit"]

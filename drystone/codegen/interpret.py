@@ -46,19 +46,25 @@ def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = 
             raise ValueError(f"{program.family}: {tensor} called with {array.dtype} {array.shape}")
     values = {s.name: value for s, value in zip(program.scalars, scalars, strict=True)}
     named = {t.name: array for t, array in zip(program.tensors, arrays, strict=True)}
-    ends = Frame(named, values).starts(program.grid)
-    for start in product(*ends):
-        # Scratch is private to a step and starts as garbage, here as garbage that shows.
-        own = {t.name: _garbage(t) for t in program.scratch}
-        frame = Frame({**named, **own}, values)
+    whole = Frame(named, values)
+    # Working memory starts as garbage, here as garbage that shows.
+    named |= {s.tensor.name: garbage(s.tensor, [whole.index(e) for e in s.extents]) for s in program.shared}
+    ends = whole.starts(program.grid)
+    rounds = 1 if program.rounds is None else whole.index(program.rounds.extent)
+    for number, start in product(range(rounds), product(*ends)):
+        frame = Frame({**named, **{t.name: garbage(t) for t in program.scratch}}, values)
+        if program.rounds is not None:
+            frame.vars[program.rounds.var.args[0]] = number
         frame.vars.update(zip((v.args[0] for v in program.grid.vars), start, strict=True))
         frame.execute(program.grid.body)
 
 
-def _garbage(tensor: Tensor) -> Array:
+def garbage(tensor: Tensor, extents: Sequence[int] | None = None) -> Array:
+    """Working memory as a kernel finds it; `extents` where the tensor's are not all known."""
     dtype = np.dtype(numpy_dtype(tensor.dtype))
     # All bits set is NaN in every floating-point format.
-    filler = np.full([(n or 0) for n in tensor.shape] + [dtype.itemsize], 255, np.uint8)
+    shape = [n or 0 for n in tensor.shape] if extents is None else list(extents)
+    filler = np.full([*shape, dtype.itemsize], 255, np.uint8)
     return np.asarray(filler.view(dtype)[..., 0] if dtype != np.bool_ else filler[..., 0] != 0)
 
 

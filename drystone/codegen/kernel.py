@@ -17,3 +17,9 @@ class Kernel:
     kind: str
     text: str
     checks: tuple[str, ...] = ()
+    rounds: bool = False
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The types of what `@name` takes behind tensors and scalars."""
+        return ("index",) * (3 if self.rounds else 2)

@@ -9,6 +9,8 @@ Meaning of the statements
 - A tensor parameter has a static or dynamic (None) extent per dimension and lies contiguous in row-major
   order.
 - `grid`: a parallel loop nest; its body may run in any order, on any thread, and runs once per start.
+- `rounds`: the whole grid again and again, each time with the number of the round; what a round wrote to
+  memory all its steps share, the next one may read. A thread does the same steps in every round.
 - `loop`: sequential, from `lower` in steps of `step` while below `upper`; carried tiles go round as in
   scf.for.
 - `load`: element j of the tile's dimension for tensor dimension d is at `at[d] + j * steps[d]`; `shape[d]`
@@ -21,6 +23,7 @@ Meaning of the statements
 - `reduce`: along one axis, kept with extent 1.
 - `reshape`: unit dimensions inserted or removed; nothing moves.
 - `scratch`: working memory private to one grid step, used through load and store.
+- `shared`: working memory of all steps and rounds of one call, garbage at its start.
 - `same`: a promise that two dynamic extents are equal; lets a target leave out bounds checks.
 """
 
@@ -44,7 +47,9 @@ __all__ = [
     "Loop",
     "Reduce",
     "Reshape",
+    "Rounds",
     "Scalar",
+    "Shared",
     "Statement",
     "Store",
     "Tensor",
@@ -264,9 +269,25 @@ Statement = (
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """The number of the round, and how many there are; the grid's extents do not depend on it."""
+
+    var: Index
+    extent: Index
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Working memory of a call: the tensor, and its extents by those of parameters."""
+
+    tensor: Tensor
+    extents: tuple[Index, ...]
+
+
+@dataclass(frozen=True)
 class TileProgram:
-    """A recorded kernel: its family's name, parameters in call order, scratch, one top-level grid, and the
-    pairs of extents promised to be equal."""
+    """A recorded kernel: its family's name, parameters in call order, scratch, one top-level grid, the pairs
+    of extents promised to be equal, the rounds of the grid if there are any, and shared memory."""
 
     family: str
     tensors: tuple[Tensor, ...]
@@ -274,12 +295,24 @@ class TileProgram:
     scratch: tuple[Tensor, ...]
     grid: Grid
     equal: tuple[tuple[Index, Index], ...] = ()
+    rounds: Rounds | None = None
+    shared: tuple[Shared, ...] = ()
+
+    @property
+    def memory(self) -> tuple[Tensor, ...]:
+        """What the kernel is given: its tensors, then those of its shared memory."""
+        return (*self.tensors, *(s.tensor for s in self.shared))
 
     def __str__(self) -> str:
+        from drystone.codegen.printing import statements
+
         head = ", ".join([str(t) for t in self.tensors] + [f"{s.name}: {s.dtype}" for s in self.scalars])
         lines = [f"{self.family}({head})", *(f"  scratch {t}" for t in self.scratch)]
+        lines += [f"  shared {s.tensor}" for s in self.shared]
         lines += [f"  same {a} = {b}" for a, b in self.equal]
-        _print((self.grid,), 1, lines)
+        if self.rounds is not None:
+            lines.append(f"  rounds {self.rounds.var} to {self.rounds.extent}")
+        statements((self.grid,), 1, lines)
         return "\n".join(lines) + "\n"
 
 
@@ -293,62 +326,6 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return full
 
 
-def _place(at: Sequence[Index], sizes: Sequence[int | None], steps: Sequence[int]) -> str:
-    parts = []
-    for where, size, step in zip(at, sizes, steps, strict=True):
-        parts.append(str(where) if size is None else f"{where}:+{size}" + (f":{step}" if step != 1 else ""))
-    return "[" + ", ".join(parts) + "]"
-
-
-def _print(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
-    pad = "  " * depth
-    for s in body:
-        match s:
-            case Load():
-                fill = "" if s.fill == 0 else f" fill {s.fill}"
-                lines.append(f"{pad}{s.result} = load {s.source.name}{_place(s.at, s.sizes, s.steps)}{fill}")
-            case Gather():
-                places = ", ".join(map(str, s.indices))
-                lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
-            case Store():
-                lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
-            case Full():
-                value = s.value.name if isinstance(s.value, Scalar) else s.value
-                lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")
-            case Iota():
-                lines.append(
-                    f"{pad}{s.result} = iota {s.start} axis {s.axis} {s.result.shape} {s.result.dtype}"
-                )
-            case Apply():
-                extra = "".join(f" {key}={value}" for key, value in s.attributes)
-                args = ", ".join(map(str, s.args))
-                lines.append(f"{pad}{s.result} = {s.op} {args}{extra} -> {s.result.shape} {s.result.dtype}")
-            case Dot():
-                lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} @ {s.b}")
-            case Reduce():
-                lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
-            case Transpose():
-                lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
-            case Reshape():
-                lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
-            case Loop():
-                carried = ", ".join(f"{c} = {i}" for c, i in zip(s.carried, s.initial, strict=True))
-                results = ", ".join(map(str, s.results))
-                lines.append(
-                    f"{pad}{results}{' = ' if results else ''}loop {s.var} = {s.lower} to {s.upper} "
-                    f"step {s.step} ({carried})"
-                )
-                _print(s.body, depth + 1, lines)
-                lines.append(f"{pad}  yield {', '.join(map(str, s.yielded))}")
-            case Grid():
-                axes = zip(s.vars, s.extents, s.steps, strict=True)
-                lines.append(f"{pad}grid " + ", ".join(f"{v} to {e} step {n}" for v, e, n in axes))
-                _print(s.body, depth + 1, lines)
-            case When():
-                lines.append(f"{pad}when {s.left} < {s.right}")
-                _print(s.body, depth + 1, lines)
-
-
 @dataclass
 class TileBuilder:
     """Records the statements of one kernel. Made by `tile_program`; families only call its methods."""
@@ -356,6 +333,8 @@ class TileBuilder:
     _scratch: list[Tensor] = field(default_factory=list)
     _bodies: list[list[Statement]] = field(default_factory=lambda: [[]])
     _equal: list[tuple[Index, Index]] = field(default_factory=list)
+    _shared: list[Shared] = field(default_factory=list)
+    _rounds: Rounds | None = None
     _tiles: int = 0
     _vars: int = 0
 
@@ -382,6 +361,17 @@ class TileBuilder:
         self._scratch.append(tensor)
         return tensor
 
+    def shared(self, shape: Sequence[Index | int], dtype: str) -> Tensor:
+        """Working memory of the call; an extent is a number or one of a parameter."""
+        extents = tuple(map(index, shape))
+        if any(e.kind not in ("const", "dim") for e in extents):
+            raise ValueError(f"shared memory of {[str(e) for e in extents]}")
+        tensor = Tensor(f"w{len(self._shared)}", dtype, tuple(e.constant for e in extents))
+        self._shared.append(Shared(tensor, extents))
+        for axis, extent in enumerate(extents):
+            self.same(tensor.dim(axis), extent)
+        return tensor
+
     def same(self, a: Index | int, b: Index | int) -> None:
         """Promise that two extents are equal whenever the kernel is called."""
         if index(a) != index(b):
@@ -394,6 +384,11 @@ class TileBuilder:
             body(*names)
         extents = tuple(index(extent) for extent, _ in axes)
         self._emit(Grid(names, extents, tuple(step for _, step in axes), tuple(statements)))
+
+    def rounds(self, extent: Index | int, body: Callable[[Index], None]) -> None:
+        """Run the grid that body(round) makes `extent` times, one after the other. Once, around the grid."""
+        self._rounds = Rounds(self._var(), index(extent))
+        body(self._rounds.var)
 
     def loop(
         self,
@@ -540,5 +535,12 @@ def tile_program(
     if not isinstance(top, Grid):
         raise ValueError(f"{family}: a tile program is one grid, not {type(top).__name__}")
     return TileProgram(
-        family, tuple(tensors), tuple(scalars), tuple(builder._scratch), top, tuple(builder._equal)
+        family,
+        tuple(tensors),
+        tuple(scalars),
+        tuple(builder._scratch),
+        top,
+        tuple(builder._equal),
+        builder._rounds,
+        tuple(builder._shared),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir
+from drystone.codegen import interpret
 from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.cpu.tiles.state import memref
 from drystone.codegen.kernel import Kernel
@@ -33,6 +34,12 @@ def _descriptor(array: Any) -> list[Any]:
     return [*pointers, *map(ctypes.c_int64, numbers)]
 
 
+def shared_memory(program: TileProgram, arrays: Sequence[Any]) -> list[Any]:
+    """The memory that the steps of a call share, as garbage."""
+    frame = interpret.Frame({t.name: a for t, a in zip(program.tensors, arrays, strict=True)}, {})
+    return [interpret.garbage(s.tensor, [frame.index(e) for e in s.extents]) for s in program.shared]
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A kernel in memory."""
@@ -46,12 +53,13 @@ class Compiled:
     ) -> Callable[[], None]:
         """The call on these arrays: all units in one thread, one at a time if `singly`."""
         assert all(a.flags.c_contiguous for a in arrays)
-        fields = [f for a in arrays for f in _descriptor(a)]
+        shared = shared_memory(self.program, arrays)
+        fields = [f for a in (*arrays, *shared) for f in _descriptor(a)]
         fields += [_CTYPES[s.dtype](value) for s, value in zip(self.program.scalars, scalars, strict=True)]
         fields.append(ctypes.c_int64(0 if singly else 1))
         packed = (ctypes.c_void_p * len(fields))(*(ctypes.addressof(f) for f in fields))
 
-        def call(keep: Any = (fields, self)) -> None:
+        def call(keep: Any = (fields, shared, self)) -> None:
             self.entry(packed)
 
         return call
@@ -62,11 +70,14 @@ class Compiled:
 
 def jit(kernel: Kernel, program: TileProgram, target: CpuTarget) -> Compiled:
     """Compile a kernel."""
-    tensors = [f"%{t.name}: {memref(t)}" for t in program.tensors]
+    tensors = [f"%{t.name}: {memref(t)}" for t in program.memory]
     head = ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
-    names = [f"%{t.name}" for t in program.tensors] + [f"%{s.name}" for s in program.scalars]
-    kinds = [memref(t) for t in program.tensors] + [s.dtype for s in program.scalars]
+    names = [f"%{t.name}" for t in program.memory] + [f"%{s.name}" for s in program.scalars]
+    kinds = [memref(t) for t in program.memory] + [s.dtype for s in program.scalars]
     listed, types = ", ".join(names), ", ".join(kinds)
+    rounds, given = "arith.constant 1 : index", "%i, %end"
+    if kernel.rounds:
+        rounds, given = f"func.call @{kernel.name}_rounds({listed}) : ({types}) -> index", f"%round, {given}"
     main = f"""
 func.func @main({head}, %runs: index) {{
   %n = func.call @{kernel.name}_grid({listed}) : ({types}) -> index
@@ -75,9 +86,12 @@ func.func @main({head}, %runs: index) {{
   %single = arith.cmpi eq, %runs, %zero : index
   %step = arith.select %single, %one, %n : index
   %some = arith.maxsi %step, %one : index
-  scf.for %i = %zero to %n step %some {{
-    %end = arith.addi %i, %some : index
-    func.call @{kernel.name}({listed}, %i, %end) : ({types}, index, index) -> ()
+  %rounds = {rounds}
+  scf.for %round = %zero to %rounds step %one {{
+    scf.for %i = %zero to %n step %some {{
+      %end = arith.addi %i, %some : index
+      func.call @{kernel.name}({listed}, {given}) : ({", ".join([types, *kernel.units])}) -> ()
+    }}
   }}
   return
 }}

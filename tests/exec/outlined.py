@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir
-from drystone.codegen.cpu.generate import generate
+from drystone.codegen.cpu.generate import add_workspaces, generate
 from drystone.codegen.cpu.jit import jit
 from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers
@@ -53,6 +53,7 @@ class Model:
             tuple(store.add(f"state.{i}", np.array(state)) for i, state in enumerate(states)),
         )
         self.program = Program(mlir.parse(text, mlir.context()), store, signature)
+        add_workspaces(self.program, resolve("cpu"))
         found = buffers(self.program)
         offsets, top = {}, 0
         for buffer in found.buffers.values():

@@ -7,6 +7,7 @@ import pytest
 
 from drystone.codegen import interpret
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index, tile_program
+from tests.exec.kernels import compiled
 
 A, B, C = (Tensor(name, "f32", shape) for name, shape in (("a", (None, 8)), ("b", (8, 4)), ("c", (None, 4))))
 
@@ -77,6 +78,37 @@ def test_what_lies_outside_is_filled_and_not_written() -> None:
     result = np.zeros(4, np.int32)
     interpret.run(tile_program("edges", [source, out], body), [np.arange(1, 5, dtype=np.int32), result])
     assert result.tolist() == [7, 1, 2, 3]
+
+
+def test_rounds_read_what_the_round_before_wrote() -> None:
+    x, out = Tensor("a0", "f32", (None,)), Tensor("a1", "f32", (None,))
+
+    def body(t: TileBuilder) -> None:
+        kept = t.shared([2, x.dim(0)], "f32")
+
+        def cell(r: Index, i: Index) -> None:
+            def start() -> None:
+                t.store(kept, [0, i], t.load(x, [i], (1,)), (None, 1))
+
+            def turn() -> None:  # every element becomes its neighbour on the right
+                old = t.load(kept, [(r + 1) % 2, (i + 1) % x.dim(0)], (None, 1))
+                t.store(kept, [r % 2, i], old, (None, 1))
+                t.store(out, [i], old)
+
+            t.when(r, 1, start)
+            t.when(0, r, turn)
+
+        t.same(x.dim(0), out.dim(0))
+        t.rounds(4, lambda r: t.grid([(x.dim(0), 1)], lambda i: cell(r, i)))
+
+    program = tile_program("turns", [x, out], body)
+    assert "  shared w0: 2x? f32\n" in str(program) and "  rounds i0 to 4\n  grid i1 to" in str(program)
+    result = np.zeros(5, "f")
+    interpret.run(program, [np.arange(5, dtype="f"), result])
+    assert result.tolist() == [3, 4, 0, 1, 2]
+    lowered = np.zeros(5, "f")
+    compiled(program)([np.arange(5, dtype="f"), lowered], singly=True)
+    assert lowered.tolist() == result.tolist()
 
 
 def test_index_expressions_fold() -> None:

@@ -1,8 +1,8 @@
 """The driver: the outlined `@main` as one straight function that every thread of a team runs.
 
 Each thread computes all scalars for itself. A kernel worth sharing is run by all threads, which claim chunks
-of its grid, and followed by a barrier; a small one is run by thread 0 alone, and the barrier waits until
-another thread has something to read.
+of its grid (of a kernel with rounds each keeps a part of its own), and followed by a barrier; a small one is
+run by thread 0 alone, and the barrier waits until another thread has something to read.
 
     %x = call @map_1f(%a, %e) : ..     ->     call @map_1f_shared(%d1, %d2, %team)
                                               call @drystone_barrier(%team)
@@ -89,7 +89,7 @@ class _Driver:
             raise InternalError(f"@main computes {self._waiting[0]} from what nothing makes")
         self._finish()
         worth = sum(map(_alone, self._costs.values())) > _SHARE_RUN
-        shared = any(name.endswith("_shared") for name in self._dispatchers) and worth
+        shared = any(name.endswith(("_shared", "_in_rounds")) for name in self._dispatchers) and worth
         text = [*self._dispatchers.values(), self._out.text(), _shared_text(shared)]
         return "\n".join(text), tuple(self._messages)
 
@@ -117,8 +117,9 @@ class _Driver:
             arguments = "(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> ()"
             self._out.line(f"func.call @drystone_stamp_alone{arguments}")
         dispatcher = self._dispatcher(kernel, types, shared)
-        extra = ["%team"] if shared else ["%team", "%thread"]
-        kinds = ["!llvm.ptr"] if shared else ["!llvm.ptr", "i32"]
+        claims = shared and not kernel.rounds
+        extra = ["%team"] if claims else ["%team", "%thread"]
+        kinds = ["!llvm.ptr"] if claims else ["!llvm.ptr", "i32"]
         self._out.line(
             f"func.call @{dispatcher}({', '.join([*names, *extra])}) : ({', '.join([*types, *kinds])}) -> ()"
         )
@@ -129,13 +130,14 @@ class _Driver:
         self._stamp(2 * position + 1)
 
     def _dispatcher(self, kernel: Kernel, types: Sequence[str], shared: bool) -> str:
-        name = f"{kernel.name}_{'shared' if shared else 'serial'}"
+        way = dispatch.way(kernel, shared)
+        name = f"{kernel.name}_{way}"
         if name not in self._dispatchers:
             if kernel.name not in self._first_check:
                 self._first_check[kernel.name] = len(self._messages)
                 self._messages += kernel.checks
                 self._dispatchers[kernel.name] = dispatch.declared(kernel, types)
-            write = dispatch.shared if shared else dispatch.serial
+            write = dispatch.WAYS[way]
             self._dispatchers[name] = write(kernel, types, self._first_check[kernel.name])
         return name
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drystone.codegen.cpu.dispatch import WAYS
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
@@ -47,7 +48,7 @@ def finish(module: Any, target: CpuTarget) -> None:
         name = operation.attributes["sym_name"].value
         if name not in PUBLIC:
             operation.attributes["linkage"] = internal
-        if name.endswith(("_serial", "_shared")) or _RESTRICT in operation.attributes:
+        if name.endswith(tuple(f"_{way}" for way in WAYS)) or _RESTRICT in operation.attributes:
             operation.attributes["no_inline"] = ir.UnitAttr.get()
         if _RESTRICT in operation.attributes:
             _restrict(operation)

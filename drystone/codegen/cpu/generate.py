@@ -13,11 +13,12 @@ from drystone.codegen.cpu.finish import finish, promise
 from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
+from drystone.codegen.workspace import give, workspaces
 from drystone.errors import InternalError
 from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
-from drystone.ir.values import function
+from drystone.ir.values import function, main_block
 from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
 
@@ -37,7 +38,7 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
             kernels[callee] = lower_kernel(function(program, callee).opview, callee, target)
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
-    types = {name: _types(module, name) for name, module in parsed.items()}
+    types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
     text, messages = driver(program, found, order, offsets, kernels, types, costs)
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
     with context, ir.Location.unknown():
@@ -49,6 +50,19 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     calls = {call.name: call for call in found.calls}
     listed = (_listed(calls[name].op, kernels, costs[name]) for name in order)
     return Code(module, tuple(listed), weights, dtypes, messages)
+
+
+def add_workspaces(program: Program, target: CpuTarget) -> None:
+    """Give the kernels that share memory between their threads that memory, to be planned with the rest."""
+    with program.module.context, ir.Location.unknown():
+        for op in list(program.module.body.operations):
+            kernel = op.operation
+            name = kernel.attributes["sym_name"].value
+            tiles = None if name == "main" else tile_program_of(kernel.opview, target)
+            if tiles is not None and tiles.shared:
+                block = main_block(program)
+                calls = [c.operation for c in block.operations if c.operation.name == "func.call"]
+                give(kernel, [c for c in calls if c.attributes["callee"].value == name], tiles)
 
 
 def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
@@ -67,12 +81,13 @@ def _parse(kernel: Kernel, context: Any) -> Any:
         raise InternalError(f"kernel {kernel.name} is not valid MLIR: {error}\n{kernel.text}") from error
 
 
-def _types(module: Any, name: str) -> tuple[str, ...]:
+def _types(module: Any, kernel: Kernel) -> tuple[str, ...]:
     """What a kernel takes, without the units."""
     for op in module.body.operations:
-        if op.operation.attributes["sym_name"].value == name:
-            return tuple(str(kind) for kind in op.operation.attributes["function_type"].value.inputs[:-2])
-    raise InternalError(f"the code of kernel {name} does not define it")
+        if op.operation.attributes["sym_name"].value == kernel.name:
+            inputs = op.operation.attributes["function_type"].value.inputs
+            return tuple(str(kind) for kind in inputs[: -len(kernel.units)])
+    raise InternalError(f"the code of kernel {kernel.name} does not define it")
 
 
 def _add(module: Any, source: Any, name: str, promised: bool) -> None:
@@ -92,8 +107,8 @@ def _add(module: Any, source: Any, name: str, promised: bool) -> None:
 
 def _overlaps(kernel: Any) -> bool:
     """Whether one result of a kernel may be written over what another one is still to be computed from."""
-    results = kernel.attributes["function_type"].value.results
-    return "dry.in_place" in kernel.attributes and len(results) > 1
+    results = len(kernel.attributes["function_type"].value.results) - workspaces(kernel)
+    return "dry.in_place" in kernel.attributes and results > 1
 
 
 def _is_declaration(operation: Any) -> bool:

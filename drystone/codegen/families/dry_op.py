@@ -7,6 +7,7 @@ from typing import Any
 from drystone.codegen.elements import wide
 from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
+from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
 from drystone.ir.encoding import encoding_of, storage_shape
 from drystone.ir.layout import Pack
@@ -16,8 +17,8 @@ from drystone.mlir import ir
 
 @dataclass(frozen=True)
 class DryOp:
-    """The operation, the tensors of its kernel in call order (in their storage shapes), its destinations in
-    the order of the operation's results, and the scalars."""
+    """The operation, the tensors of its kernel in call order (in their storage shapes; without workspaces),
+    its destinations in the order of the operation's results, and the scalars."""
 
     main: Any
     tensors: tuple[Tensor, ...]
@@ -54,7 +55,10 @@ def dry_op(kernel: Any) -> DryOp:
         named.append((argument, tensors[-1]))
     operations = list(block.operations)
     (main,) = (op for op in operations if op.operation.name.startswith("dry."))
+    own = workspaces(kernel)
+    tensors = tensors[: len(tensors) - own]
     returned = [uncast(value) for value in operations[-1].operation.operands]
+    returned = returned[: len(returned) - own]
     first = len(tensors) - len(returned)
     inits = tuple(tensors[first + returned.index(result)] for result in main.operation.results)
     return DryOp(main, tuple(tensors), inits, tuple(scalars), tuple(named))

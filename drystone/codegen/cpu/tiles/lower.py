@@ -29,18 +29,24 @@ def lower(program: TileProgram, name: str, target: CpuTarget) -> Kernel:
 
     Raises InternalError for what no register of a CPU holds.
     """
-    text = "\n".join((_kernel(program, name, target), _units(program, name))) + "\n"
-    return Kernel(name, program.family, text)
+    parts = [_kernel(program, name, target), _units(program, name)]
+    if program.rounds is not None:
+        parts.append(_rounds(program, name))
+    return Kernel(name, program.family, "\n".join(parts) + "\n", rounds=program.rounds is not None)
 
 
 def _signature(program: TileProgram) -> str:
-    tensors = [f"%{t.name}: {memref(t)}" for t in program.tensors]
+    tensors = [f"%{t.name}: {memref(t)}" for t in program.memory]
     return ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
 
 
 def _start(program: TileProgram, emit: Emitter, lanes: int) -> Lowering:
     low = Lowering(program, emit, lanes, Usage(program.grid.body))
     low.facts = Facts({}, equalities(program.equal))
+    if program.rounds is not None:
+        emit.vars[program.rounds.var] = "%round"
+        last = low.facts.linear(program.rounds.extent) - Linear((), 1)
+        low.facts = low.facts.within(program.rounds.var, Linear(), last, 1)
     return low
 
 
@@ -66,6 +72,16 @@ def _units(program: TileProgram, name: str) -> str:
     return "\n".join([head, *emit.entry, *emit.lines, f"  return {units} : index", "}"])
 
 
+def _rounds(program: TileProgram, name: str) -> str:
+    emit = Emitter()
+    low = _start(program, emit, 1)
+    assert program.rounds is not None
+    extent = program.rounds.extent
+    count = low.index(low.facts.equal.get(extent, extent))
+    head = f"func.func private @{name}_rounds({_signature(program)}) -> index {{"
+    return "\n".join([head, *emit.entry, *emit.lines, f"  return {count} : index", "}"])
+
+
 def _kernel(program: TileProgram, name: str, target: CpuTarget) -> str:
     emit = Emitter()
     low = _start(program, emit, target.lanes(32))
@@ -74,7 +90,8 @@ def _kernel(program: TileProgram, name: str, target: CpuTarget) -> str:
     first = emit.binary("arith.muli", "%begin", run)
     last = emit.binary("arith.minsi", emit.binary("arith.muli", "%end", run), total)
     _walk_grid(low, counts, first, last)
-    parameters = ", ".join(p for p in (_signature(program), "%begin: index, %end: index") if p)
+    units = ["%round: index"] * (program.rounds is not None) + ["%begin: index", "%end: index"]
+    parameters = ", ".join(p for p in (_signature(program), *units) if p)
     head = f"func.func private @{name}({parameters}) {{"
     return "\n".join([head, *emit.entry, *emit.lines, "  return", "}"])
 

@@ -157,7 +157,7 @@ class Lowering:
 
     def extent(self, e: Index) -> str:
         """A dynamic extent."""
-        tensor = next(t for t in self.program.tensors if t.name == e.args[0])
+        tensor = next(t for t in self.program.memory if t.name == e.args[0])
         axis = self.emit.number(e.args[1])
         return self.emit.at_entry(f"memref.dim %{tensor.name}, {axis} : {memref(tensor)}")
 

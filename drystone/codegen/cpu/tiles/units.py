@@ -26,7 +26,10 @@ _FUNCTION = 20
 
 
 def steps_per_unit(program: TileProgram) -> int:
-    """Neighbouring steps that make one unit."""
+    """Neighbouring steps that make one unit; a single one where threads keep their units through rounds, for
+    what every thread does in a round should be equal."""
+    if program.rounds is not None:
+        return 1
     return max(1, round(_UNIT / max(1, step_cost(program.grid.body))))
 
 

@@ -1,0 +1,79 @@
+"""Tile programs as text: what they are named by, and what tests and people read."""
+
+from collections.abc import Sequence
+
+from drystone.codegen.tile import (
+    Apply,
+    Dot,
+    Full,
+    Gather,
+    Grid,
+    Index,
+    Iota,
+    Load,
+    Loop,
+    Reduce,
+    Reshape,
+    Scalar,
+    Statement,
+    Store,
+    Transpose,
+    When,
+)
+
+
+def _place(at: Sequence[Index], sizes: Sequence[int | None], steps: Sequence[int]) -> str:
+    parts = []
+    for where, size, step in zip(at, sizes, steps, strict=True):
+        parts.append(str(where) if size is None else f"{where}:+{size}" + (f":{step}" if step != 1 else ""))
+    return "[" + ", ".join(parts) + "]"
+
+
+def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
+    """The lines of some statements, indented by `depth`."""
+    pad = "  " * depth
+    for s in body:
+        match s:
+            case Load():
+                fill = "" if s.fill == 0 else f" fill {s.fill}"
+                lines.append(f"{pad}{s.result} = load {s.source.name}{_place(s.at, s.sizes, s.steps)}{fill}")
+            case Gather():
+                places = ", ".join(map(str, s.indices))
+                lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
+            case Store():
+                lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
+            case Full():
+                value = s.value.name if isinstance(s.value, Scalar) else s.value
+                lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")
+            case Iota():
+                lines.append(
+                    f"{pad}{s.result} = iota {s.start} axis {s.axis} {s.result.shape} {s.result.dtype}"
+                )
+            case Apply():
+                extra = "".join(f" {key}={value}" for key, value in s.attributes)
+                args = ", ".join(map(str, s.args))
+                lines.append(f"{pad}{s.result} = {s.op} {args}{extra} -> {s.result.shape} {s.result.dtype}")
+            case Dot():
+                lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} @ {s.b}")
+            case Reduce():
+                lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
+            case Transpose():
+                lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
+            case Reshape():
+                lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
+            case Loop():
+                carried = ", ".join(f"{c} = {i}" for c, i in zip(s.carried, s.initial, strict=True))
+                results = ", ".join(map(str, s.results))
+                lines.append(
+                    f"{pad}{results}{' = ' if results else ''}loop {s.var} = {s.lower} to {s.upper} "
+                    f"step {s.step} ({carried})"
+                )
+                statements(s.body, depth + 1, lines)
+                lines.append(f"{pad}  yield {', '.join(map(str, s.yielded))}")
+            case Grid():
+                axes = zip(s.vars, s.extents, s.steps, strict=True)
+                lines.append(f"{pad}grid " + ", ".join(f"{v} to {e} step {n}" for v, e, n in axes))
+                statements(s.body, depth + 1, lines)
+            case When():
+                lines.append(f"{pad}when {s.left} < {s.right}")
+                statements(s.body, depth + 1, lines)
