@@ -13,6 +13,7 @@ from drystone.codegen.cpu.finish import finish, promise
 from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
+from drystone.codegen.search import Point
 from drystone.codegen.workspace import give, workspaces
 from drystone.errors import InternalError
 from drystone.ir.buffers import Buffers, buffers
@@ -23,19 +24,28 @@ from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
 
 
-def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int], target: CpuTarget) -> Code:
+def generate(
+    program: Program,
+    order: Sequence[str],
+    offsets: Mapping[str, int],
+    target: CpuTarget,
+    schedules: Mapping[str, Point] | None = None,
+) -> Code:
     """Code for an outlined program.
 
     order: the names of its kernel calls (ir.buffers) as they are to run. offsets: where every arena buffer
-    starts, in bytes.
+    starts, in bytes. schedules: by the name of a kernel function, the point of its search space that it is
+    built at; the families choose for the others.
     """
+    schedules = schedules or {}
     found = buffers(program)
     costs = costs_of(program, found)
     kernels: dict[str, Kernel] = {}
     for call in found.calls:
         callee = call.op.attributes["callee"].value
         if callee not in kernels:
-            kernels[callee] = lower_kernel(function(program, callee).opview, callee, target)
+            kernel = function(program, callee).opview
+            kernels[callee] = lower_kernel(kernel, callee, target, schedules.get(callee))
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
@@ -52,25 +62,32 @@ def generate(program: Program, order: Sequence[str], offsets: Mapping[str, int],
     return Code(module, tuple(listed), weights, dtypes, messages)
 
 
-def add_workspaces(program: Program, target: CpuTarget) -> None:
-    """Give the kernels that share memory between their threads that memory, to be planned with the rest."""
+def add_workspaces(program: Program, target: CpuTarget, schedules: Mapping[str, Point] | None = None) -> None:
+    """Give the kernels that share memory between their threads that memory, to be planned with the rest.
+
+    schedules: as in `generate`, and the same.
+    """
+    schedules = schedules or {}
     with program.module.context, ir.Location.unknown():
         for op in list(program.module.body.operations):
             kernel = op.operation
             name = kernel.attributes["sym_name"].value
-            tiles = None if name == "main" else tile_program_of(kernel.opview, target)
+            if name == "main":
+                continue
+            tiles = tile_program_of(kernel.opview, target, schedules.get(name))
             if tiles is not None and tiles.shared:
                 block = main_block(program)
                 calls = [c.operation for c in block.operations if c.operation.name == "func.call"]
                 give(kernel, [c for c in calls if c.attributes["callee"].value == name], tiles)
 
 
-def lower_kernel(kernel: Any, name: str, target: CpuTarget) -> Kernel:
-    """The code of one outlined kernel function: by a family where one takes it, else by upstream passes."""
+def lower_kernel(kernel: Any, name: str, target: CpuTarget, point: Point | None = None) -> Kernel:
+    """The code of one outlined kernel function: by a family where one takes it (with the schedule `point`),
+    else by upstream passes."""
     done = empty(kernel, name)
     if done is not None:
         return done
-    tiles = tile_program_of(kernel, target)
+    tiles = tile_program_of(kernel, target, point)
     return lower_by_passes(kernel, name) if tiles is None else lower(tiles, name, target)
 
 

@@ -4,7 +4,7 @@ A builder answers None where the kernel is not of a form it knows; the next one 
 left the kernel is lowered by upstream passes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drystone.codegen.families import embedding, move, norm, reduce, scan, scatter, softmax
@@ -17,6 +17,7 @@ from drystone.codegen.families.pool import pool
 from drystone.codegen.families.recurrent import recurrent
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
+from drystone.errors import InternalError
 from drystone.targets.target import CpuTarget
 
 Builder = Callable[[Any, CpuTarget], TileProgram | None]
@@ -50,8 +51,19 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
 SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {"dry.matmul": product.search}
 
 
-def tile_program_of(kernel: Any, target: CpuTarget) -> TileProgram | None:
-    """The tile program of an outlined kernel function, or None where no family knows its form."""
+def tile_program_of(
+    kernel: Any, target: CpuTarget, point: Mapping[str, int] | None = None
+) -> TileProgram | None:
+    """The tile program of an outlined kernel function, or None where no family knows its form.
+
+    point: its schedule, one of `search_of`'s; without it, the family's own choice. Raises InternalError for a
+    point that is none of them.
+    """
+    if point is not None:
+        search = search_of(kernel, target)
+        if search is None or point not in search.space:
+            raise InternalError(f"the kernel has no schedule {dict(point)}")
+        return search.build(dict(point))
     main = main_operation(kernel)
     for build in BUILDERS.get(main.operation.name, ()) if main is not None else ():
         program = build(kernel, target)
