@@ -1,0 +1,93 @@
+"""The comparison with peers: its rows, its checks, its tables, on a workload small enough for a test."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.peers import measure, plot, workloads
+from benchmarks.peers.adapters import PEERS, adapter
+from benchmarks.peers.measure import Job, Result, Row
+from benchmarks.peers.table import Records, markdown
+from benchmarks.peers.workloads import Built, Target, Workload
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    def make(arithmetic: str) -> Built:
+        return Built(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), ((torch.randn(4, 8),), (torch.randn(4, 8),)))
+
+    workload = Workload("a small layer", make, {"fp32": Target(1.0, 0.5), "bf16": None})
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", workload)
+    monkeypatch.setattr(measure, "_SETTLING", 1e-4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # other tests share this process
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    return "tiny"
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_peer_loads_and_agrees_with_float64(tiny: str, peer: str) -> None:
+    if reason := adapter(peer).missing():
+        pytest.skip(reason)
+    if peer in ("compile", "aoti"):
+        pytest.skip("compiles C++ for longer than a test should take")
+    result = measure._measured(Job(tiny, "fp32", (peer,), threads=1, seconds=0.01))
+    (row,) = result.rows
+    assert row.failed == ""
+    assert row.error < 1e-6 and row.time > 0 and row.run_peak >= 0
+    assert result.flops == 2 * 4 * 8 * 8
+
+
+def test_what_fails_is_said_in_its_cell(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch_eager = adapter("torch")
+    monkeypatch.setattr(torch_eager, "load", lambda task: 1 // 0)
+    monkeypatch.setattr(adapter("ov"), "missing", lambda: "pip install openvino")
+    result = measure._measured(Job(tiny, "fp32", ("drystone", "torch", "ov"), threads=1, seconds=0.01))
+    drystone, torch_row, openvino = result.rows
+    assert not drystone.failed and drystone.artifact > 0
+    assert torch_row.failed.startswith("failed: ZeroDivisionError")
+    assert openvino.failed == "not installed (pip install openvino)"
+
+
+def _records() -> Records:
+    rows = [
+        Row("drystone", time=1e-3, spread=0.1, compile=2.0, run_peak=2**20, error=1e-7),
+        Row("torch", time=2e-3, spread=0.1, compile=0.0, run_peak=0.0, error=1e-7),
+        Row("ov", failed="not installed (pip install openvino)"),
+    ]
+    peaks = {"fp32": 1e9, "read": 1e9}
+    results = {("tiny", "fp32"): Result(rows, 2.5e5, 0.0, 0.0), ("tiny", "bf16"): "timed out"}
+    return Records("a machine", 2, peaks, results)
+
+
+def test_tables_say_whether_what_is_wanted_is_met(tiny: str) -> None:
+    page = markdown(_records())
+    assert (
+        "| a small layer | fp32 | 1.00 | torch eager | 2.00 | 0.50 | <= 1.00 met | 25% | >= 50% NOT MET |"
+        in page
+    )
+    assert "| a small layer | bf16 | timed out |" in page
+    assert "| tiny | fp32 | OpenVINO | not installed (pip install openvino) |" in page
+
+
+def test_records_are_kept_between_runs_of_one_machine(tiny: str, tmp_path: "pytest.TempPathFactory") -> None:
+    path = tmp_path / "peers.json"
+    _records().write(path)
+    again = Records("a machine", 2)
+    again.read(path)
+    assert markdown(again) == markdown(_records())
+    other = Records("another machine", 2)
+    other.read(path)
+    assert not other.results
+
+
+def test_the_picture_is_drawn(tiny: str, tmp_path: "pytest.TempPathFactory") -> None:
+    pytest.importorskip("matplotlib")
+    plot.draw(_records(), tmp_path / "peers.png")
+    assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_error_is_relative_and_leaves_out_further_outputs() -> None:
+    reference = [torch.tensor([3.0, 4.0])]
+    assert math.isclose(measure._error((torch.tensor([3.0, 4.5]), torch.zeros(9)), reference), 0.1)
