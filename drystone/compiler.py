@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drystone import codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Options, chosen
+from drystone.options import Budget, Options, chosen, element_of
 from drystone.progress import steps
-from drystone.runtime import native
+from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, Leaf, Manifest
 from drystone.scheduling.problem import Plan, Problem
@@ -43,6 +44,19 @@ def compile(
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
     options, budget = chosen(options, Options), chosen(budget, Budget)
+    if budget.error is not None:
+        rest: dict[str, Any] = {
+            "kwargs": kwargs,
+            "dynamic_shapes": dynamic_shapes,
+            "budget": replace(budget, error=None),
+        }
+
+        def build(precision: str) -> Fitted:
+            own = replace(options, compute=precision)
+            return compile(model, example_inputs, target, options=own, **rest)
+
+        return accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
+    element = element_of(options.compute)
     machine = targets.resolve(target)
     stages = ["import", "optimize", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
@@ -52,7 +66,7 @@ def compile(
         )
         before = codegen.bytes_moved(passes.unfused(program))
         step("optimize")
-        passes.run(program, passes.pipeline(machine), dump=env.dump_folder())
+        passes.run(program, passes.pipeline(machine, element), dump=env.dump_folder())
         step("plan")
         codegen.add_workspaces(program, machine)
         problem = scheduling.problem_of(program, machine, ram=budget.ram)

@@ -1,6 +1,7 @@
 """What the user may spend, and how the compiler is to work: plain data for `drystone.compile`."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,19 +33,40 @@ def byte_count(value: int | str) -> int:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits the compiled model must keep: `ram` in bytes or as text ("256KB", "8MB") for all activations."""
+    """Limits the compiled model must keep.
+
+    ram: in bytes or as text ("256KB", "8MB"), for all activations. error: the largest relative L2 error of
+    any output on the example inputs, against the same model compiled in f32; where a shorter element keeps
+    it, products are computed in that one.
+    """
 
     ram: int | str | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
 class Options:
     """threads: used unless a call says otherwise (None: the target's). plan_seconds: the memory planner's
-    time limit. progress: show progress on a terminal when a step takes over a second."""
+    time limit. progress: show progress on a terminal when a step takes over a second. compute: what products
+    of f32 are computed in: "f32" exactly, "bf16" with both factors rounded to bf16 and sums in f32, "fp16"
+    with weights rounded to f16; None is "f32", or what `Budget(error=...)` allows."""
 
     threads: int | None = None
     plan_seconds: float = 5.0
     progress: bool = True
+    compute: str | None = None
+
+
+#: The element that products of f32 are held in, for each `Options.compute`; None: as they are.
+ELEMENTS: Mapping[str, str | None] = {"f32": None, "bf16": "bf16", "fp16": "f16"}
+
+
+def element_of(compute: str | None) -> str | None:
+    """The element that products of f32 are to be held in. Raises UserError for a word that names none."""
+    if compute is not None and compute not in ELEMENTS:
+        known = ", ".join(f'"{name}"' for name in ELEMENTS)
+        raise UserError(f"Options(compute={compute!r}) names no precision", hint=f"give one of {known}")
+    return None if compute is None else ELEMENTS[compute]
 
 
 def chosen(given: _Kind | None, kind: type[_Kind]) -> _Kind:

@@ -42,7 +42,7 @@ def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = 
         raise ValueError(f"{program.family}: called with {len(arrays)} arrays and {len(scalars)} scalars")
     for tensor, array in zip(program.tensors, arrays, strict=True):
         fits = all(n in (None, m) for n, m in zip(tensor.shape, array.shape, strict=True))
-        if not fits or array.dtype != numpy_dtype(tensor.dtype):
+        if not fits or array.dtype != numpy_dtype(tensor.held):
             raise ValueError(f"{program.family}: {tensor} called with {array.dtype} {array.shape}")
     values = {s.name: value for s, value in zip(program.scalars, scalars, strict=True)}
     named = {t.name: array for t, array in zip(program.tensors, arrays, strict=True)}
@@ -61,11 +61,16 @@ def run(program: TileProgram, arrays: Sequence[Array], scalars: Sequence[Any] = 
 
 def garbage(tensor: Tensor, extents: Sequence[int] | None = None) -> Array:
     """Working memory as a kernel finds it; `extents` where the tensor's are not all known."""
-    dtype = np.dtype(numpy_dtype(tensor.dtype))
+    dtype = np.dtype(numpy_dtype(tensor.held))
     # All bits set is NaN in every floating-point format.
     shape = [n or 0 for n in tensor.shape] if extents is None else list(extents)
     filler = np.full([*shape, dtype.itemsize], 255, np.uint8)
     return np.asarray(filler.view(dtype)[..., 0] if dtype != np.bool_ else filler[..., 0] != 0)
+
+
+def _converted(array: Array, before: str, after: str) -> Array:
+    """An array of one element as another."""
+    return array if before == after else to_element(widen(array), after)
 
 
 @dataclass
@@ -160,6 +165,8 @@ class Frame:
                 return np.array(np.broadcast_to(out, s.result.shape))
             case Dot():
                 acc, a, b = (widen(self.tiles[t.number]) for t in (s.acc, s.a, s.b))
+                if s.group > 1:
+                    b = b.reshape(len(b), -1, s.group).swapaxes(1, 2).reshape(-1, acc.shape[1])
                 return to_element(acc + a.astype(acc.dtype) @ b.astype(acc.dtype), s.result.dtype)
             case Reduce():
                 parts = np.split(self.tiles[s.arg.number], s.arg.shape[s.axis], s.axis)
@@ -184,7 +191,8 @@ class Frame:
         source = self.array(s.source)
         where = [self.tiles[t.number] for t in s.indices]
         inside = [np.clip(w, 0, n - 1) for w, n in zip(where, source.shape, strict=True)]
-        return np.array(np.broadcast_to(source[tuple(inside)], s.result.shape))
+        found = _converted(source[tuple(inside)], s.source.held, s.result.dtype)
+        return np.array(np.broadcast_to(found, s.result.shape))
 
     def places(self, s: Load | Store, shape: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
         """Per dimension of the tensor: the positions a load or store touches, and which lie inside."""
@@ -197,15 +205,16 @@ class Frame:
         """What lies inside the tensor, `fill` elsewhere."""
         source = self.array(s.source)
         where, inside = self.places(s, source.shape)
-        tile = to_element(np.full([len(w) for w in where], s.fill), s.source.dtype)
+        tile = to_element(np.full([len(w) for w in where], s.fill), s.source.held)
         tile[np.ix_(*inside)] = source[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))]
-        return tile.reshape(s.result.shape)
+        return _converted(tile, s.source.held, s.result.dtype).reshape(s.result.shape)
 
     def store(self, s: Store) -> None:
         """Write what lies inside the tensor."""
         target = self.array(s.target)
         where, inside = self.places(s, target.shape)
-        tile = self.tiles[s.value.number].reshape([len(w) for w in where])
+        tile = _converted(self.tiles[s.value.number], s.value.dtype, s.target.held)
+        tile = tile.reshape([len(w) for w in where])
         target[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))] = tile[np.ix_(*inside)]
 
     def loop(self, s: Loop) -> None:

@@ -14,11 +14,14 @@ Meaning of the statements
 - `loop`: sequential, from `lower` in steps of `step` while below `upper`; carried tiles go round as in
   scf.for.
 - `load`: element j of the tile's dimension for tensor dimension d is at `at[d] + j * steps[d]`; `shape[d]`
-  None reads one position and drops the dimension. What lies outside the tensor reads as `fill`.
-- `store`: the mirror of load; what lies outside the tensor is not written.
+  None reads one position and drops the dimension. What lies outside the tensor reads as `fill`. A tensor that
+  is held as another element than its own is decoded, unless the tile is wanted as it is `held`.
+- `store`: the mirror of load; what lies outside the tensor is not written. A tile of the tensor's own element
+  is encoded, one of the element it is held as is written as it is.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
 - A tensor `collapse`d names the same memory with neighbouring dimensions joined into one.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
+  b may be interleaved, as dot units want it: [k / g, n * g] with b[k, n] at [k / g, n * g + k % g].
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
 - `reduce`: along one axis, kept with extent 1.
 - `reshape`: unit dimensions inserted or removed; nothing moves.
@@ -68,7 +71,8 @@ __all__ = [
 @dataclass(frozen=True)
 class Tensor:
     """A parameter of the kernel, or scratch: element (as the IR spells it) and extents, None where
-    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one."""
+    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one.
+    code: the element it is held as in memory where that is another one."""
 
     name: str
     dtype: str
@@ -76,6 +80,12 @@ class Tensor:
     scratch: bool = False
     base: "Tensor | None" = None
     groups: tuple[tuple[int, ...], ...] = ()
+    code: str = ""
+
+    @property
+    def held(self) -> str:
+        """The element in memory."""
+        return self.code or self.dtype
 
     def collapse(self, groups: Sequence[Sequence[int]]) -> "Tensor":
         """The same memory with the dimensions of each group joined; the groups name all, in order."""
@@ -91,7 +101,8 @@ class Tensor:
             known = [base.shape[g] for g in group]
             shape.append(None if None in known else math.prod(n or 0 for n in known))
         name = f"{base.name}.{'_'.join(''.join(map(str, group)) for group in groups)}"
-        return Tensor(name, base.dtype, tuple(shape), base.scratch, base, tuple(tuple(g) for g in groups))
+        joined = tuple(tuple(g) for g in groups)
+        return Tensor(name, base.dtype, tuple(shape), base.scratch, base, joined, base.code)
 
     def dim(self, axis: int) -> Index:
         """The extent of one dimension."""
@@ -102,9 +113,8 @@ class Tensor:
         return Index("dim", (self.name, axis)) if extent is None else index(extent)
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}: {'x'.join('?' if n is None else str(n) for n in self.shape) or '()'} {self.dtype}"
-        )
+        extents = "x".join("?" if n is None else str(n) for n in self.shape) or "()"
+        return f"{self.name}: {extents} {self.dtype}" + (f" as {self.code}" if self.code else "")
 
 
 def distinct(a: Tensor, b: Tensor) -> Index:
@@ -200,6 +210,11 @@ class Dot:
     acc: Tile
     a: Tile
     b: Tile
+
+    @property
+    def group(self) -> int:
+        """Neighbouring k that lie side by side in b: 1 where it is not interleaved."""
+        return self.a.shape[1] // self.b.shape[0]
 
 
 @dataclass(frozen=True)
@@ -436,9 +451,10 @@ class TileBuilder:
         *,
         steps: Sequence[int] | None = None,
         fill: float = 0.0,
+        held: bool = False,
     ) -> Tile:
-        """A tile of `source`; see the module's text."""
-        result = self._tile([n for n in shape if n is not None], source.dtype)
+        """A tile of `source`, with `held` of the element in memory; see the module's text."""
+        result = self._tile([n for n in shape if n is not None], source.held if held else source.dtype)
         where = tuple(index(i) for i in at)
         self._emit(Load(result, source, where, tuple(shape), tuple(steps or [1] * len(where)), fill))
         return result
@@ -486,8 +502,9 @@ class TileBuilder:
         return result
 
     def dot(self, acc: Tile, a: Tile, b: Tile) -> Tile:
-        """acc + a @ b."""
-        if (a.shape[0], b.shape[1], a.shape[1]) != (*acc.shape, b.shape[0]):
+        """acc + a @ b; b as it is or interleaved."""
+        (m, n), k, (rows, columns) = acc.shape, a.shape[1], b.shape
+        if a.shape[0] != m or k % rows or columns != n * (k // rows):
             raise ValueError(f"dot of {a.shape} and {b.shape} into {acc.shape}")
         result = self._tile(acc.shape, acc.dtype)
         self._emit(Dot(result, acc, a, b))

@@ -244,11 +244,12 @@ def with_encoding(kind: Any, encoding: Encoding | None) -> Any:
 
 
 def storage_shape(kind: Any) -> tuple[int, ...]:
-    """The shape of the stored codes of a type; a dynamic dimension stays one (it cannot be tiled)."""
+    """The shape of the stored codes of a type; a dynamic dimension stays one (it cannot be tiled, and its
+    codes take whole bytes)."""
     tensor = ir.RankedTensorType(kind)
     encoding = encoding_of(tensor)
     dynamic = ir.ShapedType.get_dynamic_size()
-    tiled = encoding.layout is not None or encoding.held_as != str(tensor.element_type)
+    tiled = encoding.layout is not None or encoding.code is not None
     if dynamic in tensor.shape and tiled:
         raise InternalError(f"{kind}: only static shapes are stored encoded")
     return storage_parts(tensor.shape, encoding)["codes"][0]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from drystone.ir.encoding import Encoding, encode, with_encoding
+from drystone.ir.encoding import Encoding, encode, encoding_of, with_encoding
 from drystone.ir.layout import Pack
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
@@ -30,7 +30,9 @@ class PackWeights:
     Before:  %w = "dry.weight"() : tensor<1536x384xf32> ; "dry.matmul"(%a, %w) {transpose_b = true}
     After:   %w = "dry.weight"() : tensor<1536x384xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
 
-    - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W].
+    - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W]; where the target has a
+      dot unit for how a and b are held that sums g neighbouring k in a lane, and g divides K: [ceil(N / W),
+      K / g, W, g].
     - The weight [O, C, *K] of a dry.conv in layout "nhwc": stored [ceil(O / W), *K, C, W]; where channels are
       grouped W must divide a group's, or be one register for one channel per group. That of a transposed one,
       [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
@@ -59,10 +61,15 @@ class PackWeights:
         if kind.rank != 2:
             return None
         major = 0 if op.operation.attributes["transpose_b"].value else 1
-        n = kind.get_dim_size(major)
+        n, k = kind.get_dim_size(major), kind.get_dim_size(1 - major)
         if n == 1:
             return None
-        return Pack((major,), (panel_width(self.target, n),), (major, 1 - major))
+        a, b = (encoding_of(op.operation.operands[i].type).held_as for i in range(2))
+        unit = self.target.dot(a, b)
+        width = panel_width(self.target, n)
+        if unit is None or unit.group == 1 or k % unit.group:
+            return Pack((major,), (width,), (major, 1 - major))
+        return Pack((major, 1 - major), (width, unit.group), (major, 1 - major))
 
     def _conv(self, op: Any) -> Pack | None:
         attributes = op.operation.attributes
@@ -94,16 +101,13 @@ class _Packer:
         """Let `op` read its weight in `layout`."""
         plain = op.operation.operands[1]
         key = weight_key(plain)
-        element = str(plain.type.element_type)
-        if (
-            layout is None
-            or key is None
-            or plain.type.encoding is not None
-            or not element.startswith(("f", "b"))
-        ):
+        if layout is None or key is None:
+            return
+        held = encoding_of(plain.type)
+        if held.layout is not None or held.code is not None or not held.element.startswith(("f", "b")):
             return
         if (key, layout) not in self.made:
-            encoding = Encoding(element, None, layout)
+            encoding = Encoding(held.element, None, layout)
             stored = encode(self.program.weights[key], encoding)["codes"]
             with ir.InsertionPoint(plain.owner), plain.owner.operation.location:
                 kind = with_encoding(plain.type, encoding)

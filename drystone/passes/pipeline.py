@@ -4,6 +4,7 @@ from drystone.ir.program import Program
 from drystone.mlir import parse, text
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
+from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
 from drystone.passes.fold_constants import FoldConstants
@@ -17,8 +18,9 @@ from drystone.passes.simplify import Simplify
 from drystone.targets.target import CpuTarget
 
 
-def pipeline(target: CpuTarget) -> tuple[Pass, ...]:
-    """The passes, in order, that bring an imported program into the outlined form for `target`.
+def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
+    """The passes, in order, that bring an imported program into the outlined form for `target`; products of
+    f32 are held as `element`.
 
     Epilogues are fused twice: first every result takes the chain of maps behind it (so that a batch norm
     stays with its own convolution), then what became one map by fusing several (GELU reads its input twice).
@@ -34,6 +36,7 @@ def pipeline(target: CpuTarget) -> tuple[Pass, ...]:
         FuseEpilogue(),
         FoldBatchNorm(),
         FlattenMatmul(),
+        ChoosePrecision(target, element),
         PackWeights(target),
         OutlineKernels(),
     )

@@ -98,7 +98,7 @@ class Fitted:
 
         arena: uint8, at least `memory.arena` bytes, aligned to 64; it belongs to this call while it runs.
         """
-        leaves, arrays = self._arguments(args, kwargs or {})
+        leaves, arrays = self.arguments(args, kwargs or {})
         outputs = self.execute(arrays, threads=threads or self.threads, arena=arena)
         like = next((leaf for leaf in leaves if not isinstance(leaf, np.ndarray)), None)
         if like is not None or not leaves:
@@ -180,7 +180,7 @@ class Fitted:
         finally:
             self._pool_lock.release()
 
-    def _arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
+    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
         """The leaves of a call's arguments, as they are and as arrays."""
         leaves = tree.arguments(args, kwargs, self.manifest.in_tree, [leaf.name for leaf in self.inputs])
         return leaves, [self._accept(leaf, spec) for leaf, spec in zip(leaves, self.inputs, strict=True)]
@@ -207,7 +207,7 @@ class Fitted:
         over `runs` calls.
         """
         if inputs:
-            _, arrays = self._arguments(inputs, {})
+            _, arrays = self.arguments(inputs, {})
         else:
             arrays = self.manifest.zeros()
         return measure(self, arrays, runs, threads or self.threads)

@@ -10,18 +10,18 @@ _AVX2_FLAGS = ("sse4_2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi1", "bmi2",
 _AVX2_LLVM = ("sse4.2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi", "bmi2", "movbe", "lzcnt")
 _AVX512_FLAGS = (*_AVX2_FLAGS, "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")
 _AVX512_LLVM = (*_AVX2_LLVM, "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")
-_SPR_FLAGS = (
+_BF16_FLAGS = (
     *_AVX512_FLAGS,
     *("avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg", "avx512_vpopcntdq"),
-    *("gfni", "vaes", "vpclmulqdq", "avx_vnni", "avx512_bf16", "avx512_fp16"),
-    *("amx_tile", "amx_int8", "amx_bf16"),
+    *("gfni", "vaes", "vpclmulqdq", "avx512_bf16"),
 )
-_SPR_LLVM = (
+_BF16_LLVM = (
     *_AVX512_LLVM,
     *("avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq"),
-    *("gfni", "vaes", "vpclmulqdq", "avxvnni", "avx512bf16", "avx512fp16"),
-    *("amx-tile", "amx-int8", "amx-bf16"),
+    *("gfni", "vaes", "vpclmulqdq", "avx512bf16"),
 )
+_SPR_FLAGS = (*_BF16_FLAGS, "avx_vnni", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
+_SPR_LLVM = (*_BF16_LLVM, "avxvnni", "avx512fp16", "amx-tile", "amx-int8", "amx-bf16")
 
 #: The named machines, from the least to the most able. Code for a named machine is built elsewhere, so its
 #: number of threads is only what a call gets that does not say; one call may use any number.
@@ -44,6 +44,18 @@ NAMED = (
         # LLVM's tuning for these CPUs shies from full registers; the kernels are laid out for them.
         features=(*(f"+{name}" for name in _AVX512_LLVM), "-prefer-256-bit"),
         required=_AVX512_FLAGS,
+        vector_bits=512,
+        registers=32,
+        l1=32 * 2**10,
+        l2=2**20,
+        levels=(Level("ram"),),
+        threads=2,
+    ),
+    CpuTarget(
+        name="cpu:zen4",
+        llvm_cpu="znver4",
+        features=(*(f"+{name}" for name in _BF16_LLVM), "-prefer-256-bit"),
+        required=_BF16_FLAGS,
         vector_bits=512,
         registers=32,
         l1=32 * 2**10,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from drystone.targets.dots import DotUnit, units_of
+
 
 @dataclass(frozen=True)
 class Level:
@@ -34,3 +36,12 @@ class CpuTarget:
     def lanes(self, bits: int) -> int:
         """Elements of `bits` bits in one vector register."""
         return self.vector_bits // bits
+
+    @property
+    def dots(self) -> tuple[DotUnit, ...]:
+        """The dot units the machine has, from the least to the most able."""
+        return units_of(self.required)
+
+    def dot(self, a: str, b: str, *, tiles: bool = False) -> DotUnit | None:
+        """The most able vector (or tile) unit for elements a and b; None where there is none."""
+        return next((u for u in reversed(self.dots) if (u.a, u.b, u.tiles) == (a, b, tiles)), None)

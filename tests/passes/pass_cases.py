@@ -17,10 +17,14 @@ from drystone.ir.encoding import encode, encoding_of
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.passes import Pass, pipeline, run
+from drystone.passes.choose_precision import ChoosePrecision
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
+PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
+#: Passes that round on purpose, and how much.
+TOLERANCE = {"choose-precision": 2e-2}
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
 
@@ -73,13 +77,13 @@ def outputs_of(program: Program) -> list[Array]:
     return interpret(program, inputs_of(program))
 
 
-def check_same(before: list[Array], after: list[Array]) -> None:
+def check_same(before: list[Array], after: list[Array], tolerance: float = 2e-5) -> None:
     """Equal outputs, up to rounding in another order."""
     assert len(before) == len(after)
     for one, other in zip(before, after, strict=True):
         assert one.shape == other.shape
         assert one.dtype == other.dtype
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
 def cases(name: str) -> list[tuple[str, str, str]]:

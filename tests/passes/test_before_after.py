@@ -14,7 +14,7 @@ def test_pass(name: str, title: str, before: str, after: str) -> None:
     wanted = cases.outputs_of(cases.program_of(before))
     program, text = cases.after(name, before)
     assert text == after, f"{name}: {title}; run tests/passes/pass_cases.py to accept"
-    cases.check_same(wanted, cases.outputs_of(program))
+    cases.check_same(wanted, cases.outputs_of(program), cases.TOLERANCE.get(name, 2e-5))
 
 
 @pytest.mark.parametrize("name", cases.PASSES)

@@ -55,7 +55,9 @@ def test_a_cpu_without_avx2_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_target_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r'"tpu"(?s:.*)known targets: cpu, cpu:avx2, cpu:avx512, cpu:spr'):
+    with pytest.raises(
+        UserError, match=r'"tpu"(?s:.*)known targets: cpu, cpu:avx2, cpu:avx512, cpu:zen4, cpu:spr'
+    ):
         resolve("tpu")
 
 

@@ -16,7 +16,7 @@ from drystone.codegen.cpu.text import Copier, memref_type
 from drystone.errors import InternalError
 from drystone.ir.buffers import VIEWS, Buffers, Call
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import storage_shape
+from drystone.ir.encoding import encoding_of, storage_shape
 from drystone.ir.extents import Extents
 from drystone.ir.program import Program
 from drystone.ir.values import is_tensor, producer_name, tensors
@@ -181,7 +181,7 @@ class Writer(Extents[Size]):
         return self._views[value]
 
     def _make_view(self, value: Any) -> View:
-        element = str(value.type.element_type)
+        element = encoding_of(value.type).held_as
         extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
         owner = value.owner
         if producer_name(value) in VIEWS:
@@ -190,7 +190,7 @@ class Writer(Extents[Size]):
             if owner.name == "tensor.extract_slice":
                 offset = self.arithmetic("addi", offset, self._slice_offset(owner, source))
             return View(source.base, offset, extents, element)
-        if value.type.encoding is not None:
+        if encoding_of(value.type).layout is not None:
             extents = tuple(storage_shape(value.type))
         base, offset = self.base(self._found.of[value])
         return View(base, offset, extents, element)

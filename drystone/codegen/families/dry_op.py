@@ -39,6 +39,17 @@ class DryOp:
         return [self.tensor(value) for value in values]
 
 
+def parameter(name: str, kind: Any) -> Tensor:
+    """The parameter that a tensor type makes, in its storage shape. Raises InternalError where its numbers
+    are scaled codes, which no tile decodes."""
+    encoding, element = encoding_of(kind), str(kind.element_type)
+    if encoding.scale is not None:
+        raise InternalError(f"no kernel decodes {kind}")
+    dynamic = ir.ShapedType.get_dynamic_size()
+    shape = tuple(None if n == dynamic else n for n in storage_shape(kind))
+    return Tensor(name, element, shape, code="" if encoding.held_as == element else encoding.held_as)
+
+
 def dry_op(kernel: Any) -> DryOp:
     """Read a kernel function whose main operation is of the dialect `dry`."""
     (block,) = kernel.regions[0].blocks
@@ -49,9 +60,7 @@ def dry_op(kernel: Any) -> DryOp:
         if not is_tensor(argument):
             scalars.append(Scalar(f"n{len(scalars)}", dtype_of(argument.type)))
             continue
-        dynamic = ir.ShapedType.get_dynamic_size()
-        shape = tuple(None if n == dynamic else n for n in storage_shape(argument.type))
-        tensors.append(Tensor(f"a{len(tensors)}", encoding_of(argument.type).held_as, shape))
+        tensors.append(parameter(f"a{len(tensors)}", argument.type))
         named.append((argument, tensors[-1]))
     operations = list(block.operations)
     (main,) = (op for op in operations if op.operation.name.startswith("dry."))

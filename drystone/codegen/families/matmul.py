@@ -65,8 +65,10 @@ def _form(kernel: Any) -> MatMulForm | None:
     pack = pack_of(main.b)
     transposed = bool(ir.IntegerAttr(main.transpose_b).value)
     logical = len(main.b.type.shape)
-    if pack is not None and not (logical == 2 and pack.inner_dims == (0 if transposed else 1,)):
+    if pack is not None and not (logical == 2 and pack.inner_dims[:1] == (0 if transposed else 1,)):
         return None
+    if pack is not None and len(pack.inner_dims) > 1:  # a block's columns with the k that lie beside them
+        b = b.collapse([[0], [1], [2, 3]])
     maps = [ir.AffineMapAttr(m).value for m in main.extra_maps]
     extras = tuple(zip(op.all(main.extras), maps, strict=True))
     if logical == 2 and len(out.shape) > 2:
@@ -83,13 +85,25 @@ def _product(form: MatMulForm) -> Product:
     m, n = form.out.shape[-2:]
     packed = 0 if form.pack is None else form.pack.inner_tiles[0]
     # Sums of short integers are held in registers of 32-bit lanes.
-    return Product(m, n, form.depth.constant, max(32, width(form.dtype)), packed)
+    return Product(m, n, form.depth.constant, max(32, width(form.dtype)), packed, form.group)
+
+
+def _load_a(
+    form: MatMulForm, t: TileBuilder, batch: Sequence[Index], m: Index, k: Index, shape: tuple[int, int]
+) -> Tile:
+    """Rows m.. of a from k, as they are held where a dot unit takes them so."""
+    at = [*places(form, form.a, batch), m, k]
+    sizes = [*([None] * form.batch), *shape]
+    return t.load(form.a, at, sizes, held=True) if form.group > 1 else widened(t, t.load(form.a, at, sizes))
 
 
 def _load_b(
     form: MatMulForm, t: TileBuilder, batch: Sequence[Index], k: Index, n: Index, p: Schedule
 ) -> Tile:
     """Rows k.. of b in the panel that starts at column n."""
+    if form.group > 1:
+        block, rows = n // p.width, p.depth // form.group
+        return t.load(form.b, [block, k // form.group, 0], [None, rows, p.width * form.group], held=True)
     if form.pack is None:
         at = [*places(form, form.b, batch), k, n]
         return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), p.depth, p.width]))
@@ -110,8 +124,7 @@ def _panels(form: MatMulForm, p: Schedule) -> TileProgram:
         t: TileBuilder, batch: Sequence[Index], m: Index, n: Index, acc: Tile, k0: Index, k1: Index
     ) -> Tile:
         def products(k: Index, acc: Tile) -> Tile:
-            at = [*places(form, form.a, batch), m, k]
-            a = widened(t, t.load(form.a, at, [*([None] * rank), acc.shape[0], p.depth]))
+            a = _load_a(form, t, batch, m, k, (acc.shape[0], p.depth))
             return t.dot(acc, a, _load_b(form, t, batch, k, n, p))
 
         return t.loop(k1, p.depth, products, [acc], lower=k0)[0]

@@ -41,6 +41,11 @@ class MatMulForm:
         return self.a.dim(self.batch + 1)
 
     @property
+    def group(self) -> int:
+        """Neighbouring k that lie side by side in b."""
+        return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
+
+    @property
     def dtype(self) -> str:
         """The element sums are held in."""
         return wide(self.out.dtype)

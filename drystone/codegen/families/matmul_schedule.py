@@ -19,14 +19,15 @@ _HIGH = 8
 
 @dataclass(frozen=True)
 class Product:
-    """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, and the
-    width of the panels b is packed in (0: it is not)."""
+    """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, width of
+    the panels b is packed in (0: it is not), and how many neighbouring k lie side by side in them."""
 
     m: int | None
     n: int | None
     k: int | None
     bits: int
     packed: int
+    group: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Schedule:
 def schedule(product: Product, point: Point) -> Schedule:
     """The schedule of a point of `space`."""
     rows, k = point["rows"], product.k
-    depth = divisor(k, 4) if k is not None else 4
+    depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if k is None or point["passes"] == 1:
         return Schedule(rows, point["width"], depth, None, rows)
     block = -(-k // point["passes"] // depth) * depth
@@ -94,7 +95,7 @@ def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
 
 def _most_passes(width: int, product: Product, target: CpuTarget) -> int:
     """1 where a panel stays in the second cache; else so many that its parts fill half as much."""
-    panel = (product.k or 1) * width * product.bits // 8
+    panel = (product.k or 1) * width * product.bits // 8 // product.group
     if product.k is None or panel <= target.l2 * _PANEL:
         return 1
     return -(-panel // int(target.l2 * _PANEL / 2))

@@ -12,7 +12,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import InternalError
-from drystone.ir.elements import numpy_dtype
+from drystone.ir.elements import numpy_dtype, to_element, widen
+from drystone.ir.encoding import encoding_of
 from drystone.mlir import ir, ir_place
 
 #: (machine, operation, values of its operands) -> values of its results.
@@ -97,4 +98,14 @@ class Machine:
         except (ValueError, IndexError, TypeError, KeyError) as error:
             raise fault(op, f"evaluation failed: {error}") from error
         for result, value in zip(operation.results, results, strict=True):
-            self.values[result] = value
+            self.values[result] = _held(value, result.type)
+
+
+def _held(value: Array, kind: Any) -> Array:
+    """What is left of a result once it is held as the element its type says (only weights are scaled)."""
+    if not isinstance(kind, ir.RankedTensorType) or kind.encoding is None:
+        return value
+    held, element = encoding_of(kind), str(kind.element_type)
+    if held.code is not None or held.element == element:
+        return value
+    return to_element(widen(to_element(widen(value), held.element)), element)

@@ -7,6 +7,7 @@ tensors -> memrefs of the caller (one-shot bufferization, results straight into 
 from typing import Any
 
 from drystone.codegen.cpu.fallback import grid, order, safety, sorting
+from drystone.codegen.cpu.fallback.decode import decode_arguments
 from drystone.codegen.cpu.text import memref_type
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
@@ -38,6 +39,9 @@ def lower(kernel: Any, name: str) -> Kernel:
         kind = main_name(function)
         if kind.startswith("dry."):
             raise InternalError(f"no kernel family takes this {kind}:\n{function}")
+        decode_arguments(function)
+        run_pipeline(module, "func.func(convert-elementwise-to-linalg)")
+        (function,) = module.body.operations
         order.arrange(function)
         _take_memrefs(function)
         _bufferize(module)

@@ -8,6 +8,7 @@ from drystone.codegen.cpu.tiles.usage import memory_of
 from drystone.codegen.cpu.tiles.values import Row, Value
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Load, Store, Tile, index
+from drystone.errors import InternalError
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
@@ -46,6 +47,7 @@ class Access:
     def __init__(self, low: "Lowering", s: Load | Store, tile: Tile) -> None:
         self.low, self.shape, self.dtype = low, tile.shape, tile.dtype
         tensor = s.source if isinstance(s, Load) else s.target
+        self.code = tensor.held
         self.name, self.flat = low.memory(tensor)
         self.axes: list[Axis] = []
         axis = 0
@@ -160,6 +162,7 @@ class Loaded(Value):
     def __init__(self, low: "Lowering", s: Load) -> None:
         super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
         self.access, self.fill = Access(low, s, s.result), s.fill
+        self.code = self.access.code
         self.reads = frozenset({memory_of(s.source)})
         self.direct = True
         self.unseen: set[int] = set()
@@ -170,14 +173,19 @@ class Loaded(Value):
     def _checked(self, axes: Sequence[Axis]) -> list[Axis]:
         return [a for dim, a in enumerate(self.access.axes) if a in axes and dim not in self.unseen]
 
-    def _loaded(self, op: str, kind: str) -> str:
-        """Emit a load; flags are bytes in memory."""
-        low = self.low
+    @property
+    def _memory(self) -> str:
+        """The element that is loaded; flags are bytes in memory."""
+        return "i8" if self.code == "i1" else self.code
+
+    def _loaded(self, op: str) -> str:
+        """Emit a load, and decode what it gives."""
+        low, vector = self.low, not self.scalar and op.startswith("vector")
         name = low.emit.fresh(op)
-        if self.dtype != "i1":
-            return name
-        held = kind.replace("i1", "i8")
-        return low.emit.pure(f"arith.trunci {name} : {held} to {kind}")
+        if self.code != "i1":
+            return low.convert(name, self.code, self.dtype, vector=vector)
+        kinds = [low.vector(t) if vector else t for t in ("i8", "i1")]
+        return low.emit.pure(f"arith.trunci {name} : {kinds[0]} to {kinds[1]}")
 
     def make(self, row: Row, j: int) -> str:
         if self.scalar:
@@ -188,18 +196,18 @@ class Loaded(Value):
         offset = access.offset(place, others)
         mask, strides = access.lanes(place, self.live(j)), access.strides()
         inside = access.inside(place, self._checked(others))
-        kind, held = self.kind, self.kind.replace("xi1>", "xi8>")
+        kind, held = self.kind, low.vector(self._memory)
         memory = f"{access.name}[{offset}]"
         fill = low.emit.constant(self.fill, held)
         if strides is not None:
             every = mask or low.emit.constant(1, low.vector("i1"))
             types = f"{access.flat}, {low.vector('i32')}, {low.vector('i1')}, {held} into {held}"
-            part = self._loaded(f"vector.gather {memory} [{strides}], {every}, {fill} : {types}", kind)
+            part = self._loaded(f"vector.gather {memory} [{strides}], {every}, {fill} : {types}")
         elif mask is not None:
             types = f"{access.flat}, {low.vector('i1')}, {held} into {held}"
-            part = self._loaded(f"vector.maskedload {memory}, {mask}, {fill} : {types}", kind)
+            part = self._loaded(f"vector.maskedload {memory}, {mask}, {fill} : {types}")
         else:
-            part = self._loaded(f"vector.load {memory} : {access.flat}, {held}", kind)
+            part = self._loaded(f"vector.load {memory} : {access.flat}, {held}")
         if inside is None:
             return part
         return low.emit.pure(f"arith.select {inside}, {part}, {low.emit.constant(self.fill, kind)} : {kind}")
@@ -208,6 +216,32 @@ class Loaded(Value):
         """One element, straight from memory while that holds it."""
         return self._element(position) if self.direct else super().element(position)
 
+    def word(self, position: tuple[int, ...], count: int) -> str:
+        """Neighbouring elements, which lie side by side."""
+        low, access = self.low, self.access
+        key = (self.number, "word", position, count)
+        known = low.emit.recall(key)
+        if known is not None:
+            return known
+        offset = access.offset(position, access.axes)
+        one = low.word(f"{access.name}[{offset}] : {access.flat}", count, self.code)
+        inside = access.inside(position, self._checked(access.axes))
+        if inside is not None:
+            one = low.emit.pure(f"arith.select {inside}, {one}, {low.emit.constant(0, 'i32')} : i32")
+        return low.emit.remember(key, one)
+
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """Straight from memory, all of it inside."""
+        low, access = self.low, self.access
+        count = low.lanes * group
+        place = (*row, j * count)
+        if any(a.guarded for a in access.axes) or access.strides() is not None or self.last % count:
+            raise InternalError(f"an interleaved operand may lie outside: {access.name}")
+        kind = f"vector<{count}x{self.code}>"
+        return low.emit.fresh(
+            f"vector.load {access.name}[{access.offset(place, ())}] : {access.flat}, {kind}"
+        )
+
     def _element(self, position: tuple[int, ...]) -> str:
         low, access = self.low, self.access
         key = (self.number, "element", position)
@@ -215,7 +249,7 @@ class Loaded(Value):
         if known is not None:
             return known
         offset = access.offset(position, access.axes)
-        one = self._loaded(f"memref.load {access.name}[{offset}] : {access.flat}", self.dtype)
+        one = self._loaded(f"memref.load {access.name}[{offset}] : {access.flat}")
         inside = access.inside(position, self._checked(access.axes))
         if inside is not None:
             fill = low.emit.constant(self.fill, self.dtype)
@@ -248,11 +282,13 @@ def _write_row(
     masks: list[str | None],
 ) -> None:
     for place, given, mask in zip(places, parts, masks, strict=True):
-        part, memory = given, f"{access.name}[{access.offset(place, ())}]"
-        held = value.kind
+        memory = f"{access.name}[{access.offset(place, ())}]"
+        element = "i8" if access.code == "i1" else access.code
+        held = element if value.scalar else low.vector(element)
         if value.dtype == "i1":
-            held = "i8" if value.scalar else low.vector("i8")
-            part = low.emit.pure(f"arith.extui {part} : {value.kind} to {held}")
+            part = low.emit.pure(f"arith.extui {given} : {value.kind} to {held}")
+        else:
+            part = low.convert(given, value.dtype, element, vector=not value.scalar)
         strides = None if value.scalar else access.strides()
         if value.scalar:
             low.emit.line(f"memref.store {part}, {memory} : {access.flat}")

@@ -6,6 +6,7 @@ from drystone.codegen.cpu.tiles.elementwise import combine, neutral, tree
 from drystone.codegen.cpu.tiles.values import Ready, Row, Value
 from drystone.codegen.elements import is_float
 from drystone.codegen.tile import Dot, Reduce
+from drystone.errors import InternalError
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
@@ -31,6 +32,9 @@ _REDUCTIONS = {
 
 def dot(low: "Lowering", s: Dot) -> None:
     """acc + a b: for each k the rows of b in registers, elements of a broadcast from memory."""
+    if s.group > 1:
+        grouped_dot(low, s)
+        return
     acc, b = low.value(s.acc), low.value(s.b)
     left = _left(low, low.value(s.a))
     vector, dtype = not acc.scalar, s.acc.dtype
@@ -44,6 +48,34 @@ def dot(low: "Lowering", s: Dot) -> None:
                 at = m * acc.vectors + j
                 sums[at] = _fused(low, spread, part, sums[at], dtype, vector=vector)
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, dtype, sums)
+
+
+def grouped_dot(low: "Lowering", s: Dot) -> None:
+    """The same where b is interleaved, by a unit that sums a group of neighbouring k in a lane: groups of a
+    are broadcast as one word."""
+    unit = low.target.dot(s.a.dtype, s.b.dtype)
+    if unit is None or unit.group != s.group:
+        raise InternalError(
+            f"{low.target.name} has no unit for {s.a.dtype} and {s.b.dtype}, {s.group} at once"
+        )
+    acc, b = low.value(s.acc), low.value(s.b)
+    left = _left(low, low.value(s.a))
+    kinds = [low.vector(unit.acc), *(f"vector<{low.lanes * s.group}x{t}>" for t in (unit.a, unit.b))]
+    sums = acc.parts()
+    for k in range(s.b.shape[0]):
+        right = [b.wide((k,), j, s.group) for j in range(acc.vectors)]
+        for m in range(s.a.shape[0]):
+            spread = low.emit.pure(
+                f"vector.bitcast {low.spread(left.word((m, k * s.group), s.group), 'i32')} "
+                f": {low.vector('i32')} to {kinds[1]}"
+            )
+            for j, part in enumerate(right):
+                at = m * acc.vectors + j
+                sums[at] = low.emit.pure(
+                    f'llvm.call_intrinsic "{unit.intrinsic}"({sums[at]}, {spread}, {part}) '
+                    f": ({', '.join(kinds)}) -> {kinds[0]}"
+                )
+    low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
 
 
 def _left(low: "Lowering", a: Value) -> Value:
@@ -70,6 +102,11 @@ class Spilled(Value):
         """One element."""
         at = self.low.emit.number(position[0] * self.row_length + position[1])
         return self.low.emit.fresh(f"memref.load {self.name}[{at}] : {self.flat}")
+
+    def word(self, position: tuple[int, ...], count: int) -> str:
+        """Neighbouring elements."""
+        at = self.low.emit.number(position[0] * self.row_length + position[1])
+        return self.low.word(f"{self.name}[{at}] : {self.flat}", count, self.dtype)
 
 
 def _fused(low: "Lowering", a: str, b: str, c: str, dtype: str, *, vector: bool) -> str:

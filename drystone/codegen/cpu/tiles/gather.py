@@ -43,8 +43,9 @@ class Gathered(Value):
             else:
                 scaled = emit.binary("arith.muli", total, self._wide(low.index(extent)), kind)
                 total = emit.binary("arith.addi", scaled, where, kind)
-        held = self.kind.replace("i1>", "i8>") if vector and self.dtype == "i1" else self.kind
-        held = "i8" if held == "i1" else held
+        code = self.source.held
+        element = "i8" if code == "i1" else code
+        held = low.vector(element) if vector else element
         if not vector:
             at_index = (
                 emit.number(0) if total is None else emit.pure(f"arith.index_cast {total} : i64 to index")
@@ -56,7 +57,9 @@ class Gathered(Value):
             types = f"{flat}, {kind}, {low.vector('i1')}, {held} into {held}"
             fill = emit.constant(0, held)
             part = emit.fresh(f"vector.gather {name}[{zero}] [{given}], {every}, {fill} : {types}")
-        return part if held == self.kind else emit.pure(f"arith.trunci {part} : {held} to {self.kind}")
+        if code == "i1":
+            return emit.pure(f"arith.trunci {part} : {held} to {self.kind}")
+        return low.convert(part, code, self.dtype, vector=vector)
 
     def _wide(self, index: str) -> str:
         """An index as i64, in all lanes where the tile has vectors."""

@@ -29,9 +29,9 @@ def lower(program: TileProgram, name: str, target: CpuTarget) -> Kernel:
 
     Raises InternalError for what no register of a CPU holds.
     """
-    parts = [_kernel(program, name, target), _units(program, name)]
+    parts = [_kernel(program, name, target), _units(program, name, target)]
     if program.rounds is not None:
-        parts.append(_rounds(program, name))
+        parts.append(_rounds(program, name, target))
     return Kernel(name, program.family, "\n".join(parts) + "\n", rounds=program.rounds is not None)
 
 
@@ -40,8 +40,8 @@ def _signature(program: TileProgram) -> str:
     return ", ".join([*tensors, *(f"%{s.name}: {s.dtype}" for s in program.scalars)])
 
 
-def _start(program: TileProgram, emit: Emitter, lanes: int) -> Lowering:
-    low = Lowering(program, emit, lanes, Usage(program.grid.body))
+def _start(program: TileProgram, emit: Emitter, target: CpuTarget) -> Lowering:
+    low = Lowering(program, emit, target, Usage(program.grid.body))
     low.facts = Facts({}, equalities(program.equal))
     if program.rounds is not None:
         emit.vars[program.rounds.var] = "%round"
@@ -62,9 +62,9 @@ def _steps(low: Lowering) -> tuple[list[str], str]:
     return counts, total
 
 
-def _units(program: TileProgram, name: str) -> str:
+def _units(program: TileProgram, name: str, target: CpuTarget) -> str:
     emit = Emitter()
-    low = _start(program, emit, 1)
+    low = _start(program, emit, target)
     _, total = _steps(low)
     run = emit.number(steps_per_unit(program))
     units = emit.arithmetic("ceildiv", total, run, nonnegative=True)
@@ -72,9 +72,9 @@ def _units(program: TileProgram, name: str) -> str:
     return "\n".join([head, *emit.entry, *emit.lines, f"  return {units} : index", "}"])
 
 
-def _rounds(program: TileProgram, name: str) -> str:
+def _rounds(program: TileProgram, name: str, target: CpuTarget) -> str:
     emit = Emitter()
-    low = _start(program, emit, 1)
+    low = _start(program, emit, target)
     assert program.rounds is not None
     extent = program.rounds.extent
     count = low.index(low.facts.equal.get(extent, extent))
@@ -84,7 +84,7 @@ def _rounds(program: TileProgram, name: str) -> str:
 
 def _kernel(program: TileProgram, name: str, target: CpuTarget) -> str:
     emit = Emitter()
-    low = _start(program, emit, target.lanes(32))
+    low = _start(program, emit, target)
     counts, total = _steps(low)
     run = emit.number(steps_per_unit(program))
     first = emit.binary("arith.muli", "%begin", run)

@@ -8,6 +8,7 @@ from drystone.codegen.cpu.tiles.usage import Body, Usage, stores, uses
 from drystone.codegen.elements import is_float, width
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Tensor, Tile, TileProgram
+from drystone.targets.target import CpuTarget
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.values import Value
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
 def memref(tensor: Tensor) -> str:
     """The type of a parameter."""
     extents = "".join("?x" if n is None else f"{n}x" for n in tensor.shape)
-    return f"memref<{extents}{tensor.dtype}>"
+    return f"memref<{extents}{tensor.held}>"
 
 
 class Lowering:
     """One version of a program's body being lowered: the emitter, what is known of indices, the values of
     tiles."""
 
-    def __init__(self, program: TileProgram, emit: Emitter, lanes: int, usage: Usage) -> None:
-        self.program, self.emit, self.lanes, self.usage = program, emit, lanes, usage
+    def __init__(self, program: TileProgram, emit: Emitter, target: CpuTarget, usage: Usage) -> None:
+        self.program, self.emit, self.target, self.usage = program, emit, target, usage
+        self.lanes = target.lanes(32)
         self.facts = Facts()
         #: (statement's id, dimension) of accesses that the version's condition has made safe.
         self.assumed: set[tuple[int, int]] = set()
@@ -63,7 +65,7 @@ class Lowering:
         return self.emit.pure(f"arith.{op} {value} : {kinds[0]} to {kinds[1]}")
 
     def _convert_bf16(self, value: str, before: str, after: str, *, vector: bool) -> str:
-        """To or from bf16, in integers: LLVM would call a library for it."""
+        """To or from bf16, in integers where the machine has no instruction: LLVM would call a library."""
         emit = self.emit
         kinds = {t: self.vector(t) if vector else t for t in ("i1", "i16", "i32", "f32", "bf16")}
         wide, half = kinds["i32"], emit.constant(16, kinds["i32"])
@@ -74,6 +76,8 @@ class Lowering:
             single = emit.pure(f"arith.bitcast {bits} : {wide} to {kinds['f32']}")
             return self.convert(single, "f32", after, vector=vector)
         single = self.convert(value, before, "f32", vector=vector)
+        if vector and self.target.dot("bf16", "bf16") is not None:  # numbers below 2^-126 become zero
+            return emit.pure(f"arith.truncf {single} : {kinds['f32']} to {kinds['bf16']}")
         bits = emit.pure(f"arith.bitcast {single} : {kinds['f32']} to {wide}")
         # To nearest, ties to even; NaN keeps its upper bits and one that keeps it NaN.
         last = emit.binary("arith.shrui", bits, half, wide)
@@ -86,6 +90,13 @@ class Lowering:
         rounded = emit.pure(f"arith.trunci {rounded} : {wide} to {kinds['i16']}")
         return emit.pure(f"arith.bitcast {rounded} : {kinds['i16']} to {kinds['bf16']}")
 
+    def word(self, place: str, count: int, dtype: str) -> str:
+        """`count` neighbouring elements in memory as one i32."""
+        kind = f"vector<{count}x{dtype}>"
+        loaded = self.emit.fresh(f"vector.load {place}, {kind}")
+        one = self.emit.pure(f"vector.bitcast {loaded} : {kind} to vector<1xi32>")
+        return self.emit.pure(f"vector.extract {one}[0] : i32 from vector<1xi32>")
+
     def from_index(self, value: str, dtype: str) -> str:
         """An index as an integer."""
         return self.emit.pure(f"arith.index_cast {value} : index to {dtype}")
@@ -95,11 +106,11 @@ class Lowering:
     def memory(self, tensor: Tensor) -> tuple[str, str]:
         """The flat memory of a tensor, as a name and its type. Flags lie one to a byte and are read as i8."""
         base = tensor.base or tensor
-        held = "i8" if base.dtype == "i1" else base.dtype
+        held = "i8" if base.dtype == "i1" else base.held
         total = 1
         for extent in base.shape:
             total = -1 if extent is None or total < 0 else total * extent
-        flat = f"memref<{'?' if total < 0 else total}x{base.dtype}>"
+        flat = f"memref<{'?' if total < 0 else total}x{base.held}>"
         name = f"%{base.name}"
         if base.scratch:
             return self.stack(total, held, base.name), f"memref<{total}x{held}>"
@@ -111,7 +122,7 @@ class Lowering:
         elif len(base.shape) > 1:
             axes = ", ".join(map(str, range(len(base.shape))))
             name = self.emit.at_entry(f"memref.collapse_shape {name} [[{axes}]] : {memref(base)} into {flat}")
-        if held != base.dtype:
+        if base.dtype == "i1":
             bytes_ = flat.replace("xi1>", "xi8>")
             name = self.emit.at_entry(f"builtin.unrealized_conversion_cast {name} : {flat} to {bytes_}")
             flat = bytes_

@@ -90,6 +90,14 @@ class Value:
             f"vector.extract {part}[{last % self.low.lanes}] : {self.dtype} from {self.kind}"
         )
 
+    def word(self, position: tuple[int, ...], count: int) -> str:
+        """`count` neighbouring elements as one i32."""
+        raise InternalError(f"tile %{self.number} does not lie in memory")
+
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """`group` times as many lanes as a register of 32-bit elements has, from lane `j` times that."""
+        raise InternalError(f"tile %{self.number} does not lie in memory")
+
     def spread(self, row: Row, j: int) -> str:
         """A part as a vector, also where the tile has one element per row."""
         part = self.part(row, 0 if self.scalar else j)

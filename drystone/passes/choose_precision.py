@@ -1,0 +1,160 @@
+"""The pass `choose-precision`: what dot units multiply is held in a shorter element."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from drystone.ir.encoding import Encoding, encode, with_encoding
+from drystone.ir.program import Program
+from drystone.ir.values import main_block, nested, producer_name
+from drystone.mlir import ir
+from drystone.passes.dims import empty_like
+from drystone.passes.generic import body, generic
+from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.weights import drop_unused, new_weight, weight_key
+from drystone.targets.target import CpuTarget
+
+#: Operands that a dot unit multiplies: the activations, the weight.
+_FACTORS = {"dry.matmul": (0, 1)}
+#: Weights that are only read: a shorter element is fewer bytes.
+_READ = {"dry.recurrent": 1}
+_VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
+#: Operations whose kernels decode what they read, and encode what they write.
+_DECODE = ("dry.", "linalg.")
+
+
+@dataclass(frozen=True)
+class ChoosePrecision:
+    """Values that products read are held as `element` ("bf16" or "f16"); None leaves everything as it is.
+
+    Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<64x32xf32>) -> tensor<8x32xf32>
+             %z = "dry.matmul"(%y, %v) : (tensor<8x32xf32>, tensor<32x16xf32>) -> tensor<8x16xf32>
+    After:   %y = .. -> tensor<8x32xf32, #dry.enc<"bf16", unit, unit>>, %w and %v of such types too
+
+    - Weights that products and recurrent layers read. Where the target multiplies the element, the other
+      factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
+      gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
+    - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums.
+    - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
+    """
+
+    target: CpuTarget
+    element: str | None = None
+    name: ClassVar[str] = "choose-precision"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        if self.element is None:
+            return
+        block = main_block(program)
+        holder = _Holder(program, self.element)
+        unit = self.target.dot(self.element, self.element)
+        for op in ops(block, *_FACTORS, *_READ):
+            weight = op.operation.operands[1]
+            if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
+                continue
+            depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
+            if op.operation.name in _FACTORS and unit is not None and depth % unit.group == 0:
+                holder.hold(op, 0)
+            holder.hold(op, 1)
+        erase_dead(block)
+        drop_unused(program)
+
+
+def _lies_along_k(op: Any) -> bool:
+    """Whether the weight's last dimension is the one that is summed."""
+    return op.operation.name == "dry.recurrent" or bool(op.operation.attributes["transpose_b"].value)
+
+
+@dataclass
+class _Holder:
+    """Gives values the encoding. `copies`: value -> its encoded copy, made before its first reader."""
+
+    program: Program
+    element: str
+    copies: dict[Any, Any] = field(default_factory=dict)
+
+    def hold(self, op: Any, number: int) -> None:
+        """Let `op` read its operand `number` held as the element."""
+        value = op.operation.operands[number]
+        if str(value.type.element_type) != "f32" or value.type.encoding is not None:
+            return
+        root = value
+        while producer_name(root) in _VIEWS:
+            root = root.owner.operation.operands[0]
+        key = weight_key(root)
+        if key is not None:
+            self._hold_weight(root, key)
+        elif self._can_make(root):
+            self._retype(root)
+        else:
+            if value not in self.copies:
+                with ir.InsertionPoint(op), op.operation.location:
+                    self.copies[value] = _copied(value, self._kind(value))
+            op.operation.operands[number] = self.copies[value]
+
+    def _hold_weight(self, value: Any, key: str) -> None:
+        encoding = Encoding(self.element)
+        stored = encode(self.program.weights[key], encoding)["codes"]
+        with ir.InsertionPoint(value.owner), value.owner.operation.location:
+            held = new_weight(self.program, f"{key}.{self.element}", stored, self._kind(value))
+        value.replace_all_uses_with(held)
+        self._follow(held)
+
+    def _kind(self, value: Any) -> Any:
+        return with_encoding(value.type, Encoding(self.element))
+
+    def _can_make(self, value: Any) -> bool:
+        """Whether the kernel that makes a value can encode it, and nobody wants it as it is."""
+        name = producer_name(value)
+        if self._wanted(value) or not name.startswith(("dry.", "linalg.generic")):
+            return False
+        if name.startswith("dry."):
+            return True
+        op = value.owner.opview
+        inits = list(body(op).arguments)[-len(op.operation.results) :]
+        gathers = any(inner.operation.name.startswith("tensor.") for inner in nested(op))
+        return not gathers and not any(True for init in inits for _ in init.uses)
+
+    def _wanted(self, value: Any) -> bool:
+        """Whether the value, or a view of it, leaves the program or is read as scalars."""
+        for user, _ in uses(value):
+            if user.name in _VIEWS:
+                if self._wanted(user.results[0]):
+                    return True
+            elif user.name in ("func.return", "tensor.extract") or user.parent.name != "func.func":
+                return True
+        return False
+
+    def _retype(self, value: Any) -> None:
+        op = value.owner.operation
+        value.set_type(self._kind(value))
+        if op.name == "linalg.generic":
+            place = len(op.operands) - len(op.results) + value.result_number
+            with ir.InsertionPoint(op), op.location:
+                op.operands[place] = empty_like(value)
+        self._follow(value)
+
+    def _follow(self, value: Any) -> None:
+        """Views of an encoded value are encoded too; operations that cannot decode read a plain copy."""
+        for user, number in uses(value):
+            if user.name in _VIEWS:
+                user.results[0].set_type(self._kind(user.results[0]))
+                self._follow(user.results[0])
+            elif not user.name.startswith(_DECODE) and user.name != "tensor.dim":
+                with ir.InsertionPoint(user), user.location:
+                    plain = with_encoding(value.type, None)
+                    user.operands[number] = _copied(value, plain)
+
+
+def _copied(value: Any, kind: Any) -> Any:
+    """A linalg.generic that copies a tensor into one of another type of the same shape."""
+    rank = kind.rank
+    identity = ir.AffineMap.get_identity(rank)
+    init = empty_like(value)
+    init.set_type(kind)
+    made = generic([value], [init], [identity, identity], ["parallel"] * rank)
+    element = kind.element_type
+    inner = made.operation.regions[0].blocks.append(element, element)
+    with ir.InsertionPoint(inner):
+        ir.Operation.create("linalg.yield", operands=[inner.arguments[0]])
+    return made.operation.results[0]

@@ -1,0 +1,68 @@
+"""Dot units: the instructions that multiply and add, as data.
+
+A unit computes acc[m, n] += sum over k of a[m, k] b[k, n] for the few rows, columns and k that one
+instruction takes. Where it sums `group` neighbouring k in a lane, b lies interleaved: [k / group, n, group].
+A vector unit takes one row, an element (or group) of a in all lanes; a tile unit as many rows as its tiles.
+
+Sources: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (VFMADD231PS, VPDPBUSD,
+VDPBF16PS, TDPBSSD, TDPBF16PS); Intel 64 and IA-32 Optimization Reference Manual, chapters 20 and 22.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DotUnit:
+    """One instruction.
+
+    a, b, acc: elements (i8: signed, ui8: unsigned). group: neighbouring k summed in one lane. rows, columns,
+    depth: of the part of a product that one instruction does. registers: how many hold accumulators and
+    operands. intrinsic: LLVM's name. flags: what /proc/cpuinfo calls the feature.
+    """
+
+    name: str
+    a: str
+    b: str
+    acc: str
+    group: int
+    rows: int
+    columns: int
+    depth: int
+    registers: int
+    intrinsic: str
+    flags: tuple[str, ...]
+
+    @property
+    def tiles(self) -> bool:
+        """Whether it works on tile registers rather than vectors."""
+        return self.rows > 1
+
+
+#: From the least to the most able.
+UNITS = (
+    DotUnit("avx2-fma", "f32", "f32", "f32", 1, 1, 8, 1, 16, "llvm.fma.v8f32", ("avx2", "fma")),
+    DotUnit("avx512-fma", "f32", "f32", "f32", 1, 1, 16, 1, 32, "llvm.fma.v16f32", ("avx512f",)),
+    DotUnit(
+        *("avx512-vnni", "ui8", "i8", "i32", 4, 1, 16, 4, 32),
+        *("llvm.x86.avx512.vpdpbusd.512", ("avx512f", "avx512_vnni")),
+    ),
+    DotUnit(
+        *("avx512-bf16", "bf16", "bf16", "f32", 2, 1, 16, 2, 32),
+        *("llvm.x86.avx512bf16.dpbf16ps.512", ("avx512f", "avx512_bf16")),
+    ),
+    DotUnit(
+        *("amx-int8", "i8", "i8", "i32", 4, 16, 16, 64, 8),
+        *("llvm.x86.tdpbssd", ("amx_tile", "amx_int8")),
+    ),
+    DotUnit(
+        *("amx-bf16", "bf16", "bf16", "f32", 2, 16, 16, 32, 8),
+        *("llvm.x86.tdpbf16ps", ("amx_tile", "amx_bf16")),
+    ),
+)
+
+
+def units_of(flags: Iterable[str]) -> tuple[DotUnit, ...]:
+    """The units of a machine that shows these flags in /proc/cpuinfo."""
+    have = set(flags)
+    return tuple(unit for unit in UNITS if have.issuperset(unit.flags))

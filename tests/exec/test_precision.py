@@ -1,0 +1,110 @@
+"""Products in bf16 and fp16: the same as the interpreter says, close to torch, and only where asked for."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone import frontend, mlir, passes, targets
+from drystone.errors import UserError
+from drystone.ir.interpreter import run as interpret
+from drystone.options import ELEMENTS
+
+
+class Mixed(nn.Module):
+    """Products in a chain, a residual, a tied table, a product with an odd k, a state, an operation no family
+    takes (sort)."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.table = nn.Embedding(40, width)
+        self.up, self.down = nn.Linear(width, 70), nn.Linear(70, width)
+        self.norm, self.odd = nn.LayerNorm(width), nn.Linear(7, width)
+        self.register_buffer("seen", torch.zeros(width))
+
+    def forward(self, ids: Any, x: Any) -> Any:
+        h = self.table(ids) + self.odd(x)
+        h = self.norm(h + self.down(nn.functional.gelu(self.up(h))))
+        self.seen.add_(h.mean(0))
+        return h @ self.table.weight.T, self.up(h.sort(-1).values), h
+
+
+def _inputs(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    return torch.randint(0, 40, (rows,)), torch.randn(rows, 7)
+
+
+def _model() -> Any:
+    torch.manual_seed(0)
+    return Mixed().eval()
+
+
+def _off(got: Any, want: Any) -> float:
+    return float((got - want).norm() / want.norm())
+
+
+@pytest.mark.parametrize("compute", ["bf16", "fp16"])
+@pytest.mark.parametrize("rows", [1, 4, 33])
+def test_compiled_and_interpreted_agree_and_torch_is_near(compute: str, rows: int) -> None:
+    inputs = _inputs(rows)
+    options = drystone.Options(compute=compute)
+    fitted = drystone.compile(_model(), inputs, options=options)
+    program = frontend.import_model(_model(), inputs, ctx=mlir.context())
+    passes.run(program, passes.pipeline(targets.resolve("cpu"), ELEMENTS[compute]))
+    arrays = [each.numpy() for each in inputs]
+    states = [np.zeros(48, np.float32)]
+    wanted = interpret(program, [*arrays, *states])
+    for got, want in zip(fitted.execute(arrays, threads=2), wanted, strict=False):
+        # A value between two codes may be rounded either way.
+        assert np.linalg.norm(got - want) <= 2e-3 * np.linalg.norm(want)
+    reference = _model()(*inputs)
+    fitted.reset()
+    assert all(_off(a, b) < 1e-2 for a, b in zip(fitted(*inputs), reference, strict=True))
+
+
+@pytest.mark.parametrize("target", ["cpu:avx2", "cpu:avx512"])
+def test_machines_without_the_unit_hold_weights_short(target: str) -> None:
+    inputs = _inputs(5)
+    fitted = drystone.compile(_model(), inputs, target, options=drystone.Options(compute="bf16"))
+    exact = drystone.compile(_model(), inputs, target)
+    assert fitted.memory.weights < 0.6 * exact.memory.weights
+    assert all(_off(a, b) < 1e-2 for a, b in zip(fitted(*inputs), exact(*inputs), strict=True))
+
+
+def test_dynamic_rows_take_the_same_code() -> None:
+    rows = torch.export.Dim("rows", min=1, max=40)
+    inputs = _inputs(9)
+    fitted = drystone.compile(
+        _model(), inputs, dynamic_shapes=({0: rows}, {0: rows}), options=drystone.Options(compute="bf16")
+    )
+    for count in (1, 2, 13, 40):
+        given = _inputs(count)
+        assert all(_off(a, b) < 1e-2 for a, b in zip(fitted(*given), _model()(*given), strict=True))
+
+
+def test_an_error_budget_takes_the_shortest_element_that_keeps_it() -> None:
+    inputs = _inputs(8)
+
+    def weights(error: float) -> int:
+        return drystone.compile(_model(), inputs, budget=drystone.Budget(error=error)).memory.weights
+
+    exact = drystone.compile(_model(), inputs).memory.weights
+    assert weights(2e-2) < 0.6 * exact
+    assert weights(1e-6) == exact
+
+
+def test_precisions_that_cannot_be_are_refused() -> None:
+    inputs = _inputs(3)
+    with pytest.raises(UserError, match=r"fp8.*names no precision(?s:.*)bf16"):
+        drystone.compile(_model(), inputs, options=drystone.Options(compute="fp8"))
+    with pytest.raises(UserError, match=r"in bf16 the outputs are off by"):
+        drystone.compile(
+            _model(), inputs, budget=drystone.Budget(error=1e-6), options=drystone.Options(compute="bf16")
+        )
+    with pytest.raises(UserError, match="needs example inputs"):
+        drystone.compile(_model(), (), budget=drystone.Budget(error=0.1))
+    with pytest.raises(UserError, match="no error"):
+        drystone.compile(_model(), inputs, budget=drystone.Budget(error=-1))
