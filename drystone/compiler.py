@@ -44,20 +44,28 @@ def compile(
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
     options, budget = chosen(options, Options), chosen(budget, Budget)
-    if budget.error is not None:
-        rest: dict[str, Any] = {
-            "kwargs": kwargs,
-            "dynamic_shapes": dynamic_shapes,
-            "budget": replace(budget, error=None),
-        }
-
-        def build(precision: str) -> Fitted:
-            own = replace(options, compute=precision)
-            return compile(model, example_inputs, target, options=own, **rest)
-
-        return accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
-    element = element_of(options.compute)
     machine = targets.resolve(target)
+
+    def build(compute: str | None) -> Fitted:
+        own = replace(options, compute=compute)
+        return _trip(model, example_inputs, kwargs, dynamic_shapes, machine, budget, own)
+
+    if budget.error is None:
+        return build(options.compute)
+    return accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
+
+
+def _trip(
+    model: Any,
+    example_inputs: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
+    machine: targets.CpuTarget,
+    budget: Budget,
+    options: Options,
+) -> Fitted:
+    """Each stage once, in order."""
+    element = element_of(options.compute)
     stages = ["import", "optimize", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")

@@ -49,7 +49,7 @@ class Careless:
 
 def careless(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = pipeline(resolve("cpu"))
-    monkeypatch.setattr(passes, "pipeline", lambda target: (*chosen[:2], Careless(), *chosen[2:]))
+    monkeypatch.setattr(passes, "pipeline", lambda *given: (*chosen[:2], Careless(), *chosen[2:]))
 
 
 def test_a_failing_pass_leaves_the_module_it_was_given(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
