@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from drystone.codegen import families, interpret
+from drystone.codegen.search import Search
+from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, interpreter
 from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encoding
 from drystone.ir.shapes import transposed_extent, window_extent
@@ -44,11 +46,22 @@ class Case:
         interpret.run(program, [*self.stored, *results])
         return program.family, results
 
-    def executed(self, target: Any = None, *, singly: bool = False) -> list[Any]:
-        """The results of the kernel as machine code; `singly`: every unit of the grid by itself."""
-        machine = target or registry.resolve("cpu")
+    def search(self) -> Search:
+        """The schedules the kernel can have on this machine."""
         with shared_context(), ir.Location.unknown():
-            program = families.tile_program_of(self.function, machine)
+            found = families.search_of(self.function, registry.resolve("cpu"))
+        assert found is not None
+        return found
+
+    def executed(
+        self, target: Any = None, *, singly: bool = False, program: TileProgram | None = None
+    ) -> list[Any]:
+        """The results of the kernel as machine code, of one `program` if given; `singly`: every unit of the
+        grid by itself."""
+        machine = target or registry.resolve("cpu")
+        if program is None:
+            with shared_context(), ir.Location.unknown():
+                program = families.tile_program_of(self.function, machine)
         assert program is not None
         results = [np.full(a.shape, 77, a.dtype) for a in self.expected]
         compiled(program, machine)([*self.stored, *results], singly=singly)

@@ -9,6 +9,7 @@ from drystone.targets import registry
 from tests.exec import dry_cases
 
 BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
+POINTWISE: dict[str, Any] = {**BLOCKED, "kernel": (1, 1), "padding": None}
 DEPTHWISE: dict[str, Any] = {"channels": 40, "out": 40, "groups": 40, "size": (9, 13), "padding": [1] * 4}
 CASES: dict[str, dict[str, Any]] = {
     "blocked": {**BLOCKED, "extras": 2},
@@ -25,8 +26,12 @@ CASES: dict[str, dict[str, Any]] = {
     "3-D": {**BLOCKED, "size": (4, 5, 6), "kernel": (3, 3, 3), "padding": [1] * 6},
     "dynamic": {**BLOCKED, "batch": 2, "dynamic": (0, 1, 2), "extras": 2},
     "dynamic, smaller than a tile": {**BLOCKED, "size": (3, 2), "dynamic": (0, 1, 2)},
-    "pointwise": {**BLOCKED, "kernel": (1, 1), "padding": None, "extras": 2},
-    "pointwise, dynamic": {**BLOCKED, "kernel": (1, 1), "padding": None, "dynamic": (0, 1, 2)},
+    "pointwise": {**POINTWISE, "extras": 2},
+    "pointwise, dynamic": {**POINTWISE, "dynamic": (0, 1, 2)},
+    "pointwise, strided": {**POINTWISE, "strides": [2, 3], "size": (9, 14), "batch": 2, "extras": 2},
+    "pointwise, strided, 1-D": {**POINTWISE, "strides": [2], "size": (30,), "kernel": (1,), "extras": 1},
+    "pointwise, strided, 3-D": {**POINTWISE, "strides": [1, 2, 2], "size": (3, 5, 6), "kernel": (1, 1, 1)},
+    "pointwise, pixels that meet in the cache": {**POINTWISE, "channels": 1024, "size": (5, 7)},
     "depthwise": {**DEPTHWISE, "pack": 32, "extras": 2},
     "depthwise, strided": {**DEPTHWISE, "pack": 32, "strides": [2, 2]},
     "depthwise, plain weight, dynamic": {**DEPTHWISE, "dynamic": (0, 1, 2)},
@@ -97,3 +102,19 @@ def test_narrower_vectors_compute_the_same(name: str) -> None:
 def test_other_elements(form: dict[str, Any], element: Any, tolerance: float) -> None:
     case = dry_cases.conv(**form, element=element)
     case.check(case.executed(), tolerance)
+
+
+SEARCHED: dict[str, dict[str, Any]] = {
+    "pointwise": {**POINTWISE, "out": 96, "extras": 1},
+    "pointwise, strided": {**POINTWISE, "strides": [2, 2], "out": 96, "size": (12, 14)},
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_every_schedule_computes_the_same(name: str) -> None:
+    case = dry_cases.conv(**SEARCHED[name])
+    search = case.search()
+    points = list(search.space.points())
+    assert search.default in search.space and len(points) > 20
+    for point in points[:: max(1, len(points) // 6)]:
+        case.check(case.executed(program=search.build(point)), 1e-5)

@@ -7,11 +7,11 @@ left the kernel is lowered by upstream passes.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from drystone.codegen.families import conv as convolution
 from drystone.codegen.families import embedding, move, norm, reduce, scan, scatter, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families import matmul as product
 from drystone.codegen.families.attention import attention
-from drystone.codegen.families.conv import conv
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
 from drystone.codegen.families.recurrent import recurrent
@@ -26,7 +26,7 @@ Builder = Callable[[Any, CpuTarget], TileProgram | None]
 BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.attention": (attention,),
     "dry.matmul": (product.matmul,),
-    "dry.conv": (conv,),
+    "dry.conv": (convolution.conv,),
     "dry.pool": (pool,),
     "dry.recurrent": (recurrent,),
     "dry.norm": (norm.build,),
@@ -48,7 +48,10 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
 }
 
 #: The families whose schedule can be chosen, by main operation.
-SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {"dry.matmul": product.search}
+SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {
+    "dry.matmul": product.search,
+    "dry.conv": convolution.search,
+}
 
 
 def tile_program_of(

@@ -20,6 +20,7 @@ from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor, even
+from drystone.codegen.search import Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 
@@ -30,11 +31,20 @@ _SCRATCH = 2 << 20
 def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.conv`."""
     form = conv_form(kernel)
-    for family in (conv_pointwise, conv_depthwise, conv_blocked):
+    search = conv_pointwise(form, target)
+    if search is not None:
+        return search.build(search.default)
+    for family in (conv_depthwise, conv_blocked):
         program = family(form, target)
         if program is not None:
             return program
     return conv_any(form, target)
+
+
+def search(kernel: Any, target: CpuTarget) -> Search | None:
+    """The schedules of a `dry.conv`; None where its form has one only."""
+    form = conv_form(kernel)
+    return conv_pointwise(form, target)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@ read."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 from typing import Any, TypeVar
 
+from drystone.codegen.elements import width
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
 from drystone.codegen.families.epilogue import apply_epilogue
 from drystone.codegen.families.tiling import divisor
@@ -13,11 +14,14 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.ir.layout import Pack
 from drystone.mlir import ints, ir
+from drystone.targets import CpuTarget
 
 P = TypeVar("P")
 
 #: Taps along the width that a program may write out one after the other; more become a loop.
 UNROLLED = 32
+#: What an extent known at the call counts as for a cost model.
+_UNKNOWN = 32
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,22 @@ class ConvForm:
         """The same where it is static."""
         return tensor.shape[dim + (1 if self.nhwc else 2)]
 
+    def features(self, target: CpuTarget) -> dict[str, float]:
+        """What a cost model is told of the product the convolution is: rows (pixels of the result), columns
+        and depth of one group's, bits of a sum, taps, groups, and the bytes between neighbouring pixels."""
+        pixels = [
+            form_size or _UNKNOWN for form_size in (self.known_size(self.out, d) for d in range(self.spatial))
+        ]
+        return {
+            "m": float(prod(pixels) * (self.out.shape[0] or 1)),
+            "n": float(self.outside),
+            "k": float(self.inside * prod(self.kernel)),
+            "bits": float(max(32, width(self.out.dtype))),
+            "taps": float(prod(self.kernel)),
+            "groups": float(self.groups),
+            "stride": float(self.strides[-1]),
+        }
+
     def finish(
         self,
         t: TileBuilder,
@@ -103,6 +123,28 @@ def conv_form(kernel: Any) -> ConvForm:
         transposed=transposed,
         nhwc=ir.StringAttr(main.layout).value == "nhwc",
     )
+
+
+def copy_channels(
+    t: TileBuilder,
+    to: Tensor,
+    place: Sequence[Index],
+    source: Tensor,
+    where: Sequence[Index],
+    channels: int,
+    lanes: int,
+    first: Index | int = 0,
+) -> None:
+    """Copy channels `first`.. of one position of an image to those from 0 of a position of scratch."""
+    chunk = min(channels, 4 * lanes)
+
+    def some(c: Index, size: int) -> None:
+        tile = t.load(source, [*where, first + c], [*[None] * len(where), size])
+        t.store(to, [*place, c], tile, [*[None] * len(place), size])
+
+    t.loop(channels // chunk * chunk, chunk, lambda c: some(c, chunk))
+    if channels % chunk:
+        some(index(channels - channels % chunk), channels % chunk)
 
 
 def taps(

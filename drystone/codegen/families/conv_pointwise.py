@@ -1,66 +1,176 @@
-"""Convolution with a kernel of one tap: a matrix product over all pixels."""
+"""Convolution with a kernel of one tap: a matrix product over pixels.
+
+One grid step takes a run of pixels through some blocks of output channels: all blocks of a tile of pixels
+before the next tile, so that the result is written in the order it lies in. Where neighbouring pixels would
+meet in few sets of the cache, or a stride leaves pixels out, the step copies its pixels side by side first,
+each a little further than the place where they would meet.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.conv_form import ConvForm
+from drystone.codegen.families.conv_form import ConvForm, copy_channels
+from drystone.codegen.families.conv_schedule import (
+    Pixels,
+    PixelSchedule,
+    pixel_default,
+    pixel_schedule,
+    pixel_space,
+)
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
-from drystone.codegen.families.tiling import divisor, even
-from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
+from drystone.codegen.search import Point, Search
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ir
 from drystone.targets import CpuTarget
 
 
-def conv_pointwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
-    """The program for "nhwc", one tap, stride 1, no padding, one group and a weight packed along O."""
+def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
+    """The programs for "nhwc", one tap, no padding, one group and a weight packed along O; where there is a
+    stride, the spatial extents of the result must be known."""
     plain = not (any(form.before) or any(form.after) or form.transposed) and form.groups == 1
-    ones = {*form.kernel, *form.strides} == {1}
-    if not (plain and ones and form.nhwc and form.pack is not None and form.pack.inner_dims == (0,)):
+    if not (plain and set(form.kernel) == {1} and form.nhwc and form.pack is not None):
+        return None
+    order = (0, *range(2, form.spatial + 2), 1)
+    if form.pack.inner_dims != (0,) or form.pack.outer_perm != order or form.x.shape[-1] is None:
         return None
     with form.op.main.operation.context:
         maps = [ir.AffineMapAttr(attribute).value for attribute in form.op.main.extra_maps]
         extras = flattened(list(zip(form.extras, maps, strict=True)), form.spatial + 2)
-    order = (0, *range(2, form.spatial + 2), 1)
-    if extras is None or form.pack.outer_perm != order or form.x.shape[-1] is None:
+    strided = set(form.strides) != {1}
+    line = form.known_size(form.out, form.spatial - 1) or 0
+    lines = (form.known_size(form.out, form.spatial - 2) or 0) if form.spatial > 1 else 1
+    if extras is None or (strided and not line * lines):
         return None
-    (width,) = form.pack.inner_tiles
-    pixels = [list(range(form.spatial + 1)), [form.spatial + 1]]
-    x, out = form.x.collapse(pixels), form.out.collapse(pixels)
-    weight = form.weight.collapse([list(range(form.spatial + 1)), [form.spatial + 1], [form.spatial + 2]])
-    vectors = -(-width // target.lanes(32))
-    limit = min(16, (target.registers - vectors - 2) // vectors)
-    rows = even(out.shape[0], limit)
-    depth = divisor(form.inside, 8)
-    every = -(-form.outside // width)
-    blocks = even(every, max(1, target.l2 * 6 // 10 // (form.inside * width * 4)))
-    steps = -(-every // blocks)
-    tiles = -(-(out.shape[0] or 64 * rows) // rows)
-    high = max(1, min(tiles * steps // (4 * target.threads), target.l2 // 4 // (rows * form.inside * 4), 32))
+    sizes = Pixels(
+        pixels=_flat(form, form.out).shape[0],
+        line=line if strided else 0,
+        lines=lines if strided else 0,
+        inside=form.inside,
+        outside=form.outside,
+        width=form.pack.inner_tiles[0],
+    )
 
-    def body(t: TileBuilder) -> None:
-        def tile(block: Index, row: Index) -> None:
-            def products(k: Index, acc: Tile) -> Tile:
-                a = widened(t, t.load(x, [row, k], [rows, depth]))
-                return t.dot(acc, a, widened(t, t.load(weight, [block, k, 0], [None, depth, width])))
+    def build(point: Point) -> TileProgram:
+        return _Pointwise(
+            form, tuple(extras), sizes, pixel_schedule(sizes, point), target.lanes(32)
+        ).program()
 
-            zeros = t.full(0, (rows, width), wide(form.out.dtype))
-            (acc,) = t.loop(form.inside, depth, products, [zeros])
-            place, shape = [row, block * width], [rows, width]
-            acc = narrowed(t, acc, str(form.op.main.out.type.element_type))
-            more = [load_extra(t, extra, m, place, shape) for extra, m in extras]
-            (result,) = apply_region(t, form.op.main.epilogue.blocks[0], [acc, *more])
-            t.store(out, place, spread(t, result, acc.shape))
+    features = form.features(target)
+    return Search(pixel_space(sizes, target), pixel_default(sizes, target), features, build)
 
-        def step(first: Index, start: Index) -> None:
-            end = (start + high * rows).min(out.dim(0))
-            t.loop(
-                (first + blocks).min(every),
-                1,
-                lambda block: t.loop(end, rows, lambda row: tile(block, row), lower=start) and None,
-                lower=first,
-            )
 
-        t.same(x.dim(0), out.dim(0))
-        t.grid([(every, blocks), (out.dim(0), high * rows)], step)
+def _flat(form: ConvForm, tensor: Tensor) -> Tensor:
+    """x or out as [pixels, channels]."""
+    return tensor.collapse([list(range(form.spatial + 1)), [form.spatial + 1]])
 
-    return tile_program("conv_pointwise", form.op.tensors, body, form.op.scalars)
+
+@dataclass(frozen=True)
+class _Pointwise:
+    form: ConvForm
+    extras: tuple[tuple[Tensor, Any], ...]
+    sizes: Pixels
+    p: PixelSchedule
+    lanes: int
+
+    def program(self) -> TileProgram:
+        """The tile program."""
+        form, sizes, p = self.form, self.sizes, self.p
+        out = _flat(form, form.out)
+
+        def body(t: TileBuilder) -> None:
+            if sizes.line:
+                lines = [1] * (form.spatial - 1) + [p.high if form.spatial > 1 else 1]
+                axes = [(form.out.dim(dim), lines[dim]) for dim in range(form.spatial)]
+                t.grid([(sizes.every, p.blocks), *axes], lambda *at: self.lines(t, *at))
+            else:
+                t.same(_flat(form, form.x).dim(0), out.dim(0))
+                axes = [(out.dim(0), p.high * p.rows)]
+                t.grid([(sizes.every, p.blocks), *axes], lambda first, start: self.run(t, first, start))
+
+        return tile_program("conv_pointwise", form.op.tensors, body, form.op.scalars)
+
+    def scratch(self, t: TileBuilder, pixels: int) -> Tensor:
+        """Room for pixels, each one vector behind the end of the one before."""
+        return t.scratch((pixels, self.form.inside + self.lanes), self.form.x.dtype)
+
+    def lines(self, t: TileBuilder, first: Index, *outer: Index) -> None:
+        """A step over whole lines of the result, whose pixels are picked from the input."""
+        form, sizes = self.form, self.sizes
+        n, *places = outer
+        high = self.p.high if form.spatial > 1 else 1
+        count = high * sizes.line
+        source = self.scratch(t, count)
+        start = n
+        for dim, place in enumerate(places):
+            start = start * form.size(form.out, dim) + place
+        places = [*places, index(0)]
+
+        def copy(h: Index, w: Index) -> None:
+            at = list(places)
+            at[-1] = w
+            if form.spatial > 1:
+                at[-2] = at[-2] + h
+            there = [o * s for o, s in zip(at, form.strides, strict=True)]
+            copy_channels(t, source, [h * sizes.line + w], form.x, [n, *there], form.inside, self.lanes)
+
+        t.loop(high, 1, lambda h: t.loop(sizes.line, 1, lambda w: copy(h, w)) and None)
+        self.tiles(t, source, first, start * sizes.line, index(0), count)
+
+    def run(self, t: TileBuilder, first: Index, start: Index) -> None:
+        """A step over neighbouring pixels."""
+        form, p = self.form, self.p
+        x, count = _flat(form, form.x), p.high * p.rows
+        if not p.copied:
+            self.tiles(t, x, first, start, start, count)
+            return
+        source = self.scratch(t, count)
+        end = (x.dim(0) - start).min(count)
+        t.loop(end, 1, lambda i: copy_channels(t, source, [i], x, [start + i], form.inside, self.lanes))
+        self.tiles(t, source, first, start, index(0), count)
+
+    def tiles(
+        self, t: TileBuilder, source: Tensor, first: Index, start: Index, at: Index, count: int
+    ) -> None:
+        """The tiles of up to `count` pixels of the result from `start`; those of the source start at `at`."""
+        rows, every = self.p.rows, self.sizes.every
+
+        def tile(i: Index, height: int) -> None:
+            def block(b: Index) -> None:
+                self.tile(t, source, b, start + i, at + i, height)
+
+            t.loop((first + self.p.blocks).min(every), 1, block, lower=first)
+
+        pixels = self.sizes.pixels
+        if self.sizes.line or (pixels is not None and pixels <= count):
+            pixels = count if self.sizes.line else pixels or 0
+            t.loop(pixels // rows * rows, rows, lambda i: tile(i, rows))
+            if pixels % rows:
+                tile(index(pixels // rows * rows), pixels % rows)
+        elif pixels is not None and pixels % rows:
+            whole = pixels // rows * rows
+            t.loop((whole - start).min(count), rows, lambda i: tile(i, rows))
+            t.when(whole, start + count, lambda: tile(whole - start, pixels % rows))
+        else:
+            end = (_flat(self.form, self.form.out).dim(0) - start).min(count)
+            t.loop(end, rows, lambda i: tile(i, rows))
+
+    def tile(self, t: TileBuilder, source: Tensor, block: Index, row: Index, at: Index, height: int) -> None:
+        """One register tile."""
+        form, depth, width = self.form, self.p.depth, self.sizes.width
+        last = form.spatial
+        weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
+
+        def products(k: Index, acc: Tile) -> Tile:
+            a = widened(t, t.load(source, [at, k], [height, depth]))
+            return t.dot(acc, a, widened(t, t.load(weight, [block, k, 0], [None, depth, width])))
+
+        zeros = t.full(0, (height, width), wide(form.out.dtype))
+        (acc,) = t.loop(form.inside, depth, products, [zeros])
+        place, shape = [row, block * width], [height, width]
+        acc = narrowed(t, acc, str(form.op.main.out.type.element_type))
+        more = [load_extra(t, extra, m, place, shape) for extra, m in self.extras]
+        (result,) = apply_region(t, form.op.main.epilogue.blocks[0], [acc, *more])
+        t.store(_flat(form, form.out), place, spread(t, result, acc.shape))

@@ -1,0 +1,118 @@
+"""Schedules of convolutions: register tiles, and how much of the result one grid step makes.
+
+The register tile is chosen as in matrix products (Low et al., "Analytical Modeling Is Enough for
+High-Performance BLIS", ACM TOMS 43(2), 2016): as many accumulators as the registers hold. A step takes as
+many blocks of output channels as leave room for the input in the second cache.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from drystone.codegen.families.tiling import divisor, even
+from drystone.codegen.search import Parameter, Point, Space
+from drystone.targets.target import CpuTarget
+
+#: The part of the second cache that the weights of one step may fill, and that its input may.
+_WEIGHTS, _INPUT = 0.6, 0.25
+#: The most rows of a register tile.
+_ROWS = 14
+#: Bytes after which addresses meet in the same set of the first cache.
+_SET = 4096
+
+
+def most_rows(width: int, target: CpuTarget) -> int:
+    """How many rows of `width` sums fit the registers beside a row of the weight and an input."""
+    vectors = -(-width // target.lanes(32))
+    return max(1, min(_ROWS, (target.registers - vectors - 1) // vectors))
+
+
+def doubling(most: int) -> tuple[int, ...]:
+    """1, 2, 4, ... up to `most`, and `most` itself."""
+    powers = [1 << i for i in range(max(1, most).bit_length()) if 1 << i <= most]
+    return tuple(dict.fromkeys([*powers, max(1, most)]))
+
+
+def meeting(rows: int, apart: int) -> bool:
+    """Whether so many rows of a tile, `apart` bytes from each other, meet in too few sets of the cache."""
+    sets = next((n for n in (1, 2) if n * apart % _SET == 0), 0)
+    return bool(sets) and rows > 4 * sets
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line
+    and lines of an image where they are not neighbours in the input (else 0); channels; the width of the
+    blocks the weight is packed in."""
+
+    pixels: int | None
+    line: int
+    lines: int
+    inside: int
+    outside: int
+    width: int
+
+    @property
+    def every(self) -> int:
+        """Blocks of output channels."""
+        return -(-self.outside // self.width)
+
+
+@dataclass(frozen=True)
+class PixelSchedule:
+    """Pixels of the register tile, channels per unrolled round, blocks and tiles (lines, where the pixels are
+    taken line by line) per step, and whether the step copies its pixels first."""
+
+    rows: int
+    depth: int
+    blocks: int
+    high: int
+    copied: bool
+
+
+def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
+    """The schedule of a point of `pixel_space`."""
+    depth = divisor(sizes.inside, 8)
+    return PixelSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
+
+
+def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
+    """The point taken without tuning."""
+    run = sizes.line * sizes.lines if sizes.line else sizes.pixels
+    rows = even(run, most_rows(sizes.width, target))
+    blocks = even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * 4)))
+    steps = -(-sizes.every // blocks)
+    held = int(target.l2 * _INPUT) // (sizes.inside * 4)
+    if sizes.line:
+        high = divisor(sizes.lines, max(1, held // sizes.line))
+        return {"rows": even(high * sizes.line, rows), "blocks": blocks, "high": high, "copied": 1}
+    tiles = -(-(sizes.pixels or 64 * rows) // rows)
+    high = max(1, min(tiles * steps // (4 * target.threads), held // rows, 32))
+    return {"rows": rows, "blocks": blocks, "high": high, "copied": int(meeting(rows, 4 * sizes.inside))}
+
+
+def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
+    """Every schedule of a pointwise convolution."""
+    first = pixel_default(sizes, target)
+    most = most_rows(sizes.width, target)
+    tiles = sizes.lines if sizes.line else -(-(sizes.pixels or 64 * most) // most)
+    high = [n for n in doubling(tiles) if not sizes.line or sizes.lines % n == 0]
+    scratch = target.l2 // 2
+
+    def fits(point: Point) -> bool:
+        pixels = point["high"] * (sizes.line or point["rows"])
+        return not point["copied"] or pixels * sizes.inside * 4 <= scratch or point["high"] == 1
+
+    return Space(
+        (
+            Parameter("rows", preferred(first["rows"], range(most, 0, -1))),
+            Parameter("blocks", preferred(first["blocks"], doubling(sizes.every))),
+            Parameter("high", preferred(first["high"], high)),
+            Parameter("copied", (1,) if sizes.line else preferred(first["copied"], (0, 1))),
+        ),
+        (lambda point: fits(dict(point)),),
+    )
+
+
+def preferred(first: int, values: Iterable[int]) -> tuple[int, ...]:
+    """The values, `first` at the front."""
+    return tuple(dict.fromkeys([first, *values]))
