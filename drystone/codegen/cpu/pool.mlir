@@ -3,16 +3,17 @@
 //
 // A team is one block of memory: a head of cache lines, each written by few, then one !member per thread.
 //   line 0  what a run is given: the call, the result's status, the number of threads
-//   line 1  epoch: one more for every run; workers wait for it to move. idle: workers asleep on it
+//   line 1  epoch: one more for every run; workers wait for it to move. idle: workers asleep on it.
+//           core: where the thread ran that last woke them
 //   line 2  arrived: threads that reached the current barrier
-//   line 3  generation: one more for every barrier passed. asleep: threads asleep on it
+//   line 3  generation: one more for every barrier passed. asleep: threads asleep on it. core: as above
 //   line 4  next: the first unit of the current kernel's grid that no thread has claimed
 //   line 5  busy: a run is under way. stop: workers are to end
 !team = !llvm.struct<"drystone_team", (
   ptr, i32, i32, array<48 x i8>,
-  i32, i32, array<56 x i8>,
+  i32, array<2 x i32>, array<52 x i8>,
   i32, array<60 x i8>,
-  i32, i32, array<56 x i8>,
+  i32, array<2 x i32>, array<52 x i8>,
   i64, array<56 x i8>,
   i32, i32, array<56 x i8>
 )>
@@ -26,6 +27,9 @@ llvm.func @free(!llvm.ptr)
 llvm.func @pthread_create(!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr) -> i32
 llvm.func @pthread_join(i64, !llvm.ptr) -> i32
 llvm.func @syscall(i64, ...) -> i64
+llvm.func @sched_getcpu() -> i32
+llvm.func @sched_getaffinity(i32, i64, !llvm.ptr) -> i32
+llvm.func @sched_setaffinity(i32, i64, !llvm.ptr) -> i32
 llvm.func @clock_gettime(i32, !llvm.ptr) -> i32
 
 // ---- waiting -------------------------------------------------------------------------------------------
@@ -50,9 +54,48 @@ func.func private @drystone_wake(%word: !llvm.ptr) {
   return
 }
 
+// Leave the core for another, if it is the one whose number is at `waker`: Linux likes to put a woken thread
+// beside the one that woke it, and there they would take turns until its balancer comes by, tens of
+// milliseconds later. What cores the thread may use is as before, afterwards.
+func.func private @drystone_step_aside(%waker: !llvm.ptr) {
+  %self = arith.constant 0 : i32
+  %one = arith.constant 1 : i64
+  %cells = arith.constant 16 : i64
+  %bytes = arith.constant 128 : i64
+  %most = arith.constant 1024 : i32
+  %low = arith.constant 63 : i64
+  %log = arith.constant 6 : i64
+  %mask = llvm.alloca %cells x i64 : (i64) -> !llvm.ptr
+  %theirs = llvm.load %waker atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
+  %here = llvm.call @sched_getcpu() : () -> i32
+  %together = arith.cmpi eq, %here, %theirs : i32
+  %known = arith.cmpi ult, %here, %most : i32
+  %leave = arith.andi %together, %known : i1
+  scf.if %leave {
+    %error = llvm.call @sched_getaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+    %told = arith.cmpi eq, %error, %self : i32
+    scf.if %told {
+      %core = arith.extui %here : i32 to i64
+      %cell = arith.shrui %core, %log : i64
+      %place = arith.andi %core, %low : i64
+      %bit = arith.shli %one, %place : i64
+      %at = llvm.getelementptr %mask[%cell] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+      %all = llvm.load %at : !llvm.ptr -> i64
+      %others = arith.xori %all, %bit : i64
+      llvm.store %others, %at : i64, !llvm.ptr
+      // Refused where there is no other core.
+      %moved = llvm.call @sched_setaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+      llvm.store %all, %at : i64, !llvm.ptr
+      %restored = llvm.call @sched_setaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+    }
+  }
+  return
+}
+
 // Return once the word differs from `old`: look 2000 times with pauses, then sleep. `sleepers` counts the
 // threads asleep, so that who moves the word makes a system call only when it must; both sides use
-// sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word.
+// sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word. After
+// it comes the core of who woke them.
 func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.ptr) {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
@@ -81,6 +124,8 @@ func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.
       scf.yield
     }
     %after = llvm.atomicrmw sub %sleepers, %one seq_cst : !llvm.ptr, i32
+    %waker = llvm.getelementptr %sleepers[1] : (!llvm.ptr) -> !llvm.ptr, i32
+    func.call @drystone_step_aside(%waker) : (!llvm.ptr) -> ()
   }
   return
 }
@@ -93,6 +138,9 @@ func.func private @drystone_advance(%word: !llvm.ptr, %sleepers: !llvm.ptr) {
   %asleep = llvm.load %sleepers atomic seq_cst {alignment = 4 : i64} : !llvm.ptr -> i32
   %any = arith.cmpi ne, %asleep, %zero : i32
   scf.if %any {
+    %core = llvm.getelementptr %sleepers[1] : (!llvm.ptr) -> !llvm.ptr, i32
+    %here = llvm.call @sched_getcpu() : () -> i32
+    llvm.store %here, %core atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
     func.call @drystone_wake(%word) : (!llvm.ptr) -> ()
   }
   return
