@@ -6,7 +6,7 @@ as many accumulators as the registers hold, panels of b that stay in the second 
 
 from dataclasses import dataclass
 
-from drystone.codegen.families.tiling import divisor, even
+from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.target import CpuTarget
 
@@ -53,15 +53,16 @@ def schedule(product: Product, point: Point) -> Schedule:
 
 
 def default(product: Product, target: CpuTarget) -> Point:
-    """The point taken without tuning: two registers wide, as high as the registers allow, k cut where a panel
-    would leave the second cache."""
+    """The point taken without tuning: two registers wide, as high as the registers and the first cache allow,
+    k cut where a panel would leave the second cache."""
     narrow = target.lanes(32)
     width = 2 * target.lanes(product.bits)
     if product.packed:
         width = product.packed
     elif product.n is not None and product.n < width:
         width = -(-product.n // narrow) * narrow
-    rows = even(product.m, _most_rows(width, product, target))
+    apart = (product.k or 0) * product.bits // 8 // product.group
+    rows = even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
     again = product.m not in range(1, rows + 1)
     passes = _most_passes(width, product, target) if again else 1
     return {"rows": rows, "width": width, "passes": passes}

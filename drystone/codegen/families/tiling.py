@@ -6,6 +6,8 @@ from drystone.targets.target import CpuTarget
 
 #: Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
 UNIT = 4096
+#: Bytes of a cache line, and lines of one set of the first cache.
+_LINE, _WAYS = 64, 8
 
 
 def divisor(n: int, limit: int) -> int:
@@ -20,6 +22,15 @@ def even(n: int | None, limit: int) -> int:
         return limit
     tiles = -(-n // limit)
     return -(-n // tiles) if n else 1
+
+
+def side_by_side(apart: int, most: int, target: CpuTarget) -> int:
+    """How many rows of memory, at most `most`, that lie so many bytes apart can be walked side by side: where
+    that is a multiple of a power of two they fall into the same sets of the first cache, and more than a set
+    has lines would push each other out. apart: 0 where it is not known."""
+    sets = target.l1 // (_WAYS * _LINE)
+    places = [i * apart // _LINE % sets for i in range(most if apart else 0)]
+    return next((n for n in range(1, len(places)) if max(map(places[: n + 1].count, places)) > _WAYS), most)
 
 
 def tile_width(target: CpuTarget, dtype: str, extent: Index, most: int = 4) -> int:
