@@ -36,7 +36,7 @@ class PackWeights:
     - The weight [O, C, *K] of a dry.conv in layout "nhwc": stored [ceil(O / W), *K, C, W]; where channels are
       grouped W must divide a group's, or be one register for one channel per group. That of a transposed one,
       [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
-    - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers.
+    - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers, or one where that divides H.
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
 
@@ -52,7 +52,7 @@ class PackWeights:
         for op in ops(block, "dry.conv"):
             packer.pack(op, self._conv(op))
         for op in ops(block, "dry.recurrent"):
-            packer.pack(op, Pack((0,), (2 * self.target.lanes(32),), (0, 1)))
+            packer.pack(op, self._recurrent(op))
         erase_dead(block)
         drop_unused(program)
 
@@ -70,6 +70,10 @@ class PackWeights:
         if unit is None or unit.group == 1 or k % unit.group:
             return Pack((major,), (width,), (major, 1 - major))
         return Pack((major, 1 - major), (width, unit.group), (major, 1 - major))
+
+    def _recurrent(self, op: Any) -> Pack:
+        lanes, hidden = self.target.lanes(32), op.operation.operands[1].type.get_dim_size(1)
+        return Pack((0,), (lanes if hidden % (2 * lanes) == lanes else 2 * lanes,), (0, 1))
 
     def _conv(self, op: Any) -> Pack | None:
         attributes = op.operation.attributes
