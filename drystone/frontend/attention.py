@@ -32,7 +32,7 @@ def scaled_dot_product_attention(
     mask = None if attn_mask is None else _mask(attn_mask, query.dim())
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     q, k, v = (_rank4(t) for t in tensors)
-    out = operators().attention.default(q, k, v, mask, factor, is_causal)
+    out = operators().attention.default(q, k, v, mask, None, None, factor, is_causal, 0, [])
     return out if query.dim() == 4 else out.reshape((*query.shape[:-1], value.shape[-1]))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 _SCHEMAS = (
-    "attention(Tensor q, Tensor k, Tensor v, Tensor? mask, float scale, bool causal) -> Tensor",
+    "attention(Tensor q, Tensor k, Tensor v, Tensor? mask, Tensor? span, Tensor? blocks, float scale,"
+    " bool causal, int sinks, int[] tile) -> Tensor",
     "recurrent(Tensor projected, Tensor weight, Tensor? bias, Tensor[] state, str cell, bool reverse)"
     " -> Tensor[]",
 )
@@ -36,10 +37,14 @@ def _attention(
     k: torch.Tensor,
     v: torch.Tensor,
     mask: torch.Tensor | None,
+    span: torch.Tensor | None,
+    blocks: torch.Tensor | None,
     scale: float,
     causal: bool,
+    sinks: int,
+    tile: list[int],
 ) -> torch.Tensor:
-    """q [B, H, S, D], k [B, G, T, D], v [B, G, T, E], mask broadcast to [B, H, S, T] -> [B, H, S, E]."""
+    """q [B, H, S, D], k [B, G, T, D], v [B, G, T, E], the others as in `dry.attention` -> [B, H, S, E]."""
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
 

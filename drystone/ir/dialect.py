@@ -147,7 +147,10 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     layout "bhsd": q [B, H, S, D], k [B, G, T, D], v [B, G, T, E], out [B, H, S, E]; "bshd": heads and
     positions swapped in all four. H is a multiple of G (grouped queries). mask: none or one tensor, added
     where it is float, kept where it is true when i1; rank 4, broadcast to [B, H, S, T]. causal: key t <=
-    query s.
+    query s. span: none or one tensor [2, B or 1, S or 1] of integers: query s of image b sees the keys
+    span[0, b, s] <= t < span[1, b, s], and of those before it the first `sinks`. blocks: none or one i1
+    tensor [H or 1, tiles of queries, tiles of keys]: which tiles of `tile` queries by keys are computed; the
+    last may be cut short. Keys that nothing sees are not read. A query that sees no key gives zeros.
     """
 
     out: Result[Any]  #: see layout
@@ -155,8 +158,14 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     k: Operand[Any]  #: keys
     v: Operand[Any]  #: values
     mask: Sequence[Operand[Any]]  #: none or one tensor, rank 4
+    span: Sequence[
+        Operand[Any]
+    ]  #: none or one tensor [2, B or 1, S or 1]: the first key, and one past the last
+    blocks: Sequence[Operand[Any]]  #: none or one i1 tensor [H or 1, tiles of queries, tiles of keys]
     scale: ir.FloatAttr  #: the factor of the scores
     causal: ir.IntegerAttr  #: flag: query s sees keys t <= s
+    sinks: ir.IntegerAttr  #: how many first keys every query sees besides its span (causal ones apart)
+    tile: ir.ArrayAttr  #: queries and keys of a tile of `blocks`; empty where there are none
     layout: ir.StringAttr  #: "bhsd" or "bshd": heads or positions first
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drystone.ir.shapes import channel_axis, result_extent, spatial_axes
-from drystone.ir.values import shape
+from drystone.ir.values import operand_groups, shape
 from drystone.mlir import ints
 
 Problems = Iterator[str]
@@ -90,7 +90,9 @@ def conv(op: Any) -> Problems:
 
 def attention(op: Any) -> Problems:
     yield from _one_of(op, "layout", ("bhsd", "bshd"))
-    if any(operand.type.rank != 4 for operand in op.operands):
+    groups = operand_groups(op)
+    masks, spans, blocks = groups[3:]
+    if any(operand.type.rank != 4 for operand in [*(group[0] for group in groups[:3]), *masks]):
         yield "queries, keys, values and mask have rank 4"
         return
     swap = op.attributes["layout"].value == "bshd"
@@ -99,10 +101,33 @@ def attention(op: Any) -> Problems:
         yield f"queries {q}, keys {k} and values {v} (batch, heads, positions, width) do not fit"
     if q[1] is not None and k[1] and q[1] % k[1]:
         yield f"{q[1]} heads of queries on {k[1]} heads of keys"
-    for mask in list(op.operands)[3:]:
-        full = [q[0], q[1], q[2], k[2]]
-        if not all(n == 1 or agree(n, m) for n, m in zip(shape(mask), full, strict=True)):
-            yield f"mask {shape(mask)} does not broadcast to {full}"
+    for mask in masks:
+        yield from _broadcasts("mask", mask, [q[0], q[1], q[2], k[2]])
+    for span in spans:
+        yield from _broadcasts("span", span, [2, q[0], q[2]])
+        if str(span.type.element_type) not in ("i64", "i32"):
+            yield f"span has elements {span.type.element_type}, not i64 or i32"
+    if op.attributes["sinks"].value < 0 or (op.attributes["sinks"].value and not spans):
+        yield f"{op.attributes['sinks'].value} sinks beside {len(spans)} spans"
+    tile = ints(op.attributes["tile"])
+    if len(tile) != 2 * len(blocks) or min(tile, default=1) < 1:
+        yield f"{len(blocks)} tensors of blocks of {tile} queries and keys"
+        return
+    for each in blocks:
+        yield from _broadcasts("blocks", each, [q[1], _tiles(q[2], tile[0]), _tiles(k[2], tile[1])])
+        if str(each.type.element_type) != "i1":
+            yield f"blocks have elements {each.type.element_type}, not i1"
+
+
+def _broadcasts(what: str, value: Any, full: Sequence[int | None]) -> Problems:
+    """`value` broadcasts to the extents `full`."""
+    found = shape(value)
+    if len(found) != len(full) or not all(n == 1 or agree(n, m) for n, m in zip(found, full, strict=True)):
+        yield f"{what} {found} does not broadcast to {list(full)}"
+
+
+def _tiles(n: int | None, size: int) -> int | None:
+    return None if n is None else -(-n // size)
 
 
 def norm(op: Any) -> Problems:

@@ -94,6 +94,19 @@ def attribute(op: Any, name: str) -> Any:
     return op.operation.attributes.get(name, None)
 
 
+def operand_groups(op: Any) -> list[list[Any]]:
+    """The operands of an operation by its operand segments (one group where it has none)."""
+    operands = list(op.operation.operands)
+    sizes = attribute(op, "operandSegmentSizes")
+    if sizes is None:
+        return [operands]
+    groups, at = [], 0
+    for size in sizes:
+        groups.append(operands[at : at + size])
+        at += size
+    return groups
+
+
 def nested(op: Any) -> list[Any]:
     """Every operation in the regions of an operation, outermost first."""
     found = []

@@ -11,9 +11,9 @@ from typing import Any
 from drystone.errors import InternalError
 from drystone.ir.extents import destination
 from drystone.ir.shapes import result_extent
-from drystone.ir.values import constant_int, producer, shape
+from drystone.ir.values import constant_int, operand_groups, producer, shape
 from drystone.mlir import affine, arith, ints, ir, tensor
-from drystone.passes.rewriting import index_constant, operand_groups
+from drystone.passes.rewriting import index_constant
 
 #: A known extent, or an index value.
 Extent = int | Any

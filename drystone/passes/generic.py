@@ -1,6 +1,6 @@
 """linalg.generic: making them, reading their maps, and the reshapes some of them are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from drystone.ir.values import producer_name, shape
@@ -45,6 +45,18 @@ def dims_of(map_: Any) -> list[int | None]:
     for expr in map_.results:
         kind = expr.maybe_downcast()
         found.append(kind.position if isinstance(kind, ir.AffineDimExpr) else None)
+    return found
+
+
+def used_dims(exprs: Iterable[Any]) -> set[int]:
+    """The dimensions that affine expressions depend on."""
+    found: set[int] = set()
+    for expr in exprs:
+        kind = expr.maybe_downcast()
+        if isinstance(kind, ir.AffineDimExpr):
+            found.add(kind.position)
+        elif isinstance(kind, ir.AffineBinaryExpr):
+            found |= used_dims((kind.lhs, kind.rhs))
     return found
 
 

@@ -5,12 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.ir.values import captured, constant_value, is_tensor, main_block, producer_name, splat
+from drystone.ir.values import (
+    captured,
+    constant_value,
+    is_tensor,
+    main_block,
+    operand_groups,
+    producer_name,
+    splat,
+)
 from drystone.mlir import arith, func, ir, linalg, tensor
 from drystone.passes.dims import empty_like, extent
 from drystone.passes.in_place import in_place
 from drystone.passes.kernels import Needs, destinations_in, fill_body
-from drystone.passes.rewriting import erase_dead, operand_groups, ops, uses
+from drystone.passes.rewriting import erase_dead, ops, uses
 
 #: Operations of `@main` that are views or scalar work; those of arith and math stay where they make scalars.
 _STAY = frozenset(

@@ -13,6 +13,7 @@ from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
+from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
 from drystone.targets.target import CpuTarget
@@ -22,15 +23,19 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
     f32 are held as `element`.
 
-    Epilogues are fused twice: first every result takes the chain of maps behind it (so that a batch norm
-    stays with its own convolution), then what became one map by fusing several (GELU reads its input twice).
+    Attention is recognized where transposes still stand by themselves, and once more when masks that are
+    constants are known. Epilogues are fused twice: first every result takes the chain of maps behind it (so
+    that a batch norm stays with its own convolution), then what became one map by fusing several (GELU reads
+    its input twice).
     """
     return (
         Simplify(),
         ResolveDims(),
+        RecognizeAttention(),
         AbsorbTransposes(),
         ChannelsLast(),
         FoldConstants(),
+        RecognizeAttention(),
         FuseEpilogue(),
         FuseElementwise(),
         FuseEpilogue(),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from drystone.ir.values import attribute
 from drystone.mlir import arith, ir, tensor
 
 #: Operations of `@main` that must stay though nothing uses their results.
@@ -40,19 +39,6 @@ def tensor_type(extents: Iterable[int | None], element: Any) -> Any:
     """The plain tensor type of these extents (None where dynamic)."""
     dynamic = ir.ShapedType.get_dynamic_size()
     return ir.RankedTensorType.get([dynamic if n is None else n for n in extents], element)
-
-
-def operand_groups(op: Any) -> list[list[Any]]:
-    """The operands of an operation by its operand segments (one group where it has none)."""
-    operands = list(op.operation.operands)
-    sizes = attribute(op, "operandSegmentSizes")
-    if sizes is None:
-        return [operands]
-    groups, at = [], 0
-    for size in sizes:
-        groups.append(operands[at : at + size])
-        at += size
-    return groups
 
 
 def index_constant(value: int) -> Any:

@@ -44,9 +44,11 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
         dry.Attention,
         tensor((-1, 6, 3, 3)),
         *(pooled, pooled, pooled),
-        [],
+        *([], [], []),
         scale=0.5,
         causal=True,
+        sinks=0,
+        tile=[],
         layout="bhsd",
     ).out
     normal = make(dry.Norm, tensor((-1, 6, 3, 3)), attended, [], [], kind="rms", axes=1, eps=1e-5).out

@@ -13,7 +13,17 @@ from drystone.ir.dialect import Attention, Embedding, Recurrent, Scan
 
 
 def _attention(
-    at: Site, q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool
+    at: Site,
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any,
+    span: Any,
+    blocks: Any,
+    scale: float,
+    causal: bool,
+    sinks: int,
+    tile: Sequence[int],
 ) -> Sequence[Any] | None:
     op = Attention(
         at.out(),
@@ -21,8 +31,12 @@ def _attention(
         at.tensor(k),
         at.tensor(v),
         at.optional(_unexpanded(mask)),
+        at.optional(span),
+        at.optional(blocks),
         scale=build.number(scale),
         causal=build.flag(causal),
+        sinks=build.integer(sinks),
+        tile=build.integers(tile),
         layout=build.string("bhsd"),
     )
     return [op.out]

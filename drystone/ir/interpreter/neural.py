@@ -1,5 +1,6 @@
 """The operations of the dialect dry that are no convolution, pooling or recurrence, and epilogues."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from drystone.dtypes import Array
 from drystone.ir.elements import to_element, widen
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
 from drystone.ir.interpreter.structured import read
-from drystone.mlir import ir
+from drystone.mlir import ints, ir
 
 
 def wide(array: Array) -> Array:
@@ -45,17 +46,29 @@ def _attention(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     q, k, v = (wide(x) if op.layout.value == "bhsd" else wide(x).swapaxes(1, 2) for x in args[:3])
     repeat = q.shape[1] // k.shape[1]
     shape = (*q.shape[:3], k.shape[2])
-    masks = [np.broadcast_to(mask, shape) for mask in args[3:]]
+    masks = [np.broadcast_to(mask, shape) for mask in [*args[3 : 3 + len(op.mask)], *_seen(op, args, shape)]]
     out = np.zeros((*q.shape[:3], v.shape[3]))
     for batch, head in np.ndindex(q.shape[:2]):
         scores = op.scale.value * q[batch, head] @ k[batch, head // repeat].T
         for mask in masks:
             here = mask[batch, head]
             scores = np.where(here, scores, -np.inf) if here.dtype == np.bool_ else scores + wide(here)
-        if op.causal.value:
-            scores = np.where(np.tri(*scores.shape, dtype=np.bool_), scores, -np.inf)
         out[batch, head] = _weights(scores) @ v[batch, head // repeat]
     return [to_element(out if op.layout.value == "bhsd" else out.swapaxes(1, 2), result_element(op))]
+
+
+def _seen(op: Any, args: list[Array], shape: tuple[int, ...]) -> Iterator[Array]:
+    """Which keys each query sees by position: flags that broadcast to [B, H, S, T]."""
+    queries, keys = np.arange(shape[2])[:, None], np.arange(shape[3])
+    rest = iter(args[3 + len(op.mask) :])
+    if op.causal.value:
+        yield keys <= queries
+    for _ in op.span:
+        first, end = (side[:, None, :, None] for side in next(rest))
+        yield ((first <= keys) | (keys < op.sinks.value)) & (keys < end)
+    for _ in op.blocks:
+        rows, columns = ints(op.tile)
+        yield next(rest).repeat(rows, 1).repeat(columns, 2)[:, : shape[2], : shape[3]]
 
 
 def _weights(scores: Array) -> Array:
