@@ -158,9 +158,7 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     k: Operand[Any]  #: keys
     v: Operand[Any]  #: values
     mask: Sequence[Operand[Any]]  #: none or one tensor, rank 4
-    span: Sequence[
-        Operand[Any]
-    ]  #: none or one tensor [2, B or 1, S or 1]: the first key, and one past the last
+    span: Sequence[Operand[Any]]  #: none or one tensor [2, B or 1, S or 1]: first keys, and ends
     blocks: Sequence[Operand[Any]]  #: none or one i1 tensor [H or 1, tiles of queries, tiles of keys]
     scale: ir.FloatAttr  #: the factor of the scores
     causal: ir.IntegerAttr  #: flag: query s sees keys t <= s

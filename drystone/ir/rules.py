@@ -113,6 +113,8 @@ def attention(op: Any) -> Problems:
     if len(tile) != 2 * len(blocks) or min(tile, default=1) < 1:
         yield f"{len(blocks)} tensors of blocks of {tile} queries and keys"
         return
+    if blocks and (tile[0] % 16 or tile[1] % 8):
+        yield f"a tile of {tile} is no multiple of 16 queries and 8 keys"
     for each in blocks:
         yield from _broadcasts("blocks", each, [q[1], _tiles(q[2], tile[0]), _tiles(k[2], tile[1])])
         if str(each.type.element_type) != "i1":

@@ -75,7 +75,7 @@ def _recognize(product: Any) -> None:
 
 
 def _softmax(value: Any) -> Any:
-    """The softmax that a value is, with other leading dimensions; None where it is none or is read besides."""
+    """The softmax that a value is, with other leading dimensions; None where it is none, or read besides."""
     source = as_rows(value)
     if source is None or producer_name(source) != "dry.softmax":
         return None

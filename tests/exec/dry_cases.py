@@ -202,11 +202,16 @@ def attention(
     causal: bool = False,
     mask: Sequence[int] | None = None,
     mask_is: str = "float",
+    span: Any = None,
+    sinks: int = 0,
+    blocks: Any = None,
+    tile: Sequence[int] = (),
     dynamic: Sequence[int] = (),
     element: Any = np.float32,
     seed: int = 0,
 ) -> Case:
-    """A case of `dry.attention`; mask is its shape, dynamic names dimensions of [B, H, S, D]."""
+    """A case of `dry.attention`; mask is its shape, span and blocks are lists, dynamic names dimensions of
+    [B, H, S, D]."""
     rng, depth_v = np.random.default_rng(seed), depth_v or depth
     order = [0, 1, 2, 3] if layout == "bhsd" else [0, 2, 1, 3]
 
@@ -225,14 +230,24 @@ def attention(
                 values = values > -1
                 values[..., 0] = True
             given.append((values, kind_of(values, [d for d in dynamic if mask[d] != 1])))
+        masks = len(given)
+        if span is not None:
+            values = np.array(span, np.int64)
+            axes = [at for at, d in enumerate((None, 0, 2)) if d in dynamic and values.shape[at] != 1]
+            given.append((values, kind_of(values, axes)))
+        spans = len(given)
+        if blocks is not None:
+            given.append((np.array(blocks, np.bool_), kind_of(np.array(blocks, np.bool_))))
 
         def body(args: list[Any]) -> list[Any]:
             op = dialect.Attention(
                 result,
                 *args[:3],
-                args[3 : 3 + (mask is not None)],
+                *(args[3:masks], args[masks:spans], args[spans : len(given)]),
                 scale=build.number(depth**-0.5),
                 causal=build.flag(causal),
+                sinks=build.integer(sinks),
+                tile=build.integers(tile),
                 layout=build.string(layout),
             )
             return [op.out]

@@ -7,22 +7,20 @@ import pytest
 
 from drystone.targets import registry
 from tests.exec import dry_cases
+from tests.unit.test_families_attention import CASES as TILE_CASES
 
+#: Besides the cases of the tile programs, those that the machine code has other ways for.
 CASES: dict[str, dict[str, Any]] = {
-    "plain": {"queries": 40, "keys": 48, "depth": 32},
+    **{f"tiles: {name}": case for name, case in TILE_CASES.items()},
+    "queries": {"queries": 40, "keys": 48, "depth": 32},
     "ragged": {"queries": 37, "keys": 29, "depth": 80, "depth_v": 20},
     "positions before heads": {"layout": "bshd", "depth": 128, "batch": 1},
-    "grouped": {"kv_heads": 2, "layout": "bshd"},
     "many keys": {"heads": 2, "kv_heads": 1, "keys": 333},
     "causal": {"causal": True, "queries": 70, "keys": 70, "heads": 2, "kv_heads": 1},
     "causal, fewer keys": {"causal": True, "queries": 70, "keys": 20},
     "causal, dynamic": {"causal": True, "queries": 150, "keys": 150, "dynamic": (0, 2), "heads": 2},
-    "added mask": {"mask": (2, 1, 20, 24)},
-    "kept mask": {"mask": (1, 4, 20, 24), "mask_is": "bool"},
-    "dynamic": {"dynamic": (0, 2), "mask": (2, 1, 1, 24), "mask_is": "bool"},
     "one query": {"queries": 1, "keys": 700, "layout": "bshd", "kv_heads": 2, "depth": 64},
     "few queries, masked, ragged": {"queries": 3, "mask": (2, 1, 3, 27), "keys": 27, "depth": 20},
-    "few queries, dynamic": {"queries": 2, "dynamic": (0, 2), "mask": (2, 1, 2, 24), "mask_is": "bool"},
 }
 
 
@@ -43,7 +41,7 @@ def test_a_query_that_may_look_at_nothing_gives_zeros(queries: int) -> None:
     np.testing.assert_allclose(result[:, :, 0], case.expected[0][:, :, 0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ragged", "one query"])
+@pytest.mark.parametrize("name", ["ragged", "one query", "tiles: parts, together, window"])
 def test_narrower_vectors_compute_the_same(name: str) -> None:
     arguments = {"kv_heads": 4, **CASES[name]}
     case = dry_cases.attention(**arguments)

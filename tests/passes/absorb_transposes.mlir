@@ -49,8 +49,8 @@ func.func @main(%x: tensor<2x6x8xf32>) -> tensor<2x6x8xf32> {
   ^bb0(%p: f32, %o: f32):
     linalg.yield %p : f32
   } -> tensor<2x2x6x4xf32>
-  %y = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = true, layout = "bhsd",
-      operandSegmentSizes = array<i32: 1, 1, 1, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+  %y = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = true, sinks = 0 : i64, tile = [], layout = "bhsd",
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
   %ze = tensor.empty() : tensor<2x6x2x4xf32>
   %z = linalg.generic {
     indexing_maps = [affine_map<(i, j, k, l) -> (i, k, j, l)>, affine_map<(i, j, k, l) -> (i, j, k, l)>],
@@ -91,7 +91,7 @@ module {
       "dry.yield"(%arg1) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x6x8xf32>, tensor<8x8xf32>) -> tensor<2x6x8xf32>
     %expanded_1 = tensor.expand_shape %6 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
-    %7 = "dry.attention"(%expanded, %expanded_0, %expanded_1) {causal = true, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 5.000000e-01 : f64} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %7 = "dry.attention"(%expanded, %expanded_0, %expanded_1) {causal = true, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %collapsed = tensor.collapse_shape %7 [[0], [1], [2, 3]] : tensor<2x6x2x4xf32> into tensor<2x6x8xf32>
     %8 = "dry.matmul"(%collapsed, %3) ({
     ^bb0(%arg1: f32):
@@ -127,8 +127,8 @@ func.func @main(%x: tensor<2x6x8xf32>) -> tensor<2x2x6x4xf32> {
   %k = tensor.collapse_shape %ks [[0, 1], [2], [3], [4]] : tensor<1x2x2x6x4xf32> into tensor<2x2x6x4xf32>
   %vs = tensor.extract_slice %t[2, 0, 0, 0, 0] [1, 2, 2, 6, 4] [1, 1, 1, 1, 1] : tensor<3x2x2x6x4xf32> to tensor<1x2x2x6x4xf32>
   %v = tensor.collapse_shape %vs [[0, 1], [2], [3], [4]] : tensor<1x2x2x6x4xf32> into tensor<2x2x6x4xf32>
-  %z = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = false, layout = "bhsd",
-      operandSegmentSizes = array<i32: 1, 1, 1, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+  %z = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = false, sinks = 0 : i64, tile = [], layout = "bhsd",
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
   return %z : tensor<2x2x6x4xf32>
 }
 
@@ -167,7 +167,7 @@ module {
     %collapsed = tensor.collapse_shape %expanded [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
     %collapsed_7 = tensor.collapse_shape %expanded_5 [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
     %collapsed_8 = tensor.collapse_shape %expanded_6 [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
-    %5 = "dry.attention"(%collapsed, %collapsed_7, %collapsed_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0>, scale = 5.000000e-01 : f64} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %5 = "dry.attention"(%collapsed, %collapsed_7, %collapsed_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %6 = tensor.empty() : tensor<2x2x6x4xf32>
     %7 = linalg.generic {indexing_maps = [#map1, #map2], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%5 : tensor<2x6x2x4xf32>) outs(%6 : tensor<2x2x6x4xf32>) {
     ^bb0(%in: f32, %out: f32):

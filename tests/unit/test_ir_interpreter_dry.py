@@ -159,6 +159,40 @@ def test_attention(layout: str, groups: int, masking: str) -> None:
     close(ours, expected)
 
 
+SPAN = torch.tensor([[[0, 1, 2, 3, 4]], [[2, 3, 4, 7, 6]]])
+BLOCKS = torch.tensor([[[True, False, True], [False, True, True]]])
+
+
+@pytest.mark.parametrize("what", ["span", "sinks", "blocks"])
+def test_attention_leaves_out_keys(what: str) -> None:
+    q, k, v = random(1, 2, 20, 6), random(1, 2, 20, 6), random(1, 2, 20, 3)
+    span, blocks = SPAN.repeat(1, 1, 4), BLOCKS
+    keys = torch.arange(20)
+    seen = (span[0, 0][:, None] <= keys) & (keys < span[1, 0][:, None])
+    if what == "sinks":
+        seen = (seen | (keys < 2)) & (keys < span[1, 0][:, None])
+    if what == "blocks":
+        seen = blocks[0].repeat_interleave(16, 0)[:20].repeat_interleave(8, 1)[:, :20]
+    expected = functional.scaled_dot_product_attention(q, k, v, seen, scale=1.0)
+    (ours,) = execute(
+        [q.numpy(), k.numpy(), v.numpy(), (blocks if what == "blocks" else span).numpy()],
+        lambda q, k, v, m: [
+            make(
+                dry.Attention,
+                tensor(expected.shape, "f64"),
+                *(q, k, v, []),
+                *(([], [m]) if what == "blocks" else ([m], [])),
+                scale=1.0,
+                causal=False,
+                sinks=2 if what == "sinks" else 0,
+                tile=[16, 8] if what == "blocks" else [],
+                layout="bhsd",
+            ).out
+        ],
+    )
+    close(ours, expected)
+
+
 def test_a_query_that_may_look_at_nothing_gives_zero() -> None:
     q = random(1, 1, 2, 4).numpy()
     mask = np.array([[[[False, False], [True, False]]]])

@@ -32,11 +32,18 @@ def binary(what: Any, shapes: list[tuple[int, ...]], out: tuple[int, ...], **att
     )
 
 
-def attention(q: tuple[int, ...], k: tuple[int, ...], mask: tuple[int, ...]) -> Program:
-    def body(q: Any, k: Any, m: Any) -> list[Any]:
-        return [make(dry.Attention, q.type, q, k, k, [m], scale=1.0, causal=False, layout="bhsd").out]
+def attention(
+    q: tuple[int, ...], k: tuple[int, ...], mask: tuple[int, ...], what: str = "mask", **attributes: Any
+) -> Program:
+    """One of its three ways to leave out keys: what a mask of this shape is to be."""
+    elements = {"mask": "f32", "span": "i64", "blocks": "i1"}
+    given = {"scale": 1.0, "causal": False, "sinks": 0, "tile": [], "layout": "bhsd", **attributes}
 
-    return program(lambda: [tensor(q), tensor(k), tensor(mask)], body)
+    def body(q: Any, k: Any, m: Any) -> list[Any]:
+        groups = [[m] if name == what else [] for name in elements]
+        return [make(dry.Attention, q.type, q, k, k, *groups, **given).out]
+
+    return program(lambda: [tensor(q), tensor(k), tensor(mask, elements[what])], body)
 
 
 def conv(weight: tuple[int, ...], out: tuple[int, ...], **attributes: Any) -> Program:
@@ -118,6 +125,16 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     "heads": (lambda: attention((1, 4, 3, 8), (1, 3, 3, 8), (1, 1, 3, 3)), "4 heads of queries on 3"),
     "width": (lambda: attention((1, 4, 3, 8), (1, 4, 3, 6), (1, 1, 3, 3)), "do not fit"),
     "mask": (lambda: attention((1, 4, 3, 8), (1, 4, 5, 8), (1, 1, 3, 3)), "does not broadcast"),
+    "span": (lambda: attention((1, 4, 3, 8), (1, 4, 5, 8), (2, 1, 5), "span"), "span [2, 1, 5] does not"),
+    "sinks": (lambda: attention((1, 4, 3, 8), (1, 4, 5, 8), (1, 1, 3, 5), sinks=2), "2 sinks beside 0 spans"),
+    "blocks": (
+        lambda: attention((1, 4, 20, 8), (1, 4, 20, 8), (1, 2, 2), "blocks", tile=[16, 8]),
+        "blocks [1, 2, 2] does not broadcast to [4, 2, 3]",
+    ),
+    "tile of blocks": (
+        lambda: attention((1, 4, 20, 8), (1, 4, 20, 8), (1, 2, 2), "blocks", tile=[10, 10]),
+        "multiple of 16 queries and 8 keys",
+    ),
     "gain": (lambda: norm((2,)), "gain or shift 0"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),

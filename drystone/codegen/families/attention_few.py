@@ -1,10 +1,11 @@
 """Attention of a single query: the keys and values go by once, the work is their bytes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
+from drystone.codegen.families.attention_block import Range, lowest, ranges
 from drystone.codegen.families.attention_form import AttentionForm
+from drystone.codegen.families.attention_rows import Rows, live_block
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
@@ -12,99 +13,125 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 _KEYS, _BLOCK = 8, 512
 
 
-def few_queries(form: AttentionForm, t: TileBuilder, lanes: int, b: Index, h: Index, row: Index) -> None:
+def few_queries(form: AttentionForm, t: TileBuilder, lanes: int, b: Index, h: Index, s: Index) -> None:
     """One query."""
-    end = form.extent(form.k, 2)
-    if form.causal:
-        end = end.min(row + 1)
-    weights = t.scratch([_BLOCK], form.dtype)
-    lowest = float(np.finfo(np.float64 if form.dtype == "f64" else np.float32).min)
-    state = [
-        t.full(lowest, (1,), form.dtype),
-        t.full(0, (lanes,), form.dtype),
-        t.full(0, (1, form.depth_v), form.dtype),
-    ]
-
-    def block(start: Index, *carried: Tile) -> Sequence[Tile]:
-        stop = (end - start).min(_BLOCK)
-        t.loop(stop, _KEYS, lambda k: _scores(form, t, lanes, weights, (b, h, row), start, k))
-        return _fold(form, t, lanes, weights, (b, h, row), start, stop, carried)
-
-    _, total, acc = t.loop(end, _BLOCK, block, state)
-    whole = t.reduce("arith.addf", t.reshape(total, [1, lanes]), 1)
-    factor = t.apply("arith.maximumf", whole, t.full(1e-30, (1, 1), form.dtype))
+    rows = Rows(form, t, b, h, h // form.repeat, s, 1)
+    single = Single(rows, lanes)
+    _, total, acc = single.swept(ranges(form, rows.seen()))
+    factor = t.apply("arith.maximumf", single.whole(total), t.full(1e-30, (1, 1), form.dtype))
     tile = narrowed(t, t.apply("arith.divf", acc, factor), form.out.dtype)
-    t.store(form.out, form.place(b, h, row, index(0)), tile, form.place(None, None, 1, form.depth_v))
+    t.store(form.out, form.place(b, h, s, index(0)), tile, form.place(None, None, 1, form.depth_v))
 
 
-def _scores(
-    form: AttentionForm,
-    t: TileBuilder,
-    lanes: int,
-    weights: Tensor,
-    at: tuple[Index, Index, Index],
-    start: Index,
-    k: Index,
-) -> None:
-    """Scores of some keys, unmasked."""
-    b, h, row = at
+@dataclass(frozen=True)
+class Single:
+    """One row."""
 
-    def products(d: Index, acc: Tile) -> Tile:
-        q = widened(t, t.load(form.q, form.place(b, h, row, d), form.place(None, None, None, lanes)))
-        place = form.place(b, form.kv_head(h), start + k, d)
-        keys = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, lanes)))
-        return t.apply("math.fma", keys, q, acc)
+    rows: Rows
+    lanes: int
 
-    zeros = t.full(0, (_KEYS, lanes), form.dtype)
-    (acc,) = t.loop(form.depth, lanes, products, [zeros])
-    scores = t.reduce("arith.addf", acc, 1)
-    scores = t.apply("arith.mulf", scores, t.full(form.scale, (1, 1), form.dtype))
-    t.store(weights, [k], t.reshape(t.transpose(scores), [_KEYS]))
+    @property
+    def form(self) -> AttentionForm:
+        """The operation."""
+        return self.rows.form
 
+    @property
+    def t(self) -> TileBuilder:
+        """Where it is recorded."""
+        return self.rows.t
 
-def _fold(
-    form: AttentionForm,
-    t: TileBuilder,
-    lanes: int,
-    weights: Tensor,
-    at: tuple[Index, Index, Index],
-    start: Index,
-    stop: Index,
-    carried: Sequence[Tile],
-) -> list[Tile]:
-    """Fold one block of scores in: peak [1], total [lanes] and weighted values [1, depth]."""
-    b, h, row = at
-    peak, total, acc = carried
+    def swept(self, where: Sequence[Range]) -> Sequence[Tile]:
+        """Fold keys in: peak [1], total [lanes], to be added up, and weighted values [1, depth]."""
+        form, t = self.form, self.t
+        block = form.tile[1] if form.tile else _BLOCK
+        weights = t.scratch([block + self.lanes], form.dtype)
+        state: Sequence[Tile] = [
+            t.full(lowest(form.dtype), (1,), form.dtype),
+            t.full(0, (self.lanes,), form.dtype),
+            t.full(0, (1, form.depth_v), form.dtype),
+        ]
+        for start, end in where:
+            state = self._over(start, end, block, weights, state)
+        return state
 
-    def live(k: Index, best: Tile) -> Tile:
-        tile = t.load(weights, [k], [lanes])
-        tile = form.masked(t, tile, b, h, (row, None), (start + k, lanes))
-        inside = t.apply(
-            "arith.cmpi", t.iota(k, (lanes,), 0), t.full(stop, (1,), "i64"), dtype="i1", predicate="slt"
-        )
-        tile = t.apply(
-            "arith.select", inside, tile, t.full(float("-inf"), (1,), form.dtype), dtype=form.dtype
-        )
-        t.store(weights, [k], tile)
-        return t.apply("arith.maximumf", best, tile)
+    def whole(self, total: Tile) -> Tile:
+        """A total as one number, [1, 1]."""
+        return self.t.reduce("arith.addf", self.t.reshape(total, [1, self.lanes]), 1)
 
-    lowest = t.apply("arith.addf", t.full(0, (lanes,), form.dtype), peak)
-    (best,) = t.loop(stop, lanes, live, [lowest])
-    new = t.reduce("arith.maximumf", best, 0)
-    fade = t.apply("math.exp", t.apply("arith.subf", peak, new))
+    def _over(
+        self, start: Index, end: Index, block: int, weights: Tensor, state: Sequence[Tile]
+    ) -> Sequence[Tile]:
+        t, rows = self.t, self.rows
 
-    def grow(k: Index, sum_: Tile) -> Tile:
-        tile = t.apply("math.exp", t.apply("arith.subf", t.load(weights, [k], [lanes]), new))
-        t.store(weights, [k], tile)
-        return t.apply("arith.addf", sum_, tile)
+        def step(k: Index, *carried: Tile) -> Sequence[Tile]:
+            stop = (end - k).min(block)
+            t.loop(stop, _KEYS, lambda j: self._scores(weights, k, j))
+            return self._fold(weights, k, start, stop, carried)
 
-    (total,) = t.loop(stop, lanes, grow, [t.apply("arith.mulf", total, fade)])
+        def maybe(k: Index, *carried: Tile) -> Sequence[Tile]:
+            live = live_block(self.form, t, rows.h, rows.first, k)
+            return t.loop(live, 1, lambda _, *s: step(k, *s), carried)
 
-    def values(k: Index, sums: Tile) -> Tile:
-        p = t.reshape(t.load(weights, [k], [_KEYS]), [1, _KEYS])
-        place = form.place(b, form.kv_head(h), start + k, index(0))
-        v = widened(t, t.load(form.v, place, form.place(None, None, _KEYS, form.depth_v)))
-        return t.dot(sums, p, v)
+        if self.form.blocks is None:
+            return t.loop(end, block, step, state, lower=start)
+        return t.loop(end, block, maybe, state, lower=start // block * block)
 
-    (acc,) = t.loop(stop, _KEYS, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
-    return [new, total, acc]
+    def _scores(self, weights: Tensor, start: Index, k: Index) -> None:
+        """Scores of some keys, unmasked."""
+        form, t, rows, lanes = self.form, self.t, self.rows, self.lanes
+
+        def products(d: Index, acc: Tile) -> Tile:
+            place = form.place(rows.b, rows.h, rows.first, d)
+            q = widened(t, t.load(form.q, place, form.place(None, None, None, lanes)))
+            place = form.place(rows.b, rows.group, start + k, d)
+            keys = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, lanes)))
+            return t.apply("math.fma", keys, q, acc)
+
+        zeros = t.full(0, (_KEYS, lanes), form.dtype)
+        (acc,) = t.loop(form.depth, lanes, products, [zeros])
+        scores = t.reduce("arith.addf", acc, 1)
+        scores = t.apply("arith.mulf", scores, t.full(form.scale, (1, 1), form.dtype))
+        t.store(weights, [k], t.reshape(t.transpose(scores), [_KEYS]))
+
+    def _fold(
+        self, weights: Tensor, start: Index, first: Index, stop: Index, carried: Sequence[Tile]
+    ) -> list[Tile]:
+        """Fold the scores of the keys from `start` on in."""
+        form, t, rows, lanes = self.form, self.t, self.rows, self.lanes
+        peak, total, acc = carried
+        never = t.full(float("-inf"), (1,), form.dtype)
+
+        def live(k: Index, best: Tile) -> Tile:
+            tile = t.load(weights, [k], [lanes])
+            tile = rows.masked_row(tile, index(0), (start + k, lanes))
+            at = t.iota(k, (lanes,), 0)
+            inside = t.apply("arith.cmpi", at, t.full(stop, (1,), "i64"), dtype="i1", predicate="slt")
+            if form.blocks is not None and form.span is not None:
+                # Blocks start at multiples of their own.
+                after = t.full(first - start, (1,), "i64")
+                seen = t.apply("arith.cmpi", at, after, dtype="i1", predicate="sge")
+                inside = t.apply("arith.andi", inside, seen)
+            tile = t.apply("arith.select", inside, tile, never, dtype=form.dtype)
+            t.store(weights, [k], tile)
+            return t.apply("arith.maximumf", best, tile)
+
+        lowest_ = t.apply("arith.addf", t.full(0, (lanes,), form.dtype), peak)
+        (best,) = t.loop(stop, lanes, live, [lowest_])
+        new = t.reduce("arith.maximumf", best, 0)
+        fade = t.apply("math.exp", t.apply("arith.subf", peak, new))
+
+        def grow(k: Index, sum_: Tile) -> Tile:
+            tile = t.apply("math.exp", t.apply("arith.subf", t.load(weights, [k], [lanes]), new))
+            t.store(weights, [k], tile)
+            return t.apply("arith.addf", sum_, tile)
+
+        (total,) = t.loop(stop, lanes, grow, [t.apply("arith.mulf", total, fade)])
+
+        def values(k: Index, sums: Tile) -> Tile:
+            p = t.reshape(t.load(weights, [k], [_KEYS]), [1, _KEYS])
+            place = form.place(rows.b, rows.group, start + k, index(0))
+            v = widened(t, t.load(form.v, place, form.place(None, None, _KEYS, form.depth_v)))
+            return t.dot(sums, p, v)
+
+        (acc,) = t.loop(stop, _KEYS, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
+        return [new, total, acc]

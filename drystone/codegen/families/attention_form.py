@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drystone.codegen.elements import wide
-from drystone.codegen.families.dry_op import DryOp, dry_op, widened
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
-from drystone.mlir import ir
+from drystone.codegen.families.dry_op import DryOp, dry_op
+from drystone.codegen.tile import Index, Tensor, TileBuilder
+from drystone.mlir import ints, ir
 
 P = TypeVar("P")
 
@@ -14,16 +14,21 @@ P = TypeVar("P")
 @dataclass(frozen=True)
 class AttentionForm:
     """The operation's tensors and attributes; `repeat` query heads share a key head; dtype is the element
-    computed in; depth and depth_v are the extents of keys and values."""
+    computed in; depth and depth_v are the extents of keys and values; tile has the queries and keys of a
+    tile of blocks."""
 
     op: DryOp
     q: Tensor
     k: Tensor
     v: Tensor
     mask: Tensor | None
+    span: Tensor | None
+    blocks: Tensor | None
     out: Tensor
     scale: float
     causal: bool
+    sinks: int
+    tile: tuple[int, ...]
     heads_first: bool
     repeat: int
     dtype: str
@@ -43,13 +48,24 @@ class AttentionForm:
         return self.extent(tensor, axis).constant
 
     @property
-    def square(self) -> bool:
-        """Whether there is a mask with both queries and keys."""
-        return self.mask is not None and 1 not in self.mask.shape[2:]
+    def queries(self) -> Index:
+        """How many queries a head has."""
+        return self.extent(self.q, 2)
 
-    def kv_head(self, h: Index) -> Index:
-        """The key head of a query head."""
-        return h // self.repeat
+    @property
+    def keys(self) -> Index:
+        """How many keys a head has."""
+        return self.extent(self.k, 2)
+
+    @property
+    def groups(self) -> Index:
+        """How many heads of keys there are."""
+        return self.extent(self.k, 1)
+
+    @property
+    def images(self) -> Index:
+        """The batch."""
+        return self.extent(self.out, 0)
 
     def promise(self, t: TileBuilder) -> None:
         """State which extents are equal."""
@@ -61,39 +77,15 @@ class AttentionForm:
         t.same(self.extent(self.v, 2), self.extent(self.k, 2))
         if self.mask is not None:
             whole = [self.extent(self.q, axis) for axis in (0, 1, 2)] + [self.extent(self.k, 2)]
-            for axis, extent in enumerate(whole):
-                if self.mask.shape[axis] != 1:
-                    t.same(self.mask.dim(axis), extent)
+            _promise(t, self.mask, whole)
+        if self.span is not None:
+            _promise(t, self.span, [self.span.dim(0), self.images, self.queries])
 
-    def masked(
-        self,
-        t: TileBuilder,
-        scores: Tile,
-        b: Index,
-        h: Index,
-        queries: tuple[Index, int | None],
-        keys: tuple[Index, int],
-    ) -> Tile:
-        """The mask applied to scores [keys, queries] (queries None: [keys], the only way for a `square` mask)
-        of these starts and extents."""
-        if self.mask is None:
-            return scores
-        (q, width), (k, count) = queries, keys
-        at: list[Index] = []
-        sizes: list[int | None] = []
-        for axis, (start, size) in enumerate(((b, None), (h, None), (q, width), (k, count))):
-            one = self.mask.shape[axis] == 1
-            at.append(index(0) if one else start)
-            sizes.append(None if one else size)
-        tile = t.load(self.mask, at, sizes)
-        if width is not None:
-            tile = t.reshape(tile, [sizes[3] or 1, sizes[2] or 1])
-        elif not tile.shape:
-            tile = t.reshape(tile, [1])
-        if self.mask.dtype == "i1":
-            never = t.full(float("-inf"), (1,) * len(scores.shape), self.dtype)
-            return t.apply("arith.select", tile, scores, never, dtype=self.dtype)
-        return t.apply("arith.addf", scores, widened(t, tile))
+
+def _promise(t: TileBuilder, tensor: Tensor, whole: list[Index]) -> None:
+    for axis, extent in enumerate(whole):
+        if tensor.shape[axis] != 1:
+            t.same(tensor.dim(axis), extent)
 
 
 def attention_form(kernel: Any) -> AttentionForm:
@@ -101,18 +93,22 @@ def attention_form(kernel: Any) -> AttentionForm:
     op = dry_op(kernel)
     main = op.main
     q, k, v = (op.tensor(value) for value in (main.q, main.k, main.v))
-    masks = op.all(main.mask)
     heads_first = ir.StringAttr(main.layout).value == "bhsd"
     axis = 1 if heads_first else 2
+    mask, span, blocks = (next(iter(op.all(group)), None) for group in (main.mask, main.span, main.blocks))
     return AttentionForm(
         op=op,
         q=q,
         k=k,
         v=v,
-        mask=masks[0] if masks else None,
+        mask=mask,
+        span=span,
+        blocks=blocks,
         out=op.inits[0],
         scale=ir.FloatAttr(main.scale).value,
         causal=bool(ir.IntegerAttr(main.causal).value),
+        sinks=ir.IntegerAttr(main.sinks).value,
+        tile=tuple(ints(main.tile)),
         heads_first=heads_first,
         repeat=(q.shape[axis] or 1) // (k.shape[axis] or 1),
         dtype=wide(q.dtype),

@@ -1,0 +1,279 @@
+"""A block of rows of attention: scores held transposed, [keys, rows], with the rows along the vectors.
+
+So the peak and total of every row need no sum across lanes, keys and values are read as they are, and only
+the queries and the result are transposed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drystone.codegen.families.attention_form import AttentionForm
+from drystone.codegen.families.attention_rows import Limits, Rows, Seen, live_block
+from drystone.codegen.families.dry_op import narrowed, widened
+from drystone.codegen.families.tiling import divisor, even
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+
+#: Keys per tile of scores.
+_KEYS = 8
+#: Keys per round of the weighted sum of the values.
+_STEP = 4
+#: Keys per step of the online softmax.
+_BLOCK = 128
+
+#: Where the keys of a row or block are looked at: from, to (both inside what `Seen` says).
+Range = tuple[Index, Index]
+
+
+def lowest(dtype: str) -> float:
+    """Where a peak starts."""
+    return float(np.finfo(np.float64 if dtype == "f64" else np.float32).min)
+
+
+def ranges(form: AttentionForm, seen: Seen) -> list[Range]:
+    """The keys to look at: the sinks, and those from the first on that a row sees besides."""
+    if not form.sinks:
+        return [(seen.start, seen.end)]
+    return [(index(0), seen.end.min(form.sinks)), (seen.start.max(form.sinks), seen.end)]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one grid step."""
+
+    rows: Rows
+    lanes: int
+
+    @property
+    def form(self) -> AttentionForm:
+        """The operation."""
+        return self.rows.form
+
+    @property
+    def t(self) -> TileBuilder:
+        """Where it is recorded."""
+        return self.rows.t
+
+    @property
+    def width(self) -> int:
+        """Rows, at most."""
+        return self.rows.width
+
+    def run(self) -> None:
+        """The whole step."""
+        seen = self.rows.seen()
+        sums, _, total = self.swept(seen, ranges(self.form, seen))
+        self.finish(sums, total)
+
+    def swept(self, seen: Seen, where: Sequence[Range]) -> tuple[Tensor, Tile, Tile]:
+        """Fold keys in: the sums of weighted values [depth, rows], and the peaks and totals [1, rows]."""
+        form, t = self.form, self.t
+        queries = self.queries()
+        rows = even(form.depth_v, 8)
+        sums = t.scratch([-(-form.depth_v // rows) * rows, self.width], form.dtype)
+        zeros = t.full(0, (rows, self.width), form.dtype)
+        t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
+        block = self.block()
+        # Tiles at the end reach beyond the block.
+        weights = t.scratch([block + self.lanes, self.width], form.dtype)
+        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, sums, rows, block)
+        state: Sequence[Tile] = [
+            t.full(lowest(form.dtype), (1, self.width), form.dtype),
+            t.full(0, (1, self.width), form.dtype),
+        ]
+        for start, end in where:
+            state = self.over(start, end, block, sweep.step, state)
+        return sums, state[0], state[1]
+
+    def over(
+        self,
+        start: Index,
+        end: Index,
+        block: int,
+        step: Callable[[Index, Index, Sequence[Tile]], Sequence[Tile]],
+        state: Sequence[Tile],
+    ) -> Sequence[Tile]:
+        """step(key, end, state) for the blocks of keys from start to end, those that are dead left out."""
+        form, t = self.form, self.t
+        if form.blocks is None:
+            if start == index(0) and block >= (form.keys.constant or block + 1):
+                return step(index(0), end, state)
+            return t.loop(end, block, lambda k, *s: step(k, end, s), state, lower=start)
+
+        def maybe(k: Index, *carried: Tile) -> Sequence[Tile]:
+            query = index(0) if self.rows.together else self.rows.first
+            live = live_block(form, t, self.rows.h, query, k)
+            return t.loop(live, 1, lambda _, *s: step(k, end, s), carried)
+
+        return t.loop(end, block, maybe, state, lower=start // block * block)
+
+    def block(self) -> int:
+        """Keys per step of the online softmax: all, where they are few, or a part that leaves no rest."""
+        keys = self.form.keys.constant
+        if self.form.tile:
+            return _KEYS * divisor(self.form.tile[1] // _KEYS, 2 * _BLOCK // _KEYS)
+        if keys is None:
+            return _BLOCK
+        if keys <= 2 * _BLOCK:
+            return -(-keys // _KEYS) * _KEYS
+        return _KEYS * divisor(keys // _KEYS, _BLOCK // _KEYS) if keys % (8 * _KEYS) == 0 else _BLOCK
+
+    def queries(self) -> Tensor:
+        """The scaled queries in scratch, transposed."""
+        form, t = self.form, self.t
+        scratch = t.scratch([form.depth, self.width], form.dtype)
+        chunk = min(self.lanes, form.depth)
+        scale = t.full(form.scale, (chunk,), form.dtype)
+
+        def copy(row: Index, d: Index) -> None:
+            h, s = self.rows.at(row)
+            tile = widened(
+                t, t.load(form.q, form.place(self.rows.b, h, s, d), form.place(None, None, None, chunk))
+            )
+            t.store(scratch, [d, row], t.apply("arith.mulf", tile, scale), [chunk, None])
+
+        t.loop(self.rows.count, 1, lambda row: t.loop(form.depth, chunk, lambda d: copy(row, d)) and None)
+        return scratch
+
+    def finish(self, sums: Tensor, total: Tile) -> None:
+        """Divide by the totals (a query without keys gives zeros) and store the result."""
+        form, t = self.form, self.t
+        least = t.full(1e-30, (1, self.width), form.dtype)
+        one = t.full(1, (1, self.width), form.dtype)
+        factor = t.apply("arith.divf", one, t.apply("arith.maximumf", total, least))
+
+        def divide(e: Index) -> None:
+            t.store(sums, [e, 0], t.apply("arith.mulf", t.load(sums, [e, 0], [1, self.width]), factor))
+
+        t.loop(sums.dim(0), 1, divide)
+
+        def store(row: Index, e: Index, tile: Tile) -> None:
+            h, s = self.rows.at(row)
+            place, sizes = form.place(self.rows.b, h, s, e), form.place(None, None, None, tile.shape[0])
+            t.store(form.out, place, narrowed(t, tile, form.out.dtype), sizes)
+
+        self.by_row(sums, store)
+
+    def by_row(self, sums: Tensor, store: Callable[[Index, Index, Tile], None]) -> None:
+        """store(row, depth, tile) for the sums of every row."""
+        form, t = self.form, self.t
+        chunk = min(self.lanes, sums.dim(0).constant or 1)
+
+        def part(row: Index, e: Index) -> None:
+            store(row, e, t.load(sums, [e, row], [chunk, None]))
+
+        t.loop(self.rows.count, 1, lambda row: t.loop(form.depth_v, chunk, lambda e: part(row, e)) and None)
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """The walk of a block of rows over keys: what stays the same in every step."""
+
+    block: Block
+    seen: Seen
+    limits: Limits
+    queries: Tensor
+    weights: Tensor
+    sums: Tensor
+    rows: int
+    keys: int
+
+    def step(self, start: Index, end: Index, state: Sequence[Tile]) -> Sequence[Tile]:
+        """Fold the block of keys at `start` in: the new peak and total."""
+        rows, t = self.block.rows, self.block.t
+        peak, total = state
+        stop = self._stop(start, end)
+        if rows.laid:
+            self._lay_mask(start, stop)
+        # Tiles that all rows see need no comparison.
+        low, high = self._inner(start, stop)
+        new = peak
+        for first, last, edge in ((index(0), low, True), (low, high, False), (high, stop, True)):
+            if first == last:
+                continue
+            (new,) = t.loop(
+                last,
+                _KEYS,
+                lambda k, p, edge=edge: self._scores(start, end, k, p, edge=edge),
+                [new],
+                lower=first,
+            )
+        fade = t.apply("math.exp", t.apply("arith.subf", peak, new))
+
+        def grow(k: Index, sum_: Tile) -> Tile:
+            tile = t.load(self.weights, [k, 0], [_KEYS, rows.width])
+            tile = t.apply("math.exp", t.apply("arith.subf", tile, new))
+            t.store(self.weights, [k, 0], tile)
+            return t.apply("arith.addf", sum_, t.reduce("arith.addf", tile, 0))
+
+        (total,) = t.loop(stop, _KEYS, grow, [t.apply("arith.mulf", total, fade)])
+        t.loop(self.sums.dim(0), self.rows, lambda e: self._values(start, stop, e, fade))
+        return [new, total]
+
+    def _stop(self, start: Index, end: Index) -> Index:
+        """How many keys of the block there are."""
+        form = self.block.form
+        keys = form.keys.constant
+        whole = (
+            keys is not None and keys % self.keys == 0 and end == form.keys and start.kind in ("var", "const")
+        )
+        even_start = form.span is None
+        return index(self.keys) if whole and even_start else (end - start).min(self.keys)
+
+    def _inner(self, start: Index, stop: Index) -> tuple[Index, Index]:
+        """The tiles, from and to, in which all rows see all keys."""
+        form = self.block.form
+        keys = form.keys.constant
+        low = index(0)
+        if form.span is not None:
+            low = ((self.seen.all_from - start).max(0).ceildiv(_KEYS) * _KEYS).min(stop)
+        if not form.causal and form.span is None and keys is not None and keys % _KEYS == 0:
+            return low, stop
+        whole = (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // _KEYS * _KEYS
+        return low, whole if form.span is None else whole.min(stop // _KEYS * _KEYS).max(low)
+
+    def _lay_mask(self, start: Index, stop: Index) -> None:
+        """Put a mask of rows by keys, transposed, where the scores go: they are added to it."""
+        block, t = self.block, self.block.t
+
+        def lay(row: Index, k: Index) -> None:
+            zeros = t.full(0, (block.lanes,), block.form.dtype)
+            tile = block.rows.masked_row(zeros, row, (start + k, block.lanes))
+            t.store(self.weights, [k, row], tile, [block.lanes, None])
+
+        t.loop(block.rows.count, 1, lambda row: t.loop(stop, block.lanes, lambda k: lay(row, k)) and None)
+
+    def _scores(self, start: Index, end: Index, k: Index, peak: Tile, *, edge: bool) -> Tile:
+        """One tile of scores, kept in `weights`; the new peak."""
+        rows, form, t = self.block.rows, self.block.form, self.block.t
+        depth = divisor(form.depth, 4)
+        key = start + k
+
+        def products(d: Index, acc: Tile) -> Tile:
+            place = form.place(rows.b, rows.group, key, d)
+            a = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, depth)))
+            return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
+
+        shape = (_KEYS, rows.width)
+        acc = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
+        (tile,) = t.loop(form.depth, depth, products, [acc])
+        if not rows.laid:
+            tile = rows.masked(tile, (key, _KEYS))
+        if edge:
+            tile = self.limits.apply(tile, key, end)
+        t.store(self.weights, [k, 0], tile)
+        return t.apply("arith.maximumf", peak, t.reduce("arith.maximumf", tile, 0))
+
+    def _values(self, start: Index, stop: Index, e: Index, fade: Tile) -> None:
+        """Add the block's weighted values to some rows of the sums."""
+        rows, form, t = self.block.rows, self.block.form, self.block.t
+
+        def products(k: Index, acc: Tile) -> Tile:
+            place = form.place(rows.b, rows.group, start + k, e)
+            v = widened(t, t.load(form.v, place, form.place(None, None, _STEP, self.rows)))
+            return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
+
+        acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)
+        (acc,) = t.loop(stop, _STEP, products, [acc])
+        t.store(self.sums, [e, 0], acc)
