@@ -12,7 +12,7 @@ from drystone.options import Budget, Options, chosen, element_of
 from drystone.progress import steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
-from drystone.runtime.manifest import KernelCall, Leaf, Manifest
+from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest
 from drystone.scheduling.problem import Plan, Problem
 
 
@@ -73,6 +73,7 @@ def _trip(
             model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, ctx=mlir.context()
         )
         before = codegen.bytes_moved(passes.unfused(program))
+        written = passes.cascades(program)
         step("optimize")
         passes.run(program, passes.pipeline(machine, element), dump=env.dump_folder())
         step("plan")
@@ -83,7 +84,7 @@ def _trip(
         step("generate")
         code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, problem, plan, code, machine, options)
+    manifest = _manifest(program, before, written, problem, plan, code, machine, options)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -101,9 +102,24 @@ def _leaves(specs: Sequence[TensorSpec]) -> tuple[Leaf, ...]:
     return tuple(Leaf(spec.name, spec.dtype, spec.shape) for spec in specs)
 
 
+def _key_passes(
+    written: Sequence[passes.Cascade], compiled: Sequence[passes.Cascade]
+) -> tuple[KeyPasses, ...]:
+    """Every attention of the model before and after; those of one line are in the same order in both."""
+    left = list(compiled)
+    found = []
+    for each in written:
+        same = next((other for other in left if other.where == each.where), each)
+        if same in left:
+            left.remove(same)
+        found.append(KeyPasses(each.where, each.passes, same.passes))
+    return tuple(found)
+
+
 def _manifest(
     program: Program,
     unfused: int,
+    written: Sequence[passes.Cascade],
     problem: Problem,
     plan: Plan,
     code: codegen.Code,
@@ -129,6 +145,7 @@ def _manifest(
         kernels=tuple(KernelCall(c.name, c.kind, c.where, c.bytes, c.flops) for c in code.calls),
         unfused=unfused,
         assertions=code.assertions,
+        attention=_key_passes(written, passes.cascades(program)),
         arena=plan.peaks[problem.levels[0].name],
         plan=scheduling.as_data(plan),
         picture=scheduling.svg(problem, plan),

@@ -23,6 +23,7 @@ from drystone.passes.dims import extent
 from drystone.passes.generic import collapse, expand
 from drystone.passes.mask_operand import simplified
 from drystone.passes.rewriting import erase_dead, only_user, ops, replace, tensor_type
+from drystone.passes.written_softmax import gather_softmax
 
 #: Wider heads than this would not fit a kernel's working memory.
 _WIDEST = 1024
@@ -36,6 +37,7 @@ class RecognizeAttention:
              %p = "dry.softmax"(%m) ; %y = "dry.matmul"(%p, %v)
     After:   %y = "dry.attention"(%q, %k, %v) {scale = 0.125, causal = true}
 
+    - A softmax spelled out, exp(x - max) / sum, also divided behind the product with v, is a dry.softmax.
     - Between the first product and the softmax: scaling by a constant, added tensors, selects between scores
       and minus infinity. Factors of q and k count as scale. The softmax has no other reader.
     - A mask that is a condition on positions (comparisons of aranges, or with numbers given at run time,
@@ -51,6 +53,7 @@ class RecognizeAttention:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
+        gather_softmax(block)
         for op in ops(block, "dry.matmul"):
             _recognize(op)
         for op in ops(block, "dry.attention"):

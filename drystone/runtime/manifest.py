@@ -40,6 +40,20 @@ class KernelCall:
 
 
 @dataclass(frozen=True)
+class KeyPasses:
+    """An attention of the model: its line, and how often it passes over its keys, as it was written and as it
+    is compiled."""
+
+    where: str
+    written: int
+    compiled: int
+
+    def __str__(self) -> str:
+        passes = f"{self.written} pass{'es' if self.written > 1 else ''} over the keys as written"
+        return f"attention at {self.where}: {passes}, {self.compiled} as compiled"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
@@ -59,6 +73,7 @@ class Manifest:
     kernels: tuple[KernelCall, ...]
     unfused: int
     assertions: tuple[str, ...]
+    attention: tuple[KeyPasses, ...]
     arena: int
     plan: Mapping[str, Any]
     picture: str = ""
@@ -114,6 +129,7 @@ class Manifest:
             initial=tuple(data.pop("initial")),
             symbols={name: (low, high) for name, (low, high) in data.pop("symbols").items()},
             kernels=tuple(KernelCall(**call) for call in data.pop("kernels")),
+            attention=tuple(KeyPasses(**each) for each in data.pop("attention")),
             assertions=tuple(data.pop("assertions")),
             **data,
         )

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from drystone.errors import UserError
 from drystone.runtime import native
 from drystone.runtime.fitted import Fitted, load
-from drystone.runtime.manifest import KernelCall, Leaf, Manifest
+from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest
 
 #: out[i] = in[i] * weight[i % 3] + state; the state counts the calls; a length (symbols[0]) of 7 fails.
 SOURCE = """
@@ -49,6 +49,7 @@ MANIFEST = Manifest(
     kernels=(KernelCall("k", "map", "model.py:3", 800, 100),),
     unfused=2400,
     assertions=("n is not 7",),
+    attention=(KeyPasses("model.py:3", 3, 1),),
     arena=128,
     plan={"order": ["k"], "homes": [], "bound": 128, "status": "optimal"},
 )
@@ -151,6 +152,8 @@ def test_report_and_page(saved: Path, tmp_path: Path) -> None:
     report = load(saved).report(runs=3)
     assert report.rows[0].seconds == pytest.approx(20e-9)
     assert "model.py:3" in str(report)
-    assert str(report).endswith("bytes moved: 0.0 MiB before fusion, 0.0 MiB after")
+    *_, traffic, attention = str(report).splitlines()
+    assert traffic == "bytes moved: 0.0 MiB before fusion, 0.0 MiB after"
+    assert attention == "attention at model.py:3: 3 passes over the keys as written, 1 as compiled"
     page = report.to_html(tmp_path / "report.html").read_text()
     assert "Memory over time" in page and "model.py:3" in page
