@@ -22,6 +22,7 @@ def operators() -> Any:
     library = torch.library.Library("drystone", "DEF")
     for schema in _SCHEMAS:
         library.define(schema)
+    library.impl("attention", _attention_in_torch, "CompositeExplicitAutograd")
     torch.library.register_fake("drystone::attention", _attention, lib=library)
     torch.library.register_fake("drystone::recurrent", _recurrent, lib=library)
     # The registrations live as long as the library object does.
@@ -46,6 +47,35 @@ def _attention(
 ) -> torch.Tensor:
     """q [B, H, S, D], k [B, G, T, D], v [B, G, T, E], the others as in `dry.attention` -> [B, H, S, E]."""
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
+
+
+def _attention_in_torch(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    span: torch.Tensor | None,
+    blocks: torch.Tensor | None,
+    scale: float,
+    causal: bool,
+    sinks: int,
+    tile: list[int],
+) -> torch.Tensor:
+    """The operation with all its scores in memory, for models that run in torch."""
+    repeat = q.shape[1] // k.shape[1]
+    scores = scale * (q @ k.repeat_interleave(repeat, 1).transpose(2, 3))
+    rows, keys = torch.arange(q.shape[2])[:, None], torch.arange(k.shape[2])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    if causal:
+        scores = scores.masked_fill(keys > rows, -torch.inf)
+    if span is not None:
+        first, end = span[:, :, None, :, None]
+        scores = scores.masked_fill(((keys < first) & (keys >= sinks)) | (keys >= end), -torch.inf)
+    if blocks is not None:
+        live = blocks.repeat_interleave(tile[0], 1).repeat_interleave(tile[1], 2)
+        scores = scores.masked_fill(~live[:, : q.shape[2], : k.shape[2]], -torch.inf)
+    return torch.nan_to_num(scores.softmax(-1), nan=0.0) @ v.repeat_interleave(repeat, 1)
 
 
 def _recurrent(
