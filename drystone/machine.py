@@ -1,6 +1,7 @@
 """What this machine is: its CPU's flags and caches, read from Linux. Imports the standard library only, so
 that the runtime and the targets can share it."""
 
+import ctypes
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -8,6 +9,8 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+#: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA): may this process use tile registers?
+_ASK_FOR_TILES = (158, 0x1023, 18)
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -28,8 +31,12 @@ def parse_size(text: str) -> int:
 
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
-    """This machine's CPU flags as /proc/cpuinfo names them; none where it cannot be read."""
-    return parse_flags(_CPUINFO.read_text()) if _CPUINFO.exists() else frozenset()
+    """This machine's CPU flags as /proc/cpuinfo names them; none where it cannot be read. Tile registers count
+    only where the system lets this process use them."""
+    flags = parse_flags(_CPUINFO.read_text()) if _CPUINFO.exists() else frozenset()
+    if "amx_tile" not in flags or ctypes.CDLL(None).syscall(*_ASK_FOR_TILES) == 0:
+        return flags
+    return frozenset(flag for flag in flags if not flag.startswith("amx_"))
 
 
 def cpu_name() -> str:

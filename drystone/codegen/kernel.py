@@ -20,6 +20,11 @@ class Kernel:
     rounds: bool = False
 
     @property
+    def tiles(self) -> bool:
+        """Whether it uses tile registers, which a process must ask for."""
+        return '"llvm.x86.ldtilecfg"' in self.text
+
+    @property
     def units(self) -> tuple[str, ...]:
         """The types of what `@name` takes behind tensors and scalars."""
         return ("index",) * (3 if self.rounds else 2)

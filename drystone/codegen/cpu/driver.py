@@ -91,6 +91,7 @@ class _Driver:
         worth = sum(map(_alone, self._costs.values())) > _SHARE_RUN
         shared = any(name.endswith(("_shared", "_in_rounds")) for name in self._dispatchers) and worth
         text = [*self._dispatchers.values(), self._out.text(), _shared_text(shared)]
+        text.append(_TILES if any(kernel.tiles for kernel in self._kernels.values()) else _NO_TILES)
         return "\n".join(text), tuple(self._messages)
 
     def _barrier(self) -> None:
@@ -223,6 +224,33 @@ def _message(op: Any) -> str:
     place = ir_place(op)
     text = str(op.attributes["msg"].value)
     return text if place is None else f"{text} ({place})"
+
+
+#: Ask the system for tile registers, once in a process: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+_TILES = """
+llvm.mlir.global internal @drystone_asked(0 : i32) {alignment = 4 : i64} : i32
+func.func private @drystone_prepare() {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %asked = llvm.mlir.addressof @drystone_asked : !llvm.ptr
+  %before = llvm.load %asked atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
+  %first = arith.cmpi eq, %before, %zero : i32
+  scf.if %first {
+    %arch_prctl = arith.constant 158 : i64
+    %ask = arith.constant 0x1023 : i32
+    %tiles = arith.constant 18 : i64
+    %r = llvm.call @syscall(%arch_prctl, %ask, %tiles)
+      vararg(!llvm.func<i64 (i64, ...)>) : (i64, i32, i64) -> i64
+    llvm.store %one, %asked atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
+  }
+  return
+}
+"""
+_NO_TILES = """
+func.func private @drystone_prepare() {
+  return
+}
+"""
 
 
 def _shared_text(shared: bool) -> str:

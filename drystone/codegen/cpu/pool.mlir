@@ -436,6 +436,7 @@ func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
   %false = arith.constant false
   %null = llvm.mlir.zero : !llvm.ptr
   %exists = llvm.icmp "ne" %team, %null : !llvm.ptr
+  call @drystone_prepare() : () -> ()
   %worth = call @drystone_shared() : () -> i1
   %wanted = arith.andi %exists, %worth : i1
   %busy = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team

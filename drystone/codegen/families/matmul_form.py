@@ -14,6 +14,8 @@ from drystone.mlir import ir
 
 #: Operations in an epilogue from which on it is no longer unrolled over the tile.
 _LONG = 20
+#: Rows of the smallest tile that is summed in tile registers.
+_HIGH = 16
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Ind
 
 
 def finish(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
-    """The epilogue, and the result's tile into memory. A long epilogue runs row by row from scratch: unrolled
-    over the whole tile it would take longer to compile than it saves."""
+    """The epilogue, and the result's tile into memory. A long epilogue, or that of a tile higher than vector
+    registers hold, runs row by row from scratch: unrolled it would take longer to compile than it saves."""
     rows, width = acc.shape
-    if rows < 3 or operations(form.op.main.epilogue.blocks[0]) < _LONG:
+    if rows < 3 or (rows < _HIGH and operations(form.op.main.epilogue.blocks[0]) < _LONG):
         _write(form, t, acc, place)
         return
     *batch, m, n = place

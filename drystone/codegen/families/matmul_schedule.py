@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
+from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
 #: The part of the second cache that a panel of b may fill, and the most rows of a register tile.
@@ -15,12 +16,15 @@ _PANEL = 0.5
 _ROWS = 14
 #: Tiles of rows that a grid step does in every pass over k.
 _HIGH = 8
+#: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
+FEW = 4
 
 
 @dataclass(frozen=True)
 class Product:
     """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, width of
-    the panels b is packed in (0: it is not), and how many neighbouring k lie side by side in them."""
+    the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
+    unit that can do it."""
 
     m: int | None
     n: int | None
@@ -28,6 +32,7 @@ class Product:
     bits: int
     packed: int
     group: int = 1
+    tile: DotUnit | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def schedule(product: Product, point: Point) -> Schedule:
     """The schedule of a point of `space`."""
     rows, k = point["rows"], product.k
     depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
+    if product.tile is not None and rows >= product.tile.rows:
+        return Schedule(rows, point["width"], product.tile.depth, None, rows)
     if k is None or point["passes"] == 1:
         return Schedule(rows, point["width"], depth, None, rows)
     block = -(-k // point["passes"] // depth) * depth
@@ -61,6 +68,9 @@ def default(product: Product, target: CpuTarget) -> Point:
         width = product.packed
     elif product.n is not None and product.n < width:
         width = -(-product.n // narrow) * narrow
+    if product.tile is not None and (product.m is None or product.m > FEW):
+        rows = product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
+        return {"rows": rows, "width": width, "passes": 1}
     apart = (product.k or 0) * product.bits // 8 // product.group
     rows = even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
     again = product.m not in range(1, rows + 1)
@@ -76,15 +86,20 @@ def space(product: Product, target: CpuTarget) -> Space:
     widths = [target.lanes(32) * vectors for vectors in (2, 4, 1, 3)]
     widths = [product.packed] if product.packed else list(dict.fromkeys([first["width"], *widths]))
     passes = max(_most_passes(width, product, target) for width in widths)
+    rows = tuple(range(_ROWS, 0, -1))
+    high = () if product.tile is None else (2 * product.tile.rows, product.tile.rows)
     return Space(
         (
-            Parameter("rows", tuple(range(_ROWS, 0, -1))),
+            Parameter("rows", (*high, *rows)),
             Parameter("width", tuple(widths)),
             Parameter("passes", tuple(range(1, passes + 1))),
         ),
         (
-            lambda point: point["rows"] <= _most_rows(point["width"], product, target),
+            lambda point: (
+                point["rows"] in high or point["rows"] <= _most_rows(point["width"], product, target)
+            ),
             lambda point: point["passes"] <= _most_passes(point["width"], product, target),
+            lambda point: point["rows"] not in high or point["passes"] == 1,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from drystone.codegen.cpu.tiles import matrix
 from drystone.codegen.cpu.tiles.elementwise import combine, neutral, tree
 from drystone.codegen.cpu.tiles.values import Ready, Row, Value
 from drystone.codegen.elements import is_float
@@ -32,6 +33,10 @@ _REDUCTIONS = {
 
 def dot(low: "Lowering", s: Dot) -> None:
     """acc + a b: for each k the rows of b in registers, elements of a broadcast from memory."""
+    unit = matrix.unit_of(low, s)
+    if unit is not None and isinstance(low.value(s.acc), matrix.InTiles):
+        matrix.dot(low, s, unit)
+        return
     if s.group > 1:
         grouped_dot(low, s)
         return

@@ -1,8 +1,9 @@
 """Statements in order, loops and branches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from drystone.codegen.cpu.tiles import matrix
 from drystone.codegen.cpu.tiles.access import Loaded, store, unproven
 from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
 
 
+#: The sums of a loop that stay in tile registers, by their number among the carried tiles.
+Held = Mapping[int, matrix.InTiles]
+
+
 def execute(low: "Lowering", body: Body) -> None:
     """Lower statements in order. What a store or a region might change is made before it."""
     for position, s in enumerate(body):
@@ -40,7 +45,9 @@ def execute(low: "Lowering", body: Body) -> None:
         match s:
             case Store():
                 low.settle(frozenset({memory_of(s.target)}), later)
-                store(low, s)
+                value = low.value(s.value)
+                if not (isinstance(value, matrix.InTiles) and matrix.store(low, value, s)):
+                    store(low, s)
             case Loop():
                 low.later.append(later)
                 _loop(low, s)
@@ -125,12 +132,15 @@ def _loop(low: "Lowering", s: Loop) -> None:
     low.enter((s,))
     facts = low.facts
     lower, upper = low.index(s.lower), low.index(s.upper)
-    now = [part for tile in s.initial for part in low.value(tile).parts()]
+    sums = {i: dot for i in range(len(s.carried)) if (dot := matrix.summed(low, s, i)) is not None}
+    held = {i: matrix.enter(low, s, i, dot) for i, dot in sums.items()}
+    carried = [i for i in range(len(s.carried)) if i not in sums]
+    now = [part for i in carried for part in low.value(s.initial[i]).parts()]
     plain, whole = loop_facts(facts, s), loop_facts(facts, s, full=True)
     peel = _count(s.body, plain, low.assumed) > _count(s.body, whole, low.assumed)
     if not peel:
         low.facts = plain
-        now = _rounds(low, s, lower, upper, now)
+        now = _rounds(low, s, lower, upper, now, held)
     else:
         span = facts.linear(s.upper) - facts.linear(s.lower)
         step = low.emit.number(s.step)
@@ -142,65 +152,71 @@ def _loop(low: "Lowering", s: Loop) -> None:
         covered = low.emit.binary("arith.muli", trips, step)
         middle = low.emit.binary("arith.addi", lower, covered)
         low.facts = whole
-        now = _rounds(low, s, lower, middle, now)
+        now = _rounds(low, s, lower, middle, now, held)
         low.facts = plain
-        now = _rest(low, s, middle, upper, now)
+        now = _rest(low, s, middle, upper, now, held)
     low.facts = facts
-    for tile in s.results:
+    for i, dot in sums.items():
+        matrix.leave(low, s, i, dot)
+    for tile in (s.results[i] for i in carried):
         value = Value(low, tile.number, tile.shape, tile.dtype)
         count = len(list(value.places()))
         low.values[tile.number] = Ready(low, tile.number, tile.shape, tile.dtype, now[:count])
         now = now[count:]
 
 
-def _kinds(low: "Lowering", s: Loop) -> list[str]:
+def _kinds(low: "Lowering", s: Loop, held: Held) -> list[str]:
     return [
         value.kind
-        for tile in s.carried
+        for i, tile in enumerate(s.carried)
+        if i not in held
         for value in [Value(low, tile.number, tile.shape, tile.dtype)]
         for _ in value.places()
     ]
 
 
-def _iteration(low: "Lowering", s: Loop, var: str, now: list[str]) -> list[str]:
+def _iteration(low: "Lowering", s: Loop, var: str, now: list[str], held: Held) -> list[str]:
     """The body once, in the present region: what it yields."""
     low.emit.vars[s.var] = var
-    for tile in s.carried:
+    for i, tile in enumerate(s.carried):
+        if i in held:
+            low.values[tile.number] = held[i]
+            continue
         count = len(list(Value(low, tile.number, tile.shape, tile.dtype).places()))
         low.values[tile.number] = Ready(low, tile.number, tile.shape, tile.dtype, now[:count])
         now = now[count:]
     low.later.append(uses(s.body) | low.later[-1] | {t.number for t in s.yielded})
     execute(low, s.body)
     low.later.pop()
-    return [part for tile in s.yielded for part in low.value(tile).parts()]
+    return [part for i, tile in enumerate(s.yielded) if i not in held for part in low.value(tile).parts()]
 
 
-def _rounds(low: "Lowering", s: Loop, lower: str, upper: str, now: list[str]) -> list[str]:
-    emit, kinds, var = low.emit, _kinds(low, s), low.emit.name()
+def _rounds(low: "Lowering", s: Loop, lower: str, upper: str, now: list[str], held: Held) -> list[str]:
+    emit, kinds, var = low.emit, _kinds(low, s, held), low.emit.name()
     head = f"scf.for {var} = {lower} to {upper} step {emit.number(s.step)}"
     if not kinds:
         with emit.region(f"{head} {{"):
-            _iteration(low, s, var, [])
+            _iteration(low, s, var, [], held)
         return []
     result, inner = emit.name(), [emit.name() for _ in kinds]
     pairs = ", ".join(f"{a} = {b}" for a, b in zip(inner, now, strict=True))
     listed = ", ".join(kinds)
     with emit.region(f"{result}:{len(kinds)} = {head} iter_args({pairs}) -> ({listed}) {{"):
-        out = _iteration(low, s, var, inner)
+        out = _iteration(low, s, var, inner, held)
         emit.line(f"scf.yield {', '.join(out)} : {listed}")
     return [f"{result}#{i}" for i in range(len(kinds))]
 
 
-def _rest(low: "Lowering", s: Loop, start: str, upper: str, now: list[str]) -> list[str]:
-    emit, kinds = low.emit, _kinds(low, s)
+def _rest(low: "Lowering", s: Loop, start: str, upper: str, now: list[str], held: Held) -> list[str]:
+    emit, kinds = low.emit, _kinds(low, s, held)
     condition = emit.compare("slt", start, upper)
     if not kinds:
         with emit.region(f"scf.if {condition} {{"):
-            _iteration(low, s, start, [])
+            _iteration(low, s, start, [], held)
         return []
     result, listed = emit.name(), ", ".join(kinds)
     with emit.region(f"{result}:{len(kinds)} = scf.if {condition} -> ({listed}) {{", "} else {"):
-        out = _iteration(low, s, start, now)
+        out = _iteration(low, s, start, now, held)
         emit.line(f"scf.yield {', '.join(out)} : {listed}")
     emit.line(f"  scf.yield {', '.join(now)} : {listed}")
     emit.line("}")

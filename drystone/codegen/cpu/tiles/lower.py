@@ -7,6 +7,7 @@ comes twice: for steps that lie wholly inside, and for the others.
 
 from drystone.codegen.cpu.tiles.emit import Emitter
 from drystone.codegen.cpu.tiles.flow import doubts, execute
+from drystone.codegen.cpu.tiles.matrix import configured
 from drystone.codegen.cpu.tiles.state import Lowering, memref
 from drystone.codegen.cpu.tiles.units import step_cost, steps_per_unit
 from drystone.codegen.cpu.tiles.usage import Body, Usage
@@ -93,7 +94,8 @@ def _kernel(program: TileProgram, name: str, target: CpuTarget) -> str:
     units = ["%round: index"] * (program.rounds is not None) + ["%begin: index", "%end: index"]
     parameters = ", ".join(p for p in (_signature(program), *units) if p)
     head = f"func.func private @{name}({parameters}) {{"
-    return "\n".join([head, *emit.entry, *emit.lines, "  return", "}"])
+    begin, end = configured(low)
+    return "\n".join([head, *emit.entry, *begin, *emit.lines, *end, "  return", "}"])
 
 
 def _walk_grid(low: Lowering, counts: list[str], first: str, last: str) -> None:

@@ -31,6 +31,8 @@ class Lowering:
         #: (statement's id, dimension) of accesses that the version's condition has made safe.
         self.assumed: set[tuple[int, int]] = set()
         self.values: dict[int, Value] = {}
+        #: Whether tile registers are used anywhere in the kernel.
+        self.needs_tiles = False
         self.later: list[frozenset[int]] = [frozenset()]
 
     # Types and conversions

@@ -1,0 +1,96 @@
+"""Products in tile registers, on machines that have them and, emulated, on those that have not."""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone import machine, targets
+
+FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
+TARGET = replace(
+    targets.resolve("cpu:zen4"),
+    name="cpu:tiles",
+    features=(*targets.resolve("cpu:zen4").features, "+amx-tile", "+amx-int8", "+amx-bf16"),
+    required=(*targets.resolve("cpu:zen4").required, *FLAGS),
+)
+
+pytestmark = pytest.mark.skipif(
+    bool(machine.missing_features(targets.resolve("cpu:avx512").required))
+    or bool(machine.missing_features(("avx512_bf16", "avx512_vnni"))),
+    reason="few rows are computed by AVX512_BF16 and AVX512_VNNI",
+)
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The emulator, switched on where the machine needs it; None where it does not."""
+    if not machine.missing_features(FLAGS):
+        yield None
+        return
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("the emulator needs a C compiler")
+    library = tmp_path_factory.mktemp("amx") / "amx.so"
+    source = Path(__file__).with_name("amx.c")
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    loaded = ctypes.CDLL(str(library))
+    loaded.amx_executed.restype = ctypes.c_long
+    assert loaded.amx_emulate() == 0
+    yield loaded
+
+
+@pytest.fixture(autouse=True)
+def tiles(monkeypatch: pytest.MonkeyPatch, emulated: Any) -> Any:
+    """`cpu:tiles` is a target."""
+    known: dict[str, Any] = {"cpu:tiles": lambda: TARGET}
+    monkeypatch.setattr("drystone.targets.registry.TARGETS", known)
+    return emulated
+
+
+def _off(got: Any, want: Any) -> float:
+    return float((got.double() - want.double()).norm() / want.double().norm())
+
+
+def _executed(tiles: Any) -> int:
+    return 0 if tiles is None else int(tiles.amx_executed())
+
+
+@pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (32, 16), (40, 64)])
+@pytest.mark.parametrize("rows", [1, 4, 5, 16, 17, 32, 45, 70])
+def test_bf16_products(tiles: Any, rows: int, k: int, n: int) -> None:
+    torch.manual_seed(rows)
+    model, x = nn.Sequential(nn.Linear(k, n), nn.GELU()).eval(), torch.randn(rows, k)
+    before = _executed(tiles)
+    fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
+    got = fitted.call((x,), threads=1)
+    rounded = nn.functional.linear(
+        x.bfloat16().double(), model[0].weight.bfloat16().double(), model[0].bias.double()
+    )
+    assert _off(got, nn.functional.gelu(rounded)) < 1e-5
+    used = tiles is None or _executed(tiles) > before
+    assert used == (tiles is None or (rows > 4 and k % 32 == 0))
+
+
+def test_rows_known_at_the_call(tiles: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 32)).eval()
+    rows = torch.export.Dim("rows", min=1, max=80)
+    fitted = drystone.compile(
+        model,
+        (torch.randn(8, 64),),
+        "cpu:tiles",
+        dynamic_shapes=({0: rows},),
+        options=drystone.Options(compute="bf16"),
+    )
+    for count in (1, 3, 5, 16, 31, 33, 80):
+        x = torch.randn(count, 64)
+        assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
