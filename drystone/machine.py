@@ -31,8 +31,8 @@ def parse_size(text: str) -> int:
 
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
-    """This machine's CPU flags as /proc/cpuinfo names them; none where it cannot be read. Tile registers count
-    only where the system lets this process use them."""
+    """This machine's CPU flags as /proc/cpuinfo names them; none where it cannot be read. Those of tile
+    registers only where the system lets this process use them."""
     flags = parse_flags(_CPUINFO.read_text()) if _CPUINFO.exists() else frozenset()
     if "amx_tile" not in flags or ctypes.CDLL(None).syscall(*_ASK_FOR_TILES) == 0:
         return flags

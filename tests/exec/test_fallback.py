@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def no_families(monkeypatch):
     """Every kernel takes the fallback, and is shared however small it is."""
-    monkeypatch.setattr(generation, "tile_program_of", lambda kernel, target: None)
+    monkeypatch.setattr(generation, "tile_program_of", lambda *given: None)
     monkeypatch.setattr(driver, "_SHARE_KERNEL", 0)
     monkeypatch.setattr(driver, "_SHARE_RUN", 0)
 

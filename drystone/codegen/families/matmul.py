@@ -3,7 +3,8 @@
 The register tile is rows x width of the result, summed over k in one go: an element of a is broadcast, a row
 of b lies in registers (the outer-product kernel of BLIS: Van Zee and van de Geijn, ACM TOMS 41(3), 2015).
 Weights come packed in panels of the width; a panel stays in the cache while the rows pass by. A plain b
-that lies transposed is read along k instead, and the lanes are summed at the end.
+that lies transposed is read along k instead, and the lanes are summed at the end. Short elements that a dot
+unit multiplies lie in groups of neighbouring k; on a unit with tile registers the register tile is 32 x 32.
 """
 
 from dataclasses import replace

@@ -64,9 +64,9 @@ class _Step:
         form, t, p = self.form, self.t, self.p
         at = [*places(form, form.a, self.batch), m, k]
         sizes = [*([None] * form.batch), p.rows, p.depth]
-        return (
-            t.load(form.a, at, sizes, held=True) if form.group > 1 else widened(t, t.load(form.a, at, sizes))
-        )
+        if form.group > 1:
+            return t.load(form.a, at, sizes, held=True)
+        return widened(t, t.load(form.a, at, sizes))
 
     def right(self, k: Index) -> Tile:
         """Rows k.. of b in the panel."""

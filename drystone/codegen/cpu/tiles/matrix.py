@@ -40,7 +40,7 @@ def unit_of(low: "Lowering", s: Dot) -> DotUnit | None:
 
 
 def summed(low: "Lowering", loop: Loop, number: int) -> Dot | None:
-    """The product in tile registers that carried tile `number` of a loop sums up, here or in a loop inside."""
+    """The product in tile registers that carried tile `number` of a loop sums up, here or further in."""
     carried = loop.carried[number]
     users = low.usage.users[carried.number]
     if len(users) != 1:
