@@ -7,13 +7,23 @@ need numpy only.
 from typing import TYPE_CHECKING, Any
 
 from drystone.errors import DrystoneError, InternalError, UserError
-from drystone.options import Budget, Options
+from drystone.options import Budget, Options, Tune
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
     from drystone.compiler import compile
 
-__all__ = ["Budget", "DrystoneError", "Fitted", "InternalError", "Options", "UserError", "compile", "load"]
+__all__ = [
+    "Budget",
+    "DrystoneError",
+    "Fitted",
+    "InternalError",
+    "Options",
+    "Tune",
+    "UserError",
+    "compile",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from drystone.errors import InternalError, UserError
-from drystone.options import Budget, Options
+from drystone.options import Budget, Options, Tune
 from drystone.runtime import artifact
 from drystone.runtime.fitted import Fitted, load
 
@@ -45,24 +45,43 @@ _ARTIFACT = click.argument("path", type=click.Path(path_type=Path))
 _THREADS = click.option("--threads", type=click.IntRange(1), help="Threads; by default the artifact's own.")
 
 
-@main.command("compile")
-@_ARTIFACT
-@click.option(
+_TARGET = click.option(
     "--target", default="cpu", show_default=True, help="What to compile for; see `drystone targets`."
 )
+_DATABASE = click.option(
+    "--database",
+    help="Measurements: a file or an SQLAlchemy URL; by default tuning.db in drystone's cache folder.",
+)
+
+
+@main.command("compile")
+@_ARTIFACT
+@_TARGET
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
 @click.option("--ram", help='Limit on activation memory, such as "256KB".')
 @click.option("--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time.")
+@click.option("--database", help="Take the best schedules known to these measurements (see `tune`).")
 @click.pass_obj
 def compile_command(
-    quiet: bool, path: Path, target: str, output: Path, ram: str | None, plan_seconds: float
+    quiet: bool,
+    path: Path,
+    target: str,
+    output: Path,
+    ram: str | None,
+    plan_seconds: float,
+    database: str | None,
 ) -> None:
     """Compile an exported program (.pt2, from torch.export.save) into an artifact."""
     from drystone.compiler import compile
 
     began = time.monotonic()
-    options = Options(plan_seconds=plan_seconds, progress=not quiet)
+    options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database)
     fitted = compile(path, target=target, budget=Budget(ram=ram), options=options)
+    _save(fitted, output, quiet, began)
+
+
+def _save(fitted: Fitted, output: Path, quiet: bool, began: float) -> None:
+    """Write an artifact and say what it is."""
     fitted.save(output)
     if not quiet:
         m = fitted.memory
@@ -70,6 +89,119 @@ def compile_command(
             f"{output}: {len(fitted.manifest.kernels)} kernels, arena {m.arena} bytes "
             f"(at least {m.plan['bound']}), weights {m.weights} bytes, {time.monotonic() - began:.1f} s"
         )
+
+
+@main.command("tune")
+@_ARTIFACT
+@_TARGET
+@click.option("--trials", type=click.IntRange(1), help="Schedules to measure.  [default: 500]")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so many minutes.")
+@_DATABASE
+@click.option("--cluster", help="Measure on the workers of this dask scheduler.")
+@_THREADS
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned artifact.")
+@click.pass_obj
+def tune_command(
+    quiet: bool,
+    path: Path,
+    target: str,
+    trials: int | None,
+    minutes: float | None,
+    database: str | None,
+    cluster: str | None,
+    threads: int | None,
+    output: Path | None,
+) -> None:
+    """Find the fastest schedules of an exported program's kernels by measuring them.
+
+    Every measurement is kept: stop at any time, and the same command goes on from there.
+    """
+    from drystone.compiler import compile
+
+    if trials is None and minutes is None:
+        trials = 500
+    began = time.monotonic()
+    tune = Tune(minutes, trials, database, cluster, report=lambda found: _tuned(found, quiet))
+    options = Options(threads=threads, progress=not quiet)
+    try:
+        fitted = compile(path, target=target, tune=tune, options=options)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was measured is kept: the same command goes on from there", err=True)
+        sys.exit(130)
+    if output is not None:
+        _save(fitted, output, quiet, began)
+
+
+def _tuned(found: Sequence[Any], quiet: bool) -> None:
+    """A line for every kernel that was tuned, and the gain of all."""
+    before = after = 0.0
+    for kernel in found:
+        if kernel.best is None:
+            click.echo(f"{kernel.label}: not tuned, {kernel.failure}")
+            continue
+        best = kernel.best
+        before += kernel.calls * best.baseline
+        after += kernel.calls * best.seconds
+        if not quiet:
+            point = " ".join(f"{name}={value}" for name, value in best.point.items())
+            click.echo(
+                f"{best.speedup:5.2f}x  {best.baseline * 1e3:9.3f} -> {best.seconds * 1e3:9.3f} ms  "
+                f"{kernel.label}, {kernel.calls} calls, {kernel.trials} trials: {point}"
+            )
+    gain = f", {before / after:.2f}x in all" if after else ""
+    click.echo(f"{len(found)} kernels tuned{gain}")
+
+
+@main.group("database")
+def database_group() -> None:
+    """The measurements that tuning keeps: show, export, import, merge."""
+
+
+def _opened(where: str | None) -> Any:
+    from drystone.autotune.database import Database
+
+    return Database(where)
+
+
+@database_group.command("show")
+@_DATABASE
+def database_show(database: str | None) -> None:
+    """Every kernel with its trials and its best schedule."""
+    held = _opened(database)
+    rows = held.summary()
+    for _, label, trials, best in rows:
+        known = "no trial succeeded" if best is None else f"{best.speedup:.2f}x, {best.seconds * 1e3:.3f} ms"
+        click.echo(f"{label}: {trials} trials, {known}")
+    click.echo(f"{held.where}: {sum(row[2] for row in rows)} measurements of {len(rows)} kernels")
+
+
+@database_group.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"))
+@_DATABASE
+def database_export(file: Any, database: str | None) -> None:
+    """Write all measurements as lines of JSON ("-": to stdout)."""
+    count = _opened(database).export(file)
+    click.echo(f"{count} measurements written to {file.name}", err=True)
+
+
+@database_group.command("import")
+@click.argument("files", type=click.File("r", encoding="utf-8"), nargs=-1, required=True)
+@_DATABASE
+def database_import(files: Sequence[Any], database: str | None) -> None:
+    """Add the measurements of exported files; those that are there already are left alone."""
+    held = _opened(database)
+    for file in files:
+        click.echo(f"{file.name}: {held.load(file, file.name)} new measurements")
+
+
+@database_group.command("merge")
+@click.argument("others", nargs=-1, required=True)
+@_DATABASE
+def database_merge(others: Sequence[str], database: str | None) -> None:
+    """Add the measurements of other databases (files or URLs)."""
+    held = _opened(database)
+    for other in others:
+        click.echo(f"{other}: {held.merge(_opened(other))} new measurements")
 
 
 def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from drystone import codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
+from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Options, chosen, element_of
-from drystone.progress import steps
+from drystone.options import Budget, Options, Tune, chosen, element_of
+from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest
@@ -27,7 +27,7 @@ def compile(
     quantize: Any = None,
     calibration: Any = None,
     sparsify: Any = None,
-    tune: Any = False,
+    tune: Tune | bool | None = None,
     options: Options | None = None,
 ) -> Fitted:
     """Compile a PyTorch model into a callable program.
@@ -35,24 +35,32 @@ def compile(
     model: an nn.Module, a torch.export.ExportedProgram, or the path of a .pt2 file. example_inputs and
     kwargs: one call's arguments; their shapes and element types are fixed, but for the dimensions that
     dynamic_shapes (as in torch.export.export) declares. target: "cpu" is this machine; `drystone targets`
-    lists the others. budget: limits to keep. Raises UserError for what the user can mend: operations that
+    lists the others. budget: limits to keep. tune: search for the fastest schedules of the kernels by
+    measuring them (True: five minutes). Raises UserError for what the user can mend: operations that
     cannot be compiled (all of them, with their lines in the model), a budget that cannot be met, an unknown
     target.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
     """
-    _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify, tune=tune)
+    _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
+    search = chosen(None if tune is True else tune, Tune) if tune else None
+    built: list[tuple[Fitted, str | None]] = []
 
-    def build(compute: str | None) -> Fitted:
+    def build(compute: str | None, search: Tune | None = None) -> Fitted:
         own = replace(options, compute=compute)
-        return _trip(model, example_inputs, kwargs, dynamic_shapes, machine, budget, own)
+        built.append(
+            (_trip(model, example_inputs, kwargs, dynamic_shapes, machine, budget, own, search), compute)
+        )
+        return built[-1][0]
 
     if budget.error is None:
-        return build(options.compute)
-    return accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
+        return build(options.compute, search)
+    found = accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
+    # Schedules do not change the precision: only the model that was chosen is tuned.
+    return found if search is None else build(next(c for made, c in built if made is found), search)
 
 
 def _trip(
@@ -63,10 +71,12 @@ def _trip(
     machine: targets.CpuTarget,
     budget: Budget,
     options: Options,
+    search: Tune | None,
 ) -> Fitted:
     """Each stage once, in order."""
     element = element_of(options.compute)
-    stages = ["import", "optimize", "plan", "generate"]
+    threads = options.threads or min(machine.threads, os.cpu_count() or 1)
+    stages = ["import", "optimize", "schedule", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
         program = step.program = frontend.import_model(
@@ -76,17 +86,33 @@ def _trip(
         written = passes.cascades(program)
         step("optimize")
         passes.run(program, passes.pipeline(machine, element), dump=env.dump_folder())
+        step("schedule")
+        schedules = _schedules(program, machine, threads, search, options, shown)
         step("plan")
-        codegen.add_workspaces(program, machine)
+        codegen.add_workspaces(program, machine, schedules)
         problem = scheduling.problem_of(program, machine, ram=budget.ram)
         plan = scheduling.plan(problem, time_limit=options.plan_seconds)
         scheduling.check(problem, plan)
         step("generate")
-        code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine)
+        code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine, schedules)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, written, problem, plan, code, machine, options)
+    manifest = _manifest(program, before, written, problem, plan, code, machine, threads)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
+
+
+def _schedules(
+    program: Program, machine: Any, threads: int, tune: Tune | None, options: Options, shown: Steps
+) -> dict[str, Any]:
+    """The schedule of every kernel that has several: by measurement if the user asks for it."""
+    if tune is None and options.database is None:
+        return autotune.first_choices(program, machine, threads)
+    # Loads SQLAlchemy.
+    from drystone.autotune import tuning
+
+    if tune is None:
+        return tuning.known_choices(program, machine, threads, str(options.database))
+    return tuning.tuned_choices(program, machine, threads, tune, shown.note)
 
 
 def _not_there_yet(**arguments: Any) -> None:
@@ -124,13 +150,13 @@ def _manifest(
     plan: Plan,
     code: codegen.Code,
     machine: Any,
-    options: Options,
+    threads: int,
 ) -> Manifest:
     signature = program.signature
     return Manifest(
         target=machine.name,
         required=machine.required,
-        threads=options.threads or min(machine.threads, os.cpu_count() or 1),
+        threads=threads,
         inputs=_leaves(signature.inputs),
         outputs=_leaves(signature.outputs),
         states=_leaves(signature.states),

@@ -1,9 +1,9 @@
 """What the user may spend, and how the compiler is to work: plain data for `drystone.compile`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from drystone.errors import UserError
 
@@ -49,12 +49,14 @@ class Options:
     """threads: used unless a call says otherwise (None: the target's). plan_seconds: the memory planner's
     time limit. progress: show progress on a terminal when a step takes over a second. compute: what products
     of f32 are computed in: "f32" exactly, "bf16" with both factors rounded to bf16 and sums in f32, "fp16"
-    with weights rounded to f16; None is "f32", or what `Budget(error=...)` allows."""
+    with weights rounded to f16; None is "f32", or what `Budget(error=...)` allows. database: measurements
+    (as in `Tune`) whose best schedules are taken where they know a kernel; nothing is measured."""
 
     threads: int | None = None
     plan_seconds: float = 5.0
     progress: bool = True
     compute: str | None = None
+    database: str | None = None
 
 
 #: The element that products of f32 are held in, for each `Options.compute`; None: as they are.
@@ -69,12 +71,39 @@ def element_of(compute: str | None) -> str | None:
     return None if compute is None else ELEMENTS[compute]
 
 
+@dataclass(frozen=True)
+class Tune:
+    """How schedules are searched for. minutes and trials: the budget, whichever is spent first (None: no
+    limit; not both). database: where measurements are kept, a file or an SQLAlchemy URL (None: tuning.db in
+    drystone's cache folder). cluster: the address of a dask scheduler whose workers measure. trial_seconds: a
+    schedule that is not compiled and timed by then counts as failed. seed: of the random part of the search.
+    report: called at the end with what came of each kernel (`drystone.autotune.session.Tuned`).
+    """
+
+    minutes: float | None = 5.0
+    trials: int | None = None
+    database: str | None = None
+    cluster: str | None = None
+    trial_seconds: float = 30.0
+    seed: int = 0
+    report: Callable[[Sequence[Any]], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("minutes", "trials", "trial_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"Tune({name}={value!r}): a budget is above 0", hint=f"leave {name} out")
+        if self.minutes is None and self.trials is None:
+            raise UserError("Tune without minutes and trials would never end", hint="give one of them")
+
+
 def chosen(given: _Kind | None, kind: type[_Kind]) -> _Kind:
     """What the user gave, or the kind's defaults for None. Raises UserError for anything else."""
     if given is None or isinstance(given, kind):
         return kind() if given is None else given
     name = kind.__name__
+    examples = {"Budget": 'budget=drystone.Budget(ram="256KB")', "Tune": "tune=drystone.Tune(minutes=5)"}
     raise UserError(
         f"{name.lower()}={given!r} is no drystone.{name}",
-        hint='give budget=drystone.Budget(ram="256KB")' if kind is Budget else "give drystone.Options(...)",
+        hint=f"give {examples.get(name, 'drystone.Options(...)')}",
     )

@@ -21,6 +21,8 @@ _FROM_MEMORY = 8.0
 _FREQUENCY = 2.6e9
 #: The part of a cache that one operand may fill.
 _SHARE = 0.5
+#: The features and parameters a prediction needs.
+_NEEDED = frozenset({"m", "n", "k", "bits", "rows", "width", "passes"})
 #: Cycles to begin a unit of the grid, and to enter one pass over k.
 _UNIT = 100
 _PASS = 20
@@ -35,6 +37,11 @@ class Analytical:
     """
 
     target: CpuTarget
+
+    @staticmethod
+    def knows(features: Features) -> bool:
+        """Whether the features are those of a matrix product."""
+        return features.keys() >= _NEEDED
 
     def predict(self, features: Features) -> float:
         """The expected seconds on all of the target's threads."""

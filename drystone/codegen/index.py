@@ -80,6 +80,11 @@ _FOLD: dict[str, Callable[[int, int], int]] = {
 }
 
 
+def folded(kind: str, a: int, b: int) -> int:
+    """The value of an inner node whose arguments have these values."""
+    return _FOLD[kind](a, b)
+
+
 def index(value: "Index | int") -> Index:
     """An Index from an Index or an int."""
     return value if isinstance(value, Index) else Index("const", (int(value),))
@@ -87,7 +92,7 @@ def index(value: "Index | int") -> Index:
 
 def _fold(kind: str, a: Index, b: Index) -> Index:
     if a.constant is not None and b.constant is not None:
-        return index(_FOLD[kind](a.constant, b.constant))
+        return index(folded(kind, a.constant, b.constant))
     if (kind in ("add", "sub") and b.constant == 0) or (
         kind in ("mul", "floordiv", "ceildiv") and b.constant == 1
     ):

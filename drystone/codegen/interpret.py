@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from drystone.codegen.index import folded
 from drystone.codegen.tile import (
     Apply,
     Dot,
@@ -99,24 +100,7 @@ class Frame:
             case "element":
                 return int(self.tiles[e.args[0]].reshape(()))
         a, b = (self.index(arg) for arg in e.args)
-        match e.kind:
-            case "add":
-                return a + b
-            case "sub":
-                return a - b
-            case "mul":
-                return a * b
-            case "floordiv":
-                return a // b
-            case "ceildiv":
-                return -(-a // b)
-            case "mod":
-                return a % b
-            case "min":
-                return min(a, b)
-            case "max":
-                return max(a, b)
-        raise ValueError(f"index expression {e.kind}")
+        return folded(e.kind, a, b)
 
     def starts(self, grid: Grid) -> list[range]:
         """The starts along every axis of the grid."""

@@ -242,7 +242,7 @@ def test_saving_without_a_linker(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["quantize", "sparsify", "calibration", "tune"])
+@pytest.mark.parametrize("name", ["quantize", "sparsify", "calibration"])
 def test_what_this_version_does_not_do(name: str) -> None:
     assert refused(Batched(), X, **{name: "yes"}) == (
         f"compile(..., {name}=...) is not there yet: this version compiles models as they are\n"

@@ -203,7 +203,7 @@ def test_dump_writes_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_arguments_of_later_stages_say_so() -> None:
-    for name in ("quantize", "calibration", "sparsify", "tune"):
+    for name in ("quantize", "calibration", "sparsify"):
         with pytest.raises(drystone.UserError, match=f"compile\\(..., {name}=...\\) is not there yet"):
             compile(nn.Linear(2, 2), (torch.ones(1, 2),), **{name: "int8"})
 

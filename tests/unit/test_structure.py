@@ -20,7 +20,8 @@ ALLOWED = {
     "passes": {"ir", "targets"},
     "scheduling": {"ir", "targets"},
     "codegen": {"ir", "targets"},
-    "autotune": {"ir", "targets", "codegen"},
+    # A measurement calls the code as the runtime does.
+    "autotune": {"ir", "targets", "codegen", "runtime"},
 }
 #: Modules at the top that may import every stage; the other top modules may import none.
 WHOLE = {"__init__", "compiler", "cli", "doctor", "ops", "selftest"}
@@ -93,8 +94,8 @@ def test_no_check_is_switched_off() -> None:
 def test_importing_drystone_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, time; t = time.perf_counter(); import drystone; t = time.perf_counter() - t;"
-        "heavy = {'torch', 'torch_mlir', 'ortools', 'xgboost', 'rich', 'jinja2', 'click'} & set(sys.modules);"
-        "print(t < 1, sorted(heavy))"
+        "heavy = {'torch', 'torch_mlir', 'ortools', 'xgboost', 'sqlalchemy', 'rich', 'jinja2', 'click'};"
+        "print(t < 1, sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True []"

@@ -1,0 +1,60 @@
+"""Which schedules come first, and which to measure next."""
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+from drystone.autotune.analytical import Analytical
+from drystone.autotune.learned import Learned
+from drystone.autotune.schedules import Schedules
+from drystone.autotune.task import tunables
+from drystone.codegen.search import Point
+from drystone.ir.program import Program
+from drystone.targets.target import CpuTarget
+
+#: The part of a batch that is drawn at random, whatever the model says.
+EPSILON = 0.2
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Learned | None:
+    """The model that comes with the package; None where there is none."""
+    file = files(__package__).joinpath("ranking.json")
+    return Learned.of_text(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def costs(schedules: Schedules, points: Sequence[Point], model: Learned | None) -> list[float]:
+    """How slow each point is expected to be, in a unit of the model's own: by `model`, or by the shipped one,
+    or analytically; a family's own choice is the only one preferred where none of them knows the family."""
+    model = model or shipped()
+    if model is not None:
+        return model.costs([schedules.describe(point) for point in points])
+    if Analytical.knows(schedules.sizes(schedules.default)):
+        analytical = Analytical(schedules.target)
+        return [analytical.predict(schedules.sizes(point)) for point in points]
+    return [float(point != schedules.default) for point in points]
+
+
+def first_choices(program: Program, target: CpuTarget, threads: int) -> dict[str, Point]:
+    """By kernel function, the schedules taken without measurements: the same for the same program."""
+    context = program.module.context
+    kernels = tunables(program, target, threads)
+    return {each.name: first_choice(Schedules(each.task, context)) for each in kernels}
+
+
+def first_choice(schedules: Schedules) -> Point:
+    """The schedule taken without measurements, the same every time."""
+    expected = costs(schedules, schedules.points, None)
+    return schedules.points[expected.index(min(expected))]
+
+
+def propose(
+    points: Sequence[Point], expected: Sequence[float], count: int, rng: random.Random
+) -> list[Point]:
+    """`count` of the points: the least expected costs, but for a part EPSILON drawn at random, so that a
+    model that is wrong finds out (epsilon-greedy, as in AutoTVM and Ansor)."""
+    ranked = [points[i] for i in sorted(range(len(points)), key=lambda i: expected[i])]
+    drawn = min(round(EPSILON * count), max(0, len(ranked) - count))
+    chosen, rest = ranked[: count - drawn], ranked[count - drawn :]
+    return [*chosen, *rng.sample(rest, min(drawn, len(rest)))]

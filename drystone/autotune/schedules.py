@@ -1,0 +1,49 @@
+"""The schedules of one task's kernel: which there are, and what models are told of each."""
+
+from dataclasses import replace
+from typing import Any
+
+from drystone.autotune.features import describe
+from drystone.autotune.lone import lone_program
+from drystone.autotune.measurements import point_text
+from drystone.autotune.model import Features
+from drystone.autotune.task import KERNEL, Task
+from drystone.codegen.families import search_of
+from drystone.codegen.search import Point
+from drystone.errors import InternalError
+from drystone.ir.values import function
+from drystone.mlir import context, ir
+
+
+class Schedules:
+    """All points, the family's own choice, and their features. Raises InternalError where the kernel has one
+    schedule only."""
+
+    def __init__(self, task: Task, ctx: Any = None) -> None:
+        self.task = task
+        self.target = replace(task.target, threads=task.threads)
+        self._context = ctx or context()
+        # The search reads the program's operations: it lives as long as this does.
+        self._program = lone_program(task, self._context)
+        with self._context, ir.Location.unknown():
+            search = search_of(function(self._program, KERNEL).opview, task.target)
+        if search is None:
+            raise InternalError(f"{task.label} has no schedules to choose from")
+        self._search = search
+        self._described: dict[str, dict[str, float]] = {}
+        self.default: Point = search.default
+        self.points: list[Point] = list(search.space.points())
+
+    def sizes(self, point: Point) -> Features:
+        """What the analytical model predicts from: the problem's sizes and the point, by name."""
+        return {**self._search.features, **point}
+
+    def describe(self, point: Point) -> dict[str, float]:
+        """What a learned model predicts from."""
+        key = point_text(point)
+        if key not in self._described:
+            with self._context, ir.Location.unknown():
+                program = self._search.build(point)
+            found = describe(self._search, point, program, self.task.extents, self.target)
+            self._described[key] = found
+        return self._described[key]
