@@ -122,8 +122,9 @@ class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
 class Conv(WithEpilogue, name="conv", traits=[Pure]):
     """Convolution over 1 to 3 spatial dimensions, cross-correlation as in torch.
 
-    layout "nchw": x [N, C, *S], out [N, O, *S']; "nhwc": x [N, *S, C], out [N, *S', O]. The weight is always
-    [O, C/groups, *K], or [C, O/groups, *K] when `transposed`. padding is before and after: 2 per dimension.
+    layout "nchw": x [N, C, *S], out [N, O, *S']; "nhwc": x [N, *S, C], out [N, *S', O]; "nchw-nhwc": x as in
+    the first, out as in the second. The weight is always [O, C/groups, *K], or [C, O/groups, *K] when
+    `transposed`. padding is before and after: 2 per dimension.
     """
 
     out: Result[Any]  #: see layout
@@ -136,7 +137,7 @@ class Conv(WithEpilogue, name="conv", traits=[Pure]):
     output_padding: ir.ArrayAttr  #: more positions at the end of a transposed one's result
     groups: ir.IntegerAttr  #: how many groups of channels are kept apart
     transposed: ir.IntegerAttr  #: flag: the gradient of a convolution with respect to its input
-    layout: ir.StringAttr  #: "nchw" or "nhwc": where the channels stand
+    layout: ir.StringAttr  #: "nchw", "nhwc" or "nchw-nhwc": where the channels stand
     extra_maps: ir.ArrayAttr  #: one map per extra: result dimensions -> its own
     epilogue: Region  #: what is stored for an element of the result
 

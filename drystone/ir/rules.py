@@ -4,7 +4,7 @@ yields a sentence for everything that is wrong. Dynamic extents agree with every
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from drystone.ir.shapes import channel_axis, result_extent, spatial_axes
+from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import operand_groups, shape
 from drystone.mlir import ints
 
@@ -70,7 +70,7 @@ def conv(op: Any) -> Problems:
     x, weight = op.operands[0], op.operands[1]
     rank, groups = x.type.rank, op.attributes["groups"].value
     transposed, layout = op.attributes["transposed"].value, op.attributes["layout"].value
-    yield from _one_of(op, "layout", ("nchw", "nhwc"))
+    yield from _one_of(op, "layout", ("nchw", "nhwc", "nchw-nhwc"))
     if rank not in (3, 4, 5) or weight.type.rank != rank:
         yield f"the image has rank {rank} and the weight rank {weight.type.rank}"
         return
@@ -80,7 +80,7 @@ def conv(op: Any) -> Problems:
     )
     if not transposed and any(ints(op.attributes["output_padding"])):
         yield "output_padding is for transposed convolution"
-    channels = shape(x)[channel_axis(layout, rank)]
+    channels = shape(x)[channel_axis(layouts(layout)[0], rank)]
     first, second = shape(weight)[:2]
     if not agree(channels, first if transposed else _product(second, groups)):
         yield f"the image has {channels} channels, the weight {first}x{second} with {groups} groups"

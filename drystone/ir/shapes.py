@@ -42,6 +42,12 @@ def transposed_extent(n: Any, kernel: int, stride: int, padding: int, dilation: 
     return (n - 1) * stride + (dilation * (kernel - 1) + 1 - padding + more)
 
 
+def layouts(layout: str) -> tuple[str, str]:
+    """The layouts of an image and of what is made of it: "nchw-nhwc" names two, others are those of both."""
+    image, _, result = layout.partition("-")
+    return image, result or image
+
+
 def channel_axis(layout: str, rank: int) -> int:
     """Where the channels of an image are: layout "nchw" or "nhwc" (for any number of spatial dimensions)."""
     return rank - 1 if layout == "nhwc" else 1
@@ -70,7 +76,7 @@ def _matmul(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> 
 def _spatial(op: Any, axis: int) -> tuple[int, int, int, int] | None:
     """(position, stride, padding, dilation) of the spatial dimension at `axis`; None for batch and
     channels."""
-    axes = spatial_axes(op.attributes["layout"].value, op.results[0].type.rank)
+    axes = spatial_axes(layouts(op.attributes["layout"].value)[1], op.results[0].type.rank)
     if axis not in axes:
         return None
     at = axis - axes.start
@@ -88,13 +94,16 @@ def _conv(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> An
         groups = attributes["groups"].value
         return apply(lambda n: n * groups, extent(weight, 1)) if transposed else extent(weight, 0)
     at, stride, padding, dilation = spatial
+    there = spatial_axes(layouts(attributes["layout"].value)[0], x.type.rank)[at]
     kernel = extent(weight, 2 + at)
     if not isinstance(kernel, int):
         raise InternalError(f"{op.name}: a kernel of dynamic size has no rule for its extents")
     if transposed:
         more = ints(attributes["output_padding"])[at]
-        return apply(lambda n: transposed_extent(n, kernel, stride, padding, dilation, more), extent(x, axis))
-    return apply(lambda n: window_extent(n, kernel, stride, padding, dilation), extent(x, axis))
+        return apply(
+            lambda n: transposed_extent(n, kernel, stride, padding, dilation, more), extent(x, there)
+        )
+    return apply(lambda n: window_extent(n, kernel, stride, padding, dilation), extent(x, there))
 
 
 def _pool(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:

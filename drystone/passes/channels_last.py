@@ -8,8 +8,12 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.moves import inverse, move, sink
+from drystone.passes.moves import inverse, move, permutation_of, sink
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
+from drystone.passes.weights import weight_key
+
+#: Channels that are read as they lie, at most.
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class ChannelsLast:
              %u = "dry.conv"(%z, %v) {layout = "nchw"}
     After:   %x' = move(%x) ; %y = "dry.conv"(%x', %w) {layout = "nhwc"} ; %z = linalg.generic ins(%y) {relu}
              %u' = "dry.conv"(%z, %v) {layout = "nhwc"} ; %u = move(%u')
+
+    A convolution of few channels (a model's images) reads them as they lie, layout "nchw-nhwc".
 
     A move passes through maps whose whole tensors are all moved, reshapes that keep its dimensions together,
     slices, padding and concatenation. What cannot be passed reads the moved tensor; a linalg.generic takes
@@ -65,7 +71,9 @@ def _conv(op: Any) -> None:
     # Dimensions of the result in the new layout -> in the old one.
     back = ir.AffineMap.get(len(p), 0, [ir.AffineExpr.get_dim(d) for d in inverse(p)])
     with ir.InsertionPoint(op), operation.location:
-        x = move(operation.operands[0], p)
+        x, layout = operation.operands[0], "nchw-nhwc"
+        if not _reads_as_it_lies(op):
+            x, layout = move(x, p), "nhwc"
         extras = []
         for value, map_ in extras_of(op):
             read = ir.AffineMap.get(len(p), 0, [expr.compose(back) for expr in map_.results])
@@ -73,11 +81,22 @@ def _conv(op: Any) -> None:
                 value, read = move(value, p), ir.AffineMap.get_identity(len(p))
             extras.append((value, read))
         made, _ = remade(
-            op, [x, operation.operands[1]], extras, _moved_type(result, p), {"layout": string("nhwc")}
+            op, [x, operation.operands[1]], extras, _moved_type(result, p), {"layout": string(layout)}
         )
         moved = move(made.operation.results[0], inverse(p))
         replace(result, moved)
         take_epilogue(op, made)
+
+
+def _reads_as_it_lies(op: Any) -> bool:
+    """Whether a convolution gains nothing from channels that are innermost: there are few, no move would
+    cancel, and the width is known, so that neighbours along it can take their place."""
+    operation = op.operation
+    x, weight = operation.operands[0], operation.operands[1]
+    channels, across = shape(x)[1], (shape(x)[-1], shape(operation.results[0])[-1])
+    few = channels is not None and channels <= _FEW and None not in across
+    plain = operation.attributes["groups"].value == 1 and not operation.attributes["transposed"].value
+    return few and plain and permutation_of(x) is None and weight_key(weight) is not None
 
 
 def _pool(op: Any) -> None:

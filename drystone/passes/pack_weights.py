@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from drystone.ir.encoding import Encoding, encode, encoding_of, with_encoding
 from drystone.ir.layout import Pack
 from drystone.ir.program import Program
+from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.rewriting import erase_dead, ops
@@ -33,9 +34,9 @@ class PackWeights:
     - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W]; where the target has a
       dot unit for how a and b are held that sums g neighbouring k in a lane, and g divides K: [ceil(N / W),
       K / g, W, g].
-    - The weight [O, C, *K] of a dry.conv in layout "nhwc": stored [ceil(O / W), *K, C, W]; where channels are
-      grouped W must divide a group's, or be one register for one channel per group. That of a transposed one,
-      [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
+    - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
+      channels are grouped W must divide a group's, or be one register for one channel per group. That of a
+      transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
     - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers, or one where that divides H.
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
@@ -79,7 +80,9 @@ class PackWeights:
         attributes = op.operation.attributes
         shape = list(op.operation.operands[1].type.shape)
         groups = attributes["groups"].value
-        if attributes["layout"].value != "nhwc" or (attributes["transposed"].value and groups > 1):
+        if layouts(attributes["layout"].value)[1] != "nhwc" or (
+            attributes["transposed"].value and groups > 1
+        ):
             return None
         if attributes["transposed"].value:
             return Pack((1,), (panel_width(self.target, shape[1]),), (1, *range(2, len(shape)), 0))

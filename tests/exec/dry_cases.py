@@ -11,7 +11,7 @@ from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, interpreter
 from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encoding
-from drystone.ir.shapes import transposed_extent, window_extent
+from drystone.ir.shapes import layouts, transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
 from drystone.targets import registry
 from tests.elements import element as element_of
@@ -146,7 +146,7 @@ def conv(
     element: Any = np.float32,
     seed: int = 0,
 ) -> Case:
-    """A case of `dry.conv`; dynamic names dimensions of x and of the result."""
+    """A case of `dry.conv`; dynamic names dimensions of x (and the result's alike)."""
     rng, dims = np.random.default_rng(seed), len(size)
     strides, dilation = strides or [1] * dims, dilation or [1] * dims
     padding, more = padding or [0] * 2 * dims, output_padding or [0] * dims
@@ -156,16 +156,21 @@ def conv(
         else window_extent(n, k, s, sum(padding[2 * i : 2 * i + 2]), d)
         for i, (n, k, s, d) in enumerate(zip(size, kernel, strides, dilation, strict=True))
     ]
-    order = (lambda c, s: [batch, *s, c]) if layout == "nhwc" else (lambda c, s: [batch, c, *s])
-    x, y = (numbers(rng, order(*s), element) for s in ((channels, size), (out, extents)))
+    first, last = layouts(layout)
+    orders = [
+        [batch, *s, c] if kind == "nhwc" else [batch, c, *s]
+        for kind, c, s in ((first, channels, size), (last, out, extents))
+    ]
+    x, y = (numbers(rng, order, element) for order in orders)
+    there = dynamic if first == last else [max(0, d - 1) for d in dynamic]
     shape = [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel]
     weight, bias = numbers(rng, shape, element), numbers(rng, [out], element)
     with shared_context(), ir.Location.unknown():
         kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack)
-        result = kind_of(y, dynamic)
+        result = kind_of(y, there)
         given = [(x, kind_of(x, dynamic)), (weight, kind)]
         given += [(bias, kind_of(bias)), (y, result)][:extras]
-        channel = ir.AffineDimExpr.get(dims + 1 if layout == "nhwc" else 1)
+        channel = ir.AffineDimExpr.get(dims + 1 if last == "nhwc" else 1)
         maps = [ir.AffineMap.get(dims + 2, 0, [channel]), ir.AffineMap.get_identity(dims + 2)][:extras]
 
         def body(args: list[Any]) -> list[Any]:
@@ -270,7 +275,7 @@ def pool(
     dynamic: Sequence[int] = (),
     element: Any = np.float32,
 ) -> Case:
-    """A case of `dry.pool`; dynamic names dimensions of x and of the result."""
+    """A case of `dry.pool`; dynamic names dimensions of x (and the result's alike)."""
     rng, dims = np.random.default_rng(0), len(size)
     padding, dilation = padding or [0] * 2 * dims, dilation or [1] * dims
     extents = [

@@ -9,6 +9,7 @@ from drystone.targets import registry
 from tests.exec import dry_cases
 
 BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
+IMAGE: dict[str, Any] = {**BLOCKED, "channels": 3, "layout": "nchw-nhwc"}
 POINTWISE: dict[str, Any] = {**BLOCKED, "kernel": (1, 1), "padding": None}
 DEPTHWISE: dict[str, Any] = {"channels": 40, "out": 40, "groups": 40, "size": (9, 13), "padding": [1] * 4}
 CASES: dict[str, dict[str, Any]] = {
@@ -21,6 +22,30 @@ CASES: dict[str, dict[str, Any]] = {
     "strided, no padding": {**BLOCKED, "strides": [2, 3], "padding": None},
     "dilated": {**BLOCKED, "dilation": [2, 3], "padding": [2, 2, 3, 3]},
     "stem": {**BLOCKED, "channels": 3, "kernel": (7, 7), "strides": [2, 2], "size": (23, 40), "extras": 1},
+    "image": {
+        **IMAGE,
+        "kernel": (7, 7),
+        "strides": [2, 2],
+        "padding": [3] * 4,
+        "size": (23, 61),
+        "extras": 1,
+    },
+    "image, asymmetric padding": {**IMAGE, "padding": [0, 2, 2, 1], "batch": 2, "extras": 2},
+    "image, patches": {**IMAGE, "kernel": (16, 16), "strides": [16, 16], "size": (32, 80), "padding": None},
+    "image, 1-D, dilated": {**IMAGE, "kernel": (3,), "dilation": [2], "size": (50,), "padding": [2, 2]},
+    "image, 3-D": {**IMAGE, "kernel": (2, 3, 3), "size": (4, 5, 19), "padding": [1] * 6},
+    "image, height known at the call": {**IMAGE, "batch": 2, "dynamic": (0, 2)},
+    "image, plain weight": {**IMAGE, "pack": 0},
+    "image, width known at the call": {**IMAGE, "dynamic": (0, 2, 3)},
+    "height known at the call": {**BLOCKED, "batch": 2, "dynamic": (0, 1)},
+    "padding beyond the image": {**BLOCKED, "size": (3, 5), "padding": [3, 4, 4, 3], "extras": 1},
+    "lines that meet in the cache": {
+        **BLOCKED,
+        "channels": 1024,
+        "strides": [1, 2],
+        "size": (5, 40),
+        "out": 32,
+    },
     "grouped": {**BLOCKED, "groups": 2},
     "1-D": {**BLOCKED, "size": (50,), "kernel": (5,), "padding": [2, 2]},
     "3-D": {**BLOCKED, "size": (4, 5, 6), "kernel": (3, 3, 3), "padding": [1] * 6},
@@ -105,6 +130,8 @@ def test_other_elements(form: dict[str, Any], element: Any, tolerance: float) ->
 
 
 SEARCHED: dict[str, dict[str, Any]] = {
+    "direct": {**BLOCKED, "out": 96, "extras": 1},
+    "image": {**IMAGE, "kernel": (5, 5), "strides": [2, 2], "out": 96},
     "pointwise": {**POINTWISE, "out": 96, "extras": 1},
     "pointwise, strided": {**POINTWISE, "strides": [2, 2], "out": 96, "size": (12, 14)},
 }

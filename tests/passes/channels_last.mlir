@@ -36,38 +36,32 @@ func.func @main(%x: tensor<1x3x6x6xf32>) -> tensor<1x4xf32> {
 }
 
 // after:
-#map = affine_map<(d0, d1, d2, d3) -> (d0, d3, d1, d2)>
+#map = affine_map<(d0, d1, d2, d3) -> (d3)>
 #map1 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
-#map2 = affine_map<(d0, d1, d2, d3) -> (d3)>
 module {
   func.func @main(%arg0: tensor<1x3x6x6xf32>) -> tensor<1x4xf32> {
     %cst = arith.constant 0.000000e+00 : f32
     %0 = "dry.weight"() {key = "w"} : () -> tensor<4x3x3x3xf32>
     %1 = "dry.weight"() {key = "v"} : () -> tensor<4x4x3x3xf32>
     %2 = "dry.weight"() {key = "b0"} : () -> tensor<4xf32>
-    %3 = tensor.empty() : tensor<1x6x6x3xf32>
-    %4 = linalg.generic {indexing_maps = [#map, #map1], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%arg0 : tensor<1x3x6x6xf32>) outs(%3 : tensor<1x6x6x3xf32>) {
-    ^bb0(%in: f32, %out: f32):
-      linalg.yield %in : f32
-    } -> tensor<1x6x6x3xf32>
-    %5 = "dry.conv"(%4, %0, %2) ({
+    %3 = "dry.conv"(%arg0, %0, %2) ({
     ^bb0(%arg1: f32, %arg2: f32):
-      %10 = arith.addf %arg1, %arg2 : f32
-      "dry.yield"(%10) : (f32) -> ()
-    }) {dilation = [1, 1], extra_maps = [#map2], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x6x6x3xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x6x6x4xf32>
-    %6 = tensor.empty() : tensor<1x6x6x4xf32>
-    %7 = linalg.generic {indexing_maps = [#map1, #map1], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%5 : tensor<1x6x6x4xf32>) outs(%6 : tensor<1x6x6x4xf32>) {
+      %8 = arith.addf %arg1, %arg2 : f32
+      "dry.yield"(%8) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [#map], groups = 1 : i64, layout = "nchw-nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x3x6x6xf32>, tensor<4x3x3x3xf32>, tensor<4xf32>) -> tensor<1x6x6x4xf32>
+    %4 = tensor.empty() : tensor<1x6x6x4xf32>
+    %5 = linalg.generic {indexing_maps = [#map1, #map1], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%3 : tensor<1x6x6x4xf32>) outs(%4 : tensor<1x6x6x4xf32>) {
     ^bb0(%in: f32, %out: f32):
-      %10 = arith.maximumf %in, %cst : f32
-      linalg.yield %10 : f32
+      %8 = arith.maximumf %in, %cst : f32
+      linalg.yield %8 : f32
     } -> tensor<1x6x6x4xf32>
-    %8 = "dry.conv"(%7, %1, %7) ({
+    %6 = "dry.conv"(%5, %1, %5) ({
     ^bb0(%arg1: f32, %arg2: f32):
-      %10 = arith.addf %arg1, %arg2 : f32
-      "dry.yield"(%10) : (f32) -> ()
+      %8 = arith.addf %arg1, %arg2 : f32
+      "dry.yield"(%8) : (f32) -> ()
     }) {dilation = [1, 1], extra_maps = [#map1], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x6x6x4xf32>, tensor<4x4x3x3xf32>, tensor<1x6x6x4xf32>) -> tensor<1x6x6x4xf32>
-    %9 = "dry.pool"(%8) {dilation = [1, 1], divisor = 1 : i64, kernel = [6, 6], kind = "avg", layout = "nhwc", padding = [0, 0, 0, 0], strides = [6, 6]} : (tensor<1x6x6x4xf32>) -> tensor<1x1x1x4xf32>
-    %collapsed = tensor.collapse_shape %9 [[0], [1, 2, 3]] : tensor<1x1x1x4xf32> into tensor<1x4xf32>
+    %7 = "dry.pool"(%6) {dilation = [1, 1], divisor = 1 : i64, kernel = [6, 6], kind = "avg", layout = "nhwc", padding = [0, 0, 0, 0], strides = [6, 6]} : (tensor<1x6x6x4xf32>) -> tensor<1x1x1x4xf32>
+    %collapsed = tensor.collapse_shape %7 [[0], [1, 2, 3]] : tensor<1x1x1x4xf32> into tensor<1x4xf32>
     return %collapsed : tensor<1x4xf32>
   }
 }
@@ -95,21 +89,14 @@ func.func @main(%x: tensor<1x3x6x6xf32>) -> tensor<1x9x4xf32> {
 }
 
 // after:
-#map = affine_map<(d0, d1, d2, d3) -> (d0, d3, d1, d2)>
-#map1 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
 module {
   func.func @main(%arg0: tensor<1x3x6x6xf32>) -> tensor<1x9x4xf32> {
     %0 = "dry.weight"() {key = "w"} : () -> tensor<4x3x2x2xf32>
-    %1 = tensor.empty() : tensor<1x6x6x3xf32>
-    %2 = linalg.generic {indexing_maps = [#map, #map1], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%arg0 : tensor<1x3x6x6xf32>) outs(%1 : tensor<1x6x6x3xf32>) {
-    ^bb0(%in: f32, %out: f32):
-      linalg.yield %in : f32
-    } -> tensor<1x6x6x3xf32>
-    %3 = "dry.conv"(%2, %0) ({
+    %1 = "dry.conv"(%arg0, %0) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
-    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [2, 2], transposed = false} : (tensor<1x6x6x3xf32>, tensor<4x3x2x2xf32>) -> tensor<1x3x3x4xf32>
-    %collapsed = tensor.collapse_shape %3 [[0], [1, 2], [3]] : tensor<1x3x3x4xf32> into tensor<1x9x4xf32>
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw-nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [2, 2], transposed = false} : (tensor<1x3x6x6xf32>, tensor<4x3x2x2xf32>) -> tensor<1x3x3x4xf32>
+    %collapsed = tensor.collapse_shape %1 [[0], [1, 2], [3]] : tensor<1x3x3x4xf32> into tensor<1x9x4xf32>
     return %collapsed : tensor<1x9x4xf32>
   }
 }

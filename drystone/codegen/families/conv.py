@@ -15,7 +15,8 @@ from typing import Any
 
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_any import conv_any
-from drystone.codegen.families.conv_depthwise import conv_depthwise
+from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
+from drystone.codegen.families.conv_direct import conv_direct
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.dry_op import widened
@@ -31,9 +32,9 @@ _SCRATCH = 2 << 20
 def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.conv`."""
     form = conv_form(kernel)
-    search = conv_pointwise(form, target)
-    if search is not None:
-        return search.build(search.default)
+    found = _search(form, target)
+    if found is not None:
+        return found.build(found.default)
     for family in (conv_depthwise, conv_blocked):
         program = family(form, target)
         if program is not None:
@@ -43,8 +44,14 @@ def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
 
 def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a `dry.conv`; None where its form has one only."""
-    form = conv_form(kernel)
-    return conv_pointwise(form, target)
+    return _search(conv_form(kernel), target)
+
+
+def _search(form: ConvForm, target: CpuTarget) -> Search | None:
+    found = conv_pointwise(form, target)
+    if found is None and not is_depthwise(form):
+        found = conv_direct(form, target)
+    return found
 
 
 @dataclass(frozen=True)
@@ -258,7 +265,7 @@ class _Step:
 def conv_blocked(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     """The blocked program, for "nhwc" and a weight packed as [O / width][taps][I / groups][width], blocks
     within groups."""
-    if not form.nhwc or form.transposed or form.pack is None or form.x.shape[-1] is None:
+    if not form.nhwc or form.first or form.transposed or form.pack is None or form.x.shape[-1] is None:
         return None
     dims = form.spatial
     order = (0, *range(2, dims + 2), 1)

@@ -76,11 +76,13 @@ class _Any:
                 t,
                 t.load(
                     form.x,
-                    form.place(n, where, group * form.inside + c),
-                    form.place(None, [*gaps, self.rows], self.depth),
-                    steps=form.place(1, [1] * len(gaps) + [stride], 1),
+                    form.place(form.x, n, where, group * form.inside + c),
+                    form.place(form.x, None, [*gaps, self.rows], self.depth),
+                    steps=form.place(form.x, 1, [1] * len(gaps) + [stride], 1),
                 ),
             )
+            if form.first == nhwc:
+                x = t.transpose(x)
             weight = reader.tile(t, group, o, c, at, self.columns, self.depth, left=not nhwc)
             return t.dot(carried, x, weight) if nhwc else t.dot(carried, weight, x)
 
@@ -99,9 +101,9 @@ class _Any:
         form.finish(
             t,
             acc,
-            form.place(n, outputs, group * form.outside + o),
-            form.place(None, [*gaps, self.rows], self.columns),
-            form.place(1, [1] * len(gaps) + [stride], 1),
+            form.place(form.out, n, outputs, group * form.outside + o),
+            form.place(form.out, None, [*gaps, self.rows], self.columns),
+            form.place(form.out, 1, [1] * len(gaps) + [stride], 1),
         )
 
 

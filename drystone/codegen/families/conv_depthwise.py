@@ -90,14 +90,14 @@ class _Run:
             form.finish(t, acc, [self.n, *self.outputs, start + i, self.c], [*gaps, self.lanes])
 
 
+def is_depthwise(form: ConvForm) -> bool:
+    """Whether there is one input and one output channel per group."""
+    return (form.inside, form.outside) == (1, 1)
+
+
 def conv_depthwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     """The program for "nhwc", one input and one output channel per group, real elements."""
-    if (
-        not form.nhwc
-        or form.transposed
-        or (form.inside, form.outside) != (1, 1)
-        or form.kernel[-1] > UNROLLED
-    ):
+    if not form.nhwc or form.first or form.transposed or not is_depthwise(form) or form.kernel[-1] > UNROLLED:
         return None
     if form.pack is not None:
         order = (0, *range(2, form.spatial + 2), 1)

@@ -13,8 +13,8 @@ from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.ir.layout import Pack
+from drystone.ir.shapes import layouts
 from drystone.mlir import ints, ir
-from drystone.targets import CpuTarget
 
 P = TypeVar("P")
 
@@ -29,7 +29,7 @@ class ConvForm:
     """A `dry.conv`: its tensors (weight in storage layout), and its attributes as plain data.
 
     kernel, strides, before, after (padding) and dilation have one number per spatial dimension; inside and
-    outside are the channels of one group.
+    outside are the channels of one group. first: x is channels first; nhwc: the result is channels last.
     """
 
     op: DryOp
@@ -47,6 +47,7 @@ class ConvForm:
     inside: int
     outside: int
     transposed: bool
+    first: bool
     nhwc: bool
 
     @property
@@ -54,19 +55,27 @@ class ConvForm:
         """How many spatial dimensions there are."""
         return len(self.kernel)
 
-    def place(self, n: P, positions: Sequence[P], c: P) -> list[P]:
-        """Batch, spatial and channel positions in the order of the layout."""
-        return [n, *positions, c] if self.nhwc else [n, c, *positions]
+    @property
+    def channel_axis(self) -> int:
+        """Where the channels of x are."""
+        return 1 if self.first else self.spatial + 1
+
+    def place(self, tensor: Tensor, n: P, positions: Sequence[P], c: P) -> list[P]:
+        """Batch, spatial and channel positions in the order of the layout of x or out."""
+        return [n, c, *positions] if self._first(tensor) else [n, *positions, c]
 
     def size(self, tensor: Tensor, dim: int) -> Index:
         """The extent of a spatial dimension of x or out."""
-        return tensor.dim(dim + (1 if self.nhwc else 2))
+        return tensor.dim(dim + (2 if self._first(tensor) else 1))
 
     def known_size(self, tensor: Tensor, dim: int) -> int | None:
         """The same where it is static."""
-        return tensor.shape[dim + (1 if self.nhwc else 2)]
+        return tensor.shape[dim + (2 if self._first(tensor) else 1)]
 
-    def features(self, target: CpuTarget) -> dict[str, float]:
+    def _first(self, tensor: Tensor) -> bool:
+        return self.first if tensor is self.x else not self.nhwc
+
+    def features(self) -> dict[str, float]:
         """What a cost model is told of the product the convolution is: rows (pixels of the result), columns
         and depth of one group's, bits of a sum, taps, groups, and the bytes between neighbouring pixels."""
         pixels = [
@@ -104,6 +113,7 @@ def conv_form(kernel: Any) -> ConvForm:
     transposed = bool(ir.IntegerAttr(main.transposed).value)
     groups = ir.IntegerAttr(main.groups).value
     padding = ints(main.padding)
+    image_layout, result_layout = layouts(ir.StringAttr(main.layout).value)
     inside, outside = (logical[0] // groups, logical[1]) if transposed else (logical[1], logical[0] // groups)
     return ConvForm(
         op=op,
@@ -121,7 +131,8 @@ def conv_form(kernel: Any) -> ConvForm:
         inside=inside,
         outside=outside,
         transposed=transposed,
-        nhwc=ir.StringAttr(main.layout).value == "nhwc",
+        first=image_layout == "nchw",
+        nhwc=result_layout == "nhwc",
     )
 
 

@@ -31,7 +31,7 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
     """The programs for "nhwc", one tap, no padding, one group and a weight packed along O; where there is a
     stride, the spatial extents of the result must be known."""
     plain = not (any(form.before) or any(form.after) or form.transposed) and form.groups == 1
-    if not (plain and set(form.kernel) == {1} and form.nhwc and form.pack is not None):
+    if not (plain and set(form.kernel) == {1} and form.nhwc and not form.first and form.pack is not None):
         return None
     order = (0, *range(2, form.spatial + 2), 1)
     if form.pack.inner_dims != (0,) or form.pack.outer_perm != order or form.x.shape[-1] is None:
@@ -58,7 +58,7 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
             form, tuple(extras), sizes, pixel_schedule(sizes, point), target.lanes(32)
         ).program()
 
-    features = form.features(target)
+    features = form.features()
     return Search(pixel_space(sizes, target), pixel_default(sizes, target), features, build)
 
 

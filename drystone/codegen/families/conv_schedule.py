@@ -32,10 +32,11 @@ def doubling(most: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*powers, max(1, most)]))
 
 
-def meeting(rows: int, apart: int) -> bool:
-    """Whether so many rows of a tile, `apart` bytes from each other, meet in too few sets of the cache."""
+def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
+    """Whether so many rows of a tile, `apart` bytes from each other, meet in too few sets of the first cache
+    for each to keep its line there."""
     sets = next((n for n in (1, 2) if n * apart % _SET == 0), 0)
-    return bool(sets) and rows > 4 * sets
+    return bool(sets) and rows >= sets * (target.l1 // _SET)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,12 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         return {"rows": even(high * sizes.line, rows), "blocks": blocks, "high": high, "copied": 1}
     tiles = -(-(sizes.pixels or 64 * rows) // rows)
     high = max(1, min(tiles * steps // (4 * target.threads), held // rows, 32))
-    return {"rows": rows, "blocks": blocks, "high": high, "copied": int(meeting(rows, 4 * sizes.inside))}
+    return {
+        "rows": rows,
+        "blocks": blocks,
+        "high": high,
+        "copied": int(meeting(rows, 4 * sizes.inside, target)),
+    }
 
 
 def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
@@ -116,3 +122,88 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
 def preferred(first: int, values: Iterable[int]) -> tuple[int, ...]:
     """The values, `first` at the front."""
     return tuple(dict.fromkeys([first, *values]))
+
+
+@dataclass(frozen=True)
+class Image:
+    """The sizes of a convolution along known lines: images (times the outer spatial extents), lines (0: known
+    at the call) and positions of the result, positions of a line of the image, lines a window reaches over,
+    strides along the width and from line to line, channels of a group, groups, taps, the width of the blocks
+    the weight is packed in, and whether lines cannot be copied (channels first, or three dimensions)."""
+
+    images: int
+    lines: int
+    line: int
+    wide: int
+    window: int
+    stride: int
+    step: int
+    inside: int
+    outside: int
+    groups: int
+    taps: int
+    width: int
+    fixed: bool
+
+    @property
+    def every(self) -> int:
+        """Blocks of output channels of one group."""
+        return -(-self.outside // self.width)
+
+    def held(self, high: int) -> int:
+        """Bytes of the image that `high` lines of the result need."""
+        return 4 * self.wide * self.inside * ((high - 1) * self.step + self.window)
+
+
+@dataclass(frozen=True)
+class ImageSchedule:
+    """Positions of the register tile, channels per unrolled round, blocks and lines per step, and whether the
+    step copies its lines first."""
+
+    rows: int
+    depth: int
+    blocks: int
+    high: int
+    copied: bool
+
+
+def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
+    """The schedule of a point of `image_space`."""
+    depth = divisor(sizes.inside, point["depth"])
+    return ImageSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
+
+
+def image_default(sizes: Image, target: CpuTarget) -> Point:
+    """The point taken without tuning."""
+    rows = even(sizes.line, most_rows(sizes.width, target))
+    fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * 4))
+    blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
+    steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
+    copied = not sizes.fixed and meeting(rows, 4 * sizes.stride * sizes.inside * sizes.groups, target)
+    high = 1
+    for more in range(2, min(sizes.lines or 8, 16) + 1):
+        enough = steps * -(-(sizes.lines or 64) // more) >= 4 * target.threads
+        if enough and sizes.held(more) <= target.l2 * _INPUT:
+            high = more
+    high = even(sizes.lines or None, high)
+    return {"rows": rows, "blocks": blocks, "high": high, "depth": 4, "copied": int(copied)}
+
+
+def image_space(sizes: Image, target: CpuTarget) -> Space:
+    """Every schedule of a convolution along known lines."""
+    first = image_default(sizes, target)
+    most = most_rows(sizes.width, target)
+    rows = dict.fromkeys(even(sizes.line, n) for n in range(most, 0, -1))
+    blocks = [n for n in doubling(sizes.every) if sizes.groups == 1 or sizes.every % n == 0]
+    high = doubling(min(sizes.lines or 16, 32))
+    scratch = target.l2 // 2
+    return Space(
+        (
+            Parameter("rows", preferred(first["rows"], rows)),
+            Parameter("blocks", preferred(first["blocks"], blocks)),
+            Parameter("high", preferred(first["high"], high)),
+            Parameter("depth", preferred(first["depth"], (4, 8, 2))),
+            Parameter("copied", (0,) if sizes.fixed else preferred(first["copied"], (0, 1))),
+        ),
+        (lambda point: not point["copied"] or point["high"] == 1 or sizes.held(point["high"]) <= scratch,),
+    )

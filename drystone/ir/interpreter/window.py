@@ -11,7 +11,7 @@ from drystone.dtypes import Array
 from drystone.ir.elements import to_element
 from drystone.ir.interpreter.machine import Machine, handles
 from drystone.ir.interpreter.neural import finish, result_element, wide
-from drystone.ir.shapes import transposed_extent, window_extent
+from drystone.ir.shapes import layouts, transposed_extent, window_extent
 from drystone.mlir import ints
 
 
@@ -57,10 +57,11 @@ def _through(weight: Array, image: Array, groups: int) -> Array:
 @handles("dry.conv")
 def _conv(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     x, weight, *extras = args
-    image, kernel = wide(_channels_first(x, op.layout.value)), wide(weight)
+    given, wanted = layouts(op.layout.value)
+    image, kernel = wide(_channels_first(x, given)), wide(weight)
     convolve = _scattered if op.transposed.value else _gathered
     out = convolve(op, image, kernel, ints(op.strides), ints(op.padding), ints(op.dilation))
-    return finish(machine, op, _as_layout(out, op.layout.value), extras)
+    return finish(machine, op, _as_layout(out, wanted), extras)
 
 
 def _gathered(
