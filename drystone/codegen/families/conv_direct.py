@@ -315,8 +315,8 @@ class _Tile:
     ) -> list[Tile]:
         """The products of neighbouring taps with one channel of a channels-first image."""
         form = self.step.kernel.form
-        # Taps further apart than the stride see elements that others have seen: unrolled, LLVM would keep those
-        # in registers that there are none left of.
+        # Taps further apart than the stride see elements that others have seen: unrolled, LLVM would keep
+        # those in registers that there are none left of.
         unrolled = divisor(len(taps), min(8, form.strides[-1])) if form.dilation[-1] == 1 else 1
 
         def some(k: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
