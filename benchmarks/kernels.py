@@ -1,8 +1,7 @@
 """Single kernels as the tuner sees them: matrix products and convolutions of the models measured here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +27,9 @@ class Product:
         """A module of this alone, and its input."""
         return nn.Linear(self.k, self.n), torch.randn(self.m, self.k)
 
+    def __str__(self) -> str:
+        return f"{self.model}: {self.m} x {self.k} x {self.n}"
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -49,7 +51,15 @@ class Conv:
             self.inputs, self.outputs, self.kernel, self.stride, self.kernel // 2, groups=self.groups
         )
         x = torch.randn(self.batch, self.inputs, self.size, self.size)
-        return nn.Sequential(conv, nn.ReLU()), x.to(memory_format=torch.channels_last)
+        return nn.Sequential(conv, nn.ReLU()), x
+
+    def __str__(self) -> str:
+        more = [f"stride {self.stride}"] * (self.stride > 1) + [f"{self.groups} groups"] * (self.groups > 1)
+        what = f"{self.inputs} -> {self.outputs}, {self.kernel} x {self.kernel} at {self.size} x {self.size}"
+        return ", ".join([f"{self.model}: {what}", *more])
+
+
+Case = Product | Conv
 
 
 PRODUCTS = (
@@ -92,7 +102,7 @@ CONVS = (
 )
 
 
-def tasks(cases: Any = (*PRODUCTS, *CONVS), target: str = "cpu") -> Iterator[tuple[Any, Task]]:
+def tasks(cases: Iterable[Case], target: str = "cpu") -> Iterator[tuple[Case, Task]]:
     """(case, task) of every kernel whose schedule can be chosen."""
     machine = targets.resolve(target)
     for case in cases:
