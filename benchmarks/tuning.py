@@ -5,7 +5,7 @@ Use: python -m benchmarks.tuning [--database FILE] [--minutes 5] [--output bench
 The tuner gets 48 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
 none that the database holds already); then the fastest and the first choices are timed again, longer, in
 turns with the default schedule. With --train, kernels of seeded random sizes are measured at random schedules
-instead, and what the database holds of them makes the model that the package ships
+instead, and what the database holds of them makes a model that the package can ship
 (drystone/autotune/ranking.json): no kernel of the table is among them.
 """
 
@@ -119,12 +119,12 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
     """Measure one kernel and compare the choices."""
     schedules = Schedules(task)
     measuring.tune(task, schedules)
-    models: dict[str, Point] = {"analytical": _cheapest(schedules, None)}
+    choices = {"first choice": explore.first_choice(schedules)}
     if learned is not None:
-        models["learned"] = _cheapest(schedules, learned)
+        choices["learned"] = explore.first_choice(schedules, learned)
     fastest = sorted(ratios(database.of(task.signature())).items(), key=lambda pair: pair[1])
     finalists = [key for key, _ in fastest[:_FINALISTS]]
-    decide = {*finalists, *(point_text(p) for p in (schedules.default, *models.values()))}
+    decide = {*finalists, *(point_text(p) for p in (schedules.default, *choices.values()))}
     measuring.again(task, schedules, [p for p in schedules.points if point_text(p) in decide])
     measured = database.of(task.signature())
     sure = {key: ratio for key, ratio in ratios(measured).items() if key in decide}
@@ -135,13 +135,8 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
         len(schedules.points),
         best * baseline,
         sure[point_text(schedules.default)] / best,
-        {name: sure[point_text(point)] / best for name, point in models.items()},
+        {name: sure[point_text(point)] / best for name, point in choices.items()},
     )
-
-
-def _cheapest(schedules: Schedules, model: Learned | None) -> Point:
-    expected = explore.costs(schedules, schedules.points, model)
-    return schedules.points[expected.index(min(expected))]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -210,17 +205,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="stop measuring then; run again to go on")
     parser.add_argument("--output", type=Path, help="also write the table here")
     parser.add_argument("--train", type=int, metavar="COUNT", help="measure random kernels; write the model")
-    parser.add_argument("--learned", type=Path, default=RANKING, help="the model of the table's last column")
+    parser.add_argument("--learned", type=Path, help="a model to be compared with the one that is shipped")
+    parser.add_argument("--model", type=Path, default=RANKING, help="where --train writes")
     arguments = parser.parse_args()
     database = Database(arguments.database)
     if arguments.train:
         done = collect(database, arguments.minutes, arguments.train)
         model = learn(database.latest(100_000))
         if model is not None:
-            RANKING.write_text(model.text(), encoding="utf-8")
-        print(f"{RANKING}: learned from {len(database.latest(100_000))} measurements")
+            arguments.model.write_text(model.text(), encoding="utf-8")
+        print(f"{arguments.model}: learned from {len(database.latest(100_000))} measurements")
         raise SystemExit(0 if done else "the time is up: run again to go on")
-    learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned.exists() else None
+    learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned else None
     measuring = Measuring(database, arguments.minutes)
     cases = (*PRODUCTS, *CONVS)
     try:

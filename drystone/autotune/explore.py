@@ -13,6 +13,8 @@ from drystone.codegen.search import Point
 from drystone.ir.program import Program
 from drystone.targets.target import CpuTarget
 
+#: So many schedules are compared by a model one by one.
+_FEW = 64
 #: The part of a batch that is drawn at random, whatever the model says.
 EPSILON = 0.2
 
@@ -27,9 +29,9 @@ def shipped() -> Learned | None:
 def costs(schedules: Schedules, points: Sequence[Point], model: Learned | None) -> list[float]:
     """How slow each point is expected to be, in a unit of the model's own: by `model`, or by the shipped one,
     or analytically; a family's own choice is the only one preferred where none of them knows the family."""
-    model = model or shipped()
-    if model is not None:
-        return model.costs([schedules.describe(point) for point in points])
+    for learned in (model, shipped()):
+        if learned is not None and learned.knows(schedules.describe(schedules.default)):
+            return learned.costs([schedules.describe(point) for point in points])
     if Analytical.knows(schedules.sizes(schedules.default)):
         analytical = Analytical(schedules.target)
         return [analytical.predict(schedules.sizes(point)) for point in points]
@@ -43,10 +45,26 @@ def first_choices(program: Program, target: CpuTarget, threads: int) -> dict[str
     return {each.name: first_choice(Schedules(each.task, context)) for each in kernels}
 
 
-def first_choice(schedules: Schedules) -> Point:
-    """The schedule taken without measurements, the same every time."""
-    expected = costs(schedules, schedules.points, None)
-    return schedules.points[expected.index(min(expected))]
+def first_choice(schedules: Schedules, model: Learned | None = None) -> Point:
+    """The schedule taken without measurements, the same every time: of few, the one expected to be fastest;
+    of many, what the family's own choice becomes when one parameter after the other is set to its best value
+    until nothing changes."""
+    if len(schedules.points) <= _FEW:
+        return _least(schedules, schedules.points, model)
+    chosen = schedules.default
+    while True:
+        before = chosen
+        for name in chosen:
+            line = [p for p in schedules.points if all(p[n] == chosen[n] for n in p if n != name)]
+            # First among equals is what is there.
+            chosen = _least(schedules, [chosen, *(p for p in line if p != chosen)], model)
+        if chosen == before:
+            return chosen
+
+
+def _least(schedules: Schedules, points: Sequence[Point], model: Learned | None) -> Point:
+    expected = costs(schedules, points, model)
+    return points[expected.index(min(expected))]
 
 
 def propose(

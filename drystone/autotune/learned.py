@@ -47,6 +47,10 @@ class Learned:
         self._base = float(base[0] if isinstance(base, list) else base)
         self._trees = [_Tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
 
+    def knows(self, features: Mapping[str, float]) -> bool:
+        """Whether the model has seen schedules that are described by such features."""
+        return features.keys() <= set(self.names)
+
     def costs(self, features: Sequence[Mapping[str, float]]) -> list[float]:
         """The predictions for schedules described by these features; less is faster."""
         table = _table(features, self.names)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import sqlalchemy as sql
@@ -207,3 +208,39 @@ def test_a_first_choice_is_one_of_the_schedules_and_always_the_same() -> None:
     schedules = Schedules(product_task(64, 64, 64))
     assert explore.first_choice(schedules) in schedules.points
     assert explore.first_choice(schedules) == explore.first_choice(Schedules(product_task(64, 64, 64)))
+
+
+class Many:
+    """Ten times ten times ten schedules, of which a = 7, b = 2, c = 4 is the fastest."""
+
+    default: ClassVar = {"a": 0, "b": 0, "c": 0}
+    points: ClassVar = [{"a": a, "b": b, "c": c} for a in range(10) for b in range(10) for c in range(10)]
+
+    def describe(self, point: dict[str, int]) -> dict[str, float]:
+        return {name: float(value) for name, value in point.items()}
+
+
+class Bowl:
+    """A model of them; counts what it is asked."""
+
+    asked = 0
+
+    def knows(self, features: dict[str, float]) -> bool:
+        return features.keys() == {"a", "b", "c"}
+
+    def costs(self, features: list[dict[str, float]]) -> list[float]:
+        self.asked += len(features)
+        return [
+            (f["a"] - 7) ** 2 + (f["b"] - 2) ** 2 + abs(f["c"] - 4) + f["a"] * f["b"] / 50 for f in features
+        ]
+
+
+def test_of_many_schedules_one_parameter_after_the_other_is_chosen() -> None:
+    model = Bowl()
+    assert explore.first_choice(Many(), model) == {"a": 7, "b": 2, "c": 4}
+    assert model.asked < 100
+
+
+def test_a_model_is_asked_only_about_what_it_has_seen() -> None:
+    model = learn(samples())
+    assert model is not None and model.knows({"rows": 1.0}) and not model.knows({"rows": 1.0, "other": 1.0})
