@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from drystone import machine
 from drystone.autotune.database import Database
-from drystone.autotune.explore import first_choices
+from drystone.autotune.explore import first_choice
 from drystone.autotune.measurements import best_of
+from drystone.autotune.schedules import Schedules
 from drystone.autotune.session import Limits, Session, State
 from drystone.autotune.task import tunables
 from drystone.autotune.worker import Measures, Worker
 from drystone.codegen.search import Point
+from drystone.errors import UserError
 from drystone.ir.program import Program
 from drystone.options import Tune
 from drystone.targets.target import CpuTarget
@@ -51,16 +54,23 @@ def tuned_choices(
 
 
 def _choices(program: Program, target: CpuTarget, threads: int, database: Database) -> dict[str, Point]:
-    chosen = first_choices(program, target, threads)
+    chosen = {}
     for kernel in tunables(program, target, threads):
         best = best_of(database.of(kernel.task.signature()))
-        if best is not None:
+        if best is None:
+            chosen[kernel.name] = first_choice(Schedules(kernel.task, program.module.context))
+        else:
             chosen[kernel.name] = best.point
     return chosen
 
 
 def _measures(tune: Tune, target: CpuTarget) -> Measures:
     if tune.cluster is None:
+        if lacking := machine.missing_features(target.required):
+            raise UserError(
+                f"{target.name} cannot be measured here: this machine lacks {', '.join(lacking)}",
+                hint="tune on such a machine, or on a cluster of them: Tune(cluster=...), --cluster ADDRESS",
+            )
         return Worker(tune.trial_seconds)
     from drystone.autotune.cluster import Cluster
 

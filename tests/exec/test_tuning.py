@@ -149,6 +149,15 @@ class TwoLayers(nn.Module):
         return self.two(torch.relu(self.one(x)))
 
 
+def test_schedules_are_not_measured_where_they_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drystone.machine.cpu_flags", frozenset)
+    tune = Tune(database=str(tmp_path / "t.db"))
+    with pytest.raises(UserError, match=r"cpu:avx512 cannot be measured here: this machine lacks sse4_2"):
+        drystone.compile(TwoLayers().eval(), (torch.ones(2, 64),), target="cpu:avx512", tune=tune)
+
+
 @pytest.fixture
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning_session, "_SECONDS", 0.01)
