@@ -18,11 +18,13 @@ from drystone.dtypes import Array
 
 #: The cost, in powers of two above the best of its kernel, of a schedule that failed, and the most of any.
 _FAILED = 3.0
-_ROUNDS = 80
+_ROUNDS = 60
+#: Features that tell kinds of kernels and machines apart: from one of their values nothing follows for another.
+_KINDS = ("bits", "group", "lanes", "registers")
 _PARAMETERS = {
     "objective": "reg:squarederror",
     "max_depth": 5,
-    "eta": 0.15,
+    "eta": 0.2,
     "min_child_weight": 2,
     "lambda": 1.0,
     "subsample": 0.9,
@@ -36,20 +38,24 @@ _PARAMETERS = {
 class Learned:
     """Predicts how many powers of two a schedule is slower than the best of its kernel.
 
-    names: the features, in the order the trees number them. document: XGBoost's JSON of the trees.
+    names: the features, in the order the trees number them. seen: the values that features which tell kinds
+    apart had in the measurements. document: XGBoost's JSON of the trees.
     """
 
-    def __init__(self, names: Sequence[str], document: Mapping[str, Any]) -> None:
+    def __init__(
+        self, names: Sequence[str], seen: Mapping[str, Sequence[float]], document: Mapping[str, Any]
+    ) -> None:
         self.names = tuple(names)
-        self._document = document
+        self._seen, self._document = dict(seen), document
         learner = document["learner"]
         base = json.loads(learner["learner_model_param"]["base_score"])
         self._base = float(base[0] if isinstance(base, list) else base)
         self._trees = [_Tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
 
     def knows(self, features: Mapping[str, float]) -> bool:
-        """Whether the model has seen schedules that are described by such features."""
-        return features.keys() <= set(self.names)
+        """Whether the model has seen schedules of such a kernel on such a machine."""
+        alike = all(features.get(name, math.nan) in values for name, values in self._seen.items())
+        return alike and features.keys() <= set(self.names)
 
     def costs(self, features: Sequence[Mapping[str, float]]) -> list[float]:
         """The predictions for schedules described by these features; less is faster."""
@@ -61,14 +67,14 @@ class Learned:
 
     def text(self) -> str:
         """As JSON; the same model gives the same text."""
-        document = {"features": list(self.names), "model": self._document}
+        document = {"features": list(self.names), "seen": self._seen, "model": self._document}
         return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
 
     @staticmethod
     def of_text(text: str) -> "Learned":
         """The inverse of `text`."""
         held = json.loads(text)
-        return Learned(held["features"], held["model"])
+        return Learned(held["features"], held["seen"], held["model"])
 
 
 def learn(measurements: Iterable[Measurement]) -> Learned | None:
@@ -84,7 +90,9 @@ def learn(measurements: Iterable[Measurement]) -> Learned | None:
     names = sorted({name for features in described for name in features})
     data = xgboost.DMatrix(_table(described, names), label=np.array(costs, np.float32))
     trees = xgboost.train(_PARAMETERS, data, num_boost_round=_ROUNDS)
-    return Learned(names, json.loads(trees.save_raw("json").decode()))
+    seen = {name: sorted({f[name] for f in described if name in f}) for name in _KINDS}
+    seen = {name: values for name, values in seen.items() if values}
+    return Learned(names, seen, json.loads(trees.save_raw("json").decode()))
 
 
 def _samples(measurements: Iterable[Measurement]) -> tuple[list[dict[str, float]], list[float]]:

@@ -5,8 +5,8 @@ read as a model reads them (`task.are_cold`): from memory, for which many copies
 caches. Its other inputs lie in the caches: in a model the kernel before has just written them.
 
 Every candidate is timed in turns with the default schedule, so that a neighbour that slows the machine for a
-while slows both; only their ratio is compared. A turn begins with an untimed call: it wakes the candidate's
-own threads, and lets the other's fall asleep.
+while slows both; only their ratio is compared, the median over the turns. A turn begins with an untimed call:
+it wakes the candidate's own threads, and lets the other's fall asleep.
 """
 
 import statistics
@@ -33,6 +33,8 @@ _MOST_COPIES = 1 << 30
 #: Seconds of one turn, and the most and the fewest calls in it.
 _TURN, _MOST_CALLS, _FEWEST_CALLS = 3e-3, 20, 2
 _FEWEST_TURNS = 3
+#: Quartiles of the ratios that are further apart are not trusted: turns go on, for so many times as long.
+_SPREAD, _PATIENCE = 0.06, 3.0
 #: A schedule so many times slower than the default gets one turn only.
 _HOPELESS = 3.0
 #: How far results may be apart, relative to the largest: sums are taken in another order.
@@ -41,7 +43,8 @@ _TOLERANCE = {"f64": 1e-9, "f32": 1e-4, "f16": 1e-2, "bf16": 3e-2}
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of a schedule's calls and, taken in turns with them, of the default's."""
+    """Seconds of a call of the default schedule (the median), and of the candidate: so many times that as it
+    took longer in a turn (the median again)."""
 
     seconds: float
     baseline: float
@@ -165,20 +168,27 @@ class _Callable:
 
 
 def _timed(candidate: Callable[[], float], default: Callable[[], float], seconds: float) -> Timing:
-    """Turns of both for about `seconds`."""
-    ours: list[float] = []
-    theirs: list[float] = []
+    """Turns of both for about `seconds`, for longer where they do not agree with each other."""
+    ratios: list[float] = []
+    baselines: list[float] = []
     began = time.perf_counter()
-    turns = 0
-    while turns < _FEWEST_TURNS or time.perf_counter() - began < seconds:
-        _turn(default, theirs)
-        _turn(candidate, ours)
-        turns += 1
-        if statistics.median(ours) > _HOPELESS * statistics.median(theirs):
+    spent = 0.0
+    while len(ratios) < _FEWEST_TURNS or spent < seconds or (spent < _PATIENCE * seconds and _noisy(ratios)):
+        baselines.append(_turn(default))
+        ratios.append(_turn(candidate) / baselines[-1])
+        if statistics.median(ratios) > _HOPELESS:
             break
-    return Timing(statistics.median(ours), statistics.median(theirs))
+        spent = time.perf_counter() - began
+    baseline = statistics.median(baselines)
+    return Timing(statistics.median(ratios) * baseline, baseline)
 
 
-def _turn(call: Callable[[], float], times: list[float]) -> None:
+def _noisy(ratios: Sequence[float]) -> bool:
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return high - low > _SPREAD
+
+
+def _turn(call: Callable[[], float]) -> float:
+    """The median seconds of some calls."""
     calls = max(_FEWEST_CALLS, min(_MOST_CALLS, int(_TURN / max(call(), 1e-9))))
-    times += [call() for _ in range(calls)]
+    return statistics.median(call() for _ in range(calls))
