@@ -19,7 +19,7 @@ from drystone.dtypes import Array
 #: The cost, in powers of two above the best of its kernel, of a schedule that failed, and the most of any.
 _FAILED = 3.0
 _ROUNDS = 60
-#: Features that tell kinds of kernels and machines apart: from one of their values nothing follows for another.
+#: Features that tell kinds of kernels and machines apart: one value of theirs says nothing of another.
 _KINDS = ("bits", "group", "lanes", "registers")
 _PARAMETERS = {
     "objective": "reg:squarederror",
