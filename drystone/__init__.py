@@ -4,6 +4,7 @@
 need numpy only.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from drystone.errors import DrystoneError, InternalError, UserError
@@ -11,6 +12,7 @@ from drystone.options import Budget, Options, Tune
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
+    from drystone import ops
     from drystone.compiler import compile
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "UserError",
     "compile",
     "load",
+    "ops",
 ]
 
 
@@ -31,4 +34,6 @@ def __getattr__(name: str) -> Any:
         from drystone.compiler import compile
 
         return compile
+    if name == "ops":
+        return import_module("drystone.ops")
     raise AttributeError(f"module 'drystone' has no attribute {name!r}")

@@ -96,7 +96,7 @@ def _trip(
         step("generate")
         code = codegen.generate(program, plan.order, scheduling.offsets(plan), machine, schedules)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, written, problem, plan, code, machine, threads)
+    manifest = _manifest(program, before, written, problem, plan, code, machine, threads, options.pin)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -151,12 +151,14 @@ def _manifest(
     code: codegen.Code,
     machine: Any,
     threads: int,
+    pin: bool,
 ) -> Manifest:
     signature = program.signature
     return Manifest(
         target=machine.name,
         required=machine.required,
         threads=threads,
+        pin=pin,
         inputs=_leaves(signature.inputs),
         outputs=_leaves(signature.outputs),
         states=_leaves(signature.states),

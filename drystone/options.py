@@ -46,7 +46,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Options:
-    """threads: used unless a call says otherwise (None: the target's). plan_seconds: the memory planner's
+    """threads: used unless a call says otherwise (None: the target's). pin: keep each on a core of its own
+    (best where nothing else runs on them). plan_seconds: the memory planner's
     time limit. progress: show progress on a terminal when a step takes over a second. compute: what products
     of f32 are computed in: "f32" exactly, "bf16" with both factors rounded to bf16 and sums in f32, "fp16"
     with weights rounded to f16; None is "f32", or what `Budget(error=...)` allows. database: measurements
@@ -56,6 +57,7 @@ class Options:
     plan_seconds: float = 5.0
     progress: bool = True
     compute: str | None = None
+    pin: bool = False
     database: str | None = None
 
 

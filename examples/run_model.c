@@ -72,7 +72,7 @@ int main(int count, char **arguments) {
         states[i] = buffer(drystone_state_bytes[i]);
         memcpy(states[i], weights[drystone_initial_states[i]], drystone_state_bytes[i]);
     }
-    void *pool = drystone_pool_create(2);
+    void *pool = drystone_pool_create(2, 0);
     const struct drystone_call call = {
         .weights = weights,
         .arena = buffer(DRYSTONE_ARENA_BYTES),
@@ -81,6 +81,7 @@ int main(int count, char **arguments) {
         .states = states,
         .symbols = drystone_symbol_bounds,
         .profile = NULL,
+        .threads = 0,
     };
     int32_t failed = drystone_run(pool, &call);
     drystone_pool_destroy(pool);

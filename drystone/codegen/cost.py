@@ -180,6 +180,10 @@ def _scan(kernel: _Kernel) -> int:
     return prod(kernel.result)
 
 
+def _linear_scan(kernel: _Kernel) -> int:
+    return 2 * prod(kernel.result)
+
+
 def _iterations(kernel: _Kernel) -> int:
     """Iterations of the main operation, whose extents its indexing maps give; without maps, the elements of
     its result."""
@@ -214,6 +218,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,
     "dry.scan": _scan,
+    "dry.linear_scan": _linear_scan,
     "linalg.fill": _nothing,
     "linalg.copy": _nothing,
     "linalg.transpose": _nothing,

@@ -13,6 +13,7 @@ _SCHEMAS = (
     " bool causal, int sinks, int[] tile) -> Tensor",
     "recurrent(Tensor projected, Tensor weight, Tensor? bias, Tensor[] state, str cell, bool reverse)"
     " -> Tensor[]",
+    "linear_scan(Tensor factor, Tensor x, int dim) -> Tensor",
 )
 
 
@@ -25,6 +26,8 @@ def operators() -> Any:
     library.impl("attention", _attention_in_torch, "CompositeExplicitAutograd")
     torch.library.register_fake("drystone::attention", _attention, lib=library)
     torch.library.register_fake("drystone::recurrent", _recurrent, lib=library)
+    torch.library.register_fake("drystone::linear_scan", _linear_scan, lib=library)
+    library.impl("linear_scan", _linear_scan_in_torch, "CompositeExplicitAutograd")
     # The registrations live as long as the library object does.
     _libraries.append(library)
     return torch.ops.drystone
@@ -89,3 +92,18 @@ def _recurrent(
     """projected [T, B, gates*H], state: h, for "lstm" also c, [B, H] -> all h [T, B, H], the last state."""
     steps = projected.new_empty((*projected.shape[:2], weight.shape[1]))
     return [steps, *(torch.empty_like(s, memory_format=torch.contiguous_format) for s in state)]
+
+
+def _linear_scan(factor: torch.Tensor, x: torch.Tensor, dim: int) -> torch.Tensor:
+    """factor and x of one shape -> out[t] = factor[t] * out[t - 1] + x[t] along `dim`."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _linear_scan_in_torch(factor: torch.Tensor, x: torch.Tensor, dim: int) -> torch.Tensor:
+    """The same where torch runs it: step by step."""
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    state = torch.zeros_like(x.select(dim, 0))
+    for t in range(x.shape[dim]):
+        state = torch.addcmul(x.select(dim, t), factor.select(dim, t), state)
+        out.select(dim, t).copy_(state)
+    return out

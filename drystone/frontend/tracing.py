@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from drystone.errors import UserError
 from drystone.frontend.decompositions import table
 from drystone.frontend.origin import place_of_error, restore, traces
+from drystone.frontend.scans import without_scans
 from drystone.frontend.training import refuse_training
 
 
@@ -35,6 +36,7 @@ def export(
         elif not isinstance(program, ExportedProgram):
             raise _no_model(model)
         refuse_training(program)
+        without_scans(program)
         known = traces(program)
         program = _attempt(
             "torch could not take the exported model apart", lambda: program.run_decompositions(table())

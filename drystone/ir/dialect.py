@@ -263,3 +263,12 @@ class Scan(Dry.Operation, name="scan", traits=[Pure]):
     x: Operand[Any]  #: what is combined
     dim: ir.IntegerAttr  #: the dimension it runs along
     kind: ir.StringAttr  #: "sum" or "prod"
+
+
+class LinearScan(Dry.Operation, name="linear_scan", traits=[Pure]):
+    """The linear recurrence out[t] = factor[t] * out[t - 1] + x[t] along `dim`, from 0 before the first."""
+
+    out: Result[Any]  #: as x
+    x: Operand[Any]  #: what is added in each step
+    factor: Operand[Any]  #: as x: what the state before is multiplied by
+    dim: ir.IntegerAttr  #: the dimension it runs along

@@ -151,6 +151,12 @@ def scan(op: Any) -> Problems:
     yield from _one_of(op, "kind", ("sum", "prod"))
 
 
+def linear_scan(op: Any) -> Problems:
+    yield from _in_rank(op, "dim", op.operands[0].type.rank)
+    if op.operands[1].type != op.operands[0].type:
+        yield f"factors of {op.operands[1].type} for {op.operands[0].type}"
+
+
 def embedding(op: Any) -> Problems:
     table, indices = op.operands[0], op.operands[1]
     if table.type.rank != 2:
@@ -226,5 +232,6 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.pool": pool,
     "dry.recurrent": recurrent,
     "dry.scan": scan,
+    "dry.linear_scan": linear_scan,
     "dry.softmax": softmax,
 }

@@ -139,5 +139,6 @@ _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,
     "dry.scan": _same,
+    "dry.linear_scan": _same,
     "dry.softmax": _same,
 }

@@ -1,6 +1,5 @@
 """A compiled model: a callable over torch tensors or numpy arrays, with its plan, its report and its file."""
 
-import os
 import sys
 import threading
 import weakref
@@ -12,7 +11,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.runtime import artifact, extent, memory, native, tree
+from drystone.runtime import artifact, extent, memory, native, teams, tree
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
 
@@ -40,8 +39,8 @@ class Fitted:
 
     Calling it is calling the model: torch tensors in, torch tensors out; numpy arrays in, numpy arrays out
     (bf16 as its uint16 bits), nested as the model nests them. Calls from several threads are safe: each has
-    an arena of its own, and one that finds the thread pool busy runs on its own thread alone. Models with
-    state (caches) serve one call at a time.
+    an arena of its own. All models of a process share its threads: a call has as many as it wants while cores
+    are free, and at least its own. Models with state (caches) serve one call at a time.
     """
 
     def __init__(self, manifest: Manifest, weights: Sequence[Array], code: native.Code, image: Any) -> None:
@@ -52,10 +51,8 @@ class Fitted:
         self._image = image
         self._table = native.pointers(self._weights)
         self._arenas: list[Array] = []
-        self._pools: dict[tuple[int, int], int] = {}
         # At the interpreter's end this runs while everything it needs is still there, unlike __del__.
-        weakref.finalize(self, _close, code, self._pools)
-        self._pool_lock = threading.Lock()
+        weakref.finalize(self, teams.forget, code)
         self._state_lock = threading.Lock()
         self._initial = [self._weights[i] for i in manifest.initial]
         self._states = [memory.empty(array.shape, array.dtype) for array in self._initial]
@@ -93,13 +90,15 @@ class Fitted:
         *,
         threads: int | None = None,
         arena: Array | None = None,
+        pin: bool | None = None,
     ) -> Any:
         """Run the model with a thread count (default: `self.threads`) or an arena of the caller's.
 
+        pin: keep each thread on a core of its own, the calling one while it runs; None: as compiled.
         arena: uint8, at least `memory.arena` bytes, aligned to 64; it belongs to this call while it runs.
         """
         leaves, arrays = self.arguments(args, kwargs or {})
-        outputs = self.execute(arrays, threads=threads or self.threads, arena=arena)
+        outputs = self.execute(arrays, threads=threads or self.threads, arena=arena, pin=pin)
         like = next((leaf for leaf in leaves if not isinstance(leaf, np.ndarray)), None)
         if like is not None or not leaves:
             wrapped = [
@@ -115,8 +114,9 @@ class Fitted:
         threads: int,
         arena: Array | None = None,
         profile: Array | None = None,
+        pin: bool | None = None,
     ) -> list[Array]:
-        """Run over flat lists of arrays.
+        """Run over flat lists of arrays; see `call`.
 
         profile: int64 [kernels, 2], gets start and end in ns of every kernel call.
         """
@@ -148,7 +148,7 @@ class Fitted:
             None if profile is None else profile.ctypes.data_as(native.Call._fields_[6][1]),
         )
         try:
-            failed = self._run(call, threads)
+            failed = self._run(call, threads, self.manifest.pin if pin is None else pin)
         finally:
             if arena is None:
                 self._arenas.append(held)
@@ -162,23 +162,11 @@ class Fitted:
         except IndexError:
             return memory.empty([self.manifest.arena], np.uint8)
 
-    def _run(self, call: native.Call, threads: int) -> int:
+    def _run(self, call: native.Call, threads: int, pin: bool) -> int:
         if self._states:
             with self._state_lock:
-                return self._run_in_pool(call, threads)
-        return self._run_in_pool(call, threads)
-
-    def _run_in_pool(self, call: native.Call, threads: int) -> int:
-        if threads <= 1 or not self._pool_lock.acquire(blocking=False):
-            return self._code.call(None, call)
-        try:
-            # A forked process has none of its parent's threads.
-            key = os.getpid(), threads
-            if key not in self._pools:
-                self._pools[key] = self._code.pool(threads)
-            return self._code.call(self._pools[key], call)
-        finally:
-            self._pool_lock.release()
+                return teams.run(self._code, call, threads, pinned=pin)
+        return teams.run(self._code, call, threads, pinned=pin)
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
         """The leaves of a call's arguments, as they are and as arrays."""
@@ -224,13 +212,6 @@ class Fitted:
             f"<drystone.Fitted for {m.target}: ({taken}) -> ({given}); {len(m.kernels)} kernels, "
             f"arena {m.arena} bytes, weights {self.memory.weights} bytes>"
         )
-
-
-def _close(code: native.Code, pools: Mapping[tuple[int, int], int]) -> None:
-    """End the pools' threads; a forked process has none of its parent's."""
-    for (process, _), pool in pools.items():
-        if process == os.getpid():
-            code.close(pool)
 
 
 def load(path: str | Path, *, verify: bool = True) -> Fitted:

@@ -88,13 +88,16 @@ struct drystone_call {
     void *const *states;      /* updated in place; first values: weights[drystone_initial_states[i]] */
     const int64_t *symbols;   /* the dynamic sizes of this call */
     int64_t *profile;         /* NULL, or start and end in ns of every kernel call */
+    int64_t threads;          /* how many of the pool's threads take part; 0: all */
 };
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* A pool of `threads` threads, the caller counted; NULL where it cannot be made. */
-void *drystone_pool_create(int32_t threads);
+/* A pool of `threads` threads, the caller counted; NULL where it cannot be made. If `pinned` is not 0 each of
+ * them stays on a core of its own, of those that the caller may use now; the caller while it runs a model.
+ * Models of one drystone version can share a pool, as long as the library that made it stays loaded. */
+void *drystone_pool_create(int32_t threads, int32_t pinned);
 void drystone_pool_destroy(void *pool);
 /* Run the model with the pool, or on the calling thread alone where it is NULL. 0, or 1 + the failed check.
  * A pool serves one call at a time; calls with different pools and arenas may run at once. */

@@ -57,7 +57,8 @@ class KeyPasses:
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
-    the bytes moved where every operation of the model is a kernel of its own, at the upper bounds."""
+    the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
+    keeps each thread on a core of its own."""
 
     target: str
     required: tuple[str, ...]
@@ -77,6 +78,7 @@ class Manifest:
     arena: int
     plan: Mapping[str, Any]
     picture: str = ""
+    pin: bool = False
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 

@@ -23,6 +23,7 @@ class Call(ctypes.Structure):
         ("states", _Pointers),
         ("symbols", ctypes.POINTER(ctypes.c_int64)),
         ("profile", ctypes.POINTER(ctypes.c_int64)),
+        ("threads", ctypes.c_int64),
     )
 
 
@@ -36,9 +37,11 @@ class Code:
     run: int
     owner: Any
 
-    def pool(self, threads: int) -> int:
-        """A pool of `threads` threads, the caller counted; as an address."""
-        address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int32)(self.create)(threads)
+    def pool(self, threads: int, *, pinned: bool = False) -> int:
+        """A pool of `threads` threads, the caller counted, each on a core of its own if `pinned`; as an
+        address. Other models can use it as long as this code is there."""
+        create = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)(self.create)
+        address = create(threads, pinned)
         if not address:
             raise InternalError(f"the thread pool of {threads} threads could not be made")
         return int(address)

@@ -71,16 +71,19 @@ class Model:
         self.profile: Any = None
         self.status = 0
 
-    def pool(self, threads: int) -> int:
+    def pool(self, threads: int, pinned: bool = False) -> int:
         """A new pool."""
-        return ctypes.CFUNCTYPE(VOID, ctypes.c_int32)(self.compiled.create)(threads) or 0
+        create = ctypes.CFUNCTYPE(VOID, ctypes.c_int32, ctypes.c_int32)(self.compiled.create)
+        return create(threads, pinned) or 0
 
     def close(self, pool: int) -> None:
         """End a pool."""
         ctypes.CFUNCTYPE(None, VOID)(self.compiled.destroy)(pool)
 
-    def __call__(self, *inputs: Any, pool: int | None = None, arena: Any = None, **symbols: int) -> list[Any]:
-        """One call; `status` has its result."""
+    def __call__(
+        self, *inputs: Any, pool: int | None = None, arena: Any = None, threads: int = 0, **symbols: int
+    ) -> list[Any]:
+        """One call with as many `threads` of the pool (0: all); `status` has its result."""
         arrays = [np.ascontiguousarray(x) for x in inputs]
         outs = []
         for out in self.program.signature.outputs:
@@ -91,12 +94,13 @@ class Model:
         tables = [table(self.weights), table(arrays), table(outs), table(self.states)]
         numbers = (ctypes.c_int64 * max(1, len(values)))(*values)
         start = arena.ctypes.data
-        call = (VOID * 7)(
+        call = (VOID * 8)(
             ctypes.addressof(tables[0]),
             start + -start % 64,
             *map(ctypes.addressof, tables[1:]),
             ctypes.addressof(numbers),
             None if self.profile is None else self.profile.ctypes.data,
+            threads,
         )
         run = ctypes.CFUNCTYPE(ctypes.c_int32, VOID, VOID)(self.compiled.run)
         self.status = run(pool, ctypes.addressof(call))

@@ -22,7 +22,7 @@ SOURCE = """
 #include <stdlib.h>
 struct call { const float *const *weights; void *arena; const float *const *inputs; float *const *outputs;
               float *const *states; const int64_t *symbols; int64_t *profile; };
-void *drystone_pool_create(int32_t threads) { return malloc(threads); }
+void *drystone_pool_create(int32_t threads, int32_t pinned) { return malloc(threads); }
 void drystone_pool_destroy(void *pool) { free(pool); }
 int32_t drystone_run(void *pool, const struct call *c) {
     if (c->symbols[0] == 7) return 1;

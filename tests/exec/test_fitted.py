@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import drystone
-from drystone import mlir
+from drystone import machine, mlir
 
 QUIET = drystone.Options(progress=False, threads=2)
 
@@ -84,7 +84,51 @@ def test_several_threads_make_one_pool() -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert not wrong and len(made._pools) == 1
+    assert not wrong
+
+
+def test_models_share_the_threads_of_the_process() -> None:
+    _, x = small()
+    before, cores = threads(), machine.usable_cores()
+    made = [drystone.compile(small()[0], x, options=QUIET) for _ in range(4)]
+    expected = [each.call((x,), threads=1) for each in made]
+    most = 0
+    for n in (2, 3, 2):
+        for each, value in zip(made, expected, strict=True):
+            assert torch.equal(each.call((x,), threads=n), value)
+        most = max(most, threads())
+    # As many as the widest call had; another team beside it where there are cores for both.
+    assert most - before <= max(cores, 3) - 1
+
+    def work(each: drystone.Fitted, value: torch.Tensor) -> None:
+        nonlocal most
+        for _ in range(30):
+            assert torch.equal(each.call((x,), threads=cores), value)
+            most = max(most, threads())
+
+    workers = [threading.Thread(target=work, args=pair) for pair in zip(made, expected, strict=True)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    # The callers themselves, and at most one worker for each further core.
+    assert most - before <= len(workers) + max(cores, 3) - 1
+    del made[1:]
+    assert torch.equal(made[0](x), expected[0])
+
+
+def test_pinned_threads_stay_on_a_core_and_the_caller_is_free_again() -> None:
+    model, x = small()
+    before, usable = set(os.listdir("/proc/self/task")), os.sched_getaffinity(0)
+    made = drystone.compile(model, x, options=drystone.Options(progress=False, threads=2, pin=True))
+    assert torch.equal(made(x), made.call((x,), threads=1))
+    (worker,) = set(os.listdir("/proc/self/task")) - before
+    assert os.sched_getaffinity(int(worker)) == {sorted(usable)[1 % len(usable)]}
+    assert os.sched_getaffinity(0) == usable
+    # A call may say otherwise; its worker is another one.
+    made.call((x,), pin=False)
+    free = set(os.listdir("/proc/self/task")) - before
+    assert usable in [os.sched_getaffinity(int(each)) for each in free]
 
 
 def test_a_forked_process_has_threads_of_its_own(fitted: drystone.Fitted, tmp_path: Path) -> None:

@@ -122,6 +122,22 @@ def test_scan(shape: tuple[int, ...], dim: int) -> None:
     check(kernel([kind], kind, body), [y], [y.astype(np.float64).cumprod(dim).astype(np.float32)])
 
 
+@pytest.mark.parametrize(
+    "shape, dim", [((3, 5, 37), 2), ((3, 5, 37), 1), ((2, 9, 8, 256), 1), ((50,), 0), ((20, 64), 1)]
+)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_linear_scan(shape: tuple[int, ...], dim: int, dynamic: bool) -> None:
+    x, factor = (RNG.uniform(-1, 1, shape).astype(np.float32) for _ in range(2))
+    expected, state = np.empty(shape), np.zeros(np.delete(shape, dim))
+    for t in range(shape[dim]):
+        state = np.take(factor, t, dim) * state + np.take(x, t, dim)
+        np.moveaxis(expected, dim, 0)[t] = state
+    kind = "x".join([*(["?"] * len(shape) if dynamic else map(str, shape)), "f32"])
+    body = f'%r = "dry.linear_scan"(%a0, %a1) {{dim = {dim} : i64}} : (tensor<{kind}>, '
+    body += f"tensor<{kind}>) -> tensor<{kind}>"
+    check(kernel([kind, kind], kind, body), [x, factor], [expected.astype(np.float32)])
+
+
 def scatter(updates: str, count: str, out: str, dims: list[int], combine: str = "") -> str:
     """A tm_tensor.scatter into a copy of %a2."""
     element = out.rsplit("x", 1)[-1]

@@ -30,24 +30,26 @@ func.func private @turn(%a: tensor<4096xf32>, %o: tensor<4096xf32>) -> tensor<40
 """
 
 
+CALLS = "\n".join(
+    f"  %v{i + 1} = call @turn(%v{i}, %e) : (tensor<4096xf32>, tensor<4096xf32>) -> tensor<4096xf32>"
+    for i in range(STEPS)
+)
+MAIN = f"""
+func.func @main(%v0: tensor<4096xf32>) -> tensor<4096xf32> {{
+  %e = tensor.empty() : tensor<4096xf32>
+{CALLS}
+  return %v{STEPS} : tensor<4096xf32>
+}}
+"""
+
+
 @pytest.fixture(scope="module")
 def model():
     """A chain of kernels, each of which reads what other threads wrote before."""
     patch = pytest.MonkeyPatch()
     patch.setattr(driver, "_SHARE_RUN", 0)
     patch.setattr(driver, "_SHARE_KERNEL", 0)
-    calls = "\n".join(
-        f"  %v{i + 1} = call @turn(%v{i}, %e) : (tensor<4096xf32>, tensor<4096xf32>) -> tensor<4096xf32>"
-        for i in range(STEPS)
-    )
-    main = f"""
-func.func @main(%v0: tensor<4096xf32>) -> tensor<4096xf32> {{
-  %e = tensor.empty() : tensor<4096xf32>
-{calls}
-  return %v{STEPS} : tensor<4096xf32>
-}}
-"""
-    yield Model(TURN + main, ["4096 f32"], ["4096 f32"])
+    yield Model(TURN + MAIN, ["4096 f32"], ["4096 f32"])
     patch.undo()
 
 
@@ -63,6 +65,21 @@ def right(result):
 def test_many_runs_on_any_number_of_threads(model, threads):
     pool = model.pool(threads)
     assert all(right(model(X, pool=pool)) for _ in range(150))
+    model.close(pool)
+
+
+def test_a_run_takes_as_many_threads_as_it_says(model):
+    pool = model.pool(5)
+    for threads in (1, 5, 2, 3, 0, 2, 9, 1) * 20:
+        assert right(model(X, pool=pool, threads=threads))
+    model.close(pool)
+
+
+def test_models_share_a_pool(model):
+    others = [Model(TURN + MAIN, ["4096 f32"], ["4096 f32"]) for _ in range(2)]
+    pool = model.pool(3)
+    for _ in range(40):
+        assert all(right(each(X, pool=pool)) for each in (*others, model))
     model.close(pool)
 
 

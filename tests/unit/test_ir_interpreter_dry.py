@@ -347,6 +347,16 @@ def test_scan(kind: str) -> None:
     check(dry.Scan, [whole], over(whole, 0), dim=0, kind=kind)
 
 
+@pytest.mark.parametrize("dim", [0, 1])
+def test_linear_scan(dim: int) -> None:
+    x, factor = random(4, 4, 2), random(4, 4, 2)
+    state, states = torch.zeros(4, 2), []
+    for t in range(4):
+        state = factor.select(dim, t) * state + x.select(dim, t)
+        states.append(state)
+    check(dry.LinearScan, [x, factor], torch.stack(states, dim), dim=dim)
+
+
 def test_a_weight_is_decoded() -> None:
     array = np.arange(30, dtype=np.float32).reshape(6, 5)
     encoding = Encoding("f32", None, Pack((0,), (4,)))

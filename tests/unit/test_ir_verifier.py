@@ -138,6 +138,10 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     "gain": (lambda: norm((2,)), "gain or shift 0"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),
+    "linear scan": (
+        lambda: binary(dry.LinearScan, [(2, 3), (2, 4)], (2, 3), dim=0),
+        "factors of tensor<2x4xf32>",
+    ),
     "table": (lambda: binary(dry.Embedding, [(5, 4), (2, 3)], (2, 3, 4)), "indices are f32"),
     "pool": (
         lambda: unary(dry.Pool, (1, 2, 6, 6), (1, 2, 6, 6), kind="max", kernel=[2, 2], divisor=0, **ONE),

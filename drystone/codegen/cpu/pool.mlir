@@ -1,26 +1,29 @@
-// The thread pool of a compiled model, and its C functions. Put in front of the kernels and the driver; the
-// driver (`@drystone_driver`, made for each model) is what every thread of a team runs.
+// The thread pool, and the C functions of a compiled model. Put in front of the kernels and the driver; the
+// driver (`@drystone_driver`, made for each model) is what every thread of a team runs. A run tells the workers
+// its driver, so that models can share a pool that the code of one of them made.
 //
 // A team is one block of memory: a head of cache lines, each written by few, then one !member per thread.
-//   line 0  what a run is given: the call, the result's status, the number of threads
-//   line 1  epoch: one more for every run; workers wait for it to move. idle: workers asleep on it.
+//   line 0  what a run is given: the call, the result's status, the number of threads that take part
+//   line 1  epoch: for every run another number, and below it (10 bits) how many threads take part; workers
+//           wait for it to move. idle: workers asleep on it.
 //           core: where the thread ran that last woke them
 //   line 2  arrived: threads that reached the current barrier
 //   line 3  generation: one more for every barrier passed. asleep: threads asleep on it. core: as above
 //   line 4  next: the first unit of the current kernel's grid that no thread has claimed
-//   line 5  busy: a run is under way. stop: workers are to end
+//   line 5  busy: a run is under way. stop: workers are to end. The driver of the run. The size: threads of
+//           the team. pinned: whether each has a core of its own
 !team = !llvm.struct<"drystone_team", (
   ptr, i32, i32, array<48 x i8>,
   i32, array<2 x i32>, array<52 x i8>,
   i32, array<60 x i8>,
   i32, array<2 x i32>, array<52 x i8>,
   i64, array<56 x i8>,
-  i32, i32, array<56 x i8>
+  i32, i32, ptr, i32, i32, array<40 x i8>
 )>
 // A thread of a team: the team, its number (0 is the caller of drystone_run), its pthread_t.
 !member = !llvm.struct<"drystone_member", (ptr, i64, i64)>
-// struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile.
-!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr)>
+// struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile, threads (0: all of the pool).
+!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64)>
 
 llvm.func @malloc(i64) -> !llvm.ptr
 llvm.func @free(!llvm.ptr)
@@ -92,6 +95,61 @@ func.func private @drystone_step_aside(%waker: !llvm.ptr) {
   return
 }
 
+// Keep this thread on one core: of those it may use, number `number`, counted round.
+func.func private @drystone_pin(%number: i32) {
+  %self = arith.constant 0 : i32
+  %cells = arith.constant 16 : i64
+  %bytes = arith.constant 128 : i64
+  %cores = arith.constant 1024 : i64
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %none = arith.constant -1 : i64
+  %low = arith.constant 63 : i64
+  %log = arith.constant 6 : i64
+  %clear = arith.constant 0 : i8
+  %mask = llvm.alloca %cells x i64 : (i64) -> !llvm.ptr
+  %error = llvm.call @sched_getaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+  %told = arith.cmpi eq, %error, %self : i32
+  scf.if %told {
+    %count = scf.for %cell = %zero to %cells step %one iter_args(%sum = %zero) -> (i64) : i64 {
+      %at = llvm.getelementptr %mask[%cell] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+      %bits = llvm.load %at : !llvm.ptr -> i64
+      %set = llvm.intr.ctpop(%bits) : (i64) -> i64
+      %more = arith.addi %sum, %set : i64
+      scf.yield %more : i64
+    }
+    %wanted = arith.extui %number : i32 to i64
+    %several = arith.maxui %count, %one : i64
+    %turn = arith.remui %wanted, %several : i64
+    %found:2 = scf.for %core = %zero to %cores step %one iter_args(%left = %turn, %chosen = %none)
+        -> (i64, i64) : i64 {
+      %cell = arith.shrui %core, %log : i64
+      %at = llvm.getelementptr %mask[%cell] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+      %bits = llvm.load %at : !llvm.ptr -> i64
+      %place = arith.andi %core, %low : i64
+      %moved = arith.shrui %bits, %place : i64
+      %bit = arith.andi %moved, %one : i64
+      %usable = arith.cmpi eq, %bit, %one : i64
+      %ours = arith.cmpi eq, %left, %zero : i64
+      %this = arith.andi %usable, %ours : i1
+      %now = arith.select %this, %core, %chosen : i64
+      %rest = arith.subi %left, %bit : i64
+      scf.yield %rest, %now : i64, i64
+    }
+    %some = arith.cmpi sge, %found#1, %zero : i64
+    scf.if %some {
+      "llvm.intr.memset"(%mask, %clear, %bytes) <{isVolatile = false}> : (!llvm.ptr, i8, i64) -> ()
+      %cell = arith.shrui %found#1, %log : i64
+      %place = arith.andi %found#1, %low : i64
+      %bit = arith.shli %one, %place : i64
+      %at = llvm.getelementptr %mask[%cell] : (!llvm.ptr, i64) -> !llvm.ptr, i64
+      llvm.store %bit, %at : i64, !llvm.ptr
+      %done = llvm.call @sched_setaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+    }
+  }
+  return
+}
+
 // Return once the word differs from `old`: look 2000 times with pauses, then sleep. `sleepers` counts the
 // threads asleep, so that who moves the word makes a system call only when it must; both sides use
 // sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word. After
@@ -132,9 +190,15 @@ func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.
 
 // Move the word on by one and wake those who sleep on it.
 func.func private @drystone_advance(%word: !llvm.ptr, %sleepers: !llvm.ptr) {
-  %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
   %old = llvm.atomicrmw add %word, %one seq_cst : !llvm.ptr, i32
+  call @drystone_rouse(%word, %sleepers) : (!llvm.ptr, !llvm.ptr) -> ()
+  return
+}
+
+// Wake those who sleep on the word, which has moved.
+func.func private @drystone_rouse(%word: !llvm.ptr, %sleepers: !llvm.ptr) {
+  %zero = arith.constant 0 : i32
   %asleep = llvm.load %sleepers atomic seq_cst {alignment = 4 : i64} : !llvm.ptr -> i32
   %any = arith.cmpi ne, %asleep, %zero : i32
   scf.if %any {
@@ -306,29 +370,51 @@ func.func private @drystone_serve(%team: !llvm.ptr, %number: i64) -> !llvm.ptr {
   %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
   %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
   %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
-  // Every run ends with a barrier of all threads, so the epoch is never more than one ahead.
+  %number_of = arith.constant 1023 : i32
+  %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
+  %driver_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
+  %pinned = llvm.load %pinned_at : !llvm.ptr -> i32
+  %pin = arith.cmpi ne, %pinned, %zero : i32
+  scf.if %pin {
+    func.call @drystone_pin(%thread) : (i32) -> ()
+  }
+  // A run ends when all that take part in it reach its last barrier: who takes part sees every epoch, others
+  // may miss some.
   %seen = scf.while (%old = %zero) : (i32) -> i32 {
     func.call @drystone_await(%epoch, %old, %idle) : (!llvm.ptr, i32, !llvm.ptr) -> ()
     %stopping = llvm.load %stop atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
     %go = arith.cmpi eq, %stopping, %zero : i32
-    %new = arith.addi %old, %one : i32
+    %new = llvm.load %epoch atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
     scf.condition(%go) %new : i32
   } do {
   ^bb0(%new: i32):
-    %call = llvm.load %team : !llvm.ptr -> !llvm.ptr
-    %status = func.call @drystone_driver(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+    %threads = arith.andi %new, %number_of : i32
+    %part = arith.cmpi slt, %thread, %threads : i32
+    scf.if %part {
+      %call = llvm.load %team : !llvm.ptr -> !llvm.ptr
+      %driver = llvm.load %driver_at : !llvm.ptr -> !llvm.ptr
+      %status = llvm.call %driver(%call, %team, %thread) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, i32) -> i32
+    }
     scf.yield %new : i32
   }
   return %none : !llvm.ptr
 }
 
+// This model's driver, as workers of any pool call it.
+llvm.func internal @drystone_enter(%call: !llvm.ptr, %team: !llvm.ptr, %thread: i32) -> i32 {
+  %status = func.call @drystone_driver(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+  llvm.return %status : i32
+}
+
 // A pool of `threads` threads, the caller of drystone_run counted; of fewer where the system gives no more.
-llvm.func @drystone_pool_create(%wanted: i32) -> !llvm.ptr {
-  %team = func.call @drystone_create(%wanted) : (i32) -> !llvm.ptr
+// pinned: not 0 where each thread is to stay on a core of its own, the caller's while it runs.
+llvm.func @drystone_pool_create(%wanted: i32, %pinned: i32) -> !llvm.ptr {
+  %team = func.call @drystone_create(%wanted, %pinned) : (i32, i32) -> !llvm.ptr
   llvm.return %team : !llvm.ptr
 }
 
-func.func private @drystone_create(%wanted: i32) -> !llvm.ptr {
+func.func private @drystone_create(%wanted: i32, %pinned: i32) -> !llvm.ptr {
+  %largest = arith.constant 1023 : i32
   %zero = arith.constant 0 : i8
   %one = arith.constant 1 : i32
   %one64 = arith.constant 1 : i64
@@ -338,7 +424,8 @@ func.func private @drystone_create(%wanted: i32) -> !llvm.ptr {
   %member_end = llvm.getelementptr %null[1] : (!llvm.ptr) -> !llvm.ptr, !member
   %member_size = llvm.ptrtoint %member_end : !llvm.ptr to i64
   %least = arith.maxsi %wanted, %one : i32
-  %count = arith.extsi %least : i32 to i64
+  %some = arith.minsi %least, %largest : i32
+  %count = arith.extsi %some : i32 to i64
   %tail = arith.muli %count, %member_size : i64
   %size = arith.addi %head, %tail : i64
   %team = llvm.call @malloc(%size) : (i64) -> !llvm.ptr
@@ -346,7 +433,9 @@ func.func private @drystone_create(%wanted: i32) -> !llvm.ptr {
   scf.if %failed {
   } else {
     "llvm.intr.memset"(%team, %zero, %size) <{isVolatile = false}> : (!llvm.ptr, i8, i64) -> ()
-    %threads = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+    %threads = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
+    %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
+    llvm.store %pinned, %pinned_at : i32, !llvm.ptr
     %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
     %worker = llvm.mlir.addressof @drystone_worker : !llvm.ptr
     // Workers wait for the first run, so the number of threads may be set after they start.
@@ -394,7 +483,8 @@ func.func private @drystone_destroy(%team: !llvm.ptr) {
     %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
     llvm.store %one, %stop atomic release {alignment = 4 : i64} : i32, !llvm.ptr
     func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
-    %threads = func.call @drystone_threads(%team) : (!llvm.ptr) -> i32
+    %size_at = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
+    %threads = llvm.load %size_at : !llvm.ptr -> i32
     %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
     scf.for %number = %one to %threads step %one : i32 {
       %member = llvm.getelementptr %members[%number] : (!llvm.ptr, i32) -> !llvm.ptr, !member
@@ -430,37 +520,98 @@ llvm.func @drystone_run(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
   llvm.return %status : i32
 }
 
+// How many threads of a team a call is to have: all, or as many as it says.
+func.func private @drystone_wanted(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
+  %zero = arith.constant 0 : i64
+  %size_at = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
+  %asked_at = llvm.getelementptr %call[0, 7] : (!llvm.ptr) -> !llvm.ptr, !call
+  %size = llvm.load %size_at : !llvm.ptr -> i32
+  %asked = llvm.load %asked_at : !llvm.ptr -> i64
+  %all = arith.extsi %size : i32 to i64
+  %any = arith.cmpi sle, %asked, %zero : i64
+  %fewer = arith.minsi %asked, %all : i64
+  %number = arith.select %any, %all, %fewer : i64
+  %threads = arith.trunci %number : i64 to i32
+  return %threads : i32
+}
+
+// Have this model run by the first `threads` threads of a team that is ours.
+func.func private @drystone_run_together(%team: !llvm.ptr, %call: !llvm.ptr, %threads: i32) -> i32 {
+  %zero = arith.constant 0 : i32
+  %slot = arith.constant 0 : i64
+  %step = arith.constant 1024 : i32
+  %runs = arith.constant -1024 : i32
+  %status_at = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
+  %threads_at = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+  %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
+  %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
+  %driver_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
+  %driver = llvm.mlir.addressof @drystone_enter : !llvm.ptr
+  llvm.store %call, %team : !llvm.ptr, !llvm.ptr
+  llvm.store %threads, %threads_at : i32, !llvm.ptr
+  llvm.store %driver, %driver_at : !llvm.ptr, !llvm.ptr
+  llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
+  call @drystone_stamp(%call, %zero, %slot) : (!llvm.ptr, i32, i64) -> ()
+  %old = llvm.load %epoch atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
+  %before = arith.andi %old, %runs : i32
+  %after = arith.addi %before, %step : i32
+  %new = arith.ori %after, %threads : i32
+  %was = llvm.atomicrmw xchg %epoch, %new seq_cst : !llvm.ptr, i32
+  call @drystone_rouse(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
+  %status = call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+  return %status : i32
+}
+
+// The same, with the calling thread on the team's first core meanwhile.
+func.func private @drystone_run_pinned(%team: !llvm.ptr, %call: !llvm.ptr, %threads: i32) -> i32 {
+  %self = arith.constant 0 : i32
+  %cells = arith.constant 16 : i64
+  %bytes = arith.constant 128 : i64
+  %mask = llvm.alloca %cells x i64 : (i64) -> !llvm.ptr
+  %error = llvm.call @sched_getaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+  call @drystone_pin(%self) : (i32) -> ()
+  %status = call @drystone_run_together(%team, %call, %threads) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+  %told = arith.cmpi eq, %error, %self : i32
+  scf.if %told {
+    %restored = llvm.call @sched_setaffinity(%self, %bytes, %mask) : (i32, i64, !llvm.ptr) -> i32
+  }
+  return %status : i32
+}
+
 func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
-  %false = arith.constant false
   %null = llvm.mlir.zero : !llvm.ptr
   %exists = llvm.icmp "ne" %team, %null : !llvm.ptr
   call @drystone_prepare() : () -> ()
   %worth = call @drystone_shared() : () -> i1
-  %wanted = arith.andi %exists, %worth : i1
+  %useful = arith.andi %exists, %worth : i1
+  %threads = scf.if %useful -> i32 {
+    %wanted = func.call @drystone_wanted(%team, %call) : (!llvm.ptr, !llvm.ptr) -> i32
+    scf.yield %wanted : i32
+  } else {
+    scf.yield %one : i32
+  }
+  %several = arith.cmpi sgt, %threads, %one : i32
   %busy = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
-  %ours = scf.if %wanted -> i1 {
+  %ours = scf.if %several -> i1 {
     %pair = llvm.cmpxchg %busy, %zero, %one seq_cst monotonic {alignment = 4 : i64} : !llvm.ptr, i32
     %won = llvm.extractvalue %pair[1] : !llvm.struct<(i32, i1)>
     scf.yield %won : i1
   } else {
-    scf.yield %false : i1
+    scf.yield %several : i1
   }
   %result = scf.if %ours -> i32 {
-    %status_at = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
-    %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
-    %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
-    llvm.store %call, %team : !llvm.ptr, !llvm.ptr
-    llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
-    %threads = func.call @drystone_threads(%team) : (!llvm.ptr) -> i32
-    %several = arith.cmpi ne, %threads, %one : i32
-    scf.if %several {
-      %slot = arith.constant 0 : i64
-      func.call @drystone_stamp(%call, %zero, %slot) : (!llvm.ptr, i32, i64) -> ()
+    %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
+    %pinned = llvm.load %pinned_at : !llvm.ptr -> i32
+    %pin = arith.cmpi ne, %pinned, %zero : i32
+    %status = scf.if %pin -> i32 {
+      %s = func.call @drystone_run_pinned(%team, %call, %threads) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+      scf.yield %s : i32
+    } else {
+      %s = func.call @drystone_run_together(%team, %call, %threads) : (!llvm.ptr, !llvm.ptr, i32) -> i32
+      scf.yield %s : i32
     }
-    func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
-    %status = func.call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
     llvm.store %zero, %busy atomic release {alignment = 4 : i64} : i32, !llvm.ptr
     scf.yield %status : i32
   } else {

@@ -33,6 +33,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.softmax": (softmax.build,),
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),
+    "dry.linear_scan": (scan.build_linear,),
     "tm_tensor.scatter": (scatter.build,),
     "tensor.extract_slice": (move.extract_slice,),
     "tensor.insert_slice": (move.insert_slice,),

@@ -9,7 +9,7 @@ from drystone.frontend.convert.common import axis, is_f32, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
 from drystone.ir import build
-from drystone.ir.dialect import Attention, Embedding, Recurrent, Scan
+from drystone.ir.dialect import Attention, Embedding, LinearScan, Recurrent, Scan
 
 
 def _attention(
@@ -88,9 +88,15 @@ def _scan(at: Site, kind: str, x: Any, dim: int) -> Sequence[Any] | None:
     return [Scan(at.out(), at.tensor(x), dim=build.integer(axis(dim, x)), kind=build.string(kind)).out]
 
 
+def _linear_scan(at: Site, factor: Any, x: Any, dim: int) -> Sequence[Any] | None:
+    op = LinearScan(at.out(), at.tensor(x), at.tensor(factor), dim=build.integer(axis(dim, x)))
+    return [op.out]
+
+
 CONVERTERS: dict[str, Converter] = {
     "drystone.attention.default": _attention,
     "drystone.recurrent.default": _recurrent,
+    "drystone.linear_scan.default": _linear_scan,
     "aten.embedding.default": _embedding,
     "aten.cumsum.default": _cumsum,
     "aten.cumprod.default": _cumprod,

@@ -117,3 +117,12 @@ def _scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     combine = np.cumsum if op.kind.value == "sum" else np.cumprod
     with np.errstate(all="ignore"):
         return [to_element(combine(wide(args[0]), op.dim.value), result_element(op))]
+
+
+@handles("dry.linear_scan")
+def _linear_scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    factor, out = (np.moveaxis(a, op.dim.value, 0) for a in (wide(args[1]), np.array(wide(args[0]))))
+    with np.errstate(all="ignore"):
+        for t in range(1, len(out)):
+            out[t] += factor[t] * out[t - 1]
+    return [to_element(np.moveaxis(out, 0, op.dim.value), result_element(op))]

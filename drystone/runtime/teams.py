@@ -1,0 +1,115 @@
+"""The threads of this process, shared by all its models.
+
+A team is a caller and some workers that sleep between calls. Calls that run at the same time divide the
+cores: each has as many threads as it wants while cores are free, and at least its own; so models that run at
+once do not take turns on the cores, and models that do not run keep no threads.
+"""
+
+import os
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from drystone.machine import usable_cores
+from drystone.runtime import native
+
+
+@dataclass(frozen=True, eq=False)
+class _Team:
+    """A pool at an address, made by `code`, which must outlive it."""
+
+    pool: int
+    threads: int
+    pinned: bool
+    code: native.Code
+
+    def close(self) -> None:
+        """End its workers."""
+        self.code.close(self.pool)
+
+
+@dataclass
+class _Teams:
+    """Teams that wait for a call, longest first; threads of calls under way, and workers of all teams."""
+
+    process: int = field(default_factory=os.getpid)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    idle: list[_Team] = field(default_factory=list)
+    running: int = 0
+    workers: int = 0
+    forgotten: deque[native.Code] = field(default_factory=deque)
+
+    def take(self, code: native.Code, wanted: int, pinned: bool) -> tuple[_Team | None, int]:
+        """A team for a call and how many of its threads it may have; none for one thread."""
+        with self.lock:
+            cores = max(wanted, usable_cores())
+            count = max(1, min(wanted, cores - self.running))
+            fitting = [t for t in self.idle if t.pinned == pinned and t.threads >= count]
+            team = min(fitting, key=lambda t: t.threads, default=None) if count > 1 else None
+            if count > 1 and team is None:
+                while self.idle and self.workers + count > cores:
+                    self._end(self.idle[0])
+                team = _Team(code.pool(count, pinned=pinned), count, pinned, code)
+                self.workers += count - 1
+            elif team is not None:
+                self.idle.remove(team)
+            self.running += count
+            return team, count
+
+    def give(self, team: _Team | None, count: int) -> None:
+        """A call has ended."""
+        with self.lock:
+            self.running -= count
+            if team is not None:
+                self.idle.append(team)
+        self.clear()
+
+    def clear(self) -> None:
+        """End idle teams whose makers are gone. Never waits: a collector may call this anywhere, also from
+        within the other methods."""
+        while self.forgotten and self.lock.acquire(blocking=False):
+            try:
+                gone = list(self.forgotten)
+                for team in [t for t in self.idle if any(t.code is code for code in gone)]:
+                    self._end(team)
+                busy = self.running > 0
+                if not busy:
+                    self.forgotten.clear()
+            finally:
+                self.lock.release()
+            if busy:
+                return
+
+    def _end(self, team: _Team) -> None:
+        self.idle.remove(team)
+        self.workers -= team.threads - 1
+        team.close()
+
+
+_state = _Teams()
+
+
+def _here() -> _Teams:
+    """This process's teams; a forked process has none of its parent's threads."""
+    global _state
+    if _state.process != os.getpid():
+        _state = _Teams()
+    return _state
+
+
+def run(code: native.Code, call: native.Call, threads: int, *, pinned: bool) -> int:
+    """Run a model (see `native.Code.call`) with at most as many threads."""
+    teams = _here()
+    team, count = teams.take(code, threads, pinned)
+    try:
+        call.threads = count
+        return code.call(None if team is None else team.pool, call)
+    finally:
+        teams.give(team, count)
+
+
+def forget(code: native.Code) -> None:
+    """End the workers of teams that this code made, as soon as they are idle: it is about to go."""
+    teams = _here()
+    teams.forgotten.append(code)
+    teams.clear()
