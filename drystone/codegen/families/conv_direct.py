@@ -29,6 +29,8 @@ from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 
+#: From this stride on the taps of one channel are unrolled together, so many at most.
+_APART, _UNROLLED = 4, 8
 #: Different tiles of a line that are programs of their own, at most.
 _VARIANTS = 5
 
@@ -263,9 +265,11 @@ class _Tile:
         )
 
     def across(self, tap: list[Index], where: list[Index], carried: Sequence[Tile]) -> Sequence[Tile]:
-        """The products of the taps along the width."""
+        """The products of the taps along the width. Taps of one channel of a channels-first image lie side by
+        side; but where the stride is small they see what others have seen, and unrolled together LLVM would
+        keep that in registers that there are none left of: then all channels of one tap come together."""
         form, t = self.step.kernel.form, self.step.t
-        if form.first:
+        if form.first and form.dilation[-1] == 1 and form.strides[-1] >= _APART:
             return t.loop(form.inside, 1, lambda c, *acc: self.stretches(tap, where, acc, c), carried)
         return self.stretches(tap, where, carried, None)
 
@@ -314,10 +318,7 @@ class _Tile:
         channel: Index,
     ) -> list[Tile]:
         """The products of neighbouring taps with one channel of a channels-first image."""
-        form = self.step.kernel.form
-        # Taps further apart than the stride see elements that others have seen: unrolled, LLVM would keep
-        # those in registers that there are none left of.
-        unrolled = divisor(len(taps), min(8, form.strides[-1])) if form.dilation[-1] == 1 else 1
+        unrolled = divisor(len(taps), min(_UNROLLED, self.step.kernel.form.strides[-1]))
 
         def some(k: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
             for i in range(unrolled):
