@@ -49,11 +49,11 @@ class Records:
                 if (workload, arithmetic) in self.results:
                     yield workload, arithmetic, self.results[workload, arithmetic]
 
-    def share(self, workload: str, arithmetic: str, result: Result, row: Row) -> float:
-        """Of the measured peak: operations for what computes, bytes read for what waits for memory."""
+    def at_peak(self, workload: str, arithmetic: str, result: Result) -> float:
+        """The seconds at the measured peak: for the operations, or the bytes read where memory is the bound."""
         if WORKLOADS[workload].bound == "memory":
-            return result.read / row.time / self.peaks.get("read", math.nan)
-        return result.flops / row.time / self.peaks.get(arithmetic, math.nan)
+            return result.read / self.peaks.get("read", math.nan)
+        return result.flops / self.peaks.get(arithmetic, math.nan)
 
 
 def _result(data: dict[str, Any]) -> Result:
@@ -89,38 +89,29 @@ def _number(value: float, form: str) -> str:
 
 
 def _verdicts(records: Records) -> Iterator[str]:
-    columns = (
-        "work",
-        "arithmetic",
-        "drystone ms",
-        "best peer",
-        "ms",
-        "ratio",
-        "wanted",
-        "share of peak",
-        "wanted",
-    )
+    columns = ["work", "arithmetic", "drystone ms", "best peer", "ms", "ratio", "wanted", "ratio at peak"]
+    columns += ["share of peak", "wanted"]
     yield _line(*columns)
     yield "|---" * len(columns) + "|"
     for workload, arithmetic, result in records.ordered():
         if isinstance(result, str):
-            yield _line(WORKLOADS[workload].label, arithmetic, result, *[""] * 6)
+            yield _line(WORKLOADS[workload].label, arithmetic, result, *[""] * 7)
             continue
         row, best = ours(result), best_peer(result)
         target = WORKLOADS[workload].wanted.get(arithmetic)
-        time = row.time if row else math.nan
-        ratio = time / best.time if best else math.nan
-        share = records.share(workload, arithmetic, result, row) if row else math.nan
+        time, theirs = (one.time if one else math.nan for one in (row, best))
+        peak = records.at_peak(workload, arithmetic, result)
         yield _line(
             WORKLOADS[workload].label,
             arithmetic,
-            _number(time * 1e3, ".2f") if row is None or not row.failed else row.failed,
+            row.failed if row and row.failed else _number(time * 1e3, ".2f"),
             PEERS[best.peer][0] if best else "—",
-            _number(best.time * 1e3, ".2f") if best else "—",
-            _number(ratio, ".2f"),
-            _wanted("<=", target.ratio if target else None, ratio, ".2f"),
-            _number(share, ".0%"),
-            _wanted(">=", target.share if target else None, share, ".0%"),
+            _number(theirs * 1e3, ".2f"),
+            _number(time / theirs, ".2f"),
+            _wanted("<=", target.ratio if target else None, time / theirs, ".2f"),
+            _number(peak / theirs, ".2f"),
+            _number(peak / time, ".0%"),
+            _wanted(">=", target.share if target else None, peak / time, ".0%"),
         )
 
 
@@ -154,7 +145,7 @@ def _details(records: Records) -> Iterator[str]:
                 _number(row.time * 1e3, ".3f"),
                 _number(row.spread, ".0%"),
                 _number(row.time / best.time if best else math.nan, ".2f"),
-                _number(records.share(workload, arithmetic, result, row), ".0%") + f" {of}",
+                _number(records.at_peak(workload, arithmetic, result) / row.time, ".0%") + f" {of}",
                 _number(row.compile, ".1f"),
                 *(_number(value / 2**20, ".1f") for value in (row.compile_peak, row.run_peak, row.artifact)),
                 _number(row.error, ".1e"),

@@ -1,9 +1,7 @@
 """drystone itself."""
 
-from dataclasses import fields
-
 import drystone
-from benchmarks.peers.adapters import Loaded, Task, Unsupported
+from benchmarks.peers.adapters import Loaded, Task
 
 
 def missing() -> str | None:
@@ -11,11 +9,8 @@ def missing() -> str | None:
 
 
 def load(task: Task) -> Loaded:
-    options = drystone.Options(progress=False)
-    if task.arithmetic == "bf16":
-        if "compute" not in {field.name for field in fields(drystone.Options)}:
-            raise Unsupported("no bf16 arithmetic yet")
-        options = drystone.Options(progress=False, compute="bf16")
+    compute = "bf16" if task.arithmetic == "bf16" else None
+    options = drystone.Options(progress=False, compute=compute)
     fitted = drystone.compile(task.model, task.inputs, options=options)
     path = fitted.save(task.folder / "model.dry")
     artifact = path.stat().st_size
