@@ -50,7 +50,7 @@ class Records:
                     yield workload, arithmetic, self.results[workload, arithmetic]
 
     def at_peak(self, workload: str, arithmetic: str, result: Result) -> float:
-        """The seconds at the measured peak: for the operations, or the bytes read where memory is the bound."""
+        """The seconds at the measured peak: for operations, or for bytes where memory is the bound."""
         if WORKLOADS[workload].bound == "memory":
             return result.read / self.peaks.get("read", math.nan)
         return result.flops / self.peaks.get(arithmetic, math.nan)
