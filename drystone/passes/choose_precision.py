@@ -11,6 +11,7 @@ from drystone.passes.dims import empty_like
 from drystone.passes.generic import body, generic
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
+from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
 #: Operands that a dot unit multiplies: the activations, the weight.
@@ -33,7 +34,8 @@ class ChoosePrecision:
     - Weights that products and recurrent layers read. Where the target multiplies the element, the other
       factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
       gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
-    - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums.
+    - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums. Convolutions
+      without groups are products of that kind where channels are innermost; depthwise ones read such images.
     - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
     """
 
@@ -48,6 +50,9 @@ class ChoosePrecision:
         block = main_block(program)
         holder = _Holder(program, self.element)
         unit = self.target.dot(self.element, self.element)
+        for op in ops(block, "dry.conv"):
+            if unit is not None:
+                self._convolution(holder, op, unit)
         for op in ops(block, *_FACTORS, *_READ):
             weight = op.operation.operands[1]
             if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
@@ -58,6 +63,23 @@ class ChoosePrecision:
             holder.hold(op, 1)
         erase_dead(block)
         drop_unused(program)
+
+    def _convolution(self, holder: "_Holder", op: Any, unit: DotUnit) -> None:
+        """What a convolution multiplies where its channels lie side by side; of a depthwise one, whose few
+        products take no time, the image only."""
+        operation = op.operation
+        x, weight = operation.operands[0], operation.operands[1]
+        groups, transposed = (operation.attributes[name].value for name in ("groups", "transposed"))
+        if transposed or operation.attributes["layout"].value != "nhwc" or weight_key(weight) is None:
+            return
+        outside, inside = weight.type.shape[:2]
+        if str(weight.type.element_type) != "f32" or str(x.type.element_type) != "f32":
+            return
+        if groups == 1 and inside % unit.group == 0:
+            holder.hold(op, 0)
+            holder.hold(op, 1)
+        elif inside == 1 and outside == groups:
+            holder.hold(op, 0)
 
 
 def _lies_along_k(op: Any) -> bool:

@@ -13,6 +13,9 @@ from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
+#: Taps along the width, at most, for which convolutions along a known width are written.
+_TAPS = 32
+
 
 def panel_width(target: CpuTarget, n: int) -> int:
     """How many of n output columns or channels lie side by side in a packed weight: two vector registers of
@@ -36,7 +39,8 @@ class PackWeights:
       K / g, W, g].
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
-      transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Others stay plain.
+      transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
+      channels, not grouped, along a known width: [ceil(O / W), *K, C / g, W, g]. Others stay plain.
     - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers, or one where that divides H.
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
@@ -94,6 +98,13 @@ class PackWeights:
         elif groups > 1 and outside % width:
             width = lanes if outside % lanes == 0 else 0
         order = (0, *range(2, len(shape)), 1)
+        x_type = op.operation.operands[0].type
+        x, weight = (encoding_of(op.operation.operands[i].type).held_as for i in range(2))
+        unit = self.target.dot(x, weight)
+        across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
+        known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= _TAPS
+        if known and groups == 1 and unit is not None and unit.group > 1 and shape[1] % unit.group == 0:
+            return Pack((0, 1), (width, unit.group), order)
         return Pack((0,), (width,), order) if width else None
 
 

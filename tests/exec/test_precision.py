@@ -108,3 +108,38 @@ def test_precisions_that_cannot_be_are_refused() -> None:
         drystone.compile(_model(), (), budget=drystone.Budget(error=0.1))
     with pytest.raises(UserError, match="no error"):
         drystone.compile(_model(), inputs, budget=drystone.Budget(error=-1))
+
+
+class Images(nn.Module):
+    """Convolutions of every kind: an image's, pointwise with and without stride, with padding, strided,
+    depthwise, grouped, with an odd number of channels, and a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.body = nn.Conv2d(3, 32, 3, 2, 1), nn.Conv2d(32, 32, 3, 1, 1)
+        self.expand, self.depthwise = nn.Conv2d(32, 96, 1), nn.Conv2d(96, 96, 3, 1, 1, groups=96)
+        self.project, self.shortcut = nn.Conv2d(96, 48, 3, 2, 1), nn.Conv2d(32, 48, 1, 2)
+        self.grouped, self.odd = nn.Conv2d(48, 64, 3, 1, 1, groups=2), nn.Conv2d(64, 33, 1)
+        self.last = nn.Conv2d(33, 40, 3, 1, 0)
+
+    def forward(self, x: Any) -> Any:
+        x = self.stem(x).relu()
+        x = x + self.body(x).relu()
+        y = self.project(self.depthwise(self.expand(x).relu()).relu()) + self.shortcut(x)
+        return self.last(self.odd(self.grouped(y).relu()).relu()).mean((2, 3)), y
+
+
+def test_convolutions_in_bf16() -> None:
+    torch.manual_seed(0)
+    model, x = Images().eval(), torch.randn(2, 3, 28, 30)
+    fitted = drystone.compile(model, (x,), options=drystone.Options(compute="bf16"))
+    program = frontend.import_model(model, (x,), ctx=mlir.context())
+    passes.run(program, passes.pipeline(targets.resolve("cpu"), ELEMENTS["bf16"]))
+    held = [line for line in mlir.text(program.module).splitlines() if '"bf16"' in line]
+    assert len(held) > 8
+    wanted = interpret(program, [x.numpy()])
+    with torch.inference_mode():
+        exact = model(x)
+    for got, want, right in zip(fitted.execute([x.numpy()], threads=2), wanted, exact, strict=True):
+        assert _off(torch.from_numpy(np.array(got)), torch.from_numpy(np.array(want))) < 4e-3
+        assert 1e-5 < _off(torch.from_numpy(np.array(got)), right) < 2e-2

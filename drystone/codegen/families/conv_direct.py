@@ -23,7 +23,6 @@ from drystone.codegen.families.conv_schedule import (
     image_schedule,
     image_space,
 )
-from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
@@ -87,16 +86,16 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
     [taps][I / groups][width], blocks within groups."""
     if not form.nhwc or form.transposed or form.pack is None or form.x.shape[form.channel_axis] is None:
         return None
-    if form.pack.inner_dims != (0,) or form.pack.outer_perm != (0, *range(2, form.spatial + 2), 1):
+    if not form.blocked or (form.first and form.group > 1):
         return None
-    (width,) = form.pack.inner_tiles
+    width = form.pack.inner_tiles[0]
     last = form.spatial - 1
     known = None not in (form.known_size(form.x, last), form.known_size(form.out, last))
     if not known or (form.groups > 1 and form.outside % width) or form.kernel[-1] > UNROLLED:
         return None
     sizes = _sizes(form)
     point = image_default(sizes, target)
-    if len(strips(form, point["rows"])) > _VARIANTS:
+    if form.group == 1 and len(strips(form, point["rows"])) > _VARIANTS:
         return None
 
     def build(point: Point) -> TileProgram:
@@ -126,6 +125,8 @@ def _sizes(form: ConvForm) -> Image:
         groups=form.groups,
         taps=taps,
         width=form.pack.inner_tiles[0] if form.pack else 0,
+        group=form.group,
+        bytes=form.bytes,
         fixed=form.first or dims != 2,
     )
 
@@ -203,7 +204,7 @@ class _Step:
         window = (p.high - 1) * form.strides[-2] + (form.kernel[-2] - 1) * form.dilation[-2] + 1
         wide_in = form.known_size(form.x, 1) or 0
         lanes = self.kernel.lanes
-        scratch = t.scratch((window, wide_in, form.inside + lanes), form.x.dtype)
+        scratch = t.scratch((window, wide_in, form.inside + form.apart(lanes)), form.x.held)
         origin = self.outer[-1] * form.strides[-2] - form.before[-2]
         channel = self.group * form.inside
 
@@ -337,7 +338,7 @@ class _Tile:
         form, t, depth = self.step.kernel.form, self.step.t, self.step.kernel.p.depth
 
         def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
-            for i in range(depth):
+            for i in range(0, depth, form.group):
                 acc = self.products(tap, where, live, acc, k, c + i)
             return acc
 
@@ -352,29 +353,30 @@ class _Tile:
         k: Index,
         c: Index,
     ) -> list[Tile]:
-        """The products of one tap and one channel."""
+        """The products of one tap and one channel, or as many as lie side by side in the weight."""
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
-        gaps: list[int | None] = [None] * form.spatial
-        b = widened(t, t.load(form.weight, [self.block, *tap, k, c, 0], [None, *gaps, 1, width]))
-        out = []
-        for i, acc in zip(live, carried, strict=True):
-            out.append(t.dot(acc, self.left(where, self.strip.runs[i], k, c), b))
-        return out
+        at = [self.block, *tap, k, c // form.group, index(0)]
+        sizes = [*[None] * (1 + form.spatial), 1, width * form.group]
+        b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))
+        runs = [self.strip.runs[i] for i in live]
+        return [t.dot(acc, self.left(where, run, k, c), b) for run, acc in zip(runs, carried, strict=True)]
 
     def left(self, where: list[Index], run: Run, k: Index, c: Index) -> Tile:
-        """What one tap sees of one channel, [rows, 1]."""
+        """What one tap sees of one channel (or some side by side), [rows, channels]."""
         form, t, stride = self.step.kernel.form, self.step.t, self.step.kernel.form.strides[-1]
         across = (self.at[-1] + run.first) * stride - form.before[-1] + k * form.dilation[-1]
         gaps: list[int | None] = [None] * (form.spatial - 1)
         ones = [1] * len(where)
+        channel = self.step.group * form.inside + c
+        shape = [run.count, form.group]
         if self.source.scratch:
             origin = self.step.outer[-1] * form.strides[-2] - form.before[-2]
             at = [where[0] - origin, across, c]
-            return widened(t, t.load(self.source, at, [None, run.count, 1], steps=[1, stride, 1]))
-        channel = self.step.group * form.inside + c
+            return form.factor(t, t.load(self.source, at, [None, *shape], steps=[1, stride, 1]))
         if form.first:
             at = [self.step.n, channel, *where, across]
             tile = t.load(form.x, at, [None, None, *gaps, run.count], steps=[1, 1, *ones, stride])
-            return widened(t, t.reshape(tile, (run.count, 1)))
+            return form.factor(t, t.reshape(tile, (run.count, 1)))
         at = [self.step.n, *where, across, channel]
-        return widened(t, t.load(form.x, at, [None, *gaps, run.count, 1], steps=[1, *ones, stride, 1]))
+        steps = [1, *ones, stride, 1]
+        return form.factor(t, t.load(form.x, at, [None, *gaps, *shape], steps=steps, held=form.held))

@@ -56,6 +56,35 @@ class ConvForm:
         return len(self.kernel)
 
     @property
+    def group(self) -> int:
+        """Neighbouring channels that lie side by side in the packed weight."""
+        return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the weight is packed as [O / W, *K, C, W], or [O / W, *K, C / g, W, g]."""
+        pack, order = self.pack, (0, *range(2, self.spatial + 2), 1)
+        return pack is not None and pack.inner_dims in ((0,), (0, 1)) and pack.outer_perm == order
+
+    def factor(self, t: TileBuilder, tile: Tile) -> Tile:
+        """A tile of x or the weight as a dot takes it."""
+        return tile if self.held else widened(t, tile)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of an element of x in memory."""
+        return width(self.x.held) // 8
+
+    def apart(self, lanes: int) -> int:
+        """Elements of x in one line of the cache, for a register of so many lanes of 32 bits."""
+        return lanes * 4 // self.bytes
+
+    @property
+    def held(self) -> bool:
+        """Whether dots take x and the weight as they are held."""
+        return self.group > 1
+
+    @property
     def channel_axis(self) -> int:
         """Where the channels of x are."""
         return 1 if self.first else self.spatial + 1
@@ -109,6 +138,10 @@ def conv_form(kernel: Any) -> ConvForm:
     """Read the kernel function of a `dry.conv`."""
     op = dry_op(kernel)
     main = op.main
+    weight, pack = op.tensor(main.weight), pack_of(main.weight)
+    if pack is not None and len(pack.inner_tiles) > 1:  # a block's channels with those summed beside them
+        last = len(weight.shape) - 1
+        weight = weight.collapse([*([d] for d in range(last - 1)), [last - 1, last]])
     logical = ir.RankedTensorType(main.weight.type).shape
     transposed = bool(ir.IntegerAttr(main.transposed).value)
     groups = ir.IntegerAttr(main.groups).value
@@ -118,10 +151,10 @@ def conv_form(kernel: Any) -> ConvForm:
     return ConvForm(
         op=op,
         x=op.tensor(main.x),
-        weight=op.tensor(main.weight),
+        weight=weight,
         extras=tuple(op.all(main.extras)),
         out=op.inits[0],
-        pack=pack_of(main.weight),
+        pack=pack,
         kernel=tuple(logical[2:]),
         strides=tuple(ints(main.strides)),
         before=tuple(padding[::2]),
@@ -150,7 +183,7 @@ def copy_channels(
     chunk = min(channels, 4 * lanes)
 
     def some(c: Index, size: int) -> None:
-        tile = t.load(source, [*where, first + c], [*[None] * len(where), size])
+        tile = t.load(source, [*where, first + c], [*[None] * len(where), size], held=True)
         t.store(to, [*place, c], tile, [*[None] * len(place), size])
 
     t.loop(channels // chunk * chunk, chunk, lambda c: some(c, chunk))

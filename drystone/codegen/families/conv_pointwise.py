@@ -18,7 +18,7 @@ from drystone.codegen.families.conv_schedule import (
     pixel_schedule,
     pixel_space,
 )
-from drystone.codegen.families.dry_op import narrowed, widened
+from drystone.codegen.families.dry_op import narrowed
 from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.search import Point, Search
@@ -33,8 +33,7 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
     plain = not (any(form.before) or any(form.after) or form.transposed) and form.groups == 1
     if not (plain and set(form.kernel) == {1} and form.nhwc and not form.first and form.pack is not None):
         return None
-    order = (0, *range(2, form.spatial + 2), 1)
-    if form.pack.inner_dims != (0,) or form.pack.outer_perm != order or form.x.shape[-1] is None:
+    if not form.blocked or form.x.shape[-1] is None:
         return None
     with form.op.main.operation.context:
         maps = [ir.AffineMapAttr(attribute).value for attribute in form.op.main.extra_maps]
@@ -51,6 +50,8 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
         inside=form.inside,
         outside=form.outside,
         width=form.pack.inner_tiles[0],
+        group=form.group,
+        bytes=form.bytes,
     )
 
     def build(point: Point) -> TileProgram:
@@ -94,7 +95,7 @@ class _Pointwise:
 
     def scratch(self, t: TileBuilder, pixels: int) -> Tensor:
         """Room for pixels, each one vector behind the end of the one before."""
-        return t.scratch((pixels, self.form.inside + self.lanes), self.form.x.dtype)
+        return t.scratch((pixels, self.form.inside + self.form.apart(self.lanes)), self.form.x.held)
 
     def lines(self, t: TileBuilder, first: Index, *outer: Index) -> None:
         """A step over whole lines of the result, whose pixels are picked from the input."""
@@ -164,8 +165,10 @@ class _Pointwise:
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
 
         def products(k: Index, acc: Tile) -> Tile:
-            a = widened(t, t.load(source, [at, k], [height, depth]))
-            return t.dot(acc, a, widened(t, t.load(weight, [block, k, 0], [None, depth, width])))
+            a = t.load(source, [at, k], [height, depth], held=form.held)
+            sizes = [None, depth // form.group, width * form.group]
+            b = t.load(weight, [block, k // form.group, 0], sizes, held=form.held)
+            return t.dot(acc, form.factor(t, a), form.factor(t, b))
 
         zeros = t.full(0, (height, width), wide(form.out.dtype))
         (acc,) = t.loop(form.inside, depth, products, [zeros])

@@ -43,7 +43,7 @@ def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
 class Pixels:
     """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line
     and lines of an image where they are not neighbours in the input (else 0); channels; the width of the
-    blocks the weight is packed in."""
+    blocks the weight is packed in and the channels side by side in it; bytes of an element."""
 
     pixels: int | None
     line: int
@@ -51,6 +51,8 @@ class Pixels:
     inside: int
     outside: int
     width: int
+    group: int
+    bytes: int
 
     @property
     def every(self) -> int:
@@ -72,7 +74,7 @@ class PixelSchedule:
 
 def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     """The schedule of a point of `pixel_space`."""
-    depth = divisor(sizes.inside, 8)
+    depth = sizes.group * divisor(sizes.inside // sizes.group, 8)
     return PixelSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
 
 
@@ -80,9 +82,11 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     run = sizes.line * sizes.lines if sizes.line else sizes.pixels
     rows = even(run, most_rows(sizes.width, target))
-    blocks = even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * 4)))
+    blocks = even(
+        sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * sizes.bytes))
+    )
     steps = -(-sizes.every // blocks)
-    held = int(target.l2 * _INPUT) // (sizes.inside * 4)
+    held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
     if sizes.line:
         high = divisor(sizes.lines, max(1, held // sizes.line))
         return {"rows": even(high * sizes.line, rows), "blocks": blocks, "high": high, "copied": 1}
@@ -92,7 +96,7 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         "rows": rows,
         "blocks": blocks,
         "high": high,
-        "copied": int(meeting(rows, 4 * sizes.inside, target)),
+        "copied": int(meeting(rows, sizes.bytes * sizes.inside, target)),
     }
 
 
@@ -106,7 +110,7 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
 
     def fits(point: Point) -> bool:
         pixels = point["high"] * (sizes.line or point["rows"])
-        return not point["copied"] or pixels * sizes.inside * 4 <= scratch or point["high"] == 1
+        return not point["copied"] or pixels * sizes.inside * sizes.bytes <= scratch or point["high"] == 1
 
     return Space(
         (
@@ -129,7 +133,8 @@ class Image:
     """The sizes of a convolution along known lines: images (times the outer spatial extents), lines (0: known
     at the call) and positions of the result, positions of a line of the image, lines a window reaches over,
     strides along the width and from line to line, channels of a group, groups, taps, the width of the blocks
-    the weight is packed in, and whether lines cannot be copied (channels first, or three dimensions)."""
+    the weight is packed in and the channels side by side in it, bytes of an element, and whether lines
+    cannot be copied (channels first, or three dimensions)."""
 
     images: int
     lines: int
@@ -143,6 +148,8 @@ class Image:
     groups: int
     taps: int
     width: int
+    group: int
+    bytes: int
     fixed: bool
 
     @property
@@ -152,7 +159,7 @@ class Image:
 
     def held(self, high: int) -> int:
         """Bytes of the image that `high` lines of the result need."""
-        return 4 * self.wide * self.inside * ((high - 1) * self.step + self.window)
+        return self.bytes * self.wide * self.inside * ((high - 1) * self.step + self.window)
 
 
 @dataclass(frozen=True)
@@ -169,17 +176,19 @@ class ImageSchedule:
 
 def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     """The schedule of a point of `image_space`."""
-    depth = divisor(sizes.inside, point["depth"])
+    depth = sizes.group * divisor(sizes.inside // sizes.group, point["depth"])
     return ImageSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
 
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     rows = even(sizes.line, most_rows(sizes.width, target))
-    fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * 4))
+    fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
     blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
     steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
-    copied = not sizes.fixed and meeting(rows, 4 * sizes.stride * sizes.inside * sizes.groups, target)
+    copied = not sizes.fixed and meeting(
+        rows, sizes.bytes * sizes.stride * sizes.inside * sizes.groups, target
+    )
     high = 1
     for more in range(2, min(sizes.lines or 8, 16) + 1):
         enough = steps * -(-(sizes.lines or 64) // more) >= 4 * target.threads
