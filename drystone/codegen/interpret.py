@@ -17,6 +17,7 @@ from drystone.codegen.tile import (
     Gather,
     Grid,
     Index,
+    Interleave,
     Iota,
     Load,
     Loop,
@@ -124,7 +125,9 @@ class Frame:
                     assert value.shape == s.result.shape, f"{s} gives {value.shape}"
                     self.tiles[s.result.number] = value
 
-    def value(self, s: Load | Gather | Full | Iota | Apply | Dot | Reduce | Transpose | Reshape) -> Array:
+    def value(
+        self, s: Load | Gather | Full | Iota | Apply | Dot | Reduce | Transpose | Interleave | Reshape
+    ) -> Array:
         """The tile a statement makes."""
         match s:
             case Load():
@@ -157,6 +160,9 @@ class Frame:
                 return np.asarray(reduce(lambda x, y: apply(s.op, [x, y], {}, s.result.dtype), parts))
             case Transpose():
                 return self.tiles[s.arg.number].transpose(s.permutation)
+            case Interleave():
+                rows = self.tiles[s.arg.number].reshape(s.result.shape[0], -1, s.arg.shape[1])
+                return rows.swapaxes(1, 2).reshape(s.result.shape)
             case Reshape():
                 return self.tiles[s.arg.number].reshape(s.result.shape)
 

@@ -9,6 +9,7 @@ from drystone.codegen.tile import (
     Gather,
     Grid,
     Index,
+    Interleave,
     Iota,
     Load,
     Loop,
@@ -59,6 +60,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
             case Transpose():
                 lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
+            case Interleave():
+                lines.append(f"{pad}{s.result} = interleave {s.arg} {s.result.shape}")
             case Reshape():
                 lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
             case Loop():

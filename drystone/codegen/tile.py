@@ -24,6 +24,7 @@ Meaning of the statements
   b may be interleaved, as dot units want it: [k / g, n * g] with b[k, n] at [k / g, n * g + k % g].
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
 - `reduce`: along one axis, kept with extent 1.
+- `interleave`: rows of groups of g side by side: [k / g, n * g + k % g] of the result is [k, n].
 - `reshape`: unit dimensions inserted or removed; nothing moves.
 - `scratch`: working memory private to one grid step, used through load and store.
 - `shared`: working memory of all steps and rounds of one call, garbage at its start.
@@ -45,6 +46,7 @@ __all__ = [
     "Gather",
     "Grid",
     "Index",
+    "Interleave",
     "Iota",
     "Load",
     "Loop",
@@ -194,7 +196,8 @@ class Iota:
 
 @dataclass(frozen=True)
 class Apply:
-    """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}."""
+    """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}, or
+    {"domain": "negative"} where math.exp is taken of 0 and below only, and may give 0 below 2^-126."""
 
     result: Tile
     op: str
@@ -234,6 +237,14 @@ class Transpose:
     result: Tile
     arg: Tile
     permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Interleave:
+    """Neighbouring rows side by side, as an interleaved operand of a dot."""
+
+    result: Tile
+    arg: Tile
 
 
 @dataclass(frozen=True)
@@ -279,7 +290,20 @@ class When:
 
 
 Statement = (
-    Load | Gather | Store | Full | Iota | Apply | Dot | Reduce | Transpose | Reshape | Loop | Grid | When
+    Load
+    | Gather
+    | Store
+    | Full
+    | Iota
+    | Apply
+    | Dot
+    | Reduce
+    | Transpose
+    | Interleave
+    | Reshape
+    | Loop
+    | Grid
+    | When
 )
 
 
@@ -522,6 +546,15 @@ class TileBuilder:
         """The tile with its dimensions permuted."""
         result = self._tile([arg.shape[p] for p in permutation], arg.dtype)
         self._emit(Transpose(result, arg, tuple(permutation)))
+        return result
+
+    def interleave(self, arg: Tile, group: int) -> Tile:
+        """The rows of every `group` side by side, element by element."""
+        rows, columns = arg.shape
+        if rows % group:
+            raise ValueError(f"{rows} rows in groups of {group}")
+        result = self._tile([rows // group, columns * group], arg.dtype)
+        self._emit(Interleave(result, arg))
         return result
 
     def reshape(self, arg: Tile, shape: Sequence[int]) -> Tile:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from drystone.ir.encoding import Encoding, encode, with_encoding
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, nested, producer_name
+from drystone.ir.values import main_block, nested, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.dims import empty_like
 from drystone.passes.generic import body, generic
@@ -34,6 +34,7 @@ class ChoosePrecision:
     - Weights that products and recurrent layers read. Where the target multiplies the element, the other
       factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
       gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
+    - The queries, keys and values of attention over many queries, where the target multiplies the element.
     - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums. Convolutions
       without groups are products of that kind where channels are innermost; depthwise ones read such images.
     - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
@@ -61,6 +62,11 @@ class ChoosePrecision:
             if op.operation.name in _FACTORS and unit is not None and depth % unit.group == 0:
                 holder.hold(op, 0)
             holder.hold(op, 1)
+        if unit is not None:
+            for op in ops(block, "dry.attention"):
+                if _pays(op, unit.group):
+                    for number in range(3):
+                        holder.hold(op, number)
         erase_dead(block)
         drop_unused(program)
 
@@ -80,6 +86,16 @@ class ChoosePrecision:
             holder.hold(op, 1)
         elif inside == 1 and outside == groups:
             holder.hold(op, 0)
+
+
+def _pays(op: Any, group: int) -> bool:
+    """Whether attention multiplies in groups: of many queries, the same number each time."""
+    q, k, v = list(op.operation.operands)[:3]
+    positions = 2 if op.operation.attributes["layout"].value == "bhsd" else 1
+    queries, keys, depth = shape(q)[positions], shape(k)[positions], shape(q)[3]
+    known = queries is not None and keys is not None and depth is not None
+    even = not ((keys or 1) % 16 or (depth or 1) % group or (shape(v)[3] or 1) % 16)
+    return known and even and (queries or 0) >= 64
 
 
 def _lies_along_k(op: Any) -> bool:

@@ -213,10 +213,11 @@ def attention(
     tile: Sequence[int] = (),
     dynamic: Sequence[int] = (),
     element: Any = np.float32,
+    held: str = "",
     seed: int = 0,
 ) -> Case:
-    """A case of `dry.attention`; mask is its shape, span and blocks are lists, dynamic names dimensions of
-    [B, H, S, D]."""
+    """A case of `dry.attention`; mask is its shape, span and blocks are lists, held is how queries, keys and
+    values are stored, dynamic names dimensions of [B, H, S, D]."""
     rng, depth_v = np.random.default_rng(seed), depth_v or depth
     order = [0, 1, 2, 3] if layout == "bhsd" else [0, 2, 1, 3]
 
@@ -228,6 +229,8 @@ def attention(
     unknown = [order.index(d) for d in dynamic]
     with shared_context(), ir.Location.unknown():
         given = [(a, kind_of(a, unknown)) for a in (q, k, v)]
+        if held:
+            given = [(a, with_encoding(kind, Encoding(held))) for a, kind in given]
         result = kind_of(out, unknown)
         if mask is not None:
             values = (3 * numbers(rng, mask)).astype(element)

@@ -8,6 +8,7 @@ import pytest
 from drystone.targets import registry
 from tests.exec import dry_cases
 from tests.unit.test_families_attention import CASES as TILE_CASES
+from tests.unit.test_families_attention import PAIRS
 
 #: Besides the cases of the tile programs, those that the machine code has other ways for.
 CASES: dict[str, dict[str, Any]] = {
@@ -53,3 +54,9 @@ def test_narrower_vectors_compute_the_same(name: str) -> None:
 def test_other_elements(queries: int, element: Any, tolerance: float) -> None:
     case = dry_cases.attention(queries=queries, element=element, mask=(2, 1, 1, 24))
     case.check(case.executed(), tolerance)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_short_elements_are_multiplied_in_pairs(name: str) -> None:
+    case = dry_cases.attention(**PAIRS[name], held="bf16")
+    case.check(case.executed(), 2e-2)

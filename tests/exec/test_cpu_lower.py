@@ -142,6 +142,19 @@ def test_reductions_of_integers(op: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "columns", "group"), [(4, 32, 2), (2, 16, 2), (6, 20, 2), (8, 16, 4), (2, 1, 2)]
+)
+def test_rows_side_by_side(rows: int, columns: int, group: int) -> None:
+    source, out = Tensor("a0", "f32", (rows, columns)), Tensor("a1", "f32", (rows // group, columns * group))
+
+    def body(t: TileBuilder) -> None:
+        tile = t.load(source, [0, 0], (rows, columns))
+        t.store(out, [0, 0], t.interleave(t.apply("arith.addf", tile, tile), group))
+
+    agree(one_step([source, out], body), [random(t) for t in (source, out)])
+
+
+@pytest.mark.parametrize(
     ("rows", "columns"), [(16, 16), (16, 40), (37, 35), (8, 32), (5, 19), (1, 7), (32, 1)]
 )
 def test_transposes(rows: int, columns: int) -> None:

@@ -20,14 +20,14 @@ BORDERS = np.array(
 )
 
 
-def program(op: str, operands: int) -> TileProgram:
+def program(op: str, operands: int, **attributes: str) -> TileProgram:
     """out = op(inputs), any number of elements."""
     tensors = [Tensor(f"a{i}", "f32", (None,)) for i in range(operands + 1)]
     out = tensors[-1]
 
     def body(t: TileBuilder) -> None:
         def step(i: Index) -> None:
-            t.store(out, [i], t.apply(op, *[t.load(x, [i], (32,)) for x in tensors[:-1]]))
+            t.store(out, [i], t.apply(op, *[t.load(x, [i], (32,)) for x in tensors[:-1]], **attributes))
 
         for tensor in tensors[:-1]:
             t.same(tensor.dim(0), out.dim(0))
@@ -77,6 +77,18 @@ def samples(seed: int = 0) -> Any:
 )
 def test_functions_of_one_number(op: str, units: float, target: str) -> None:
     assert worst(f"math.{op}", [samples()], target) <= units
+
+
+@pytest.mark.parametrize("target", ["cpu:avx2", "cpu"])
+def test_exponentials_of_negative_numbers(target: str) -> None:
+    x = samples()
+    x = x[x <= 0]
+    out = np.empty_like(x)
+    compiled(program("math.exp", 1, domain="negative"), registry.resolve(target))([x, out])
+    wanted = np.exp(x.astype(np.float64))
+    normal = x > -126 * np.log(2)
+    np.testing.assert_allclose(out[normal], wanted[normal], rtol=1.2e-7)
+    assert (out[~normal] <= 2.0**-126).all() and (out[x < -88.1] == 0).all()
 
 
 @pytest.mark.parametrize("op", ["sin", "cos"])

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drystone.targets import registry
 from tests.exec import dry_cases
 
 
@@ -118,3 +119,21 @@ def test_attention_means_what_the_reference_says(name: str) -> None:
     case = dry_cases.attention(**CASES[name])
     _, results = case.interpreted()
     case.check(results, 1e-5)
+
+
+#: Held in bf16, what a unit multiplies in pairs.
+PAIRS: dict[str, dict[str, Any]] = {
+    "even": {"queries": 64, "keys": 64},
+    "ragged queries": {"queries": 75, "keys": 160, "kv_heads": 2, "layout": "bshd", "depth_v": 32},
+    "causal": {"queries": 96, "keys": 96, "causal": True},
+    "window with sinks": {"queries": 80, "keys": 80, "span": window(80, 21), "sinks": 8, "causal": True},
+    "masked": {"queries": 70, "keys": 64, "mask": (2, 1, 70, 64)},
+    "blocks": {"queries": 96, "keys": 64, "blocks": HALVES * 4, "tile": (32, 16)},
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_short_elements_are_multiplied_in_pairs(name: str) -> None:
+    case = dry_cases.attention(**{"batch": 2, "heads": 4, **PAIRS[name]}, held="bf16")
+    _, results = case.interpreted(registry.resolve("cpu:zen4"))
+    case.check(results, 2e-2)

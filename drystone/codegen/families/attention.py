@@ -12,6 +12,7 @@ from typing import Any
 from drystone.codegen.families.attention_block import Block
 from drystone.codegen.families.attention_few import few_queries
 from drystone.codegen.families.attention_form import AttentionForm, attention_form
+from drystone.codegen.families.attention_pairs import in_pairs, pairs
 from drystone.codegen.families.attention_parts import in_parts, parts_of
 from drystone.codegen.families.attention_rows import MOST_TOGETHER, Rows
 from drystone.codegen.tile import Index, TileBuilder, TileProgram, tile_program
@@ -23,11 +24,13 @@ FEW = MOST_TOGETHER + 1
 
 def attention(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.attention`."""
-    form = attention_form(kernel)
+    form = attention_form(kernel, target)
     lanes = target.lanes(32)
     queries = form.known(form.q, 2)
     grouped = form.repeat > 1 and (form.blocks is None or form.blocks.shape[0] == 1)
-    if queries is None or queries >= FEW:
+    if in_pairs(form):
+        body = pairs(form, lanes, _width(form, lanes, target))
+    elif queries is None or queries >= FEW:
         body = _whole(form, lanes, _width(form, lanes, target), grouped)
     else:
         rows = queries * (form.repeat if grouped else 1)

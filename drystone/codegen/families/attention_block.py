@@ -44,6 +44,8 @@ class Block:
 
     rows: Rows
     lanes: int
+    #: The values [images, heads, depth, keys] in the element of the dot unit, where that sums pairs of keys.
+    values: Tensor | None = None
 
     @property
     def form(self) -> AttentionForm:
@@ -63,7 +65,11 @@ class Block:
     def run(self) -> None:
         """The whole step."""
         seen = self.rows.seen()
-        sums, _, total = self.swept(seen, ranges(self.form, seen))
+        *sinks, (start, end) = ranges(self.form, seen)
+        if self.values is not None:
+            # Pairs of keys start at even ones.
+            start = start // _KEYS * _KEYS
+        sums, _, total = self.swept(seen, [*sinks, (start, end)])
         self.finish(sums, total)
 
     def swept(self, seen: Seen, where: Sequence[Range]) -> tuple[Tensor, Tile, Tile]:
@@ -77,7 +83,10 @@ class Block:
         block = self.block()
         # Tiles at the end reach beyond the block.
         weights = t.scratch([block + self.lanes, self.width], form.dtype)
-        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, sums, rows, block)
+        pairs = None
+        if form.short is not None and self.values is not None:
+            pairs = t.scratch([(block + self.lanes) // 2, self.width * 2], form.short)
+        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, pairs, sums, rows, block)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1, self.width), form.dtype),
             t.full(0, (1, self.width), form.dtype),
@@ -120,8 +129,10 @@ class Block:
         return _KEYS * divisor(keys // _KEYS, _BLOCK // _KEYS) if keys % (8 * _KEYS) == 0 else _BLOCK
 
     def queries(self) -> Tensor:
-        """The scaled queries in scratch, transposed."""
+        """The scaled queries in scratch, transposed, as the dot unit takes them."""
         form, t = self.form, self.t
+        if self.values is not None:
+            return self._short_queries()
         scratch = t.scratch([form.depth, self.width], form.dtype)
         chunk = min(self.lanes, form.depth)
         scale = t.full(form.scale, (chunk,), form.dtype)
@@ -134,6 +145,32 @@ class Block:
             t.store(scratch, [d, row], t.apply("arith.mulf", tile, scale), [chunk, None])
 
         t.loop(self.rows.count, 1, lambda row: t.loop(form.depth, chunk, lambda d: copy(row, d)) and None)
+        return scratch
+
+    def _short_queries(self) -> Tensor:
+        """The same, each lane with the neighbouring positions of the depth that the unit sums: [depth / 2,
+        rows * 2]."""
+        form, t = self.form, self.t
+        assert form.short is not None
+        scratch = t.scratch([form.depth // 2, self.width * 2], form.short)
+        count = min(self.lanes, form.depth // 2)
+        scale = t.full(form.scale, (count,), form.dtype)
+
+        def copy(row: Index, d: Index, side: int) -> None:
+            h, s = self.rows.at(row)
+            place = form.place(self.rows.b, h, s, 2 * d + side)
+            sizes = form.place(None, None, None, count)
+            tile = t.load(form.q, place, sizes, steps=form.place(1, 1, 1, 2))
+            tile = t.apply("arith.truncf", t.apply("arith.mulf", tile, scale), dtype=form.short)
+            t.store(scratch, [d, 2 * row + side], tile, [count, None])
+
+        def both(row: Index, d: Index) -> None:
+            copy(row, d, 0)
+            copy(row, d, 1)
+
+        t.loop(
+            self.rows.count, 1, lambda row: t.loop(form.depth // 2, count, lambda d: both(row, d)) and None
+        )
         return scratch
 
     def finish(self, sums: Tensor, total: Tile) -> None:
@@ -175,6 +212,7 @@ class _Sweep:
     limits: Limits
     queries: Tensor
     weights: Tensor
+    pairs: Tensor | None
     sums: Tensor
     rows: int
     keys: int
@@ -199,12 +237,16 @@ class _Sweep:
                 [new],
                 lower=first,
             )
-        fade = t.apply("math.exp", t.apply("arith.subf", peak, new))
+        fade = t.apply("math.exp", t.apply("arith.subf", peak, new), domain="negative")
 
         def grow(k: Index, sum_: Tile) -> Tile:
             tile = t.load(self.weights, [k, 0], [_KEYS, rows.width])
-            tile = t.apply("math.exp", t.apply("arith.subf", tile, new))
-            t.store(self.weights, [k, 0], tile)
+            tile = t.apply("math.exp", t.apply("arith.subf", tile, new), domain="negative")
+            if self.pairs is None:
+                t.store(self.weights, [k, 0], tile)
+            else:
+                short = t.apply("arith.truncf", tile, dtype=self.pairs.dtype)
+                t.store(self.pairs, [k // 2, 0], t.interleave(short, 2))
             return t.apply("arith.addf", sum_, t.reduce("arith.addf", tile, 0))
 
         (total,) = t.loop(stop, _KEYS, grow, [t.apply("arith.mulf", total, fade)])
@@ -247,10 +289,17 @@ class _Sweep:
     def _scores(self, start: Index, end: Index, k: Index, peak: Tile, *, edge: bool) -> Tile:
         """One tile of scores, kept in `weights`; the new peak."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
-        depth = divisor(form.depth, 4)
+        depth = divisor(form.depth, 4) if self.pairs is None else 2 * divisor(form.depth // 2, 4)
         key = start + k
 
+        def short(d: Index, acc: Tile) -> Tile:
+            place = form.place(rows.b, rows.group, key, d)
+            a = t.load(form.k, place, form.place(None, None, _KEYS, depth), held=True)
+            return t.dot(acc, a, t.load(self.queries, [d // 2, 0], [depth // 2, rows.width * 2]))
+
         def products(d: Index, acc: Tile) -> Tile:
+            if self.pairs is not None:
+                return short(d, acc)
             place = form.place(rows.b, rows.group, key, d)
             a = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, depth)))
             return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
@@ -269,11 +318,17 @@ class _Sweep:
         """Add the block's weighted values to some rows of the sums."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
 
+        def short(k: Index, acc: Tile, values: Tensor, pairs: Tensor) -> Tile:
+            a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, 2 * _STEP])
+            return t.dot(acc, a, t.load(pairs, [k // 2, 0], [_STEP, rows.width * 2]))
+
         def products(k: Index, acc: Tile) -> Tile:
+            if self.block.values is not None and self.pairs is not None:
+                return short(k, acc, self.block.values, self.pairs)
             place = form.place(rows.b, rows.group, start + k, e)
             v = widened(t, t.load(form.v, place, form.place(None, None, _STEP, self.rows)))
             return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
 
         acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)
-        (acc,) = t.loop(stop, _STEP, products, [acc])
+        (acc,) = t.loop(stop, _STEP if self.pairs is None else 2 * _STEP, products, [acc])
         t.store(self.sums, [e, 0], acc)

@@ -118,10 +118,11 @@ class Single:
         lowest_ = t.apply("arith.addf", t.full(0, (lanes,), form.dtype), peak)
         (best,) = t.loop(stop, lanes, live, [lowest_])
         new = t.reduce("arith.maximumf", best, 0)
-        fade = t.apply("math.exp", t.apply("arith.subf", peak, new))
+        fade = t.apply("math.exp", t.apply("arith.subf", peak, new), domain="negative")
 
         def grow(k: Index, sum_: Tile) -> Tile:
-            tile = t.apply("math.exp", t.apply("arith.subf", t.load(weights, [k], [lanes]), new))
+            tile = t.apply("arith.subf", t.load(weights, [k], [lanes]), new)
+            tile = t.apply("math.exp", tile, domain="negative")
             t.store(weights, [k], tile)
             return t.apply("arith.addf", sum_, tile)
 

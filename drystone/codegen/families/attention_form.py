@@ -7,6 +7,7 @@ from drystone.codegen.elements import wide
 from drystone.codegen.families.dry_op import DryOp, dry_op
 from drystone.codegen.tile import Index, Tensor, TileBuilder
 from drystone.mlir import ints, ir
+from drystone.targets.target import CpuTarget
 
 P = TypeVar("P")
 
@@ -34,6 +35,8 @@ class AttentionForm:
     dtype: str
     depth: int
     depth_v: int
+    #: The element that a dot unit multiplies in pairs, where queries, keys and values are held so.
+    short: str | None = None
 
     def place(self, b: P, h: P, s: P, d: P) -> list[P]:
         """Image, head, position and depth in the order of the layout."""
@@ -88,7 +91,7 @@ def _promise(t: TileBuilder, tensor: Tensor, whole: list[Index]) -> None:
             t.same(tensor.dim(axis), extent)
 
 
-def attention_form(kernel: Any) -> AttentionForm:
+def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
     """Read the kernel function of a `dry.attention`."""
     op = dry_op(kernel)
     main = op.main
@@ -114,4 +117,11 @@ def attention_form(kernel: Any) -> AttentionForm:
         dtype=wide(q.dtype),
         depth=q.shape[3] or 0,
         depth_v=v.shape[3] or 0,
+        short=_short((q, k, v), target) if (q.shape[3] or 1) % 2 == 0 else None,
     )
+
+
+def _short(tensors: tuple[Tensor, ...], target: CpuTarget) -> str | None:
+    held = {tensor.held for tensor in tensors}
+    unit = target.dot(*2 * tuple(held)) if len(held) == 1 else None
+    return held.pop() if unit is not None and unit.group == 2 else None

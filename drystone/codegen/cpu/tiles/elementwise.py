@@ -139,6 +139,8 @@ def operate(
     if op == "math.fpowi":
         exponent = low.convert(args[1], dtypes[1], dtype, vector=vector)
         return _function(low, "math.powf", [args[0], exponent], dtype, vector=vector)
+    if op == "math.exp" and attributes.get("domain") == "negative" and dtype == "f32":
+        op = "math.exp of negative"
     if op.startswith("math."):
         return _function(low, op, args, dtype, vector=vector)
     fast = " fastmath<contract>" if op in _CONTRACT else ""

@@ -9,7 +9,7 @@ from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
 from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
-from drystone.codegen.cpu.tiles.values import Full, Iota, Ready, Reshaped, Transposed, Value
+from drystone.codegen.cpu.tiles.values import Full, Interleaved, Iota, Ready, Reshaped, Transposed, Value
 from drystone.codegen.ranges import Facts, loop_facts
 from drystone.codegen.tile import (
     Apply,
@@ -17,6 +17,7 @@ from drystone.codegen.tile import (
     Gather,
     Grid,
     Index,
+    Interleave,
     Load,
     Loop,
     Reduce,
@@ -70,7 +71,8 @@ def execute(low: "Lowering", body: Body) -> None:
 
 
 def _lazy(
-    low: "Lowering", s: Load | Gather | FullStatement | IotaStatement | Apply | Transpose | Reshape
+    low: "Lowering",
+    s: Load | Gather | FullStatement | IotaStatement | Apply | Transpose | Interleave | Reshape,
 ) -> Value:
     number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
     match s:
@@ -86,6 +88,8 @@ def _lazy(
             return Applied(low, s)
         case Transpose():
             return Transposed(low, number, shape, dtype, low.value(s.arg), s.permutation)
+        case Interleave():
+            return Interleaved(low, number, shape, dtype, low.value(s.arg))
         case Reshape():
             return Reshaped(low, number, shape, dtype, low.value(s.arg))
 

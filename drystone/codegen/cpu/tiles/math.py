@@ -75,6 +75,13 @@ def _exp_inner(v: Registers, x: str) -> str:
     return v.fma(tail, scale, scale)
 
 
+def exp_of_negative(low: "Lowering", x: str) -> str:
+    """e^x for x of 0 and below; 0 below 2^-126"""
+    v = Registers(low)
+    # The least n leaves an exponent of 0, and so a factor of 0.
+    return _exp_inner(v, v.most(x, -127 * math.log(2)))
+
+
 def exp2(low: "Lowering", x: str) -> str:
     """2^x"""
     v = Registers(low)
@@ -217,6 +224,7 @@ def cos(low: "Lowering", x: str) -> str:
 #: Functions computed here on registers of f32.
 APPROXIMATIONS: dict[str, Callable[..., str]] = {
     "math.exp": exp,
+    "math.exp of negative": exp_of_negative,
     "math.exp2": exp2,
     "math.expm1": expm1,
     "math.log": log,

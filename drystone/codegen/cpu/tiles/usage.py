@@ -12,6 +12,7 @@ from drystone.codegen.tile import (
     Gather,
     Grid,
     Index,
+    Interleave,
     Iota,
     Load,
     Loop,
@@ -59,7 +60,7 @@ def operands(s: Statement) -> set[int]:
             return {t.number for t in s.args}
         case Dot():
             return {s.acc.number, s.a.number, s.b.number}
-        case Reduce() | Transpose() | Reshape():
+        case Reduce() | Transpose() | Interleave() | Reshape():
             return {s.arg.number}
         case Loop():
             return {t.number for t in (*s.initial, *s.yielded)} | _elements([s.lower, s.upper])

@@ -220,6 +220,28 @@ class Transposed(Value):
         return rows[row[0] % size]
 
 
+class Interleaved(Value):
+    """Neighbouring rows side by side."""
+
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str, of: Value) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.of, self.reads = of, of.reads
+        self.group = shape[1] // of.shape[1]
+
+    def make(self, row: Row, j: int) -> str:
+        low, size = self.low, self.low.lanes
+        rows = [(row[0] * self.group + i,) for i in range(self.group)]
+        if self.group == 2 and self.live(j) == size and self.of.last % size == 0:
+            pair = ", ".join(self.of.part(r, j // 2) for r in rows)
+            half = j % 2 * size // 2
+            order = [half + i // 2 + i % 2 * size for i in range(size)]
+            return low.emit.pure(f"vector.shuffle {pair} {order} : {self.kind}, {self.kind}")
+        places = [(rows[lane % self.group][0], lane // self.group) for lane in _lanes(self, j)]
+        if self.scalar:
+            return self.of.element(places[0])
+        return low.gathered([self.of.element(place) for place in places], self.dtype)
+
+
 class Reshaped(Value):
     """Unit dimensions inserted or removed."""
 
