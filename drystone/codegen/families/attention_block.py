@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from drystone.codegen.families.attention_form import AttentionForm
-from drystone.codegen.families.attention_rows import Limits, Rows, Seen, live_block
+from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_block
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.tiling import divisor, even
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.codegen.tile import Index, Tensor, Tile, index
 
 #: Keys per tile of scores.
 _KEYS = 8
@@ -39,23 +39,11 @@ def ranges(form: AttentionForm, seen: Seen) -> list[Range]:
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(OfRows):
     """The rows of one grid step."""
 
-    rows: Rows
-    lanes: int
     #: The values [images, heads, depth, keys] in the element of the dot unit, where that sums pairs of keys.
     values: Tensor | None = None
-
-    @property
-    def form(self) -> AttentionForm:
-        """The operation."""
-        return self.rows.form
-
-    @property
-    def t(self) -> TileBuilder:
-        """Where it is recorded."""
-        return self.rows.t
 
     @property
     def width(self) -> int:

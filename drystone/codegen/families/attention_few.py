@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from drystone.codegen.families.attention_block import Range, lowest, ranges
 from drystone.codegen.families.attention_form import AttentionForm
-from drystone.codegen.families.attention_rows import Rows, live_block
+from drystone.codegen.families.attention_rows import OfRows, Rows, live_block
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
@@ -24,21 +24,8 @@ def few_queries(form: AttentionForm, t: TileBuilder, lanes: int, b: Index, h: In
 
 
 @dataclass(frozen=True)
-class Single:
+class Single(OfRows):
     """One row."""
-
-    rows: Rows
-    lanes: int
-
-    @property
-    def form(self) -> AttentionForm:
-        """The operation."""
-        return self.rows.form
-
-    @property
-    def t(self) -> TileBuilder:
-        """Where it is recorded."""
-        return self.rows.t
 
     def swept(self, where: Sequence[Range]) -> Sequence[Tile]:
         """Fold keys in: peak [1], total [lanes], to be added up, and weighted values [1, depth]."""

@@ -168,6 +168,24 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class OfRows:
+    """Rows as a program handles them, on vectors of `lanes`."""
+
+    rows: Rows
+    lanes: int
+
+    @property
+    def form(self) -> AttentionForm:
+        """The operation."""
+        return self.rows.form
+
+    @property
+    def t(self) -> TileBuilder:
+        """Where it is recorded."""
+        return self.rows.t
+
+
+@dataclass(frozen=True)
 class Limits:
     """The first (None: 0) and the last key of every row, [1, rows] or [1, 1]."""
 
