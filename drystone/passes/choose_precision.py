@@ -62,7 +62,7 @@ class ChoosePrecision:
             if op.operation.name in _FACTORS and unit is not None and depth % unit.group == 0:
                 holder.hold(op, 0)
             holder.hold(op, 1)
-        if unit is not None:
+        if unit is not None and unit.group > 1:
             for op in ops(block, "dry.attention"):
                 if _pays(op, unit.group):
                     for number in range(3):
