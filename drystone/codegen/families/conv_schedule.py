@@ -74,7 +74,9 @@ class PixelSchedule:
 
 def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     """The schedule of a point of `pixel_space`."""
-    depth = sizes.group * divisor(sizes.inside // sizes.group, 8)
+    steps = sizes.inside // sizes.group
+    # A loop of fewer rounds LLVM unrolls as a whole, and then runs out of registers.
+    depth = sizes.group * divisor(steps, max(1, min(4, steps // 4)))
     return PixelSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
 
 
