@@ -23,12 +23,38 @@ class Product:
     n: int
     cold: bool
 
-    def module(self) -> tuple[nn.Module, torch.Tensor]:
+    def module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         """A module of this alone, and its input."""
-        return nn.Linear(self.k, self.n), torch.randn(self.m, self.k)
+        return nn.Linear(self.k, self.n), (torch.randn(self.m, self.k),)
 
     def __str__(self) -> str:
         return f"{self.model}: {self.m} x {self.k} x {self.n}"
+
+
+class Matmul(nn.Module):
+    """a @ b"""
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a @ b
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A batch of products of two inputs: b lies as it is, not packed."""
+
+    model: str
+    batch: int
+    m: int
+    k: int
+    n: int
+    cold: bool = False
+
+    def module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        """A module of this alone, and its inputs."""
+        return Matmul(), (torch.randn(self.batch, self.m, self.k), torch.randn(self.batch, self.k, self.n))
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.batch} of {self.m} x {self.k} x {self.n}"
 
 
 @dataclass(frozen=True)
@@ -45,13 +71,13 @@ class Conv:
     groups: int
     cold: bool
 
-    def module(self) -> tuple[nn.Module, torch.Tensor]:
+    def module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         """A module of this alone, and its input."""
         conv = nn.Conv2d(
             self.inputs, self.outputs, self.kernel, self.stride, self.kernel // 2, groups=self.groups
         )
         x = torch.randn(self.batch, self.inputs, self.size, self.size)
-        return nn.Sequential(conv, nn.ReLU()), x
+        return nn.Sequential(conv, nn.ReLU()), (x,)
 
     def __str__(self) -> str:
         more = [f"stride {self.stride}"] * (self.stride > 1) + [f"{self.groups} groups"] * (self.groups > 1)
@@ -59,7 +85,7 @@ class Conv:
         return ", ".join([f"{self.model}: {what}", *more])
 
 
-Case = Product | Conv
+Case = Product | Pair | Conv
 
 
 PRODUCTS = (
@@ -75,6 +101,11 @@ PRODUCTS = (
     *(Product("decoder, one token", 1, k, n, True) for k, n in ((2048, 2048), (2048, 5632), (5632, 2048))),
     Product("vector", 1, 4096, 11008, True),
     Product("ResNet-50, head", 16, 2048, 1000, True),
+)
+PAIRS = (
+    Pair("two inputs", 12, 128, 32, 128),
+    Pair("two inputs", 1, 512, 512, 512),
+    Pair("two inputs", 4, 197, 64, 200),
 )
 CONVS = (
     Conv("ResNet-50", 1, 3, 64, 224, 7, 2, 1, True),
@@ -107,9 +138,9 @@ def tasks(cases: Iterable[Case], target: str = "cpu") -> Iterator[tuple[Case, Ta
     machine = targets.resolve(target)
     for case in cases:
         torch.manual_seed(0)
-        module, x = case.module()
+        module, inputs = case.module()
         program = frontend.import_model(
-            module.eval(), (x,), kwargs=None, dynamic_shapes=None, ctx=mlir.context()
+            module.eval(), inputs, kwargs=None, dynamic_shapes=None, ctx=mlir.context()
         )
         passes.run(program, passes.pipeline(machine))
         for each in tunables(program, machine, THREADS):

@@ -5,8 +5,8 @@ Use: python -m benchmarks.tuning [--database FILE] [--minutes 5] [--output bench
 The tuner gets 48 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
 none that the database holds already); then the fastest and the first choices are timed again, longer, in
 turns with the default schedule. With --train, kernels of seeded random sizes are measured at random schedules
-instead, and what the database holds of them makes a model that the package can ship
-(drystone/autotune/ranking.json): no kernel of the table is among them.
+instead, and what the database holds of them makes a model, which --learned compares with the first choice in
+a column of its own; no kernel of the table is among them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.kernels import CONVS, PRODUCTS, Case, Conv, Product, tasks
+from benchmarks.kernels import CONVS, PAIRS, PRODUCTS, Case, Conv, Product, tasks
 from drystone.autotune import explore
 from drystone.autotune.database import Database
 from drystone.autotune.learned import Learned, learn
@@ -37,8 +37,6 @@ _TRIALS, _SAMPLE = 48, 24
 #: Seconds of calls in a trial that is learned from, and in one of those that decide; how many of these, and
 #: of how many of the fastest schedules.
 _SHORT, _LONG, _AGAIN, _FINALISTS = 0.06, 0.25, 3, 3
-#: The model that is shipped.
-RANKING = Path(explore.__file__).parent / "ranking.json"
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,21 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
     )
 
 
+def compared(database: Database, minutes: float, learned: Learned | None) -> tuple[list[Row], bool]:
+    """The rows of the kernels that were measured in time, and whether these are all."""
+    measuring = Measuring(database, minutes)
+    cases = (*PRODUCTS, *PAIRS, *CONVS)
+    rows: list[Row] = []
+    try:
+        for case, task in _shown(tasks(cases), len(cases)):
+            rows.append(row(case, task, measuring, database, learned))
+    except Exhausted:
+        return rows, False
+    finally:
+        measuring.close()
+    return rows, True
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows, and what they come to."""
     names = list(rows[0].choices)
@@ -205,32 +218,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="stop measuring then; run again to go on")
     parser.add_argument("--output", type=Path, help="also write the table here")
     parser.add_argument("--train", type=int, metavar="COUNT", help="measure random kernels; write the model")
-    parser.add_argument("--learned", type=Path, help="a model to be compared with the one that is shipped")
-    parser.add_argument("--model", type=Path, default=RANKING, help="where --train writes")
+    parser.add_argument("--learned", type=Path, help="a model that --train made: to read, or to write")
     arguments = parser.parse_args()
     database = Database(arguments.database)
     if arguments.train:
         done = collect(database, arguments.minutes, arguments.train)
         model = learn(database.latest(100_000))
         if model is not None:
-            arguments.model.write_text(model.text(), encoding="utf-8")
-        print(f"{arguments.model}: learned from {len(database.latest(100_000))} measurements")
+            (arguments.learned or Path("learned.json")).write_text(model.text(), encoding="utf-8")
+        print(f"learned from {len(database.latest(100_000))} measurements")
         raise SystemExit(0 if done else "the time is up: run again to go on")
     learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned else None
-    measuring = Measuring(database, arguments.minutes)
-    cases = (*PRODUCTS, *CONVS)
-    try:
-        rows = [
-            row(case, task, measuring, database, learned) for case, task in _shown(tasks(cases), len(cases))
-        ]
-    except Exhausted:
-        raise SystemExit("the time is up: run again to go on") from None
-    finally:
-        measuring.close()
-    text = table(rows)
+    rows, done = compared(database, arguments.minutes, learned)
+    text = table(rows) if rows else ""
     print(text, end="")
-    if arguments.output:
+    if arguments.output and rows:
         arguments.output.write_text(text, encoding="utf-8")
+    if not done:
+        raise SystemExit("the time is up: run again to go on")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from drystone.autotune.model import Features
+from drystone.codegen.families.tiling import side_by_side
 from drystone.targets.target import CpuTarget
 
 #: Of the x86 cores drystone names: vector multiply-adds and loads begun per cycle, cycles until the result of
@@ -21,6 +22,8 @@ _FROM_MEMORY = 8.0
 _FREQUENCY = 2.6e9
 #: The part of a cache that one operand may fill.
 _SHARE = 0.5
+#: How much longer a tile takes whose rows of a push each other out of the first cache.
+_CROWDED = 1.25
 #: The features and parameters a prediction needs.
 _NEEDED = frozenset({"m", "n", "k", "bits", "rows", "width", "passes"})
 #: Cycles to begin a unit of the grid, and to enter one pass over k.
@@ -53,6 +56,8 @@ class Analytical:
         panel = k / passes * width * size
         # A panel of b is fetched once and read again for every strip of rows from the cache that holds it.
         again = 0.0 if panel <= self.target.l1 * _SHARE else panel / self._rate(panel)
+        if side_by_side(int(k * size), int(rows), self.target) < rows:
+            tile *= _CROWDED
         rows_of_a = k * rows * size
         fetched = rows_of_a / self._rate(m * k * size) + passes * again
         sums = 2 * (passes - 1) * rows * width * size / _FROM_L2

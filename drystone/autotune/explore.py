@@ -2,8 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.resources import files
 
 from drystone.autotune.analytical import Analytical
 from drystone.autotune.learned import Learned
@@ -19,19 +17,11 @@ _FEW = 64
 EPSILON = 0.2
 
 
-@lru_cache(maxsize=1)
-def shipped() -> Learned | None:
-    """The model that comes with the package; None where there is none."""
-    file = files(__package__).joinpath("ranking.json")
-    return Learned.of_text(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
 def costs(schedules: Schedules, points: Sequence[Point], model: Learned | None) -> list[float]:
-    """How slow each point is expected to be, in a unit of the model's own: by `model`, or by the shipped one,
-    or analytically; a family's own choice is the only one preferred where none of them knows the family."""
-    for learned in (model, shipped()):
-        if learned is not None and learned.knows(schedules.describe(schedules.default)):
-            return learned.costs([schedules.describe(point) for point in points])
+    """How slow each point is expected to be, in a unit of the model's own: by `model`, or analytically; a
+    family's own choice is the only one preferred where neither knows the family."""
+    if model is not None and model.knows(schedules.describe(schedules.default)):
+        return model.costs([schedules.describe(point) for point in points])
     if Analytical.knows(schedules.sizes(schedules.default)):
         analytical = Analytical(schedules.target)
         return [analytical.predict(schedules.sizes(point)) for point in points]

@@ -1,8 +1,8 @@
 """A model learned from measurements: gradient-boosted trees on the features of schedules.
 
 XGBoost (Chen and Guestrin, KDD 2016) fits it, as in AutoTVM (Chen et al., NeurIPS 2018) and Ansor (Zheng et
-al., OSDI 2020). It is kept in XGBoost's own JSON and evaluated here, so that a compilation that only asks it
-does not load XGBoost.
+al., OSDI 2020). It steers the search for schedules; a first choice without measurements is made analytically,
+which `python -m benchmarks.tuning --learned FILE` compares.
 """
 
 import json
@@ -39,42 +39,39 @@ class Learned:
     """Predicts how many powers of two a schedule is slower than the best of its kernel.
 
     names: the features, in the order the trees number them. seen: the values that features which tell kinds
-    apart had in the measurements. document: XGBoost's JSON of the trees.
+    apart had in the measurements. trees: an xgboost.Booster.
     """
 
-    def __init__(
-        self, names: Sequence[str], seen: Mapping[str, Sequence[float]], document: Mapping[str, Any]
-    ) -> None:
-        self.names = tuple(names)
-        self._seen, self._document = dict(seen), document
-        learner = document["learner"]
-        base = json.loads(learner["learner_model_param"]["base_score"])
-        self._base = float(base[0] if isinstance(base, list) else base)
-        self._trees = [_Tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    def __init__(self, names: Sequence[str], seen: Mapping[str, Sequence[float]], trees: Any) -> None:
+        self._names, self._seen, self._trees = tuple(names), dict(seen), trees
 
     def knows(self, features: Mapping[str, float]) -> bool:
         """Whether the model has seen schedules of such a kernel on such a machine."""
         alike = all(features.get(name, math.nan) in values for name, values in self._seen.items())
-        return alike and features.keys() <= set(self.names)
+        return alike and features.keys() <= set(self._names)
 
     def costs(self, features: Sequence[Mapping[str, float]]) -> list[float]:
         """The predictions for schedules described by these features; less is faster."""
-        table = _table(features, self.names)
-        total = np.full(len(features), self._base, np.float32)
-        for tree in self._trees:
-            total += tree(table)
-        return [float(cost) for cost in total]
+        import xgboost
+
+        found = self._trees.predict(xgboost.DMatrix(_table(features, self._names)))
+        return [float(cost) for cost in found]
 
     def text(self) -> str:
         """As JSON; the same model gives the same text."""
-        document = {"features": list(self.names), "seen": self._seen, "model": self._document}
+        trees = json.loads(self._trees.save_raw("json").decode())
+        document = {"features": list(self._names), "seen": self._seen, "trees": trees}
         return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
 
     @staticmethod
     def of_text(text: str) -> "Learned":
         """The inverse of `text`."""
+        import xgboost
+
         held = json.loads(text)
-        return Learned(held["features"], held["seen"], held["model"])
+        trees = xgboost.Booster()
+        trees.load_model(bytearray(json.dumps(held["trees"]).encode()))
+        return Learned(held["features"], held["seen"], trees)
 
 
 def learn(measurements: Iterable[Measurement]) -> Learned | None:
@@ -92,7 +89,7 @@ def learn(measurements: Iterable[Measurement]) -> Learned | None:
     trees = xgboost.train(_PARAMETERS, data, num_boost_round=_ROUNDS)
     seen = {name: sorted({f[name] for f in described if name in f}) for name in _KINDS}
     seen = {name: values for name, values in seen.items() if values}
-    return Learned(names, seen, json.loads(trees.save_raw("json").decode()))
+    return Learned(names, seen, trees)
 
 
 def _samples(measurements: Iterable[Measurement]) -> tuple[list[dict[str, float]], list[float]]:
@@ -117,25 +114,3 @@ def _table(features: Sequence[Mapping[str, float]], names: Sequence[str]) -> Arr
     """A row for each; NaN where a kernel has no such feature."""
     rows = [[each.get(name, math.nan) for name in names] for each in features]
     return np.array(rows, np.float32).reshape(len(features), len(names))
-
-
-class _Tree:
-    """One tree as XGBoost writes it: a row goes left where its feature is less than the condition, and where
-    it has none, to the side the tree names; a leaf's condition is its value."""
-
-    def __init__(self, tree: Mapping[str, Any]) -> None:
-        self._left = np.array(tree["left_children"], np.int64)
-        self._right = np.array(tree["right_children"], np.int64)
-        self._feature = np.array(tree["split_indices"], np.int64)
-        self._condition = np.array(tree["split_conditions"], np.float32)
-        self._default_left = np.array(tree["default_left"], np.bool_)
-
-    def __call__(self, table: Array) -> Array:
-        rows = np.arange(len(table))
-        at = np.zeros(len(table), np.int64)
-        while (inside := self._left[at] >= 0).any():
-            value = table[rows, self._feature[at]]
-            left = np.where(np.isnan(value), self._default_left[at], value < self._condition[at])
-            step = np.where(left, self._left[at], self._right[at])
-            at = np.where(inside, step, at)
-        return np.asarray(self._condition[at])

@@ -8,7 +8,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from drystone.autotune.database import Database
 from drystone.autotune.explore import costs, propose
@@ -78,7 +78,6 @@ class _Job:
     schedules: Schedules
     measured: list[Measurement]
     rng: random.Random
-    tried: dict[str, int] = field(default_factory=dict)
     batches: int = 0
 
     @property

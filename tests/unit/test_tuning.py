@@ -166,19 +166,6 @@ def test_a_model_learns_the_order_whatever_the_scale() -> None:
     assert Learned.of_text(model.text()).costs([{"rows": 1.0}]) == model.costs([{"rows": 1.0}])
 
 
-def test_the_trees_are_evaluated_as_xgboost_does() -> None:
-    import numpy as np
-    import xgboost
-
-    model = learn([*samples(), measured(2, 3.0), measured(3, 1.0)])
-    assert model is not None
-    rows = [{"rows": r / 2, **({"size": float(r % 5)} if r % 3 else {})} for r in range(40)]
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(json.dumps(json.loads(model.text())["model"]).encode()))
-    table = np.array([[row.get(name, np.nan) for name in model.names] for row in rows], np.float32)
-    np.testing.assert_allclose(model.costs(rows), booster.predict(xgboost.DMatrix(table)), rtol=1e-6)
-
-
 def test_nothing_is_learned_from_nothing() -> None:
     assert learn([]) is None and learn([measured(1, 0.5)]) is None
 
