@@ -210,7 +210,9 @@ class Session:
         ratios = [(m.outcome.ratio, m.point) for m in job.measured if m.outcome.ratio is not None]
         ranked = [point for _, point in sorted(ratios, key=lambda pair: pair[0] or 0.0)]
         finalists = list({point_text(point): point for point in ranked}.values())[:_FINALISTS]
-        for point in finalists:
+        default = job.schedules.default
+        # The default too, so that nothing slower takes its place.
+        for point in [*finalists, *([] if default in finalists else [default])]:
             made = sum(m.point == point for m in job.measured)
             self._measure(job, [point] * max(0, 1 + _AGAIN - made), _LONGER, counted=False)
 

@@ -115,6 +115,14 @@ def test_the_best_is_found_and_failures_never_win(tmp_path: Path) -> None:
         assert only is None
 
 
+def test_nothing_slower_takes_the_place_of_the_default(tmp_path: Path) -> None:
+    default = Schedules(TASK).default["rows"]
+    (found,) = Session(
+        [Tunable("a", TASK, 1)], Database(tmp_path / "t.db"), Scripted(default), Limits(4, None)
+    ).run()
+    assert found.best is not None and found.best.point["rows"] == default
+
+
 def test_a_session_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     database = Database(tmp_path / "t.db")
     first, second = Scripted(), Scripted()
@@ -122,7 +130,7 @@ def test_a_session_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     session(database, second, 12)
     new = [m for m in second.measured if m not in first.measured]
     assert len(new) >= 10
-    assert len(first.measured) <= 12 + 2 * 6
+    assert len(first.measured) <= 12 + 2 * 8
 
 
 def test_the_same_seed_tries_the_same(tmp_path: Path) -> None:
