@@ -1,7 +1,7 @@
 """Passes: rewrites of a program that refine the types of its tensors until every computation is one kernel.
 
-`pipeline(target)` is the list of them for a target, `run` applies a list; `unfused` is a program outlined as
-it is; `cascades` counts how often attention passes over its keys. A pass is a frozen dataclass whose fields
+`pipeline(target)` is the list of them for a target, `run` applies a list; `unfused` gives every operation a
+kernel; `cascades` counts how often attention passes over its keys. A pass is a frozen dataclass whose fields
 are its options, in a file of its name.
 """
 

@@ -39,6 +39,19 @@ def extent(value: Any, axis: int) -> Extent:
     return _as_int(found)
 
 
+def same_extent(one: Extent, other: Extent) -> bool:
+    """Whether two extents are the same int, value, or dimension of an argument."""
+    if one == other:
+        return True
+    if isinstance(one, int) or isinstance(other, int):
+        return False
+    (a, b) = producer(one), producer(other)
+    if a is None or b is None or {a.operation.name, b.operation.name} != {"tensor.dim"}:
+        return False
+    (left, at), (right, there) = a.operation.operands, b.operation.operands
+    return bool(left == right and constant_int(at) is not None and constant_int(at) == constant_int(there))
+
+
 def as_value(found: Extent) -> Any:
     """An extent as an index value."""
     return index_constant(found) if isinstance(found, int) else found

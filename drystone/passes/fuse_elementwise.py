@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.ir.values import captured, is_tensor, main_block, producer, shape
+from drystone.ir.values import captured, is_tensor, main_block, operand_groups, producer, shape
 from drystone.mlir import ir, run_pipeline
+from drystone.passes.dims import extent, same_extent
 from drystone.passes.generic import (
     body,
     dims_of,
@@ -13,6 +14,9 @@ from drystone.passes.generic import (
     maps_of,
     without_units,
 )
+from drystone.passes.loops import split_dim
+from drystone.passes.moves import sizes_of
+from drystone.passes.outline_kernels import is_contiguous
 from drystone.passes.rebuild import bounds_all, finish, inline_scalars, rebuilt
 from drystone.passes.regions import copy_body, is_cheap, position
 from drystone.passes.rewriting import erase_dead, ops, uses
@@ -32,6 +36,8 @@ class FuseElementwise:
       user.
     - Not where a loop's extent would be given by no operand any more, or with more than `inputs` inputs.
     - Reshapes of dimensions of extent 1 between the two do not matter.
+    - A slice that is one of several equal parts along one dimension, and that would be copied, is read where
+      it lies, as x[.., part, ..] of a view of the whole.
     """
 
     cheap: int = 4
@@ -42,14 +48,15 @@ class FuseElementwise:
         """Rewrite the program."""
         block = main_block(program)
         for op in ops(block, "linalg.generic"):
-            self._absorb(op)
+            self.absorb(op)
         erase_dead(block)
         run_pipeline(program.module, "canonicalize,cse")
 
-    def _absorb(self, op: Any) -> None:
+    def absorb(self, op: Any) -> None:
         """Fuse the producers of one operation, and theirs, until none is left to."""
         while True:
             op = inline_scalars(op)
+            _read_parts(op)
             count = len(op.operation.operands) - len(op.operation.results)
             for number in range(count):
                 fused = self._fuse(op, number)
@@ -63,7 +70,7 @@ class FuseElementwise:
         """The consumer with its operand `number` computed inside, in place of `op`; None where not."""
         value, map_ = without_units(op.operation.operands[number], maps_of(op)[number])
         made = producer(value)
-        if made is None or made.operation.name != "linalg.generic" or not _is_producer(made):
+        if made is None or made.operation.name != "linalg.generic" or not is_producer(made):
             return None
         if not self._worth(op, made, map_, value):
             return None
@@ -84,7 +91,47 @@ class FuseElementwise:
         return once or (is_parallel(op) and is_cheap(block, self.cheap))
 
 
-def _is_producer(op: Any) -> bool:
+def _read_parts(op: Any) -> None:
+    """Let a map read equal parts of tensors in place; along its innermost loop only where they lie so."""
+    if not is_parallel(op):
+        return
+    maps = maps_of(op)
+    inner = dims_of(maps[-1])[-1:]
+    for number in range(len(maps) - len(op.operation.results)):
+        value, map_ = without_units(op.operation.operands[number], maps[number])
+        cut = part_of(value) if is_tensor(value) else None
+        if cut is None or dims_of(map_)[-1:] != inner:
+            continue
+        axis, part, parts = cut
+        source = value.owner.operation.operands[0]
+        with ir.InsertionPoint(op), op.operation.location:
+            op.operation.operands[number] = split_dim(source, axis, parts)
+        exprs = list(map_.results)
+        exprs.insert(axis, ir.AffineExpr.get_constant(part))
+        maps[number] = ir.AffineMap.get(map_.n_dims, 0, exprs)
+    op.operation.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(map_) for map_ in maps])
+
+
+def part_of(value: Any) -> tuple[int, int, int] | None:
+    """(dimension, which, of how many) where a value is a slice, not contiguous, that is one of equal parts of
+    its source along one dimension."""
+    made = producer(value)
+    if made is None or made.operation.name != "tensor.extract_slice" or is_contiguous(made):
+        return None
+    operation = made.operation
+    source = operation.operands[0]
+    offsets, strides = (list(operation.attributes[f"static_{name}"]) for name in ("offsets", "strides"))
+    if source.type.rank != value.type.rank or set(strides) != {1} or operand_groups(made)[1]:
+        return None
+    whole_dims = [same_extent(size, extent(source, d)) for d, size in enumerate(sizes_of(made))]
+    cut = [d for d, offset in enumerate(offsets) if offset != 0 or not whole_dims[d]]
+    whole, part = shape(source)[cut[0]], shape(value)[cut[0]]
+    if len(cut) != 1 or not whole or not part or whole % part or offsets[cut[0]] % part:
+        return None
+    return cut[0], offsets[cut[0]] // part, whole // part
+
+
+def is_producer(op: Any) -> bool:
     """Whether a linalg.generic gives each element of its one result by itself, in some order."""
     operation = op.operation
     out = maps_of(op)[-1]

@@ -6,7 +6,7 @@ A move by `p` gives a result whose dimension i is dimension p[i] of its source, 
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.ir.values import is_tensor, producer, producer_name, shape
+from drystone.ir.values import is_tensor, operand_groups, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.generic import (
@@ -191,18 +191,31 @@ def _sink_slice(op: Any) -> Any:
     operation = op.operation
     value = operation.operands[0]
     p = permutation_of(value)
-    static = len(operation.operands) == 1
-    if p is None or not static or operation.results[0].type.rank != len(p):
+    _, offsets, _, strides = operand_groups(op)
+    if p is None or offsets or strides or operation.results[0].type.rank != len(p):
         return None
     back = inverse(p)
-    parts = [list(operation.attributes[f"static_{name}"]) for name in ("offsets", "sizes", "strides")]
+    parts = [
+        list(operation.attributes["static_offsets"]),
+        sizes_of(op),
+        list(operation.attributes["static_strides"]),
+    ]
     return move(cut(source_of(value), *([part[d] for d in back] for part in parts)), p)
 
 
-def cut(value: Any, offsets: Sequence[int], sizes: Sequence[int], strides: Sequence[int]) -> Any:
-    """A tensor.extract_slice of static bounds."""
-    kind = tensor_type(sizes, value.type.element_type)
-    return tensor.ExtractSliceOp(kind, value, [], [], [], offsets, sizes, strides).result
+def sizes_of(op: Any) -> list[Any]:
+    """The sizes of a tensor.extract_slice: ints, or index values."""
+    given = iter(operand_groups(op)[2])
+    dynamic = ir.ShapedType.get_dynamic_size()
+    return [next(given) if size == dynamic else size for size in op.operation.attributes["static_sizes"]]
+
+
+def cut(value: Any, offsets: Sequence[int], sizes: Sequence[Any], strides: Sequence[int]) -> Any:
+    """A tensor.extract_slice; its sizes are ints or index values."""
+    kind = tensor_type([n if isinstance(n, int) else None for n in sizes], value.type.element_type)
+    dynamic = [n for n in sizes if not isinstance(n, int)]
+    static = [n if isinstance(n, int) else ir.ShapedType.get_dynamic_size() for n in sizes]
+    return tensor.ExtractSliceOp(kind, value, [], dynamic, [], offsets, static, strides).result
 
 
 def _sink_pad(op: Any) -> Any:

@@ -10,14 +10,14 @@ from drystone.ir.values import (
     constant_value,
     is_tensor,
     main_block,
-    operand_groups,
     producer_name,
     splat,
 )
 from drystone.mlir import arith, func, ir, linalg, tensor
-from drystone.passes.dims import empty_like, extent
+from drystone.passes.dims import empty_like, extent, same_extent
 from drystone.passes.in_place import in_place
 from drystone.passes.kernels import Needs, destinations_in, fill_body
+from drystone.passes.moves import sizes_of
 from drystone.passes.rewriting import erase_dead, ops, uses
 
 #: Operations of `@main` that are views or scalar work; those of arith and math stay where they make scalars.
@@ -90,15 +90,12 @@ def is_contiguous(op: Any) -> bool:
     source = operation.operands[0]
     if any(stride != 1 for stride in operation.attributes["static_strides"]):
         return False
-    dynamic = ir.ShapedType.get_dynamic_size()
-    sizes = list(operation.attributes["static_sizes"])
-    given = iter(operand_groups(op)[2])
-    values = [next(given) if size == dynamic else size for size in sizes]
+    values = sizes_of(op)
     axis = 0
     while axis < len(values) and values[axis] == 1:
         axis += 1
     # The dimension at `axis` may be cut; those behind it may not.
-    return all(values[d] == extent(source, d) for d in range(axis + 1, len(values)))
+    return all(same_extent(values[d], extent(source, d)) for d in range(axis + 1, len(values)))
 
 
 def _kind(op: Any) -> str:

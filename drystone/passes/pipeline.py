@@ -8,6 +8,7 @@ from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
 from drystone.passes.fold_constants import FoldConstants
+from drystone.passes.fuse_concat import FuseConcat
 from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.outline_kernels import OutlineKernels
@@ -38,6 +39,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         RecognizeAttention(),
         FuseEpilogue(),
         FuseElementwise(),
+        FuseConcat(),
         FuseEpilogue(),
         FoldBatchNorm(),
         FlattenMatmul(),
@@ -48,8 +50,9 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
 
 
 def unfused(program: Program) -> Program:
-    """A copy of an imported program, outlined as it is: every operation a kernel of its own."""
+    """A copy of an imported program in its plain form (after `simplify` and `resolve-dims`) with every
+    operation a kernel of its own."""
     module = parse(text(program.module), program.module.context)
     copy = Program(module, program.weights, program.signature)
-    run(copy, (OutlineKernels(),))
+    run(copy, (Simplify(), ResolveDims(), OutlineKernels()))
     return copy

@@ -139,3 +139,46 @@ module {
     return %1 : tensor<3x2xi64>
   }
 }
+
+// case: the halves of a gated unit are read where they lie; a contiguous slice is a view
+func.func @main(%x: tensor<3x8xf32>) -> tensor<3x4xf32> {
+  %a = tensor.extract_slice %x[0, 0] [3, 4] [1, 1] : tensor<3x8xf32> to tensor<3x4xf32>
+  %b = tensor.extract_slice %x[0, 4] [3, 4] [1, 1] : tensor<3x8xf32> to tensor<3x4xf32>
+  %c = tensor.extract_slice %x[1, 0] [1, 8] [1, 1] : tensor<3x8xf32> to tensor<1x8xf32>
+  %d = tensor.extract_slice %c[0, 4] [1, 4] [1, 1] : tensor<1x8xf32> to tensor<1x4xf32>
+  %e = tensor.empty() : tensor<3x4xf32>
+  %y = linalg.generic {
+    indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (0, j)>,
+                     affine_map<(i, j) -> (i, j)>],
+    iterator_types = ["parallel", "parallel"]
+  } ins(%a, %b, %d : tensor<3x4xf32>, tensor<3x4xf32>, tensor<1x4xf32>) outs(%e : tensor<3x4xf32>) {
+  ^bb0(%u: f32, %v: f32, %w: f32, %o: f32):
+    %p = math.tanh %v : f32
+    %q = arith.mulf %u, %p : f32
+    %r = arith.addf %q, %w : f32
+    linalg.yield %r : f32
+  } -> tensor<3x4xf32>
+  return %y : tensor<3x4xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d0, 0, d1)>
+#map1 = affine_map<(d0, d1) -> (d0, 1, d1)>
+#map2 = affine_map<(d0, d1) -> (0, d1)>
+#map3 = affine_map<(d0, d1) -> (d0, d1)>
+module {
+  func.func @main(%arg0: tensor<3x8xf32>) -> tensor<3x4xf32> {
+    %extracted_slice = tensor.extract_slice %arg0[1, 0] [1, 8] [1, 1] : tensor<3x8xf32> to tensor<1x8xf32>
+    %extracted_slice_0 = tensor.extract_slice %extracted_slice[0, 4] [1, 4] [1, 1] : tensor<1x8xf32> to tensor<1x4xf32>
+    %0 = tensor.empty() : tensor<3x4xf32>
+    %expanded = tensor.expand_shape %arg0 [[0], [1, 2]] output_shape [3, 2, 4] : tensor<3x8xf32> into tensor<3x2x4xf32>
+    %1 = linalg.generic {indexing_maps = [#map, #map1, #map2, #map3], iterator_types = ["parallel", "parallel"]} ins(%expanded, %expanded, %extracted_slice_0 : tensor<3x2x4xf32>, tensor<3x2x4xf32>, tensor<1x4xf32>) outs(%0 : tensor<3x4xf32>) {
+    ^bb0(%in: f32, %in_1: f32, %in_2: f32, %out: f32):
+      %2 = math.tanh %in_1 : f32
+      %3 = arith.mulf %in, %2 : f32
+      %4 = arith.addf %3, %in_2 : f32
+      linalg.yield %4 : f32
+    } -> tensor<3x4xf32>
+    return %1 : tensor<3x4xf32>
+  }
+}

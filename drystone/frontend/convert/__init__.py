@@ -4,7 +4,7 @@ A function takes the site and the operation's arguments by ATen's names, tensors
 gives the results, or None where torch-mlir's own lowering is to take the node.
 """
 
-from drystone.frontend.convert import constants, conv, matmul, normalize, pool, sequence, views
+from drystone.frontend.convert import constants, conv, matmul, normalize, pool, sequence, update, views
 from drystone.frontend.importer import Converter
 
 CONVERTERS: dict[str, Converter] = {
@@ -14,5 +14,6 @@ CONVERTERS: dict[str, Converter] = {
     **normalize.CONVERTERS,
     **pool.CONVERTERS,
     **sequence.CONVERTERS,
+    **update.CONVERTERS,
     **views.CONVERTERS,
 }

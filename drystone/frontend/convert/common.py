@@ -7,7 +7,7 @@ import torch
 from drystone.frontend.shapes import fixed
 from drystone.ir import build
 from drystone.ir.dialect import Yield
-from drystone.mlir import arith, ir
+from drystone.mlir import arith, ir, tensor
 
 
 def is_f32(*nodes: Any) -> bool:
@@ -23,6 +23,11 @@ def rank(node: Any) -> int:
 def axis(dim: int, of: Any) -> int:
     """A dimension counted from the front."""
     return dim % max(rank(of), 1)
+
+
+def extent(value: Any, number: int) -> Any:
+    """The extent of one dimension of a tensor of the IR."""
+    return tensor.DimOp(value, arith.ConstantOp(ir.IndexType.get(), number).result).result
 
 
 def spread(values: Any, count: int) -> list[int] | None:

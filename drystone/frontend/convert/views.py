@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy
 
-from drystone.frontend.convert.common import axis, rank
+from drystone.frontend.convert.common import axis, extent, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.shapes import fixed
 from drystone.frontend.types import Site
@@ -94,20 +94,16 @@ def _extents(at: Site, value: Any, size: Sequence[Any], groups: list[list[int]])
             if isinstance(shape[d], int):
                 continue
             if len(group) == 1:
-                found.append(_dim(value, number))
+                found.append(extent(value, number))
             elif isinstance(size[d], int):
                 others = [at.index(size[o]) for o in group if o != d]
-                total = _dim(value, number)
+                total = extent(value, number)
                 for other in others:
                     total = arith.DivUIOp(total, other).result
                 found.append(total)
             else:
                 found.append(at.index(size[d]))
     return found
-
-
-def _dim(value: Any, number: int) -> Any:
-    return tensor.DimOp(value, arith.ConstantOp(ir.IndexType.get(), number).result).result
 
 
 def _select(at: Site, self: Any, dim: int, index: Any) -> Sequence[Any] | None:
@@ -125,7 +121,7 @@ def _select(at: Site, self: Any, dim: int, index: Any) -> Sequence[Any] | None:
             at.out(),
             value,
             [],
-            [_dim(value, d) for d, n in enumerate(sizes) if n == dynamic],
+            [extent(value, d) for d, n in enumerate(sizes) if n == dynamic],
             [],
             offsets,
             sizes,
