@@ -8,6 +8,7 @@ from benchmarks.peers.table import Records, best_peer, ours
 from benchmarks.peers.workloads import WORKLOADS
 
 _COLORS = {"fp32": "#4878a8", "bf16": "#d08030", "int8": "#58925a"}
+_PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
 
 def draw(records: Records, path: Path) -> None:
@@ -26,11 +27,11 @@ def draw(records: Records, path: Path) -> None:
     longest = max((ratio for *_, ratio in bars), default=1.0)
     for place, (workload, arithmetic, ratio) in enumerate(bars):
         axes.barh(place, ratio, color=_COLORS[arithmetic], height=0.7)
-        axes.text(ratio + 0.01 * longest, place, f"{ratio:.2f}", va="center", fontsize=8)
+        axes.text(ratio + 0.01 * longest, place, f"{ratio:.2f}", va="center", fontsize=8, bbox=_PLAIN)
         target = WORKLOADS[workload].wanted.get(arithmetic)
         if target is not None:
             axes.plot([target.ratio] * 2, [place - 0.42, place + 0.42], color="black", linewidth=2)
-    axes.axvline(1.0, color="gray", linewidth=1, linestyle="--")
+    axes.axvline(1.0, color="gray", linewidth=1, linestyle="--", zorder=0)
     axes.set_yticks(
         range(len(bars)), [f"{workload} {arithmetic}" for workload, arithmetic, _ in bars], fontsize=8
     )

@@ -1,11 +1,13 @@
 """The comparison with peers: its rows, its checks, its tables, on a workload small enough for a test."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from benchmarks.peers import __main__ as command
 from benchmarks.peers import measure, plot, workloads
 from benchmarks.peers.adapters import PEERS, adapter
 from benchmarks.peers.measure import Job, Result, Row
@@ -69,7 +71,7 @@ def test_tables_say_whether_what_is_wanted_is_met(tiny: str) -> None:
     assert "| tiny | fp32 | OpenVINO | not installed (pip install openvino) |" in page
 
 
-def test_records_are_kept_between_runs_of_one_machine(tiny: str, tmp_path: "pytest.TempPathFactory") -> None:
+def test_records_are_kept_between_runs_of_one_machine(tiny: str, tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     _records().write(path)
     again = Records("a machine", 2)
@@ -80,7 +82,7 @@ def test_records_are_kept_between_runs_of_one_machine(tiny: str, tmp_path: "pyte
     assert not other.results
 
 
-def test_the_picture_is_drawn(tiny: str, tmp_path: "pytest.TempPathFactory") -> None:
+def test_the_picture_is_drawn(tiny: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot.draw(_records(), tmp_path / "peers.png")
     assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
@@ -89,3 +91,17 @@ def test_the_picture_is_drawn(tiny: str, tmp_path: "pytest.TempPathFactory") -> 
 def test_error_is_relative_and_leaves_out_further_outputs() -> None:
     reference = [torch.tensor([3.0, 4.0])]
     assert math.isclose(measure._error((torch.tensor([3.0, 4.5]), torch.zeros(9)), reference), 0.1)
+
+
+def test_a_peer_that_kills_its_process_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def isolated(job: Job, limit: float) -> Result | str:
+        return "crashed" if "ov" in job.peers else Result([Row(peer) for peer in job.peers], 1.0, 0.0, 0.0)
+
+    monkeypatch.setattr(command, "_isolated", isolated)
+    result = command.measured(Job("tiny", "fp32", ("drystone", "ov", "torch"), 1, 1.0), 1.0)
+    assert isinstance(result, Result)
+    assert [(row.peer, row.failed) for row in result.rows] == [
+        ("drystone", ""),
+        ("torch", ""),
+        ("ov", "failed: crashed"),
+    ]
