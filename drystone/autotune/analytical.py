@@ -20,6 +20,8 @@ _LATENCY = 4
 _FROM_L2 = 32.0
 _FROM_MEMORY = 8.0
 _FREQUENCY = 2.6e9
+#: Rows and columns of a tile register, which one instruction goes through row by row.
+_SIDE = 16
 #: The part of a cache that one operand may fill.
 _SHARE = 0.5
 #: How much longer a tile takes whose rows of a push each other out of the first cache.
@@ -49,10 +51,13 @@ class Analytical:
     def predict(self, features: Features) -> float:
         """The expected seconds on all of the target's threads."""
         f = features
-        m, n, k, size = f["m"], f["n"], f["k"], f["bits"] / 8
+        m, n, k, size = f["m"], f["n"], f["k"], f["bits"] / 8 / f.get("group", 1)
         rows, width, passes = f["rows"], f["width"], f["passes"]
         strips, panels = ceil(m / rows), ceil(n / width)
-        tile = k * self._cycles_per_step(rows, width, int(f["bits"])) + passes * _PASS
+        step = self._cycles_per_step(rows, width, int(f["bits"])) / f.get("group", 1)
+        if f.get("tile") and rows >= _SIDE:  # on tile registers
+            step = ceil(rows / _SIDE) * ceil(width / _SIDE) * _SIDE / f["tile"]
+        tile = k * step + passes * _PASS
         panel = k / passes * width * size
         # A panel of b is fetched once and read again for every strip of rows from the cache that holds it.
         again = 0.0 if panel <= self.target.l1 * _SHARE else panel / self._rate(panel)
@@ -60,7 +65,7 @@ class Analytical:
             tile *= _CROWDED
         rows_of_a = k * rows * size
         fetched = rows_of_a / self._rate(m * k * size) + passes * again
-        sums = 2 * (passes - 1) * rows * width * size / _FROM_L2
+        sums = 2 * (passes - 1) * rows * width * f["bits"] / 8 / _FROM_L2
         units = strips * panels
         share = ceil(units / self.target.threads)
         first = n * k * size / _FROM_MEMORY / self.target.threads

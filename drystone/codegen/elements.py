@@ -3,9 +3,20 @@
 from drystone.errors import InternalError
 
 #: Bits of every element a tile can have.
-_WIDTH = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64}
+_WIDTH = {
+    "ui8": 8,
+    "i1": 1,
+    "i8": 8,
+    "i16": 16,
+    "i32": 32,
+    "i64": 64,
+    "f16": 16,
+    "bf16": 16,
+    "f32": 32,
+    "f64": 64,
+}
 FLOATS = ("f16", "bf16", "f32", "f64")
-INTEGERS = tuple(dtype for dtype in _WIDTH if dtype not in FLOATS)
+INTEGERS = tuple(dtype for dtype in _WIDTH if dtype.startswith("i"))
 #: What is computed with, for elements that are only stored.
 _WIDE = {"f16": "f32", "bf16": "f32"}
 

@@ -70,11 +70,11 @@ class PackWeights:
         if n == 1:
             return None
         a, b = (encoding_of(op.operation.operands[i].type).held_as for i in range(2))
-        unit = self.target.dot(a, b)
+        group = self.target.neighbours(a, b)
         width = panel_width(self.target, n)
-        if unit is None or unit.group == 1 or k % unit.group:
+        if group == 1 or k % group:
             return Pack((major,), (width,), (major, 1 - major))
-        return Pack((major, 1 - major), (width, unit.group), (major, 1 - major))
+        return Pack((major, 1 - major), (width, group), (major, 1 - major))
 
     def _recurrent(self, op: Any) -> Pack:
         lanes, hidden = self.target.lanes(32), op.operation.operands[1].type.get_dim_size(1)
@@ -122,7 +122,12 @@ class _Packer:
         if layout is None or key is None:
             return
         held = encoding_of(plain.type)
-        if held.layout is not None or held.code is not None or not held.element.startswith(("f", "b")):
+        short = held.element == "i8" and len(layout.inner_dims) > 1
+        if (
+            held.layout is not None
+            or held.code is not None
+            or not (held.element.startswith(("f", "b")) or short)
+        ):
             return
         if (key, layout) not in self.made:
             encoding = Encoding(held.element, None, layout)

@@ -43,5 +43,13 @@ class CpuTarget:
         return units_of(self.required)
 
     def dot(self, a: str, b: str, *, tiles: bool = False) -> DotUnit | None:
-        """The most able vector (or tile) unit for elements a and b; None where there is none."""
-        return next((u for u in reversed(self.dots) if (u.a, u.b, u.tiles) == (a, b, tiles)), None)
+        """The most able vector (or tile) unit for elements a and b, in either order; None without one."""
+        wanted = [(a, b, tiles), (b, a, tiles)]
+        return next((u for u in reversed(self.dots) if (u.a, u.b, u.tiles) in wanted), None)
+
+    def neighbours(self, a: str, b: str) -> int:
+        """How many neighbouring k lie side by side in the right operand of products of these elements, so
+        that a unit sums them at once: 1 where none does. Vectors make one of two signed bytes unsigned."""
+        units = [self.dot(a, b), self.dot(a, b, tiles=True)]
+        units += [self.dot("ui8", "i8")] if (a, b) == ("i8", "i8") else []
+        return next((unit.group for unit in units if unit is not None), 1)

@@ -143,3 +143,15 @@ def test_convolutions_in_bf16() -> None:
     for got, want, right in zip(fitted.execute([x.numpy()], threads=2), wanted, exact, strict=True):
         assert _off(torch.from_numpy(np.array(got)), torch.from_numpy(np.array(want))) < 4e-3
         assert 1e-5 < _off(torch.from_numpy(np.array(got)), right) < 2e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_models_of_short_elements_take_the_same_kernels(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 96), nn.GELU(), nn.LayerNorm(96), nn.Linear(96, 40), nn.Softmax(-1))
+    model, x = model.to(dtype).eval(), torch.randn(9, 64).to(dtype)
+    fitted = drystone.compile(model, (x,))
+    kinds = [call.kind for call in fitted.manifest.kernels]
+    assert kinds.count("matmul") == 2 and "norm" in kinds
+    exact = model.double()(x.double())
+    assert _off(fitted(x).double(), exact) < 2e-2

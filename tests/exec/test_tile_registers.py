@@ -51,7 +51,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def tiles(monkeypatch: pytest.MonkeyPatch, emulated: Any) -> Any:
     """`cpu:tiles` is a target."""
-    known: dict[str, Any] = {"cpu:tiles": lambda: TARGET}
+    known: dict[str, Any] = {"cpu:tiles": lambda: TARGET, "cpu:zen4": lambda: targets.cpu.NAMED[2]}
     monkeypatch.setattr("drystone.targets.registry.TARGETS", known)
     return emulated
 
@@ -94,3 +94,29 @@ def test_rows_known_at_the_call(tiles: Any) -> None:
     for count in (1, 3, 5, 16, 31, 33, 80):
         x = torch.randn(count, 64)
         assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
+
+
+class Bytes(nn.Module):
+    """A product of signed bytes, summed as i32."""
+
+    def __init__(self, k: int, n: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.randint(-128, 128, (n, k), dtype=torch.int8))
+
+    def forward(self, x: Any) -> Any:
+        return torch._int_mm(x, self.weight.t())
+
+
+@pytest.mark.parametrize("target", ["cpu:tiles", "cpu:zen4"])
+@pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32)])
+@pytest.mark.parametrize("rows", [17, 32, 45])
+def test_products_of_bytes_are_exact(target: str, rows: int, k: int, n: int) -> None:
+    torch.manual_seed(rows)
+    model, x = Bytes(k, n), torch.randint(-128, 128, (rows, k), dtype=torch.int8)
+    want = x.to(torch.int64) @ model.weight.to(torch.int64).t()
+    fitted = drystone.compile(model.eval(), (x,), target)
+    assert torch.equal(fitted.call((x,), threads=2).to(torch.int64), want)
+    few = drystone.compile(
+        model.eval(), (x,), target, dynamic_shapes=({0: torch.export.Dim("m", min=17, max=99)},)
+    )
+    assert torch.equal(few(x).to(torch.int64), want)

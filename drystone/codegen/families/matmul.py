@@ -16,7 +16,7 @@ from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_panels import panels
-from drystone.codegen.families.matmul_schedule import Product, default, space
+from drystone.codegen.families.matmul_schedule import FEW, Product, default, space
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import TileProgram
 from drystone.mlir import ir
@@ -53,9 +53,14 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     def build(point: Point) -> TileProgram:
         return panels(form, product, point)
 
-    return Search(
-        space(product, target), default(product, target), {**features, "bits": float(product.bits)}, build
-    )
+    return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
+
+
+def _units(product: Product) -> dict[str, float]:
+    """What a cost model is told of the dot units: bits of a sum, k that a lane sums at once, and k of one
+    instruction on tile registers (0 where there are none)."""
+    tile = 0 if product.tile is None else product.tile.depth
+    return {"bits": float(product.bits), "group": float(product.group), "tile": float(tile)}
 
 
 def _form(kernel: Any) -> MatMulForm | None:
@@ -87,7 +92,11 @@ def _product(form: MatMulForm, target: CpuTarget) -> Product:
     packed = 0 if form.pack is None else form.pack.inner_tiles[0]
     # Sums of short integers are held in registers of 32-bit lanes.
     k = form.depth.constant
-    unit = target.dot(form.a.held, form.b.held, tiles=True) if form.group > 1 else None
+    held = (form.a.held, form.b.held)
+    unit = target.dot(*held, tiles=True) if form.group > 1 else None
+    offset = form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
     if unit is not None and (k is None or k % unit.depth or packed not in (unit.columns, 2 * unit.columns)):
         unit = None
-    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit)
+    if m is not None and m <= FEW:
+        unit = None
+    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset)

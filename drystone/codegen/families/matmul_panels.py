@@ -20,7 +20,7 @@ def panels(form: MatMulForm, product: Product, point: Point) -> TileProgram:
         promises(form, t)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
         axes += [(form.out.dim(rank + 1), p.width), (form.out.dim(rank), p.high)]
-        t.grid(axes, lambda *at: _by_height(_Step(form, t, p, *at), shorter))
+        t.grid(axes, lambda *at: _by_height(_Step(form, product, t, p, *at), shorter))
 
     return program(form, body)
 
@@ -30,7 +30,7 @@ def _by_height(step: "_Step", shorter: Sequence[Schedule]) -> None:
     t, height = step.t, step.form.out.dim(step.form.batch)
     least = 0
     for p in shorter:
-        few = _Step(step.form, t, p, *step.at)
+        few = _Step(step.form, step.product, t, p, *step.at)
 
         def run(few: _Step = few, least: int = least) -> None:
             t.when(least, height, few.run)
@@ -46,18 +46,36 @@ def _by_height(step: "_Step", shorter: Sequence[Schedule]) -> None:
 class _Step:
     """One step of the grid: some rows of one panel, in one place of the batch."""
 
-    def __init__(self, form: MatMulForm, t: TileBuilder, p: Schedule, *at: Index) -> None:
-        self.form, self.t, self.p, self.at = form, t, p, at
+    def __init__(self, form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at: Index) -> None:
+        self.form, self.product, self.t, self.p, self.at = form, product, t, p, at
         *self.batch, self.n, self.m = at
+        in_tiles = product.tile is not None and p.rows >= product.tile.rows
+        self.offset = product.offset and not in_tiles
 
     def run(self) -> None:
         """Do it."""
         if self.p.block:
             self.in_blocks()
         else:
-            acc = self.t.full(0, (self.p.rows, self.p.width), self.form.dtype)
-            acc = self.sums(self.m, acc, index(0), self.form.depth)
+            acc = self.sums(self.m, self.start(self.m), index(0), self.form.depth)
             finish(self.form, self.t, acc, [*self.batch, self.m, self.n])
+
+    def start(self, m: Index) -> Tile:
+        """What the sums of rows m.. start from: zero, less what b + 128 in place of b adds to them."""
+        form, t, p = self.form, self.t, self.p
+        zeros = t.full(0, (p.rows, p.width), form.dtype)
+        if not self.offset:
+            return zeros
+        wide = 16
+        at, sizes = [*places(form, form.a, self.batch), m], [*([None] * form.batch), p.rows, wide]
+
+        def row_sums(k: Index, acc: Tile) -> Tile:
+            a = t.load(form.a, [*at, k], sizes)
+            return t.apply("arith.addi", acc, t.apply("arith.extsi", a, dtype="i32"))
+
+        (total,) = t.loop(form.depth, wide, row_sums, [t.full(0, (p.rows, wide), "i32")])
+        total = t.apply("arith.muli", t.reduce("arith.addi", total, 1), t.full(-128, (1, 1), "i32"))
+        return t.apply("arith.addi", zeros, total)
 
     def left(self, m: Index, k: Index) -> Tile:
         """Rows m.. of a from k, as they are held where a dot unit takes them so."""
@@ -73,7 +91,8 @@ class _Step:
         form, t, p, n = self.form, self.t, self.p, self.n
         if form.group > 1:
             at = [n // p.width, k // form.group, index(0)]
-            return t.load(form.b, at, [None, p.depth // form.group, p.width * form.group], held=True)
+            b = t.load(form.b, at, [None, p.depth // form.group, p.width * form.group], held=True)
+            return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
         if form.pack is None:
             at = [*places(form, form.b, self.batch), k, n]
             return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), p.depth, p.width]))
@@ -99,7 +118,7 @@ class _Step:
         end = (form.out.dim(form.batch) - first).min(p.high)
 
         def clear(i: Index) -> None:
-            t.store(partial, [i, 0], t.full(0, (p.rows, p.width), form.dtype))
+            t.store(partial, [i, 0], self.start(first + i))
 
         def block(k: Index) -> None:
             def rows(i: Index) -> None:

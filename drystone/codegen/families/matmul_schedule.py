@@ -24,7 +24,7 @@ FEW = 4
 class Product:
     """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, width of
     the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
-    unit that can do it."""
+    unit that can do it. offset: vectors multiply b + 128, which is unsigned."""
 
     m: int | None
     n: int | None
@@ -33,6 +33,7 @@ class Product:
     packed: int
     group: int = 1
     tile: DotUnit | None = None
+    offset: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def default(product: Product, target: CpuTarget) -> Point:
         width = product.packed
     elif product.n is not None and product.n < width:
         width = -(-product.n // narrow) * narrow
-    if product.tile is not None and (product.m is None or product.m > FEW):
+    if product.tile is not None:
         rows = product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
         return {"rows": rows, "width": width, "passes": 1}
     apart = (product.k or 0) * product.bits // 8 // product.group

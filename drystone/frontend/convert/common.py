@@ -10,9 +10,10 @@ from drystone.ir.dialect import Yield
 from drystone.mlir import arith, ir, tensor
 
 
-def is_f32(*nodes: Any) -> bool:
-    """Whether all nodes (None left aside) are dense f32 tensors."""
-    return all(node is None or node.meta["val"].dtype == torch.float32 for node in nodes)
+def is_real(*nodes: Any) -> bool:
+    """Whether all nodes (None left aside) are dense tensors of one element: f32, bf16 or f16."""
+    found = {node.meta["val"].dtype for node in nodes if node is not None}
+    return len(found) == 1 and found <= {torch.float32, torch.bfloat16, torch.float16}
 
 
 def rank(node: Any) -> int:

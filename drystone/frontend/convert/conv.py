@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.frontend.convert.common import add, along, is_f32, rank, spread
+from drystone.frontend.convert.common import add, along, is_real, rank, spread
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
 from drystone.ir import build
@@ -23,7 +23,7 @@ def _convolution(
     groups: int,
 ) -> Sequence[Any] | None:
     spatial = rank(weight) - 2
-    if not is_f32(input, weight, bias) or not 1 <= spatial <= 3 or rank(input) != spatial + 2:
+    if not is_real(input, weight, bias) or not 1 <= spatial <= 3 or rank(input) != spatial + 2:
         return None
     strides, pads = spread(stride, spatial), spread(padding, spatial)
     dilations, output_pads = spread(dilation, spatial), spread(output_padding, spatial)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.frontend.convert.common import add, along, is_f32, rank
+from drystone.frontend.convert.common import add, along, is_real, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
 from drystone.ir import build
@@ -12,14 +12,14 @@ from drystone.ir.dialect import MatMul
 
 def _linear(at: Site, input: Any, weight: Any, bias: Any) -> Sequence[Any] | None:
     """x w^T + bias."""
-    if not is_f32(input, weight) or rank(input) < 2 or rank(weight) != 2:
+    if not is_real(input, weight) or rank(input) < 2 or rank(weight) != 2:
         return None
     return _product(at, input, weight, transpose_b=True, bias=bias)
 
 
 def _matmul(at: Site, self: Any, other: Any) -> Sequence[Any] | None:
     """a b; its decomposition keeps it whole only where dry.matmul has the broadcasting."""
-    if not is_f32(self, other) or rank(self) < 2 or rank(other) < 2:
+    if not is_real(self, other) or rank(self) < 2 or rank(other) < 2:
         return None
     return _product(at, self, other)
 
@@ -28,9 +28,14 @@ def _mm(at: Site, self: Any, mat2: Any) -> Sequence[Any] | None:
     return _matmul(at, self, mat2)
 
 
+def _int_mm(at: Site, self: Any, mat2: Any) -> Sequence[Any] | None:
+    """Bytes, summed as i32."""
+    return _product(at, self, mat2)
+
+
 def _addmm(at: Site, self: Any, mat1: Any, mat2: Any, beta: Any, alpha: Any) -> Sequence[Any] | None:
     """bias + a b."""
-    if not is_f32(self, mat1, mat2) or rank(self) != 1 or beta != 1 or alpha != 1:
+    if not is_real(self, mat1, mat2) or rank(self) != 1 or beta != 1 or alpha != 1:
         return None
     if self.meta["val"].shape[0] != mat2.meta["val"].shape[1]:
         return None
@@ -58,4 +63,5 @@ CONVERTERS: dict[str, Converter] = {
     "aten.mm.default": _mm,
     "aten.bmm.default": _mm,
     "aten.addmm.default": _addmm,
+    "aten._int_mm.default": _int_mm,
 }

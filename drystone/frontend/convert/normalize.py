@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from drystone.frontend.convert.common import axis, is_f32, rank
+from drystone.frontend.convert.common import axis, is_real, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
 from drystone.ir import build
@@ -34,7 +34,7 @@ def _rms_norm(
 def _norm(
     at: Site, kind: str, x: Any, axes: Sequence[int], gain: Any, shift: Any, eps: float
 ) -> Sequence[Any] | None:
-    if not is_f32(x, gain, shift):
+    if not is_real(x, gain, shift):
         return None
     op = Norm(
         at.out(),
@@ -57,7 +57,7 @@ def _log_softmax(at: Site, self: Any, dim: int, half_to_float: bool) -> Sequence
 
 
 def _exponentials(at: Site, x: Any, dim: int, *, log: bool) -> Sequence[Any] | None:
-    if not is_f32(x) or rank(x) == 0:
+    if not is_real(x) or rank(x) == 0:
         return None
     op = Softmax(at.out(), at.tensor(x), dim=build.integer(axis(dim, x)), log=build.flag(log))
     return [op.out]

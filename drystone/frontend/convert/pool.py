@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.frontend.convert.common import is_f32, rank, spread
+from drystone.frontend.convert.common import is_real, rank, spread
 from drystone.frontend.importer import Converter
 from drystone.frontend.shapes import fixed
 from drystone.frontend.types import Site
@@ -45,7 +45,7 @@ def _pool(
     divisor: int,
 ) -> Sequence[Any] | None:
     spatial = rank(x) - 2
-    if not is_f32(x) or not 1 <= spatial <= 3:
+    if not is_real(x) or not 1 <= spatial <= 3:
         return None
     kernel, pads = spread(kernel_size, spatial), spread(padding, spatial)
     # An empty list of strides means the kernel's extents.

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from drystone.frontend.convert.common import axis, is_f32, rank
+from drystone.frontend.convert.common import axis, is_real, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
 from drystone.ir import build
@@ -83,7 +83,7 @@ def _cumprod(at: Site, self: Any, dim: int, dtype: Any) -> Sequence[Any] | None:
 def _scan(at: Site, kind: str, x: Any, dim: int) -> Sequence[Any] | None:
     same = x.meta["val"].dtype == at.node.meta["val"].dtype
     whole = x.meta["val"].dtype in (torch.int64, torch.int32)
-    if rank(x) == 0 or not same or not (is_f32(x) or whole):
+    if rank(x) == 0 or not same or not (is_real(x) or whole):
         return None
     return [Scan(at.out(), at.tensor(x), dim=build.integer(axis(dim, x)), kind=build.string(kind)).out]
 

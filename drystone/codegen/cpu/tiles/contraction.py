@@ -65,7 +65,9 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
         )
     acc, b = low.value(s.acc), low.value(s.b)
     left = _left(low, low.value(s.a))
-    kinds = [low.vector(unit.acc), *(f"vector<{low.lanes * s.group}x{t}>" for t in (unit.a, unit.b))]
+    # MLIR's arithmetic knows integers without a sign.
+    elements = [t.removeprefix("u") for t in (unit.a, unit.b)]
+    kinds = [low.vector(unit.acc), *(f"vector<{low.lanes * s.group}x{t}>" for t in elements)]
     sums = acc.parts()
     for k in range(s.b.shape[0]):
         right = [b.wide((k,), j, s.group) for j in range(acc.vectors)]
@@ -76,8 +78,9 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
             )
             for j, part in enumerate(right):
                 at = m * acc.vectors + j
+                pair = (spread, part) if s.a.dtype == unit.a else (part, spread)
                 sums[at] = low.emit.pure(
-                    f'llvm.call_intrinsic "{unit.intrinsic}"({sums[at]}, {spread}, {part}) '
+                    f'llvm.call_intrinsic "{unit.intrinsic}"({", ".join((sums[at], *pair))}) '
                     f": ({', '.join(kinds)}) -> {kinds[0]}"
                 )
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)

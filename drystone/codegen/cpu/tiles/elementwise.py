@@ -75,6 +75,15 @@ class Applied(Value):
         kinds = [arg.dtype for arg in self.args]
         return operate(self.low, self.op, self.attributes, parts, kinds, self.dtype, vector=not self.scalar)
 
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """Bytes in memory with their bits changed, as unsigned operands of dot units are made."""
+        constant = self.args[1] if self.op == "arith.xori" and len(self.args) == 2 else None
+        if not isinstance(constant, Full) or constant.constant is None:
+            return super().wide(row, j, group)
+        kind = f"vector<{self.low.lanes * group}x{self.args[0].dtype}>"
+        mask = self.low.emit.constant(constant.constant, kind)
+        return self.low.emit.binary("arith.xori", self.args[0].wide(row, j, group), mask, kind)
+
     def packed(self, row: Row) -> str:
         """A column of scalars under a function made for vectors: several rows at once."""
         low, rows = self.low, list(self.rows())
