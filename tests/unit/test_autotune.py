@@ -69,7 +69,7 @@ def product(m: int | None, n: int, k: int) -> Product:
 
 def features(m: int, n: int, k: int) -> dict[str, float]:
     """What the model is told of it."""
-    return {"m": m, "n": n, "k": k, "bits": 32}
+    return {"m": m, "n": n, "k": k, "bits": 32, "group": 1, "tile": 0}
 
 
 def chosen(target: CpuTarget, m: int, n: int, k: int) -> Point:
