@@ -59,6 +59,10 @@ _DATABASE = click.option(
 @_TARGET
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
 @click.option("--ram", help='Limit on activation memory, such as "256KB".')
+@click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
+@click.option(
+    "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
+)
 @click.option("--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time.")
 @click.option("--database", help="Take the best schedules known to these measurements (see `tune`).")
 @click.pass_obj
@@ -68,6 +72,8 @@ def compile_command(
     target: str,
     output: Path,
     ram: str | None,
+    compute: str | None,
+    error: float | None,
     plan_seconds: float,
     database: str | None,
 ) -> None:
@@ -75,8 +81,8 @@ def compile_command(
     from drystone.compiler import compile
 
     began = time.monotonic()
-    options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database)
-    fitted = compile(path, target=target, budget=Budget(ram=ram), options=options)
+    options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
+    fitted = compile(path, target=target, budget=Budget(ram=ram, error=error), options=options)
     _save(fitted, output, quiet, began)
 
 

@@ -58,7 +58,8 @@ def compile(
 
     if budget.error is None:
         return build(options.compute, search)
-    found = accuracy.choose(build, budget.error, options.compute, example_inputs, kwargs or {})
+    call = frontend.example_call(model, example_inputs, kwargs)
+    found = accuracy.choose(build, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
     return found if search is None else build(next(c for made, c in built if made is found), search)
 
@@ -156,7 +157,8 @@ def _manifest(
     signature = program.signature
     return Manifest(
         target=machine.name,
-        required=machine.required,
+        # LLVM itself makes no use of tile registers.
+        required=tuple(flag for flag in machine.required if code.tiles or not flag.startswith("amx_")),
         threads=threads,
         pin=pin,
         inputs=_leaves(signature.inputs),

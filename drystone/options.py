@@ -46,12 +46,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class Options:
-    """threads: used unless a call says otherwise (None: the target's). pin: keep each on a core of its own
-    (best where nothing else runs on them). plan_seconds: the memory planner's
-    time limit. progress: show progress on a terminal when a step takes over a second. compute: what products
-    of f32 are computed in: "f32" exactly, "bf16" with both factors rounded to bf16 and sums in f32, "fp16"
-    with weights rounded to f16; None is "f32", or what `Budget(error=...)` allows. database: measurements
-    (as in `Tune`) whose best schedules are taken where they know a kernel; nothing is measured."""
+    """How the compiler works.
+
+    threads: used unless a call says otherwise (None: the target's). pin: keep each on a core of its own (best
+    where nothing else runs on them). plan_seconds: the memory planner's time limit. progress: show progress
+    on a terminal when a step takes over a second. compute: what products of f32 are computed in: "f32"
+    exactly, "bf16" with both factors rounded to bf16 and sums in f32, "fp16" with weights rounded to f16;
+    None is "f32", or what `Budget(error=...)` allows. database: measurements (as in `Tune`) whose best
+    schedules are taken where they know a kernel; nothing is measured.
+    """
 
     threads: int | None = None
     plan_seconds: float = 5.0

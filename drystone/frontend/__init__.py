@@ -8,13 +8,13 @@ from drystone.frontend.graph import prepare
 from drystone.frontend.lowering import lower, name_weights
 from drystone.frontend.signature import signature_of
 from drystone.frontend.symbols import Symbols, given_names
-from drystone.frontend.tracing import export
+from drystone.frontend.tracing import example_call, export
 from drystone.frontend.unsupported import explain
 from drystone.frontend.weights import Weights
 from drystone.ir.program import Program
 from drystone.mlir import ir
 
-__all__ = ["import_model"]
+__all__ = ["example_call", "import_model"]
 
 
 def import_model(

@@ -45,6 +45,18 @@ def export(
     return program, args, named
 
 
+def example_call(
+    model: Any, example_inputs: Any, kwargs: Mapping[str, Any] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """One call's arguments: those given or, where there are none, those an exported program carries."""
+    args, named = _arguments(example_inputs, kwargs)
+    if args or named:
+        return args, named
+    program = _load(model) if isinstance(model, str | os.PathLike) else model
+    carried = program.example_inputs if isinstance(program, ExportedProgram) else None
+    return _arguments(*carried) if carried else ((), {})
+
+
 def _arguments(
     example_inputs: Any, kwargs: Mapping[str, Any] | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:

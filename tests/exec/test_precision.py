@@ -1,5 +1,6 @@
 """Products in bf16 and fp16: the same as the interpreter says, close to torch, and only where asked for."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,16 @@ def test_an_error_budget_takes_the_shortest_element_that_keeps_it() -> None:
     exact = drystone.compile(_model(), inputs).memory.weights
     assert weights(2e-2) < 0.6 * exact
     assert weights(1e-6) == exact
+
+
+def test_an_exported_program_brings_its_own_inputs(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Linear(64, 48).eval(), torch.randn(5, 64)
+    torch.export.save(torch.export.export(model, (x,)), tmp_path / "model.pt2")
+    short = drystone.compile(tmp_path / "model.pt2", budget=drystone.Budget(error=0.02))
+    one = drystone.compile(model, x, budget=drystone.Budget(error=0.02))
+    exact = drystone.compile(model, (x,))
+    assert short.memory.weights == one.memory.weights < 0.6 * exact.memory.weights
 
 
 def test_precisions_that_cannot_be_are_refused() -> None:

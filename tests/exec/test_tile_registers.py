@@ -80,6 +80,13 @@ def test_bf16_products(tiles: Any, rows: int, k: int, n: int) -> None:
     assert used == (tiles is None or (rows > 4 and k % 32 == 0))
 
 
+def test_only_code_with_tile_registers_needs_them() -> None:
+    model, x = nn.Linear(64, 64).eval(), torch.randn(20, 64)
+    for compute in ("f32", "bf16"):
+        fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute=compute))
+        assert ("amx_tile" in fitted.manifest.required) == (compute == "bf16")
+
+
 def test_rows_known_at_the_call(tiles: Any) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 32)).eval()

@@ -22,7 +22,7 @@ class Code:
 
     calls: in execution order, the order of profile slots. weights: keys in the order of the call's table,
     with the elements they are stored in; those that only initialize states come last. assertions: what the
-    run's result 1 + i means.
+    run's result 1 + i means. tiles: whether any kernel uses tile registers.
     """
 
     module: Any
@@ -30,3 +30,4 @@ class Code:
     weights: tuple[str, ...]
     weight_dtypes: tuple[str, ...]
     assertions: tuple[str, ...]
+    tiles: bool

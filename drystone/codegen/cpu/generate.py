@@ -59,7 +59,8 @@ def generate(
     weights, dtypes = _weights(program, found)
     calls = {call.name: call for call in found.calls}
     listed = (_listed(calls[name].op, kernels, costs[name]) for name in order)
-    return Code(module, tuple(listed), weights, dtypes, messages)
+    tiles = any(kernel.tiles for kernel in kernels.values())
+    return Code(module, tuple(listed), weights, dtypes, messages, tiles)
 
 
 def add_workspaces(program: Program, target: CpuTarget, schedules: Mapping[str, Point] | None = None) -> None:
