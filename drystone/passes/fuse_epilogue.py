@@ -1,7 +1,6 @@
 """The pass `fuse-epilogue`: maps over the result of a product or a convolution become its epilogue."""
 
 from dataclasses import dataclass
-from functools import cmp_to_key
 from typing import Any, ClassVar
 
 from drystone.ir.dialect import MAX_EXTRAS
@@ -11,7 +10,7 @@ from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
 from drystone.passes.generic import body, dims_of, is_parallel, maps_of
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,10 @@ def _fuse(op: Any) -> None:
         if made is not None and made.operation.name in WITH_EPILOGUE and map_ == out:
             candidates.append(made)
     # The latest one: the others are then extras that are computed before it.
-    for made in sorted(candidates, key=cmp_to_key(_later_first)):
+    for made in latest_first(candidates):
         if _takes(op, made, out):
             _merge(op, made, out)
             return
-
-
-def _later_first(one: Any, other: Any) -> int:
-    return 1 if one.operation.is_before_in_block(other.operation) else -1
 
 
 def _plain(op: Any) -> bool:

@@ -11,6 +11,7 @@ from drystone.passes.fold_constants import FoldConstants
 from drystone.passes.fuse_concat import FuseConcat
 from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
+from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
@@ -41,6 +42,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseElementwise(),
         FuseConcat(),
         FuseEpilogue(),
+        FuseSiblings(),
         FoldBatchNorm(),
         FlattenMatmul(),
         ChoosePrecision(target, element),

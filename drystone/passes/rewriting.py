@@ -1,6 +1,7 @@
 """What several passes do to the IR: finding, making and erasing operations of a block."""
 
 from collections.abc import Callable, Iterable
+from functools import cmp_to_key
 from typing import Any
 
 from drystone.mlir import arith, ir, tensor
@@ -25,6 +26,15 @@ def only_user(value: Any) -> Any:
     """The operation with the only use of a value, as a typed view; None where there are none or several."""
     found = uses(value)
     return found[0][0].opview if len(found) == 1 else None
+
+
+def latest_first(found: Iterable[Any]) -> list[Any]:
+    """Operations of one block, the last one first."""
+
+    def order(one: Any, other: Any) -> int:
+        return 1 if one.operation.is_before_in_block(other.operation) else -1
+
+    return sorted(found, key=cmp_to_key(order))
 
 
 def replace(old: Any, new: Any) -> None:

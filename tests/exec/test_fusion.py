@@ -24,7 +24,7 @@ def fused(model: nn.Module, *inputs: Any, shapes: Any = None) -> Counter[str]:
     want = copy.deepcopy(model).double()(*wide)
     pairs = [(got, want)] if isinstance(got, torch.Tensor) else list(zip(got, want, strict=True))
     for one, other in pairs:
-        torch.testing.assert_close(one.double(), other, rtol=2e-5, atol=2e-5)
+        torch.testing.assert_close(one.to(other.dtype), other, rtol=2e-5, atol=2e-5)
     return Counter(call.name.split("_")[0] for call in fitted.manifest.kernels)
 
 
@@ -50,6 +50,25 @@ class Rotary(nn.Module):
 def test_rotary_positions_are_one_map(turn: bool, shapes: Any) -> None:
     inputs = torch.randn(1, 5, 12), torch.randn(5, 8), torch.randn(5, 8)
     assert fused(Rotary(turn), *inputs, shapes=shapes) == {"matmul": 1, "map": 1}
+
+
+def test_maps_of_one_tensor_are_one_kernel() -> None:
+    class Tables(nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x.cos(), x.sin(), x > 0
+
+    assert fused(Tables(), torch.randn(3, 5, 44)) == {"map": 1}
+
+
+@pytest.mark.parametrize("shapes", [None, ({0: ROWS}, {0: ROWS})])
+def test_a_chain_of_maps_with_several_results_is_one_kernel(shapes: Any) -> None:
+    class Chain(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> Any:
+            total = x + y.exp()
+            gate = total.sigmoid()
+            return total, gate, gate * total - x
+
+    assert fused(Chain(), torch.randn(3, 70), torch.randn(3, 70), shapes=shapes) == {"map": 1}
 
 
 def test_a_gated_unit_reads_its_halves_in_place() -> None:
