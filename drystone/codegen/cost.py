@@ -160,6 +160,10 @@ def _softmax(kernel: _Kernel) -> int:
     return prod(kernel.result) * _SOFTMAX
 
 
+def _logsumexp(kernel: _Kernel) -> int:
+    return prod(kernel.extents(kernel.main.x)) * (_SOFTMAX - 1)
+
+
 def _pool(kernel: _Kernel) -> int:
     taps = prod(ints(kernel.main.kernel))
     return prod(kernel.result) * taps
@@ -214,6 +218,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.attention": _attention,
     "dry.norm": _norm,
     "dry.softmax": _softmax,
+    "dry.logsumexp": _logsumexp,
     "dry.embedding": _nothing,
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,

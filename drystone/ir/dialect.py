@@ -190,6 +190,17 @@ class Softmax(Dry.Operation, name="softmax", traits=[Pure]):
     log: ir.IntegerAttr  #: flag: the logarithm
 
 
+class LogSumExp(Dry.Operation, name="logsumexp", traits=[Pure]):
+    """log(sum(exp(x))) along `dim`, as two parts whose sum it is: no digit of a log softmax
+    (x - peak) - rest is lost where x is large. Without an element above -inf, peak is the least finite
+    number."""
+
+    peak: Result[Any]  #: the maximum: x without the dimension
+    rest: Result[Any]  #: log(sum(exp(x - peak))), as peak
+    x: Operand[Any]  #: the scores
+    dim: ir.IntegerAttr  #: the dimension that is summed
+
+
 class Embedding(Dry.Operation, name="embedding", traits=[Pure]):
     """out[.., :] = table[indices[..], :]; indices i64 or i32, in range."""
 

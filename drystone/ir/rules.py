@@ -219,6 +219,8 @@ def results(op: Any) -> Problems:
 def _result_rank(op: Any, number: int) -> int:
     if op.name == "dry.embedding":
         return int(op.operands[1].type.rank) + 1
+    if op.name == "dry.logsumexp":
+        return int(op.operands[0].type.rank) - 1
     return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
 
 
@@ -227,6 +229,7 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.attention": attention,
     "dry.conv": conv,
     "dry.embedding": embedding,
+    "dry.logsumexp": softmax,
     "dry.matmul": matmul,
     "dry.norm": norm,
     "dry.pool": pool,

@@ -62,6 +62,10 @@ def _same(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> An
     return extent(op.operands[0], axis)
 
 
+def _without_dim(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:
+    return extent(op.operands[0], axis + (axis >= op.attributes["dim"].value))
+
+
 def _matmul(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:
     a, b = op.operands[0], op.operands[1]
     rank = op.results[0].type.rank
@@ -134,6 +138,7 @@ _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.attention": _attention,
     "dry.conv": _conv,
     "dry.embedding": _embedding,
+    "dry.logsumexp": _without_dim,
     "dry.matmul": _matmul,
     "dry.norm": _same,
     "dry.pool": _pool,

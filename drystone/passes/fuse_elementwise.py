@@ -74,7 +74,7 @@ class FuseElementwise:
             return None
         if not self._worth(op, made, map_, value):
             return None
-        return _merge(op, number, made, map_, self.inputs)
+        return merge(op, number, made, map_, self.inputs)
 
     def _worth(self, op: Any, made: Any, map_: Any, value: Any) -> bool:
         block = body(made)
@@ -173,8 +173,9 @@ def loop_extents(op: Any) -> list[int | None]:
     return found
 
 
-def _merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
-    """Compute operand `number` of `op`, the result of `made` read through `map_`, inside `op`."""
+def merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
+    """Compute operand `number` of `op`, the result of `made` read through `map_`, inside `op`: the operation
+    in place of `op`, or None where it would have more than `limit` inputs, or a loop without an extent."""
     operands, maps = list(op.operation.operands), maps_of(op)
     produced = maps_of(made)
     results = list(map_.results)

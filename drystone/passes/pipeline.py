@@ -11,6 +11,8 @@ from drystone.passes.fold_constants import FoldConstants
 from drystone.passes.fuse_concat import FuseConcat
 from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
+from drystone.passes.fuse_gather import FuseGather
+from drystone.passes.fuse_log_softmax import FuseLogSoftmax
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
@@ -26,9 +28,10 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
     f32 are held as `element`.
 
     Attention is recognized where transposes still stand by themselves, and once more when masks that are
-    constants are known. Epilogues are fused twice: first every result takes the chain of maps behind it (so
-    that a batch norm stays with its own convolution), then what became one map by fusing several (GELU reads
-    its input twice).
+    constants are known. What is picked from maps is computed before a log softmax is looked at, and once more
+    for the map that this becomes. Epilogues are fused twice: first every result takes the chain of maps
+    behind it (so that a batch norm stays with its own convolution), then what became one map by fusing
+    several (GELU reads its input twice).
     """
     return (
         Simplify(),
@@ -39,6 +42,9 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FoldConstants(),
         RecognizeAttention(),
         FuseEpilogue(),
+        FuseGather(),
+        FuseLogSoftmax(),
+        FuseGather(),
         FuseElementwise(),
         FuseConcat(),
         FuseEpilogue(),

@@ -94,3 +94,59 @@ def test_rows_of_a_cache_are_replaced_by_one_kernel(shapes: Any) -> None:
     kinds = fused(Cache(), x, torch.tensor([2, -1, 5]), shapes=shapes)
     assert kinds["scatter"] == 1
     assert kinds["concat"] == 0
+
+
+LOSSES: dict[str, Any] = {
+    "mean": lambda x, t, w: F.cross_entropy(x, t),
+    "sum": lambda x, t, w: F.cross_entropy(x, t, reduction="sum"),
+    "none": lambda x, t, w: F.cross_entropy(x, t.clamp(0), reduction="none", ignore_index=0),
+    "weighted": lambda x, t, w: F.cross_entropy(x, t, w),
+    "smoothed": lambda x, t, w: F.cross_entropy(x, t, label_smoothing=0.1),
+    "nll of log softmax": lambda x, t, w: F.nll_loss(x.log_softmax(-1), t, w, reduction="sum"),
+    "gathered": lambda x, t, w: -x.log_softmax(-1).gather(-1, t.clamp(0)[:, None]).mean(),
+    "indexed": lambda x, t, w: -x.log_softmax(-1)[torch.arange(x.shape[0]), t.clamp(0)],
+    "one-hot": lambda x, t, w: -(x.log_softmax(-1) * F.one_hot(t.clamp(0), x.shape[1])).sum(-1),
+    "classes first": lambda x, t, w: F.cross_entropy(x.unflatten(0, (2, -1)).transpose(1, 2), t.view(2, -1)),
+    "image": lambda x, t, w: F.cross_entropy(x.t()[None, :, None], t[None, None]),
+    "divergence": lambda x, t, w: F.kl_div(x.log_softmax(-1), (x * w).softmax(-1), reduction="sum"),
+}
+
+
+class Loss(nn.Module):
+    def __init__(self, name: str, classes: int) -> None:
+        super().__init__()
+        self.name = name
+        self.register_buffer("weight", torch.linspace(0.5, 1.5, classes))
+
+    def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = LOSSES[self.name](x, target, self.weight)
+        return loss
+
+
+def logits(rows: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Large logits far from 0, so that digits would be lost; some targets are left out."""
+    target = torch.randint(0, classes, (rows,))
+    target[::5] = -100
+    return torch.randn(rows, classes) * 20 + 300, target
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_reads_its_logits_and_stores_no_log_softmax(name: str) -> None:
+    kinds = fused(Loss(name, 150), *logits(12, 150))
+    assert kinds["logsumexp"] == 1
+    assert kinds["softmax"] == (name == "divergence")
+
+
+def test_a_loss_over_rows_known_at_the_call() -> None:
+    shapes = ({0: ROWS}, {0: ROWS})
+    assert fused(Loss("mean", 40), *logits(8, 40), shapes=shapes)["logsumexp"] == 1
+
+
+def test_a_log_softmax_that_is_a_result_is_stored() -> None:
+    class Both(nn.Module):
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> Any:
+            chances = x.log_softmax(-1)
+            return chances, F.nll_loss(chances, t)
+
+    kinds = fused(Both(), torch.randn(6, 30), torch.arange(6))
+    assert (kinds["softmax"], kinds["logsumexp"]) == (1, 0)

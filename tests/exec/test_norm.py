@@ -94,6 +94,48 @@ def test_softmax_leaves_out_what_is_minus_infinity() -> None:
     check(text("dry.softmax", ["2x20xf32"], "2x20xf32", "dim = 1 : i64, log = false"), [x], [expected])
 
 
+def logsumexp(kind: str, dim: int, out: str) -> str:
+    """A dry.logsumexp."""
+    return f"""
+func.func private @k(%x: tensor<{kind}>, %i: tensor<{out}>, %j: tensor<{out}>)
+    -> (tensor<{out}>, tensor<{out}>) {{
+  %p, %r = "dry.logsumexp"(%x) {{dim = {dim} : i64}} : (tensor<{kind}>) -> (tensor<{out}>, tensor<{out}>)
+  return %p, %r : tensor<{out}>, tensor<{out}>
+}}"""
+
+
+@pytest.mark.parametrize(
+    "shape, dim",
+    [
+        ((5, 70), 1),
+        ((2, 3, 4500), 2),
+        ((2, 150, 37), 1),
+        ((300, 3, 5), 0),
+        ((19,), 0),
+        ((4, 7, 1), 1),
+        ((9, 1), 0),
+    ],
+)
+def test_logsumexp(shape: tuple[int, ...], dim: int) -> None:
+    # Later blocks raise the maximum of earlier ones by far.
+    steps = np.floor(np.linspace(0, 3.9, shape[dim])).reshape(-1, *[1] * (len(shape) - 1 - dim))
+    x = (RNG.standard_normal(shape) + 300 * steps - 600).astype(np.float32)
+    peak = x.max(dim)
+    rest = np.log(np.exp(x.astype(np.float64) - np.expand_dims(peak, dim)).sum(dim)).astype(np.float32)
+    for extents in ([*map(str, shape)], ["?"] * len(shape)):
+        out = [n for d, n in enumerate(extents) if d != dim]
+        text = logsumexp("x".join([*extents, "f32"]), dim, "x".join([*out, "f32"]))
+        check(text, [x], [peak, rest], tolerance=2e-6)
+
+
+def test_logsumexp_leaves_out_what_is_minus_infinity() -> None:
+    x = np.full((3, 200), -np.inf, np.float32)
+    x[0, 3:7], x[1, 199] = 1, -5
+    peak = np.array([1, -5, np.finfo(np.float32).min], np.float32)
+    rest = np.array([np.log(4), 0, -np.inf], np.float32)
+    check(logsumexp("3x200xf32", 1, "3xf32"), [x], [peak, rest])
+
+
 @pytest.mark.parametrize("element, dtype", [("f32", np.float32), ("i64", np.int64), ("f16", np.float16)])
 def test_embedding_stays_inside_its_table(element: str, dtype: Any) -> None:
     table = RNG.integers(-99, 99, (9, 70)).astype(dtype)

@@ -55,12 +55,13 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
     rows = make(dry.Embedding, tensor((2, 3, 8)), linear, tokens).out
     product = make(dry.MatMul, tensor((2, 3, 6)), rows, linear, transpose_b=True).out
     chances = make(dry.Softmax, tensor((2, 3, 6)), product, dim=2, log=False).out
+    parts = make(dry.LogSumExp, tensor((2, 6)), tensor((2, 6)), product, dim=1)
     sums = make(dry.Scan, tensor((2, 3, 6)), chances, dim=1, kind="sum").out
     decayed = make(dry.LinearScan, tensor((2, 3, 6)), sums, chances, dim=1).out
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
-    return [normal, decayed, *steps]
+    return [normal, decayed, parts.peak, parts.rest, *steps]
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -236,6 +236,20 @@ def test_softmax(log: bool) -> None:
     check(dry.Softmax, [x], torch.log_softmax(x, 1) if log else torch.softmax(x, 1), dim=1, log=log)
 
 
+def test_logsumexp() -> None:
+    x = random(3, 4, 5) * 50
+    x[1, :, 2] = -torch.inf
+
+    def body(x: Any) -> list[Any]:
+        kind = tensor((3, 5), "f64")
+        op = make(dry.LogSumExp, kind, kind, x, dim=1)
+        return [op.peak, op.rest]
+
+    peak, rest = execute([x.numpy()], body)
+    close(peak + rest, torch.logsumexp(x, 1))
+    assert (peak[1, 2], rest[1, 2]) == (np.finfo(np.float64).min, -np.inf)
+
+
 def test_embedding() -> None:
     table, indices = random(7, 4), torch.randint(0, 7, (2, 3))
     check(dry.Embedding, [table, indices], table[indices])

@@ -32,6 +32,12 @@ def binary(what: Any, shapes: list[tuple[int, ...]], out: tuple[int, ...], **att
     )
 
 
+def logsumexp(shape: tuple[int, ...], out: tuple[int, ...]) -> Program:
+    return program(
+        lambda: [tensor(shape)], lambda x: [make(dry.LogSumExp, tensor(out), tensor(out), x, dim=1).peak]
+    )
+
+
 def attention(
     q: tuple[int, ...], k: tuple[int, ...], mask: tuple[int, ...], what: str = "mask", **attributes: Any
 ) -> Program:
@@ -137,6 +143,7 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     ),
     "gain": (lambda: norm((2,)), "gain or shift 0"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
+    "logsumexp": (lambda: logsumexp((2, 3), (2, 1)), "result 0 has rank 2, expected 1"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),
     "linear scan": (
         lambda: binary(dry.LinearScan, [(2, 3), (2, 4)], (2, 3), dim=0),

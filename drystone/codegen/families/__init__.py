@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from drystone.codegen.families import conv as convolution
-from drystone.codegen.families import embedding, move, norm, reduce, scan, scatter, softmax
+from drystone.codegen.families import embedding, logsumexp, move, norm, reduce, scan, scatter, softmax
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families import matmul as product
 from drystone.codegen.families.attention import attention
@@ -31,6 +31,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.recurrent": (recurrent,),
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),
+    "dry.logsumexp": (logsumexp.build,),
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),
     "dry.linear_scan": (scan.build_linear,),

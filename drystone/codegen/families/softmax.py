@@ -9,58 +9,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.elements import FLOATS, wide
+from drystone.codegen.elements import FLOATS
 from drystone.codegen.families.dry_op import dry_op, narrowed, widened
-from drystone.codegen.families.rows import (
-    flag,
-    integer,
-    over_rows,
-    split_at,
-)
-from drystone.codegen.families.tiling import tile_width
+from drystone.codegen.families.lines import Lines, joined, lines_of
+from drystone.codegen.families.rows import flag, integer
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
-
-# What a kernel walks: the place and the shape of the tile at position j.
-Place = Callable[[Index], tuple[list[Index], list[int | None]]]
 
 
 @dataclass(frozen=True)
 class _Softmax:
-    """One kernel. `step` positions of the dimension are one tile; `across`: the lanes are positions of it and
-    not columns beside it."""
+    """One kernel: `out` has the lines' shape."""
 
-    x: Tensor
+    lines: Lines
     out: Tensor
-    extent: Index
-    width: int
-    across: bool
     log: bool
-
-    @property
-    def held(self) -> str:
-        """What sums are held in."""
-        return wide(self.x.dtype)
 
     def fold(self, t: TileBuilder, op: str, start: float, part: Callable[[Index], Tile]) -> Tile:
         """Combine the parts at all positions."""
-        carry = [t.full(start, (self.width,), self.held)]
-        step = self.width if self.across else 1
-        (acc,) = t.loop(self.extent, step, lambda j, now: t.apply(op, now, part(j)), carry)
-        return t.reduce(op, acc, 0) if self.across else acc
+        lines = self.lines
+        carry = [t.full(start, (lines.width,), lines.held)]
+        (acc,) = t.loop(lines.extent, lines.step, lambda j, now: t.apply(op, now, part(j)), carry)
+        return lines.combined(t, op, acc)
 
-    def one(self, t: TileBuilder, place: Place) -> None:
+    def one(self, t: TileBuilder, line: list[Index]) -> None:
         """One row, or as many columns as there are lanes."""
+        lines = self.lines
 
         def load(j: Index) -> Tile:
             # Beyond the end x reads as -inf: it is never the maximum, and its exponential adds nothing.
-            return widened(t, t.load(self.x, *place(j), fill=-math.inf))
+            return widened(t, t.load(lines.x, *lines.place(line, j), fill=-math.inf))
 
         def store(j: Index, tile: Tile) -> None:
-            at, shape = place(j)
+            at, shape = lines.place(line, j)
             t.store(self.out, at, narrowed(t, tile, self.out.dtype), shape)
 
-        kept = not self.log and self.out.dtype == self.held
+        kept = not self.log and self.out.dtype == lines.held
         peak = self.fold(t, "arith.maximumf", -math.inf, load)
 
         def exponential(j: Index) -> Tile:
@@ -70,48 +54,24 @@ class _Softmax:
             return e
 
         total = self.fold(t, "arith.addf", 0.0, exponential)
-        one = t.full(1.0, (1,), self.held)
+        one = t.full(1.0, (1,), lines.held)
         scale = t.apply("math.log", total) if self.log else t.apply("arith.divf", one, total)
 
         def write(j: Index) -> None:
             if kept:
-                e = t.load(self.out, *place(j))
+                e = t.load(self.out, *lines.place(line, j))
             else:
                 x = t.apply("arith.subf", load(j), peak)
                 e = x if self.log else t.apply("math.exp", x)
             store(j, t.apply("arith.subf" if self.log else "arith.mulf", e, scale))
 
-        t.loop(self.extent, self.width if self.across else 1, write)
+        t.loop(lines.extent, lines.step, write)
 
-    def along_rows(self, t: TileBuilder) -> None:
-        """The program where the dimension is the last that matters."""
-        self.promise(t)
-
-        def row(r: Index) -> None:
-            head = [r][: len(self.x.shape) - 1]
-            self.one(t, lambda j: ([*head, j], [*(None for _ in head), self.width]))
-
-        if len(self.x.shape) == 1:
-            t.grid([(1, 1)], row)
-        else:
-            over_rows(t, self.x.dim(0), self.extent, row)
-
-    def along_columns(self, t: TileBuilder) -> None:
-        """The program where other dimensions follow."""
-        self.promise(t)
-
-        def cell(*start: Index) -> None:
-            head, column = list(start[:-1]), start[-1]
-            self.one(t, lambda j: ([*head, j, column], [*(None for _ in head), None, self.width]))
-
-        outer = self.x.dim(0), 1
-        columns = self.x.dim(len(self.x.shape) - 1), self.width
-        t.grid([outer, columns] if len(self.x.shape) == 3 else [columns], cell)
-
-    def promise(self, t: TileBuilder) -> None:
-        """Both tensors are equally large."""
-        for axis in range(len(self.x.shape)):
-            t.same(self.x.dim(axis), self.out.dim(axis))
+    def body(self, t: TileBuilder) -> None:
+        """The whole program."""
+        for axis in range(len(self.out.shape)):
+            t.same(self.lines.x.dim(axis), self.out.dim(axis))
+        self.lines.each(t, lambda line: self.one(t, line))
 
 
 def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
@@ -121,12 +81,6 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if x.dtype not in FLOATS or not x.shape:
         return None
     dim = integer(op.main, "dim")
-    across = all(n == 1 for n in x.shape[dim + 1 :])
-    cuts = (dim,) if across else (dim, dim + 1)
-    x, out = split_at(x, *cuts), split_at(out, *cuts)
-    axis = 1 if dim else 0
-    extent, lanes = x.dim(axis), x.dim(len(x.shape) - 1)
-    width = tile_width(target, wide(x.dtype), lanes, 4 if across else 2)
-    softmax = _Softmax(x, out, extent, width, across, flag(op.main, "log"))
-    body = softmax.along_rows if across else softmax.along_columns
-    return tile_program("softmax", op.tensors, body, op.scalars)
+    lines = lines_of(x, dim, target)
+    softmax = _Softmax(lines, joined(out, dim, lines.across), flag(op.main, "log"))
+    return tile_program("softmax", op.tensors, softmax.body, op.scalars)

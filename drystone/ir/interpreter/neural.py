@@ -104,6 +104,15 @@ def _softmax(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     return [to_element(out, result_element(op))]
 
 
+@handles("dry.logsumexp")
+def _logsumexp(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    x, dim, element = wide(args[0]), op.dim.value, result_element(op)
+    peak = x.max(dim, keepdims=True, initial=np.finfo(widen(args[0]).dtype).min)
+    with np.errstate(all="ignore"):
+        rest = np.log(np.exp(x - peak).sum(dim))
+    return [to_element(part, element) for part in (peak.squeeze(dim), rest)]
+
+
 @handles("dry.embedding")
 def _embedding(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     table, indices = args
