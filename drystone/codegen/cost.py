@@ -153,7 +153,7 @@ def _attention(kernel: _Kernel) -> int:
 
 
 def _norm(kernel: _Kernel) -> int:
-    return prod(kernel.result) * _NORM[ir.StringAttr(kernel.main.kind).value]
+    return prod(kernel.result) * (_NORM[ir.StringAttr(kernel.main.kind).value] + len(kernel.main.residual))
 
 
 def _softmax(kernel: _Kernel) -> int:

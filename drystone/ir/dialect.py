@@ -104,6 +104,29 @@ def _take_extras_as_one(cls: Any) -> None:
     cls.__init__ = __init__
 
 
+class WithOuts(Dry.Operation):
+    """Base of an operation whose first result differs in type from the others: see `WithEpilogue`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _take_outs_as_one(cls)
+
+    @property
+    def outs(self) -> list[Any]:
+        """All results."""
+        return list(self.operation.results)
+
+
+def _take_outs_as_one(cls: Any) -> None:
+    """Let the constructor take the types of all results as one sequence."""
+    build = cls.__init__
+
+    def __init__(self: Any, outs: Sequence[Any], *operands: Any, **attributes: Any) -> None:
+        build(self, outs[0], list(outs[1:]), *operands, **attributes)
+
+    cls.__init__ = __init__
+
+
 class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
     """out[.., m, n] = epilogue(sum_k a[.., m, k] * b[.., k, n]); with transpose_b, b is [.., n, k].
 
@@ -168,14 +191,17 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     layout: ir.StringAttr  #: "bhsd" or "bshd": heads or positions first
 
 
-class Norm(Dry.Operation, name="norm", traits=[Pure]):
+class Norm(WithOuts, name="norm", traits=[Pure]):
     """Normalization over the last `axes` dimensions: kind "layer" (x - mean) / sqrt(var + eps), or "rms"
-    x / sqrt(mean(x^2) + eps); then * gain + shift where given (shaped as the normalized dimensions)."""
+    x / sqrt(mean(x^2) + eps); then * gain + shift where given (shaped as the normalized dimensions). With a
+    residual, of x + residual, which is the second result where it is wanted."""
 
     out: Result[Any]  #: as x
+    total: Sequence[Result[Any]]  #: none, or x + residual
     x: Operand[Any]  #: what is normalized
     gain: Sequence[Operand[Any]]  #: none or one tensor: a factor
     shift: Sequence[Operand[Any]]  #: none or one tensor: added after it
+    residual: Sequence[Operand[Any]]  #: none or one tensor, as x: added before
     kind: ir.StringAttr  #: "layer" or "rms"
     axes: ir.IntegerAttr  #: how many of the last dimensions are normalized together
     eps: ir.FloatAttr  #: added under the root
@@ -223,29 +249,6 @@ class Pool(Dry.Operation, name="pool", traits=[Pure]):
     dilation: ir.ArrayAttr  #: the distance of taps
     divisor: ir.IntegerAttr  #: what an average is divided by
     layout: ir.StringAttr  #: "nchw" or "nhwc"
-
-
-class WithOuts(Dry.Operation):
-    """Base of an operation whose first result differs in type from the others: see `WithEpilogue`."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        _take_outs_as_one(cls)
-
-    @property
-    def outs(self) -> list[Any]:
-        """All results."""
-        return list(self.operation.results)
-
-
-def _take_outs_as_one(cls: Any) -> None:
-    """Let the constructor take the types of all results as one sequence."""
-    build = cls.__init__
-
-    def __init__(self: Any, outs: Sequence[Any], *operands: Any, **attributes: Any) -> None:
-        build(self, outs[0], list(outs[1:]), *operands, **attributes)
-
-    cls.__init__ = __init__
 
 
 class Recurrent(WithOuts, name="recurrent", traits=[Pure]):

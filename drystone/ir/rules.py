@@ -138,8 +138,13 @@ def norm(op: Any) -> Problems:
     if not 1 <= axes <= x.type.rank:
         yield f"{axes} dimensions of a tensor of rank {x.type.rank}"
         return
-    for number, operand in enumerate(list(op.operands)[1:]):
+    _, gains, shifts, residuals = operand_groups(op)
+    for number, operand in enumerate((*gains, *shifts)):
         yield from _fits(f"gain or shift {number}", operand, shape(x)[-axes:])
+    for residual in residuals:
+        yield from _fits("the residual", residual, shape(x))
+    if len(op.results) > 1 + len(residuals):
+        yield f"{len(op.results)} results with {len(residuals)} residuals"
 
 
 def softmax(op: Any) -> Problems:

@@ -9,7 +9,7 @@ from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
 from drystone.passes.generic import body, dims_of, generic, is_identity, is_parallel, maps_of
 from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import latest_first, ops, uses
+from drystone.passes.rewriting import latest_first, ops, read_later, uses
 
 #: A tensor that a map reads, and how.
 Read = tuple[Any, Any]
@@ -61,8 +61,7 @@ class FuseSiblings:
         count = len(results) + len(second.operation.results)
         if together > self.inputs or count > self.results or not all(is_identity(map_) for _, map_ in made):
             return False
-        readers = [user for value in results for user, _ in uses(value) if user != second.operation]
-        if not all(second.operation.is_before_in_block(_in_main(user, second)) for user in readers):
+        if not all(read_later(value, second) for value in results):
             return False
         value, other = results[0], second.operation.results[0]
         with ir.InsertionPoint(second), second.operation.location:
@@ -99,13 +98,6 @@ def _before(op: Any) -> list[Any]:
         found |= {other for other in others if other.name == "linalg.generic" and other != op.operation}
     earlier = (other.opview for other in found if other.is_before_in_block(op.operation))
     return latest_first(other for other in earlier if _is_map(other))
-
-
-def _in_main(user: Any, beside: Any) -> Any:
-    """The operation of the block of `beside` that a user is, or is inside of."""
-    while user.block != beside.operation.block:
-        user = user.parent
-    return user
 
 
 def _joined(first: Any, second: Any) -> Any:

@@ -13,6 +13,7 @@ from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.fuse_gather import FuseGather
 from drystone.passes.fuse_log_softmax import FuseLogSoftmax
+from drystone.passes.fuse_residual import FuseResidual
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
@@ -48,6 +49,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseElementwise(),
         FuseConcat(),
         FuseEpilogue(),
+        FuseResidual(),
         FuseSiblings(),
         FoldBatchNorm(),
         FlattenMatmul(),

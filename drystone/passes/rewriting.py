@@ -37,6 +37,17 @@ def latest_first(found: Iterable[Any]) -> list[Any]:
     return sorted(found, key=cmp_to_key(order))
 
 
+def read_later(value: Any, op: Any) -> bool:
+    """Whether all that reads a value, also from inside, comes after an operation that does."""
+
+    def later(user: Any) -> bool:
+        while user.block != op.operation.block:
+            user = user.parent
+        return bool(op.operation.is_before_in_block(user))
+
+    return all(user == op.operation or later(user) for user, _ in uses(value))
+
+
 def replace(old: Any, new: Any) -> None:
     """Let every use of one tensor read another, of the same shape; the new type may know more extents."""
     if old.type != new.type:

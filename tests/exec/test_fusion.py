@@ -71,6 +71,27 @@ def test_a_chain_of_maps_with_several_results_is_one_kernel(shapes: Any) -> None
     assert fused(Chain(), torch.randn(3, 70), torch.randn(3, 70), shapes=shapes) == {"map": 1}
 
 
+class Residual(nn.Module):
+    """A block whose residual sum no product makes: it is normalized, and needed again (`again`) or not."""
+
+    def __init__(self, again: bool) -> None:
+        super().__init__()
+        self.again = again
+        self.norm, self.project = nn.LayerNorm(44), nn.Linear(44, 44)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        total = x + y.softmax(-1)
+        mixed: torch.Tensor = self.project(self.norm(total))
+        return mixed + total if self.again else mixed
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("shapes", [None, ({1: ROWS}, {1: ROWS})])
+def test_a_residual_sum_is_made_by_the_normalization(again: bool, shapes: Any) -> None:
+    inputs = torch.randn(2, 5, 44), torch.randn(2, 5, 44)
+    assert fused(Residual(again), *inputs, shapes=shapes) == {"softmax": 1, "norm": 1, "matmul": 1}
+
+
 def test_a_gated_unit_reads_its_halves_in_place() -> None:
     class Gate(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ func.func private @k({", ".join(given)}, %i: tensor<{out}>) -> tensor<{out}> {{
 def norm(shape: str, axes: int, kind: str, gain: bool, shift: bool, element: str = "f32") -> str:
     """A dry.norm."""
     columns = "x".join(shape.split("x")[-axes:])
-    sizes = f"operandSegmentSizes = array<i32: 1, {int(gain)}, {int(shift)}>"
+    sizes = f"operandSegmentSizes = array<i32: 1, {int(gain)}, {int(shift)}, 0>"
     attributes = f'kind = "{kind}", axes = {axes} : i64, eps = 1.0e-5 : f64, {sizes}'
     whole = f"{shape}x{element}"
     return text("dry.norm", [whole, *[f"{columns}x{element}"] * (gain + shift)], whole, attributes)
@@ -55,6 +55,32 @@ def test_norm(kind: str, shape: tuple[int, ...], axes: int) -> None:
         [plain.astype(np.float32)],
         tolerance=4e-6,
     )
+
+
+def residual(kind: str, columns: str, total: bool) -> str:
+    """A dry.norm of one dimension with a gain, of a sum that is a result too."""
+    outs = [f"tensor<{kind}>"] * (1 + total)
+    inits = "".join(f", %i{k}: {out}" for k, out in enumerate(outs))
+    return f"""
+func.func private @k(%x: tensor<{kind}>, %g: tensor<{columns}>, %r: tensor<{kind}>{inits})
+    -> ({", ".join(outs)}) {{
+  %o:{len(outs)} = "dry.norm"(%x, %g, %r) {{kind = "layer", axes = 1 : i64, eps = 1.0e-5 : f64,
+    operandSegmentSizes = array<i32: 1, 1, 0, 1>}}
+    : (tensor<{kind}>, tensor<{columns}>, tensor<{kind}>) -> ({", ".join(outs)})
+  return {", ".join(f"%o#{k}" for k in range(len(outs)))} : {", ".join(outs)}
+}}"""
+
+
+@pytest.mark.parametrize("total", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4, 70), (2, 384), (45,)])
+def test_norm_of_a_sum(shape: tuple[int, ...], total: bool) -> None:
+    x, r = (RNG.standard_normal(shape).astype(np.float32) for _ in range(2))
+    gain = RNG.standard_normal(shape[-1:]).astype(np.float32)
+    wide = x.astype(np.float64) + r
+    expected = [(normalized(wide, 1, "layer") * gain).astype(np.float32), x + r][: 1 + total]
+    for extents in ([*map(str, shape)], ["?"] * len(shape)):
+        text = residual("x".join([*extents, "f32"]), f"{extents[-1]}xf32", total)
+        check(text, [x, gain, r], expected, tolerance=4e-6)
 
 
 def test_norm_of_doubles_and_halves() -> None:

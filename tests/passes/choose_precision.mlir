@@ -9,7 +9,7 @@ func.func @main(%x: tensor<?x8xf32>) -> (tensor<?x4xf32>, tensor<?x16xf32>) {
   }) {transpose_b = true, extra_maps = [],
       operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
     : (tensor<?x8xf32>, tensor<16x8xf32>) -> tensor<?x16xf32>
-  %n = "dry.norm"(%h, %u) {kind = "rms", axes = 1, eps = 1.0e-5 : f64, operandSegmentSizes = array<i32: 1, 1, 0>}
+  %n = "dry.norm"(%h, %u) {kind = "rms", axes = 1, eps = 1.0e-5 : f64, operandSegmentSizes = array<i32: 1, 1, 0, 0>}
     : (tensor<?x16xf32>, tensor<16xf32>) -> tensor<?x16xf32>
   %y = "dry.matmul"(%n, %v) ({
   ^bb0(%a: f32):
@@ -38,7 +38,7 @@ module {
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<?x8xf32, #dry.enc<"bf16", unit, unit>>, tensor<16x8xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<?x16xf32>
-    %6 = "dry.norm"(%5, %2) {axes = 1 : i64, eps = 1.000000e-05 : f64, kind = "rms", operandSegmentSizes = array<i32: 1, 1, 0>} : (tensor<?x16xf32>, tensor<16xf32>) -> tensor<?x16xf32, #dry.enc<"bf16", unit, unit>>
+    %6 = "dry.norm"(%5, %2) {axes = 1 : i64, eps = 1.000000e-05 : f64, kind = "rms", operandSegmentSizes = array<i32: 1, 1, 0, 0>} : (tensor<?x16xf32>, tensor<16xf32>) -> tensor<?x16xf32, #dry.enc<"bf16", unit, unit>>
     %7 = "dry.matmul"(%6, %1) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()

@@ -51,7 +51,9 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
         tile=[],
         layout="bhsd",
     ).out
-    normal = make(dry.Norm, tensor((-1, 6, 3, 3)), attended, [], [], kind="rms", axes=1, eps=1e-5).out
+    image = tensor((-1, 6, 3, 3))
+    added = [image, image], attended, [], [], [pooled]
+    normal, total = make(dry.Norm, *added, kind="rms", axes=1, eps=1e-5).outs
     rows = make(dry.Embedding, tensor((2, 3, 8)), linear, tokens).out
     product = make(dry.MatMul, tensor((2, 3, 6)), rows, linear, transpose_b=True).out
     chances = make(dry.Softmax, tensor((2, 3, 6)), product, dim=2, log=False).out
@@ -61,7 +63,7 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
-    return [normal, decayed, parts.peak, parts.rest, *steps]
+    return [normal, total, decayed, parts.peak, parts.rest, *steps]
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -224,7 +224,7 @@ def test_norm(kind: str, axes: int) -> None:
     (ours,) = execute(
         [t.numpy() for t in (x, gain, shift)],
         lambda x, g, s: [
-            make(dry.Norm, tensor((3, 4, 5), "f64"), x, [g], [s], kind=kind, axes=axes, eps=1e-3).out
+            make(dry.Norm, [tensor((3, 4, 5), "f64")], x, [g], [s], [], kind=kind, axes=axes, eps=1e-3).out
         ],
     )
     close(ours, expected)

@@ -32,6 +32,16 @@ def binary(what: Any, shapes: list[tuple[int, ...]], out: tuple[int, ...], **att
     )
 
 
+def residual(shape: tuple[int, ...] | None) -> Program:
+    """A normalization that gives the sum too, with a residual of this shape or none."""
+
+    def body(x: Any, *residual: Any) -> list[Any]:
+        op = make(dry.Norm, [x.type, x.type], x, [], [], list(residual), kind="layer", axes=1, eps=1e-5)
+        return list(op.outs)
+
+    return program(lambda: [tensor((2, 4)), *([] if shape is None else [tensor(shape)])], body)
+
+
 def logsumexp(shape: tuple[int, ...], out: tuple[int, ...]) -> Program:
     return program(
         lambda: [tensor(shape)], lambda x: [make(dry.LogSumExp, tensor(out), tensor(out), x, dim=1).peak]
@@ -67,7 +77,7 @@ def recurrent(weight: tuple[int, ...], cell: str) -> Program:
 
 def norm(gain: tuple[int, ...]) -> Program:
     def body(x: Any, g: Any) -> list[Any]:
-        return [make(dry.Norm, x.type, x, [g], [], kind="layer", axes=1, eps=1e-5).out]
+        return [make(dry.Norm, [x.type], x, [g], [], [], kind="layer", axes=1, eps=1e-5).out]
 
     return program(lambda: [tensor((2, 4)), tensor(gain)], body)
 
@@ -142,6 +152,8 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
         "multiple of 16 queries and 8 keys",
     ),
     "gain": (lambda: norm((2,)), "gain or shift 0"),
+    "residual": (lambda: residual((2, 3)), "the residual is tensor<2x3xf32>, expected 2x4"),
+    "sum": (lambda: residual(None), "2 results with 0 residuals"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
     "logsumexp": (lambda: logsumexp((2, 3), (2, 1)), "result 0 has rank 2, expected 1"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),

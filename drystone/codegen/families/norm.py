@@ -2,7 +2,8 @@
 
 The mean, then the sums of differences from it and of their squares (the corrected two-pass algorithm: Chan,
 Golub and LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7), then the result; the row is
-in the nearest cache by then. Sums are held in a few wide accumulators and at least in f32.
+in the nearest cache by then, and so is a residual that is added to it. Sums are held in a few wide
+accumulators and at least in f32.
 """
 
 from typing import Any
@@ -25,7 +26,7 @@ class _Norm:
     """One kernel: x and out as rows (`rows` is None where there is only one) of normalized columns."""
 
     def __init__(self, op: Any, x: Tensor, out: Tensor, target: CpuTarget) -> None:
-        cut = len(x.shape) - integer(op, "axes")
+        self.cut = cut = len(x.shape) - integer(op, "axes")
         self.x, self.out = split_at(x, cut), split_at(out, cut)
         self.held = wide(x.dtype)
         self.centred = ir.StringAttr(op.operation.attributes["kind"]).value == "layer"
@@ -35,6 +36,8 @@ class _Norm:
         self.width = tile_width(target, self.held, self.columns)
         self.gain: Tensor | None = None
         self.shift: Tensor | None = None
+        self.residual: Tensor | None = None
+        self.total: Tensor | None = None
 
     def place(self, tensor: Tensor, row: Index, j: Index) -> tuple[list[Index], list[int | None]]:
         """Position and shape of the tile at column `j`."""
@@ -44,6 +47,16 @@ class _Norm:
     def load(self, t: TileBuilder, tensor: Tensor, row: Index, j: Index) -> Tile:
         """Part of a row."""
         return widened(t, t.load(tensor, *self.place(tensor, row, j)))
+
+    def store(self, t: TileBuilder, tensor: Tensor, row: Index, j: Index, tile: Tile) -> None:
+        """Write part of a row."""
+        at, shape = self.place(tensor, row, j)
+        t.store(tensor, at, narrowed(t, tile, tensor.dtype), shape)
+
+    def input(self, t: TileBuilder, row: Index, j: Index) -> Tile:
+        """Part of a row of what is normalized."""
+        x = self.load(t, self.x, row, j)
+        return x if self.residual is None else t.apply("arith.addf", x, self.load(t, self.residual, row, j))
 
     def constant(self, t: TileBuilder, value: float) -> Tile:
         """One number."""
@@ -59,13 +72,13 @@ class _Norm:
         The first mean is as exact as its rounding; the second is what that rounding lost."""
         fold, zero = Fold(self.columns, self.width), t.full(0.0, (self.width,), self.held)
         if not self.centred:
-            (squares,) = fold(t, lambda j, acc: [self.square(t, self.load(t, self.x, row, j), acc)], [zero])
+            (squares,) = fold(t, lambda j, acc: [self.square(t, self.input(t, row, j), acc)], [zero])
             return None, None, self.mean(t, squares)
-        (sums,) = fold(t, lambda j, acc: [t.apply("arith.addf", acc, self.load(t, self.x, row, j))], [zero])
+        (sums,) = fold(t, lambda j, acc: [t.apply("arith.addf", acc, self.input(t, row, j))], [zero])
         about = self.mean(t, sums)
 
         def step(j: Index, rest: Tile, squares: Tile) -> list[Tile]:
-            x = t.apply("arith.subf", self.load(t, self.x, row, j), about)
+            x = t.apply("arith.subf", self.input(t, row, j), about)
             return [t.apply("arith.addf", rest, x), self.square(t, x, squares)]
 
         rest, squares = (self.mean(t, lanes) for lanes in fold(t, step, [zero, zero]))
@@ -84,27 +97,30 @@ class _Norm:
         offset = None if rest is None else t.apply("arith.negf", t.apply("arith.mulf", rest, scale))
 
         def write(j: Index) -> None:
-            x = self.load(t, self.x, row, j)
+            x = self.input(t, row, j)
+            if self.total is not None:
+                self.store(t, self.total, row, j, x)
             x = x if about is None else t.apply("arith.subf", x, about)
             y = t.apply("arith.mulf", x, scale) if offset is None else t.apply("math.fma", x, scale, offset)
             if self.gain is not None:
                 y = t.apply("arith.mulf", y, self.load(t, self.gain, row, j))
             if self.shift is not None:
                 y = t.apply("arith.addf", y, self.load(t, self.shift, row, j))
-            at, shape = self.place(self.out, row, j)
-            t.store(self.out, at, narrowed(t, y, self.out.dtype), shape)
+            self.store(t, self.out, row, j, y)
 
         t.loop(self.columns, self.width, write)
 
     def body(self, t: TileBuilder) -> None:
         """The whole program."""
-        for tensor in (self.out, self.gain, self.shift):
+        for tensor in (self.out, self.total, self.residual, self.gain, self.shift):
             if tensor is not None:
                 t.same(self.columns, tensor.dim(len(tensor.shape) - 1))
         if self.rows is None:
             t.grid([(1, 1)], lambda r: self.row(t, r))
             return
-        t.same(self.rows, self.out.dim(0))
+        for tensor in (self.out, self.total, self.residual):
+            if tensor is not None:
+                t.same(self.rows, tensor.dim(0))
         over_rows(t, self.rows, self.columns, lambda r: self.row(t, r))
 
 
@@ -117,4 +133,6 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     norm.gain, norm.shift = (
         split_at(op.tensor(group[0])) if len(group) else None for group in (op.main.gain, op.main.shift)
     )
+    norm.residual = next((split_at(tensor, norm.cut) for tensor in op.all(op.main.residual)), None)
+    norm.total = next((split_at(tensor, norm.cut) for tensor in op.inits[1:]), None)
     return tile_program("norm", op.tensors, norm.body, op.scalars)

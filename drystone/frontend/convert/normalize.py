@@ -37,10 +37,11 @@ def _norm(
     if not is_real(x, gain, shift):
         return None
     op = Norm(
-        at.out(),
+        [at.out()],
         at.tensor(x),
         at.optional(gain),
         at.optional(shift),
+        [],
         kind=build.string(kind),
         axes=build.integer(len(axes)),
         eps=build.number(eps),

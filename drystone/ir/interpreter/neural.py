@@ -83,15 +83,18 @@ def _weights(scores: Array) -> Array:
 @handles("dry.norm")
 def _norm(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     x, axes = wide(args[0]), tuple(range(-op.axes.value, 0))
+    for residual in args[len(args) - len(op.residual) :]:
+        x = x + wide(residual)
+    total = [to_element(x, element_name(value.type)) for value in op.outs[1:]]
     if op.kind.value == "layer":
         x = x - x.mean(axes, keepdims=True)
     out = x / np.sqrt(np.square(x).mean(axes, keepdims=True) + op.eps.value)
     has_gain = len(op.gain)
     for gain in args[1 : 1 + has_gain]:
         out = out * wide(gain)
-    for shift in args[1 + has_gain :]:
+    for shift in args[1 + has_gain : 1 + has_gain + len(op.shift)]:
         out = out + wide(shift)
-    return [to_element(out, result_element(op))]
+    return [to_element(out, result_element(op)), *total]
 
 
 @handles("dry.softmax")
