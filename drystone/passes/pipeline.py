@@ -18,6 +18,7 @@ from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
+from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
@@ -47,6 +48,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseLogSoftmax(),
         FuseGather(),
         FuseElementwise(),
+        PickOneHot(),
         FuseConcat(),
         FuseEpilogue(),
         FuseResidual(),

@@ -35,6 +35,21 @@ def copy_body(
     return [known.get(value, value) for value in body[-1].operation.operands]
 
 
+def copy_value(value: Any, known: dict[Any, Any], at: Callable[[int], Any]) -> Any:
+    """Copy what makes one value of a block to the current insertion point, as `copy_body` does; the value
+    there."""
+    if value in known or isinstance(value.owner, ir.Block) or value.owner.parent.name == "func.func":
+        return known.get(value, value)
+    if value.owner.name == "linalg.index":
+        known[value] = at(value.owner.attributes["dim"].value)
+        return known[value]
+    made = value.owner.clone()
+    for number, operand in enumerate(value.owner.operands):
+        made.operation.operands[number] = copy_value(operand, known, at)
+    known.update(zip(value.owner.results, made.operation.results, strict=True))
+    return known[value]
+
+
 def position(map_: Any, number: int) -> Any:
     """The value, inside a linalg body, of result `number` of an affine map over its dimensions."""
     expr = map_.results[number].maybe_downcast()

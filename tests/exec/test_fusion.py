@@ -127,6 +127,9 @@ LOSSES: dict[str, Any] = {
     "gathered": lambda x, t, w: -x.log_softmax(-1).gather(-1, t.clamp(0)[:, None]).mean(),
     "indexed": lambda x, t, w: -x.log_softmax(-1)[torch.arange(x.shape[0]), t.clamp(0)],
     "one-hot": lambda x, t, w: -(x.log_softmax(-1) * F.one_hot(t.clamp(0), x.shape[1])).sum(-1),
+    "one-hot by hand": lambda x, t, w: torch.where(
+        torch.arange(x.shape[1]) == t[:, None], -x.log_softmax(-1) * w, 0.0
+    ).sum(1),
     "classes first": lambda x, t, w: F.cross_entropy(x.unflatten(0, (2, -1)).transpose(1, 2), t.view(2, -1)),
     "image": lambda x, t, w: F.cross_entropy(x.t()[None, :, None], t[None, None]),
     "divergence": lambda x, t, w: F.kl_div(x.log_softmax(-1), (x * w).softmax(-1), reduction="sum"),
@@ -155,6 +158,8 @@ def logits(rows: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_loss_reads_its_logits_and_stores_no_log_softmax(name: str) -> None:
     kinds = fused(Loss(name, 150), *logits(12, 150))
     assert kinds["logsumexp"] == 1
+    if "one-hot" in name:
+        assert kinds == {"logsumexp": 1, "map": 1}
     assert kinds["softmax"] == (name == "divergence")
 
 
