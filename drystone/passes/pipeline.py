@@ -20,6 +20,7 @@ from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
 from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.recognize_attention import RecognizeAttention
+from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
 from drystone.targets.target import CpuTarget
@@ -49,6 +50,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseGather(),
         FuseElementwise(),
         PickOneHot(),
+        RecognizeNorm(),
         FuseConcat(),
         FuseEpilogue(),
         FuseResidual(),

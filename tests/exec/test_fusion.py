@@ -71,13 +71,24 @@ def test_a_chain_of_maps_with_several_results_is_one_kernel(shapes: Any) -> None
     assert fused(Chain(), torch.randn(3, 70), torch.randn(3, 70), shapes=shapes) == {"map": 1}
 
 
+class RootMeanSquare(nn.Module):
+    """Written by hand, as transformers does."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
 class Residual(nn.Module):
     """A block whose residual sum no product makes: it is normalized, and needed again (`again`) or not."""
 
-    def __init__(self, again: bool) -> None:
+    def __init__(self, norm: type[nn.Module], again: bool) -> None:
         super().__init__()
         self.again = again
-        self.norm, self.project = nn.LayerNorm(44), nn.Linear(44, 44)
+        self.norm, self.project = norm(44), nn.Linear(44, 44)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         total = x + y.softmax(-1)
@@ -85,11 +96,12 @@ class Residual(nn.Module):
         return mixed + total if self.again else mixed
 
 
+@pytest.mark.parametrize("norm", [nn.LayerNorm, nn.RMSNorm, RootMeanSquare])
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("shapes", [None, ({1: ROWS}, {1: ROWS})])
-def test_a_residual_sum_is_made_by_the_normalization(again: bool, shapes: Any) -> None:
+def test_a_residual_sum_is_made_by_the_normalization(norm: Any, again: bool, shapes: Any) -> None:
     inputs = torch.randn(2, 5, 44), torch.randn(2, 5, 44)
-    assert fused(Residual(again), *inputs, shapes=shapes) == {"softmax": 1, "norm": 1, "matmul": 1}
+    assert fused(Residual(norm, again), *inputs, shapes=shapes) == {"softmax": 1, "norm": 1, "matmul": 1}
 
 
 def test_a_gated_unit_reads_its_halves_in_place() -> None:
