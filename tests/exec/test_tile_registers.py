@@ -103,6 +103,59 @@ def test_rows_known_at_the_call(tiles: Any) -> None:
         assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
 
 
+def _rounded(layer: Any, x: Any) -> Any:
+    """A convolution of operands in bf16, with exact sums."""
+    exact = type(layer)(*(getattr(layer, name) for name in ("in_channels", "out_channels", "kernel_size")))
+    exact.stride, exact.padding, exact.dilation = layer.stride, layer.padding, layer.dilation
+    exact.weight = nn.Parameter(layer.weight.bfloat16().double())
+    exact.bias = nn.Parameter(layer.bias.double())
+    return exact(x.bfloat16().double()).relu().detach()
+
+
+CONVOLUTIONS: dict[str, tuple[nn.Module, tuple[int, ...], bool]] = {
+    "pointwise": (nn.Conv2d(64, 48, 1), (2, 64, 7, 9), True),
+    "pointwise of few pixels": (nn.Conv2d(32, 64, 1), (1, 32, 2, 2), False),
+    "pointwise of 37 pixels": (nn.Conv1d(96, 40, 1), (1, 96, 37), True),
+    "pointwise along many lines": (nn.Conv2d(32, 32, 1), (3, 32, 30, 33), True),
+    "pointwise of apart pixels": (nn.Conv2d(2048, 32, 1), (1, 2048, 7, 7), True),
+    "pointwise with a stride": (nn.Conv2d(64, 64, 1, stride=2), (2, 64, 15, 22), True),
+    "pointwise of 40 channels": (nn.Conv2d(40, 64, 1), (1, 40, 8, 8), False),
+    "3x3": (nn.Conv2d(64, 64, 3, padding=1), (2, 64, 9, 14), True),
+    "3x3 along 41": (nn.Conv2d(32, 96, 3, padding=1), (1, 32, 6, 41), True),
+    "3x3 inside": (nn.Conv2d(32, 16, 3), (1, 32, 9, 37), True),
+    "3x3 with a stride": (nn.Conv2d(32, 64, 3, stride=2, padding=1), (2, 32, 17, 24), True),
+    "5x3 far apart": (nn.Conv2d(32, 40, (5, 3), padding=(4, 2), dilation=2), (1, 32, 11, 20), True),
+    "even taps": (nn.Conv2d(32, 32, 2, padding=1, stride=3), (1, 32, 20, 19), True),
+    "3 along a line": (nn.Conv1d(64, 32, 3), (2, 64, 50), True),
+    "3 along a padded line": (nn.Conv1d(64, 32, 3, padding=1), (2, 64, 50), False),
+    "3x3 with many channels": (nn.Conv2d(1024, 32, 3, padding=1), (1, 1024, 5, 16), True),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(tiles: Any, name: str) -> None:
+    torch.manual_seed(0)
+    layer, shape, in_tiles = CONVOLUTIONS[name]
+    x, before = torch.randn(shape), _executed(tiles)
+    model = nn.Sequential(layer, nn.ReLU()).eval()
+    fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
+    assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
+    assert tiles is None or (_executed(tiles) > before) == in_tiles
+
+
+@pytest.mark.parametrize("size", [3, 12])
+def test_pointwise_pixels_known_at_the_call(tiles: Any, size: int) -> None:
+    torch.manual_seed(0)
+    layer, batch = nn.Conv2d(64, 32, 1), torch.export.Dim("batch", min=1, max=9)
+    model = nn.Sequential(layer, nn.ReLU()).eval()
+    options = drystone.Options(compute="bf16")
+    x = torch.randn(2, 64, 5, size)
+    fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=({0: batch},), options=options)
+    for count in (1, 3, 7):
+        x = torch.randn(count, 64, 5, size)
+        assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
+
+
 class Bytes(nn.Module):
     """A product of signed bytes, summed as i32."""
 

@@ -11,7 +11,7 @@ along the width of one channel come before the next channel, and nothing needs t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from drystone.codegen.elements import wide
@@ -57,13 +57,15 @@ class Strip:
         return sum(run.count for run in self.runs)
 
 
-def strips(form: ConvForm, rows: int) -> list[Strip]:
-    """A line of the result, cut into tiles of up to `rows` positions."""
+def strips(form: ConvForm, rows: int, *, bordered: bool = False) -> list[Strip]:
+    """A line of the result, cut into tiles of up to `rows` positions. bordered: the padding is read too."""
     width, length = form.known_size(form.x, form.spatial - 1), form.known_size(form.out, form.spatial - 1)
     assert width is not None and length is not None
     taps = range(form.kernel[-1])
 
     def seen(position: int) -> frozenset[int]:
+        if bordered:
+            return frozenset(taps)
         start = position * form.strides[-1] - form.before[-1]
         return frozenset(k for k in taps if 0 <= start + k * form.dilation[-1] < width)
 
@@ -93,7 +95,7 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
     known = None not in (form.known_size(form.x, last), form.known_size(form.out, last))
     if not known or (form.groups > 1 and form.outside % width) or form.kernel[-1] > UNROLLED:
         return None
-    sizes = _sizes(form)
+    sizes = _sizes(form, target)
     point = image_default(sizes, target)
     if form.group == 1 and len(strips(form, point["rows"])) > _VARIANTS:
         return None
@@ -104,7 +106,7 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
     return Search(image_space(sizes, target), point, form.features(), build)
 
 
-def _sizes(form: ConvForm) -> Image:
+def _sizes(form: ConvForm, target: CpuTarget) -> Image:
     dims = form.spatial
     taps = 1
     for size in form.kernel:
@@ -112,7 +114,7 @@ def _sizes(form: ConvForm) -> Image:
     outer = 1
     for dim in range(dims - 2):
         outer *= form.known_size(form.out, dim) or 1
-    return Image(
+    found = Image(
         images=(form.out.shape[0] or 1) * outer,
         lines=(form.known_size(form.out, dims - 2) if dims > 1 else 1) or 0,
         line=form.known_size(form.out, dims - 1) or 0,
@@ -128,7 +130,12 @@ def _sizes(form: ConvForm) -> Image:
         group=form.group,
         bytes=form.bytes,
         fixed=form.first or dims != 2,
+        padded=form.before[-1] > 0 or form.after[-1] > 0,
+        tile=form.tile(target),
     )
+    # What is padded is copied, to the stack.
+    uncopied = found.padded and (found.fixed or found.held(1) > target.l2 // 2)
+    return replace(found, tile=None) if uncopied else found
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,19 @@ class _Direct:
         """Output channels of a block."""
         assert self.form.pack is not None
         return self.form.pack.inner_tiles[0]
+
+    @property
+    def border(self) -> int:
+        """Positions of padding before a line of the image that its copies have."""
+        return self.form.before[-1] if self.p.tiles else 0
+
+    @property
+    def across(self) -> int:
+        """Positions of the copy of a line, with what the last window reaches."""
+        form, last = self.form, self.form.spatial - 1
+        lines = [form.known_size(tensor, last) or 0 for tensor in (form.x, form.out)]
+        reached = (lines[1] - 1) * form.strides[-1] + (form.kernel[-1] - 1) * form.dilation[-1] + 1
+        return max(lines[0] + self.border, reached) if self.p.tiles else lines[0]
 
     def program(self) -> TileProgram:
         """The tile program."""
@@ -175,7 +195,7 @@ class _Step:
         source = self.copied() if p.copied else form.x
 
         def line(at: list[Index]) -> None:
-            for strip in strips(form, p.rows):
+            for strip in strips(form, p.rows, bordered=p.tiles):
                 t.loop(
                     strip.start + strip.count * strip.rows,
                     strip.rows,
@@ -199,21 +219,35 @@ class _Step:
         t.loop(end, 1, lambda h: line([*places, h]), lower=start)
 
     def copied(self) -> Tensor:
-        """The lines the step reads, in scratch, with room between neighbouring pixels."""
+        """The lines the step reads, in scratch, with room between neighbouring pixels; for tile registers
+        with the padding along the width."""
         form, t, p = self.kernel.form, self.t, self.kernel.p
         window = (p.high - 1) * form.strides[-2] + (form.kernel[-2] - 1) * form.dilation[-2] + 1
         wide_in = form.known_size(form.x, 1) or 0
         lanes = self.kernel.lanes
-        scratch = t.scratch((window, wide_in, form.inside + form.apart(lanes)), form.x.held)
+        before, across = self.kernel.border, self.kernel.across
+        scratch = t.scratch((window, across, form.inside + form.apart(lanes)), form.x.held)
         origin = self.outer[-1] * form.strides[-2] - form.before[-2]
         channel = self.group * form.inside
 
         def copy(h: Index, w: Index) -> None:
             where = [self.n, origin + h, w]
-            copy_channels(t, scratch, [h, w], form.x, where, form.inside, lanes, channel)
+            copy_channels(t, scratch, [h, w + before], form.x, where, form.inside, lanes, channel)
+
+        def blank(h: Index, w: Index) -> None:
+            def some(c: Index) -> None:
+                t.store(scratch, [h, w, c], t.full(0, (lanes,), form.x.dtype), [None, None, lanes])
+
+            t.loop(form.inside, lanes, some)
+
+        def line(h: Index) -> None:
+            t.loop(wide_in, 1, lambda w: copy(h, w))
+            for first, last in ((0, before), (before + wide_in, across)):
+                if first < last:
+                    t.loop(last, 1, lambda w: blank(h, w), lower=first)
 
         end = (form.size(form.x, 0) - origin).min(window)
-        t.loop(end, 1, lambda h: t.loop(wide_in, 1, lambda w: copy(h, w)) and None, lower=(0 - origin).max(0))
+        t.loop(end, 1, line, lower=(0 - origin).max(0))
         return scratch
 
     @property
@@ -338,7 +372,7 @@ class _Tile:
         form, t, depth = self.step.kernel.form, self.step.t, self.step.kernel.p.depth
 
         def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
-            for i in range(0, depth, form.group):
+            for i in range(0, depth, self.together):
                 acc = self.products(tap, where, live, acc, k, c + i)
             return acc
 
@@ -353,22 +387,30 @@ class _Tile:
         k: Index,
         c: Index,
     ) -> list[Tile]:
-        """The products of one tap and one channel, or as many as lie side by side in the weight."""
+        """The products of one tap and one channel, or as many as are taken together."""
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
         at = [self.block, *tap, k, c // form.group, index(0)]
-        sizes = [*[None] * (1 + form.spatial), 1, width * form.group]
+        sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
         b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))
         runs = [self.strip.runs[i] for i in live]
         return [t.dot(acc, self.left(where, run, k, c), b) for run, acc in zip(runs, carried, strict=True)]
+
+    @property
+    def together(self) -> int:
+        """Channels of one product: a tile's, or as many as lie side by side in the weight."""
+        p, form = self.step.kernel.p, self.step.kernel.form
+        return p.depth if p.tiles else form.group
 
     def left(self, where: list[Index], run: Run, k: Index, c: Index) -> Tile:
         """What one tap sees of one channel (or some side by side), [rows, channels]."""
         form, t, stride = self.step.kernel.form, self.step.t, self.step.kernel.form.strides[-1]
         across = (self.at[-1] + run.first) * stride - form.before[-1] + k * form.dilation[-1]
+        if self.source.scratch:
+            across = across + self.step.kernel.border
         gaps: list[int | None] = [None] * (form.spatial - 1)
         ones = [1] * len(where)
         channel = self.step.group * form.inside + c
-        shape = [run.count, form.group]
+        shape = [run.count, self.together]
         if self.source.scratch:
             origin = self.step.outer[-1] * form.strides[-2] - form.before[-2]
             at = [where[0] - origin, across, c]

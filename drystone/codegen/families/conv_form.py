@@ -15,6 +15,8 @@ from drystone.errors import InternalError
 from drystone.ir.layout import Pack
 from drystone.ir.shapes import layouts
 from drystone.mlir import ints, ir
+from drystone.targets.dots import DotUnit
+from drystone.targets.target import CpuTarget
 
 P = TypeVar("P")
 
@@ -83,6 +85,15 @@ class ConvForm:
     def held(self) -> bool:
         """Whether dots take x and the weight as they are held."""
         return self.group > 1
+
+    def tile(self, target: CpuTarget) -> DotUnit | None:
+        """The unit with tile registers that can do the products; None without one."""
+        if self.pack is None or not self.held or self.groups > 1 or self.transposed or self.first:
+            return None
+        unit = target.dot(self.x.held, self.weight.held, tiles=True)
+        if unit is None or self.group != unit.group or self.inside % unit.depth:
+            return None
+        return unit if self.pack.inner_tiles[0] in (unit.columns, 2 * unit.columns) else None
 
     @property
     def channel_axis(self) -> int:

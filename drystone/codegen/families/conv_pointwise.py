@@ -52,6 +52,7 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
         width=form.pack.inner_tiles[0],
         group=form.group,
         bytes=form.bytes,
+        tile=form.tile(target),
     )
 
     def build(point: Point) -> TileProgram:

@@ -8,8 +8,10 @@ many blocks of output channels as leave room for the input in the second cache.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from drystone.codegen.families.matmul_schedule import FEW
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Parameter, Point, Space
+from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
 #: The part of the second cache that the weights of one step may fill, and that its input may.
@@ -24,6 +26,15 @@ def most_rows(width: int, target: CpuTarget) -> int:
     """How many rows of `width` sums fit the registers beside a row of the weight and an input."""
     vectors = -(-width // target.lanes(32))
     return max(1, min(_ROWS, (target.registers - vectors - 1) // vectors))
+
+
+def tile_heights(run: int | None, tile: DotUnit | None) -> tuple[int, ...]:
+    """The heights to cut a run of pixels into for tile registers, the one taken without tuning first; none
+    where vectors are as fast. A height of that many rows or more in a point means tile registers."""
+    if tile is None or (run is not None and run <= FEW):
+        return ()
+    one = run is not None and run <= tile.rows
+    return (tile.rows,) if one else (2 * tile.rows, tile.rows)
 
 
 def doubling(most: int) -> tuple[int, ...]:
@@ -43,7 +54,8 @@ def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
 class Pixels:
     """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line
     and lines of an image where they are not neighbours in the input (else 0); channels; the width of the
-    blocks the weight is packed in and the channels side by side in it; bytes of an element."""
+    blocks the weight is packed in and the channels side by side in it; bytes of an element; the tile unit
+    that can do it."""
 
     pixels: int | None
     line: int
@@ -53,11 +65,17 @@ class Pixels:
     width: int
     group: int
     bytes: int
+    tile: DotUnit | None = None
 
     @property
     def every(self) -> int:
         """Blocks of output channels."""
         return -(-self.outside // self.width)
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """Rows of products in tile registers."""
+        return tile_heights(self.line * self.lines if self.line else self.pixels, self.tile)
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,10 @@ class PixelSchedule:
 
 def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     """The schedule of a point of `pixel_space`."""
+    if sizes.tile is not None and point["rows"] in sizes.heights:
+        run = sizes.line * point["high"] if sizes.line else sizes.pixels
+        rows, depth = even(run, point["rows"]), sizes.tile.depth
+        return PixelSchedule(rows, depth, point["blocks"], point["high"], bool(point["copied"]))
     steps = sizes.inside // sizes.group
     # A loop of fewer rounds LLVM unrolls as a whole, and then runs out of registers.
     depth = sizes.group * divisor(steps, max(1, min(4, steps // 4)))
@@ -83,7 +105,7 @@ def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
 def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     run = sizes.line * sizes.lines if sizes.line else sizes.pixels
-    rows = even(run, most_rows(sizes.width, target))
+    rows = sizes.heights[0] if sizes.heights else even(run, most_rows(sizes.width, target))
     blocks = even(
         sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * sizes.bytes))
     )
@@ -91,7 +113,8 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
     if sizes.line:
         high = divisor(sizes.lines, max(1, held // sizes.line))
-        return {"rows": even(high * sizes.line, rows), "blocks": blocks, "high": high, "copied": 1}
+        rows = rows if sizes.heights else even(high * sizes.line, rows)
+        return {"rows": rows, "blocks": blocks, "high": high, "copied": 1}
     tiles = -(-(sizes.pixels or 64 * rows) // rows)
     high = max(1, min(tiles * steps // (4 * target.threads), held // rows, 32))
     return {
@@ -116,7 +139,7 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
 
     return Space(
         (
-            Parameter("rows", preferred(first["rows"], range(most, 0, -1))),
+            Parameter("rows", preferred(first["rows"], (*sizes.heights, *range(most, 0, -1)))),
             Parameter("blocks", preferred(first["blocks"], doubling(sizes.every))),
             Parameter("high", preferred(first["high"], high)),
             Parameter("copied", (1,) if sizes.line else preferred(first["copied"], (0, 1))),
@@ -135,8 +158,9 @@ class Image:
     """The sizes of a convolution along known lines: images (times the outer spatial extents), lines (0: known
     at the call) and positions of the result, positions of a line of the image, lines a window reaches over,
     strides along the width and from line to line, channels of a group, groups, taps, the width of the blocks
-    the weight is packed in and the channels side by side in it, bytes of an element, and whether lines
-    cannot be copied (channels first, or three dimensions)."""
+    the weight is packed in and the channels side by side in it, bytes of an element, whether lines cannot be
+    copied (channels first, or three dimensions), whether there is padding along the width, and the tile unit
+    that can do it."""
 
     images: int
     lines: int
@@ -153,6 +177,13 @@ class Image:
     group: int
     bytes: int
     fixed: bool
+    padded: bool = False
+    tile: DotUnit | None = None
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """Rows of products in tile registers."""
+        return tile_heights(self.line, self.tile)
 
     @property
     def every(self) -> int:
@@ -166,25 +197,31 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageSchedule:
-    """Positions of the register tile, channels per unrolled round, blocks and lines per step, and whether the
-    step copies its lines first."""
+    """Positions of the register tile, channels per unrolled round, blocks and lines per step, whether the
+    step copies its lines first, and whether it does the products in tile registers, a round of channels at
+    once: then the copies have the padding along the width."""
 
     rows: int
     depth: int
     blocks: int
     high: int
     copied: bool
+    tiles: bool
 
 
 def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     """The schedule of a point of `image_space`."""
+    rest = (point["blocks"], point["high"])
+    if sizes.tile is not None and point["rows"] in sizes.heights:
+        copied = sizes.padded or bool(point["copied"])
+        return ImageSchedule(even(sizes.line, point["rows"]), sizes.tile.depth, *rest, copied, tiles=True)
     depth = sizes.group * divisor(sizes.inside // sizes.group, point["depth"])
-    return ImageSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
+    return ImageSchedule(point["rows"], depth, *rest, bool(point["copied"]), tiles=False)
 
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:
     """The point taken without tuning."""
-    rows = even(sizes.line, most_rows(sizes.width, target))
+    rows = sizes.heights[0] if sizes.heights else even(sizes.line, most_rows(sizes.width, target))
     fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
     blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
     steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
@@ -210,7 +247,7 @@ def image_space(sizes: Image, target: CpuTarget) -> Space:
     scratch = target.l2 // 2
     return Space(
         (
-            Parameter("rows", preferred(first["rows"], rows)),
+            Parameter("rows", preferred(first["rows"], (*sizes.heights, *rows))),
             Parameter("blocks", preferred(first["blocks"], blocks)),
             Parameter("high", preferred(first["high"], high)),
             Parameter("depth", preferred(first["depth"], (4, 8, 2))),

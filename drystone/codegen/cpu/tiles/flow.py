@@ -133,10 +133,10 @@ def _count(body: Body, facts: Facts, assumed: set[tuple[int, int]]) -> int:
 def _loop(low: "Lowering", s: Loop) -> None:
     """A loop; where its last iteration may be cut short and that costs the others their proofs, the whole
     iterations run first and the cut one by itself."""
-    low.enter((s,))
+    sums = {i: dot for i in range(len(s.carried)) if (dot := matrix.summed(low, s, i)) is not None}
+    low.enter((s,), frozenset(s.initial[i].number for i in sums))
     facts = low.facts
     lower, upper = low.index(s.lower), low.index(s.upper)
-    sums = {i: dot for i in range(len(s.carried)) if (dot := matrix.summed(low, s, i)) is not None}
     held = {i: matrix.enter(low, s, i, dot) for i, dot in sums.items()}
     carried = [i for i in range(len(s.carried)) if i not in sums]
     now = [part for i in carried for part in low.value(s.initial[i]).parts()]

@@ -1,19 +1,22 @@
 """Products in tile registers (AMX): sums stay in them from the start of a loop to its end.
 
 Sums take tiles 0 to 3, the left operand 4 and 5, the right one 6 and 7; tile numbers are constants, for LLVM
-spills tiles that are values carried round a loop. The shape of every tile is set when a kernel is entered;
-rows that lie outside the left operand are taken out of it for one product, and put back.
+spills tiles that are values carried round a loop. The shape of every tile is set when a kernel is entered,
+for its first product; a product of other rows, or one of rows that lie outside the left operand, sets it
+anew and puts it back.
 
     %acc = loop k (%zero) { dot } ; store %scratch, %acc
     ->  tilezero 0..3 ; loop k { tileload 4..7 ; tdp 0..3 } ; tilestore 0..3
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles.access import Access, Loaded, unproven
 from drystone.codegen.cpu.tiles.usage import Body, inner
 from drystone.codegen.cpu.tiles.values import Full, Row, Value
 from drystone.codegen.elements import width
+from drystone.codegen.ranges import Facts, loop_facts
 from drystone.codegen.tile import Dot, Load, Loop, Store, Tile
 from drystone.errors import InternalError
 from drystone.targets.dots import DotUnit
@@ -33,7 +36,7 @@ def unit_of(low: "Lowering", s: Dot) -> DotUnit | None:
     """The tile unit that does a product; None where its shape is not one of tiles."""
     unit = low.target.dot(s.a.dtype, s.b.dtype, tiles=True)
     rows, columns = s.acc.shape
-    shaped = rows in (_SIDE, 2 * _SIDE) and columns in (_SIDE, 2 * _SIDE)
+    shaped = rows <= 2 * _SIDE and columns in (_SIDE, 2 * _SIDE)
     if unit is None or not shaped or (s.a.shape[1], s.group) != (unit.depth, unit.group):
         return None
     return unit if s.acc.dtype == unit.acc else None
@@ -54,12 +57,13 @@ def summed(low: "Lowering", loop: Loop, number: int) -> Dot | None:
     return None
 
 
-def _statement(body: Body, number: int) -> Load | None:
-    """The load that makes a tile, however deep in a body."""
+def _statement(body: Body, number: int, facts: Facts) -> tuple[Load, Facts] | None:
+    """The load that makes a tile, however deep in a body, and what is known there."""
     for s in body:
         if isinstance(s, Load) and s.result.number == number:
-            return s
-        found = _statement(inner(s), number)
+            return s, facts
+        inside = loop_facts(facts, s) if isinstance(s, Loop) else facts
+        found = _statement(inner(s), number, inside)
         if found is not None:
             return found
     return None
@@ -102,7 +106,8 @@ def enter(low: "Lowering", loop: Loop, number: int, s: Dot) -> InTiles:
         return InTiles(low, loop.carried[number])  # the sums of a loop around this one
     if not (isinstance(start, Full) and start.constant == 0):
         raise InternalError("sums in tile registers start at zero")
-    low.needs_tiles = True
+    if low.tile_rows is None:
+        low.tile_rows = _rows(s.acc.shape)
     _set_rows(low, loop, s)
     for i, _ in enumerate(_places(s.acc.shape)):
         low.emit.line(f'llvm.call_intrinsic "llvm.x86.tilezero"({_tile(low, i)}) : (i8) -> ()')
@@ -110,12 +115,15 @@ def enter(low: "Lowering", loop: Loop, number: int, s: Dot) -> InTiles:
 
 
 def leave(low: "Lowering", loop: Loop, number: int, s: Dot) -> None:
-    """The result of a loop; where rows were taken out, its sums are laid down and the rows put back."""
+    """The result of a loop; where it set rows of its own, its sums are laid down and the usual rows put
+    back."""
     value = InTiles(low, loop.results[number])
     low.values[value.number] = value
-    if _left_rows(low, loop, s) is not None and not isinstance(low.value(loop.initial[number]), InTiles):
+    if isinstance(low.value(loop.initial[number]), InTiles) or low.tile_rows is None:
+        return
+    if _left_rows(low, loop, s) is not None or _rows(s.acc.shape) != low.tile_rows:
         value.settle()
-        _configure(low, [_SIDE] * _TILES)
+        _configure(low, low.tile_rows)
 
 
 def dot(low: "Lowering", s: Dot, unit: DotUnit) -> None:
@@ -123,8 +131,8 @@ def dot(low: "Lowering", s: Dot, unit: DotUnit) -> None:
     a, b = low.value(s.a), low.value(s.b)
     if not isinstance(a, Loaded) or not isinstance(b, Loaded):
         raise InternalError("operands of tile registers are read from memory")
-    for row in range(s.acc.shape[0] // _SIDE):
-        _load(low, _LEFT + row, a.access, (row * _SIDE, 0))
+    for row in range(0, s.acc.shape[0], _SIDE):
+        _load(low, _LEFT + row // _SIDE, a.access, (row, 0))
     for column in range(s.acc.shape[1] // _SIDE):
         _load(low, _RIGHT + column, b.access, (0, column * _SIDE * s.group))
     for i, (row, column) in enumerate(_places(s.acc.shape)):
@@ -148,45 +156,56 @@ def store(low: "Lowering", value: InTiles, s: Store) -> bool:
 
 def configured(low: "Lowering") -> tuple[list[str], list[str]]:
     """The lines that begin and end a kernel that uses tile registers."""
-    if not low.needs_tiles:
+    if low.tile_rows is None:
         return [], []
     lines, low.emit.lines = low.emit.lines, []
-    _configure(low, [_SIDE] * _TILES)
+    _configure(low, low.tile_rows)
     begin, low.emit.lines = low.emit.lines, lines
     return begin, ['  llvm.call_intrinsic "llvm.x86.tilerelease"() : () -> ()']
 
 
 def _left_rows(low: "Lowering", loop: Loop, s: Dot) -> str | None:
     """How many rows of the left operand there are from its start on; None where all lie inside."""
-    load = _statement(loop.body, s.a.number)
-    if load is None:
+    found = _statement(loop.body, s.a.number, loop_facts(low.facts, loop))
+    if found is None:
         raise InternalError("the left operand of tile registers is read inside the loop of the sums")
+    load, facts = found
     dim = next(d for d, size in enumerate(load.sizes) if size is not None)
-    if (id(load), dim) in low.assumed or not any(unproven(load, dim, low.facts)):
+    if (id(load), dim) in low.assumed or not any(unproven(load, dim, facts)):
         return None
-    return low.form(low.facts.linear(load.source.dim(dim)) - low.facts.linear(load.at[dim]))
+    left = low.form(low.facts.linear(load.source.dim(dim)) - low.facts.linear(load.at[dim]))
+    if load.steps[dim] == 1:
+        return left
+    return low.emit.arithmetic("ceildiv", left, low.emit.number(load.steps[dim]), nonnegative=False)
+
+
+def _rows(shape: tuple[int, ...]) -> list[int]:
+    """The rows of every tile for sums of a shape."""
+    rows = [_SIDE] * _TILES
+    for i, (row, _) in enumerate(_places(shape)):
+        rows[i] = rows[_LEFT + row // _SIDE] = min(_SIDE, shape[0] - row)
+    return rows
 
 
 def _set_rows(low: "Lowering", loop: Loop, s: Dot) -> None:
-    """Take the rows that lie outside the left operand out of its tiles, and of the sums'."""
-    left = _left_rows(low, loop, s)
+    """Set the tiles' rows where they are not the usual ones; those outside the left operand are taken out."""
+    usual, left = _rows(s.acc.shape), _left_rows(low, loop, s)
     if left is None:
+        if usual != low.tile_rows:
+            _configure(low, usual)
         return
     emit = low.emit
-    rows: list[int | str] = [_SIDE] * _TILES
-    for block in range(s.acc.shape[0] // _SIDE):
-        some = emit.binary("arith.subi", left, emit.number(block * _SIDE))
+    rows: list[int | str] = [*usual]
+    for i, (row, _) in enumerate(_places(s.acc.shape)):
+        some = emit.binary("arith.subi", left, emit.number(row))
         # A tile has a row at least: where none is left, the operand's last one, and its sums are dropped.
         some = emit.binary("arith.maxsi", some, emit.number(1))
-        some = emit.binary("arith.minsi", some, emit.number(_SIDE))
-        rows[_LEFT + block] = some
-        for i, (row, _) in enumerate(_places(s.acc.shape)):
-            if row == block * _SIDE:
-                rows[i] = some
+        some = emit.binary("arith.minsi", some, emit.number(usual[i]))
+        rows[i] = rows[_LEFT + row // _SIDE] = some
     _configure(low, rows)
 
 
-def _configure(low: "Lowering", rows: "list[int] | list[int | str]") -> None:
+def _configure(low: "Lowering", rows: Sequence[int | str]) -> None:
     """Describe all tiles: their rows, of 64 bytes."""
     emit, flat = low.emit, f"memref<{_CONFIG}xi8>"
     name = low.stack(_CONFIG, "i8", "tile shapes")

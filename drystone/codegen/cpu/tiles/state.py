@@ -31,8 +31,8 @@ class Lowering:
         #: (statement's id, dimension) of accesses that the version's condition has made safe.
         self.assumed: set[tuple[int, int]] = set()
         self.values: dict[int, Value] = {}
-        #: Whether tile registers are used anywhere in the kernel.
-        self.needs_tiles = False
+        #: Rows of every tile register for the kernel's first product in them; None before there is one.
+        self.tile_rows: list[int] | None = None
         self.later: list[frozenset[int]] = [frozenset()]
 
     # Types and conversions
@@ -209,11 +209,11 @@ class Lowering:
             if self.values[number].reads & memory:
                 self.values[number].settle()
 
-    def enter(self, body: Body) -> None:
+    def enter(self, body: Body, held: frozenset[int] = frozenset()) -> None:
         """Before a region is entered: make the tiles it uses, so that they are made once; all but those read
-        from memory element by element."""
+        from memory element by element, and those `held` in tile registers."""
         self.settle(stores(body), uses(body) | self.later[-1])
-        for number in sorted(uses(body) & self.values.keys()):
+        for number in sorted((uses(body) & self.values.keys()) - held):
             value = self.values[number]
             if not (value.direct and value.reads and self.usage.only_left(number)):
                 value.parts()
