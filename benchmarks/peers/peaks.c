@@ -101,8 +101,14 @@ static void tiles(void) {
     for (int i = 0; i < 8; i++) shape.columns[i] = 64, shape.rows[i] = 16;
     __asm__ volatile("" : : "r"(&shape) : "memory");  // GCC 12 would drop the stores above
     _tile_loadconfig(&shape);
-    _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
-    _tile_zero(4), _tile_zero(5), _tile_zero(6), _tile_zero(7);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
 }
 #endif
 
@@ -111,8 +117,10 @@ static void bf16(char *memory, size_t bytes) {
     (void)memory, (void)bytes;
     tiles();
     for (long n = 0; n < ROUNDS / 4; n++) {
-        _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
     }
     _tile_release();
 }
@@ -140,8 +148,10 @@ static void int8(char *memory, size_t bytes) {
     (void)memory, (void)bytes;
     tiles();
     for (long n = 0; n < ROUNDS / 4; n++) {
-        _tile_dpbssd(0, 4, 6), _tile_dpbssd(1, 4, 7);
-        _tile_dpbssd(2, 5, 6), _tile_dpbssd(3, 5, 7);
+        _tile_dpbssd(0, 4, 6);
+        _tile_dpbssd(1, 4, 7);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
     }
     _tile_release();
 }
