@@ -151,7 +151,7 @@ def _order(graph: Any, inputs: list[Node], states: dict[Node, str], weights: dic
 
 
 def _return(graph: Any, results: list[Node]) -> None:
-    output = next(reversed(graph.nodes))
+    output = next(iter(reversed(graph.nodes)))
     output.args = (tuple(results),)
 
 

@@ -38,7 +38,7 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if form.transposed and form.pack is None:
         return along_k(form, target)
     product = _product(form, target)
-    return panels(form, product, default(product, target))
+    return panels(form, product, default(product, target), target)
 
 
 def search(kernel: Any, target: CpuTarget) -> Search | None:
@@ -51,7 +51,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     features = {name: float(_UNKNOWN if size is None else size) for name, size in sizes.items()}
 
     def build(point: Point) -> TileProgram:
-        return panels(form, product, point)
+        return panels(form, product, point, target)
 
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
 

@@ -7,20 +7,29 @@ from drystone.codegen.families.matmul_form import MatMulForm, finish, places, pr
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
 from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
+from drystone.targets.target import CpuTarget
 
 
-def panels(form: MatMulForm, product: Product, point: Point) -> TileProgram:
+def panels(form: MatMulForm, product: Product, point: Point, target: CpuTarget) -> TileProgram:
     """The program of a point of the search space."""
-    rank, p = form.batch, schedule(product, point)
+    rank, p = form.batch, schedule(product, point, target)
     # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
     few = [] if form.out.shape[rank] is not None else [1] if product.tile is None else [1, FEW]
-    shorter = [schedule(product, {**point, "rows": rows}) for rows in few if rows < p.rows and not p.block]
+    points = [{**point, "rows": rows} for rows in few if rows < p.rows and not p.block]
+    shorter = [schedule(product, fewer, target) for fewer in points]
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
-        axes += [(form.out.dim(rank + 1), p.width), (form.out.dim(rank), p.high)]
-        t.grid(axes, lambda *at: _by_height(_Step(form, product, t, p, *at), shorter))
+        across, down = (form.out.dim(rank + 1), p.width), (form.out.dim(rank), p.high)
+        axes += [down, across] if p.by_rows else [across, down]
+
+        def step(*at: Index) -> None:
+            *batch, first, second = at
+            n, m = (second, first) if p.by_rows else (first, second)
+            _by_height(_Step(form, product, t, p, *batch, n, m), shorter)
+
+        t.grid(axes, step)
 
     return program(form, body)
 
@@ -56,9 +65,19 @@ class _Step:
         """Do it."""
         if self.p.block:
             self.in_blocks()
+        elif self.p.high > self.p.rows:
+            self.t.loop(self.end(), self.p.rows, lambda i: self.at_once(self.m + i))
         else:
-            acc = self.sums(self.m, self.start(self.m), index(0), self.form.depth)
-            finish(self.form, self.t, acc, [*self.batch, self.m, self.n])
+            self.at_once(self.m)
+
+    def at_once(self, m: Index) -> None:
+        """The register tile of rows m.., all k in one pass."""
+        acc = self.sums(m, self.start(m), index(0), self.form.depth)
+        finish(self.form, self.t, acc, [*self.batch, m, self.n])
+
+    def end(self) -> Index:
+        """How many rows of the step there are."""
+        return (self.form.out.dim(self.form.batch) - self.m).min(self.p.high)
 
     def start(self, m: Index) -> Tile:
         """What the sums of rows m.. start from: zero, less what b + 128 in place of b adds to them."""
@@ -115,7 +134,7 @@ class _Step:
         """Several register tiles through one part of k after the other."""
         form, t, p, first = self.form, self.t, self.p, self.m
         partial = t.scratch((p.high, p.width), form.dtype)
-        end = (form.out.dim(form.batch) - first).min(p.high)
+        end = self.end()
 
         def clear(i: Index) -> None:
             t.store(partial, [i, 0], self.start(first + i))

@@ -39,21 +39,24 @@ class Product:
 @dataclass(frozen=True)
 class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
-    once), rows per grid step."""
+    once), rows per grid step. by_rows: the steps go through the panels of b first, then on to other rows."""
 
     rows: int
     width: int
     depth: int
     block: int | None
     high: int
+    by_rows: bool = False
 
 
-def schedule(product: Product, point: Point) -> Schedule:
+def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
     rows, k = point["rows"], product.k
     depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
-        return Schedule(rows, point["width"], product.tile.depth, None, rows)
+        high = _resident(product, rows, target)
+        by_rows = product.m is None or product.m > high
+        return Schedule(rows, point["width"], product.tile.depth, None, high if by_rows else rows, by_rows)
     if k is None or point["passes"] == 1:
         return Schedule(rows, point["width"], depth, None, rows)
     block = -(-k // point["passes"] // depth) * depth
@@ -103,6 +106,15 @@ def space(product: Product, target: CpuTarget) -> Space:
             lambda point: point["rows"] not in high or point["passes"] == 1,
         ),
     )
+
+
+def _resident(product: Product, rows: int, target: CpuTarget) -> int:
+    """The rows of a that are read again and again out of the second cache: all where they fill no more than
+    half of it, else register tiles of `rows` up to a quarter, which leaves room for the panels of b."""
+    row = (product.k or 1) * product.bits // 8 // product.group
+    if product.m is not None and product.m * row <= target.l2 * _PANEL:
+        return product.m
+    return max(1, int(target.l2 * _PANEL / 2) // row // rows) * rows
 
 
 def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
