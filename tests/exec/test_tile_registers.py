@@ -156,6 +156,30 @@ def test_pointwise_pixels_known_at_the_call(tiles: Any, size: int) -> None:
         assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["plain", "causal", "mask", "row mask"])
+@pytest.mark.parametrize(
+    ("queries", "keys", "depth", "in_tiles"), [(64, 96, 64, True), (288, 512, 32, True), (80, 160, 48, False)]
+)
+def test_attention(tiles: Any, kind: str, queries: int, keys: int, depth: int, in_tiles: bool) -> None:
+    torch.manual_seed(0)
+    keys = queries if kind == "causal" else keys
+    whole = keys % 32 == 0
+
+    class Attention(nn.Module):
+        def forward(self, q: Any, k: Any, v: Any, *mask: Any) -> Any:
+            given = mask[0] if mask else None
+            return nn.functional.scaled_dot_product_attention(q, k, v, given, is_causal=kind == "causal")
+
+    given = [torch.randn(2, 3, n, depth) for n in (queries, keys, keys)]
+    shape = {"mask": (2, 1, queries, keys), "row mask": (1, 1, 1, keys)}.get(kind)
+    given += [] if shape is None else [torch.randn(shape)]
+    before, options = _executed(tiles), drystone.Options(compute="bf16")
+    fitted = drystone.compile(Attention().eval(), tuple(given), "cpu:tiles", options=options)
+    got, want = fitted.call(tuple(given), threads=2), Attention()(*(tensor.double() for tensor in given))
+    assert _off(got, want) < 5e-3
+    assert tiles is None or (_executed(tiles) > before) == (in_tiles and whole)
+
+
 class Bytes(nn.Module):
     """A product of signed bytes, summed as i32."""
 

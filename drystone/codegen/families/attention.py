@@ -29,7 +29,7 @@ def attention(kernel: Any, target: CpuTarget) -> TileProgram | None:
     queries = form.known(form.q, 2)
     grouped = form.repeat > 1 and (form.blocks is None or form.blocks.shape[0] == 1)
     if in_pairs(form):
-        body = pairs(form, lanes, _width(form, lanes, target))
+        body = pairs(form, target, _width(form, lanes, target))
     elif queries is None or queries >= FEW:
         body = _whole(form, lanes, _width(form, lanes, target), grouped)
     else:

@@ -14,6 +14,7 @@ from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, index
+from drystone.targets.dots import DotUnit
 
 #: Keys per tile of scores.
 _KEYS = 8
@@ -44,6 +45,13 @@ class Block(OfRows):
 
     #: The values [images, heads, depth, keys] in the element of the dot unit, where that sums pairs of keys.
     values: Tensor | None = None
+    #: What does the products in tile registers, of whole tiles of keys.
+    tiles: DotUnit | None = None
+
+    @property
+    def whole(self) -> int:
+        """Keys that are looked at together."""
+        return _KEYS if self.tiles is None else self.tiles.depth
 
     @property
     def width(self) -> int:
@@ -56,7 +64,7 @@ class Block(OfRows):
         *sinks, (start, end) = ranges(self.form, seen)
         if self.values is not None:
             # Pairs of keys start at even ones.
-            start = start // _KEYS * _KEYS
+            start = start // self.whole * self.whole
         sums, _, total = self.swept(seen, [*sinks, (start, end)])
         self.finish(sums, total)
 
@@ -64,7 +72,7 @@ class Block(OfRows):
         """Fold keys in: the sums of weighted values [depth, rows], and the peaks and totals [1, rows]."""
         form, t = self.form, self.t
         queries = self.queries()
-        rows = even(form.depth_v, 8)
+        rows = even(form.depth_v, 8) if self.tiles is None else self.tiles.depth
         sums = t.scratch([-(-form.depth_v // rows) * rows, self.width], form.dtype)
         zeros = t.full(0, (rows, self.width), form.dtype)
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
@@ -72,9 +80,12 @@ class Block(OfRows):
         # Tiles at the end reach beyond the block.
         weights = t.scratch([block + self.lanes, self.width], form.dtype)
         pairs = None
+        scores = weights
+        if self.tiles is not None and self.rows.laid:
+            scores = t.scratch([block, self.width], form.dtype)
         if form.short is not None and self.values is not None:
             pairs = t.scratch([(block + self.lanes) // 2, self.width * 2], form.short)
-        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, pairs, sums, rows, block)
+        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, scores, pairs, sums, rows, block)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1, self.width), form.dtype),
             t.full(0, (1, self.width), form.dtype),
@@ -108,6 +119,8 @@ class Block(OfRows):
     def block(self) -> int:
         """Keys per step of the online softmax: all, where they are few, or a part that leaves no rest."""
         keys = self.form.keys.constant
+        if self.tiles is not None and keys is not None:
+            return self.whole * divisor(keys // self.whole, _BLOCK // self.whole)
         if self.form.tile:
             return _KEYS * divisor(self.form.tile[1] // _KEYS, 2 * _BLOCK // _KEYS)
         if keys is None:
@@ -200,6 +213,7 @@ class _Sweep:
     limits: Limits
     queries: Tensor
     weights: Tensor
+    scores: Tensor
     pairs: Tensor | None
     sums: Tensor
     rows: int
@@ -212,6 +226,8 @@ class _Sweep:
         stop = self._stop(start, end)
         if rows.laid:
             self._lay_mask(start, stop)
+        if self.block.tiles is not None:
+            t.loop(stop, self.block.whole, lambda k: self._in_tiles(start, k, self.block.whole))
         # Tiles that all rows see need no comparison.
         low, high = self._inner(start, stop)
         new = peak
@@ -249,7 +265,10 @@ class _Sweep:
             keys is not None and keys % self.keys == 0 and end == form.keys and start.kind in ("var", "const")
         )
         even_start = form.span is None
-        return index(self.keys) if whole and even_start else (end - start).min(self.keys)
+        if whole and even_start:
+            return index(self.keys)
+        some = self.block.whole if self.block.tiles is not None else 1
+        return ((end - start).ceildiv(some) * some).min(self.keys)
 
     def _inner(self, start: Index, stop: Index) -> tuple[Index, Index]:
         """The tiles, from and to, in which all rows see all keys."""
@@ -274,6 +293,20 @@ class _Sweep:
 
         t.loop(block.rows.count, 1, lambda row: t.loop(stop, block.lanes, lambda k: lay(row, k)) and None)
 
+    def _in_tiles(self, start: Index, k: Index, keys: int) -> None:
+        """The products of the rows with some keys, in tile registers."""
+        rows, form, t = self.block.rows, self.block.form, self.block.t
+
+        def products(d: Index, acc: Tile) -> Tile:
+            place = form.place(rows.b, rows.group, start + k, d)
+            a = t.load(form.k, place, form.place(None, None, keys, self.block.whole), held=True)
+            b = t.load(self.queries, [d // 2, 0], [self.block.whole // 2, rows.width * 2])
+            return t.dot(acc, a, b)
+
+        zeros = t.full(0, (keys, rows.width), form.dtype)
+        (acc,) = t.loop(form.depth, self.block.whole, products, [zeros])
+        t.store(self.scores, [k, 0], acc)
+
     def _scores(self, start: Index, end: Index, k: Index, peak: Tile, *, edge: bool) -> Tile:
         """One tile of scores, kept in `weights`; the new peak."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
@@ -294,7 +327,11 @@ class _Sweep:
 
         shape = (_KEYS, rows.width)
         acc = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
-        (tile,) = t.loop(form.depth, depth, products, [acc])
+        if self.block.tiles is None:
+            (tile,) = t.loop(form.depth, depth, products, [acc])
+        else:
+            tile = t.load(self.scores, [k, 0], shape)
+            tile = t.apply("arith.addf", tile, acc) if rows.laid else tile
         if not rows.laid:
             tile = rows.masked(tile, (key, _KEYS))
         if edge:
@@ -306,9 +343,11 @@ class _Sweep:
         """Add the block's weighted values to some rows of the sums."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
 
+        step = _STEP if self.pairs is None else 2 * _STEP if self.block.tiles is None else self.block.whole
+
         def short(k: Index, acc: Tile, values: Tensor, pairs: Tensor) -> Tile:
-            a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, 2 * _STEP])
-            return t.dot(acc, a, t.load(pairs, [k // 2, 0], [_STEP, rows.width * 2]))
+            a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, step])
+            return t.dot(acc, a, t.load(pairs, [k // 2, 0], [step // 2, rows.width * 2]))
 
         def products(k: Index, acc: Tile) -> Tile:
             if self.block.values is not None and self.pairs is not None:
@@ -318,5 +357,8 @@ class _Sweep:
             return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
 
         acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)
-        (acc,) = t.loop(stop, _STEP if self.pairs is None else 2 * _STEP, products, [acc])
+        if self.block.tiles is not None:
+            t.store(self.sums, [e, 0], acc)
+            acc = t.load(self.sums, [e, 0], [self.rows, rows.width])
+        (acc,) = t.loop(stop, step, products, [acc])
         t.store(self.sums, [e, 0], acc)

@@ -2,6 +2,7 @@
 
 Keys are read as they are, in pairs along the depth; values are wanted in pairs of keys. So a first round
 transposes them once for all blocks of queries. The weights are rounded to the element, sums stay in f32.
+Tile registers take the same operands, where depths and keys are whole tiles.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from drystone.codegen.families.attention_block import Block
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows
 from drystone.codegen.tile import Index, Tensor, TileBuilder, index
+from drystone.targets.dots import DotUnit
+from drystone.targets.target import CpuTarget
 
 #: Fewer queries than this do not pay for transposing the values.
 LEAST = 64
@@ -26,9 +29,21 @@ def in_pairs(form: AttentionForm) -> bool:
     return known and form.short is not None and (queries or 0) >= LEAST and (keys or 1) % _SQUARE == 0
 
 
-def pairs(form: AttentionForm, lanes: int, width: int) -> Callable[[TileBuilder], None]:
+def tile_unit(form: AttentionForm, target: CpuTarget, width: int) -> DotUnit | None:
+    """The unit with tile registers that can do both products; None without one."""
+    assert form.short is not None
+    unit = target.dot(form.short, form.short, tiles=True)
+    # Blocks of keys are whole tiles from the first key on: no row has a first key of its own.
+    plain = form.sinks == 0 and form.span is None and form.blocks is None
+    if unit is None or not plain or width not in (unit.columns, 2 * unit.columns):
+        return None
+    extents = (form.depth, form.depth_v, form.keys.constant or 1)
+    return None if any(extent % unit.depth for extent in extents) else unit
+
+
+def pairs(form: AttentionForm, target: CpuTarget, width: int) -> Callable[[TileBuilder], None]:
     """Two rounds: values transposed, then blocks of queries."""
-    heads = form.extent(form.out, 1)
+    heads, lanes, unit = form.extent(form.out, 1), target.lanes(32), tile_unit(form, target, width)
 
     def body(t: TileBuilder) -> None:
         form.promise(t)
@@ -44,7 +59,7 @@ def pairs(form: AttentionForm, lanes: int, width: int) -> Callable[[TileBuilder]
                     h % form.repeat, 1, lambda: _transpose(form, t, values, b, group, first, width)
                 ),
             )
-            block = Block(Rows(form, t, b, h, group, first, width), lanes, values)
+            block = Block(Rows(form, t, b, h, group, first, width), lanes, values, unit)
             t.when(0, r, block.run)
 
         axes = [(form.images, 1), (heads, 1), (form.queries, width)]

@@ -80,8 +80,9 @@ class Rows:
             start = self._extreme(0, "arith.minsi", _FAR).max(0)
             all_from = self._extreme(0, "arith.maxsi", 0).max(0)
             end = end.min(self._extreme(1, "arith.maxsi", 0))
-            all_to = all_to.min(self._extreme(1, "arith.minsi", _FAR))
-        return Seen(start, end.max(0), all_from, all_to.max(0))
+            all_to = all_to.min(self._extreme(1, "arith.minsi", _FAR)).max(0)
+            end = end.max(0)
+        return Seen(start, end, all_from, all_to)
 
     def limits(self) -> "Limits":
         """What positions say of every row, to be compared with at the edges."""

@@ -104,13 +104,17 @@ def enter(low: "Lowering", loop: Loop, number: int, s: Dot) -> InTiles:
     start = low.value(loop.initial[number])
     if isinstance(start, InTiles) and start.laid is None:
         return InTiles(low, loop.carried[number])  # the sums of a loop around this one
-    if not (isinstance(start, Full) and start.constant == 0):
-        raise InternalError("sums in tile registers start at zero")
+    zero = isinstance(start, Full) and start.constant == 0
+    if not zero and not (isinstance(start, Loaded) and start.code == s.acc.dtype):
+        raise InternalError("sums in tile registers start at zero or are read from memory")
     if low.tile_rows is None:
         low.tile_rows = _rows(s.acc.shape)
     _set_rows(low, loop, s)
-    for i, _ in enumerate(_places(s.acc.shape)):
-        low.emit.line(f'llvm.call_intrinsic "llvm.x86.tilezero"({_tile(low, i)}) : (i8) -> ()')
+    for i, place in enumerate(_places(s.acc.shape)):
+        if isinstance(start, Loaded):
+            _load(low, i, start.access, place)
+        else:
+            low.emit.line(f'llvm.call_intrinsic "llvm.x86.tilezero"({_tile(low, i)}) : (i8) -> ()')
     return InTiles(low, loop.carried[number])
 
 
@@ -143,13 +147,12 @@ def dot(low: "Lowering", s: Dot, unit: DotUnit) -> None:
 
 def store(low: "Lowering", value: InTiles, s: Store) -> bool:
     """Store sums straight into scratch of their width; False where that is not how they are to be stored."""
-    place = [at.constant for at in s.at]
-    if not s.target.scratch or len(place) != 2 or place[1] != 0 or value.laid is not None:
+    if not s.target.scratch or len(s.at) != 2 or s.at[1].constant != 0 or value.laid is not None:
         return False
-    if s.target.shape[1] != value.shape[1] or s.target.held != value.dtype or place[0] is None:
+    if s.target.shape[1] != value.shape[1] or s.target.held != value.dtype or any(unproven(s, 0, low.facts)):
         return False
     name, flat = low.memory(s.target)
-    start = low.emit.number(place[0] * value.shape[1])
+    start = low.form(low.facts.linear(s.at[0]) * (value.shape[1] * width(value.dtype) // 8))
     value.lay(_address(low, name, flat, start), value.shape[1])
     return True
 
