@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from drystone.codegen.families.outlined import main_operation
+from drystone.codegen.families.outlined import main_operations
 from drystone.ir.bounds import Bounds
 from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import storage_bytes
@@ -48,7 +48,8 @@ class _Kernel:
         (block,) = kernel.regions[0].blocks
         arguments = tensors(block.arguments)
         results = list(list(block.operations)[-1].operation.operands)
-        self.main = main_operation(kernel)
+        self.mains = main_operations(kernel)
+        self.main: Any = self.mains[-1] if self.mains else None
         self.arguments = {a: tuple(e) for a, e in zip(arguments, extents, strict=True)}
         given = list(self.arguments.values())
         self._extents = self.arguments | dict(zip(results, given[len(given) - len(results) :], strict=True))
@@ -130,7 +131,10 @@ def _body(region: Any) -> int:
 
 
 def _matmul(kernel: _Kernel) -> int:
-    return 2 * prod(kernel.result) * kernel.operand(0)[-1] + kernel.epilogue()
+    """Of all products of the kernel: each has as many rows as the last one."""
+    rows, depth = prod(kernel.result[:-1]), kernel.operand(0)[-1]
+    columns = [(kernel.extents(op.operation.results[0])[-1], op.operation.regions[0]) for op in kernel.mains]
+    return sum(rows * n * (2 * depth + _body(region)) for n, region in columns)
 
 
 def _conv(kernel: _Kernel) -> int:

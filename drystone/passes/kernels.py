@@ -1,10 +1,12 @@
-"""The function of one kernel: what an operation needs from outside, and its move into the function."""
+"""The function of one kernel: what an operation needs from outside, its move into the function, its name."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from drystone.ir.values import constant_value, is_tensor, nested, producer, producer_name, splat
 from drystone.mlir import arith, func, ir, linalg, tensor
+from drystone.passes.in_place import in_place
 
 #: Named operations whose body does not read the old content of their destination.
 _OVERWRITES = frozenset({"linalg.fill", "linalg.copy", "linalg.transpose", "linalg.broadcast", "linalg.map"})
@@ -135,3 +137,21 @@ def fill_body(kernel: Any, op: Any, body: Needs, destinations: dict[int, int], o
         for number, value in enumerate(results):
             made = value if is_tensor(value) else tensor.from_elements(inits[number].type, [value])
             last.operation.operands[number] = made
+
+
+def name_kernel(kernel: Any, call: Any, kind: str, names: set[str]) -> None:
+    """Name a kernel by its text, note what it may do in place, and let `call` call it; one of `names`, the
+    kernels there are, is called where the text is the same."""
+    pairs = in_place(kernel)
+    if pairs:
+        kernel.operation.attributes["dry.in_place"] = ir.ArrayAttr.get(
+            [ir.DenseI64ArrayAttr.get(pair) for pair in pairs]
+        )
+    digest = hashlib.sha256(kernel.operation.get_asm().encode()).hexdigest()[:12]
+    name = f"{kind}_{digest}"
+    if name in names:
+        kernel.operation.erase()
+    else:
+        names.add(name)
+        kernel.operation.attributes["sym_name"] = ir.StringAttr.get(name)
+    call.operation.attributes["callee"] = ir.FlatSymbolRefAttr.get(name)

@@ -1,6 +1,5 @@
 """The pass `outline-kernels`: every computation becomes a call of a kernel function."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,8 +14,7 @@ from drystone.ir.values import (
 )
 from drystone.mlir import arith, func, ir, linalg, tensor
 from drystone.passes.dims import empty_like, extent, same_extent
-from drystone.passes.in_place import in_place
-from drystone.passes.kernels import Needs, destinations_in, fill_body
+from drystone.passes.kernels import Needs, destinations_in, fill_body, name_kernel
 from drystone.passes.moves import sizes_of
 from drystone.passes.rewriting import erase_dead, ops, uses
 
@@ -168,28 +166,13 @@ class _Outliner:
                 kept = made if is_tensor(value) else tensor.ExtractOp(made, []).result
                 value.replace_all_uses_with(kept)
         fill_body(kernel, op, body, destinations, outside)
-        self._name(kernel, call, _kind(op))
+        name_kernel(kernel, call, _kind(op), self.kernels)
 
     def _function(self, arguments: list[Any], results: list[Any]) -> Any:
         with ir.InsertionPoint(self.module.body), ir.Location.unknown():
             kernel = func.FuncOp("kernel", (arguments, results), visibility="private")
             kernel.add_entry_block()
         return kernel
-
-    def _name(self, kernel: Any, call: Any, kind: str) -> None:
-        pairs = in_place(kernel)
-        if pairs:
-            kernel.operation.attributes["dry.in_place"] = ir.ArrayAttr.get(
-                [ir.DenseI64ArrayAttr.get(pair) for pair in pairs]
-            )
-        digest = hashlib.sha256(kernel.operation.get_asm().encode()).hexdigest()[:12]
-        name = f"{kind}_{digest}"
-        if name in self.kernels:
-            kernel.operation.erase()
-        else:
-            self.kernels.add(name)
-            kernel.operation.attributes["sym_name"] = ir.StringAttr.get(name)
-        call.operation.attributes["callee"] = ir.FlatSymbolRefAttr.get(name)
 
     def own_results(self, last: Any) -> None:
         """Copy returned tensors that are not a kernel's result of their own, and constants."""

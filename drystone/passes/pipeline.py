@@ -15,6 +15,7 @@ from drystone.passes.fuse_gather import FuseGather
 from drystone.passes.fuse_log_softmax import FuseLogSoftmax
 from drystone.passes.fuse_residual import FuseResidual
 from drystone.passes.fuse_siblings import FuseSiblings
+from drystone.passes.merge_products import MergeProducts
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
@@ -60,6 +61,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         ChoosePrecision(target, element),
         PackWeights(target),
         OutlineKernels(),
+        MergeProducts(),
     )
 
 

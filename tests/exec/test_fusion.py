@@ -188,3 +188,67 @@ def test_a_log_softmax_that_is_a_result_is_stored() -> None:
 
     kinds = fused(Both(), torch.randn(6, 30), torch.arange(6))
     assert (kinds["softmax"], kinds["logsumexp"]) == (1, 0)
+
+
+class GatedMLP(nn.Module):
+    """silu(gate(x)) * up(x), projected down."""
+
+    def __init__(self, width: int, hidden: int, bias: bool) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(width, hidden, bias=bias), nn.Linear(width, hidden, bias=bias)
+        self.down = nn.Linear(hidden, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+@pytest.mark.parametrize("hidden", [96, 72])
+@pytest.mark.parametrize("rows", [32, 45, 130])
+def test_the_gate_of_an_mlp_is_not_in_memory(rows: int, hidden: int) -> None:
+    model = GatedMLP(48, hidden, bias=rows == 45)
+    assert fused(model, torch.randn(rows, 48)) == {"matmul": 2}
+
+
+def test_gates_of_few_rows_are_products_of_their_own() -> None:
+    assert fused(GatedMLP(48, 96, bias=False), torch.randn(5, 48)) == {"matmul": 3}
+
+
+class Projections(nn.Module):
+    """Several products of one tensor, with epilogues of their own."""
+
+    def __init__(self, *columns: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(40, n, bias=n != 32) for n in columns)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return tuple(F.gelu(layer(x)) if k == 1 else layer(x) for k, layer in enumerate(self.layers))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+@pytest.mark.parametrize(
+    ("columns", "kernels"), [((64, 32, 32), 1), ((96, 64), 1), ((32,) * 6, 2), ((40, 32), 2)]
+)
+def test_products_of_one_tensor_share_a_grid(rows: int, columns: tuple[int, ...], kernels: int) -> None:
+    assert fused(Projections(*columns), torch.randn(rows, 40)) == {"matmul": kernels}
+
+
+@pytest.mark.parametrize("compute", ["f32", "bf16"])
+@pytest.mark.parametrize(
+    ("model", "products"), [(GatedMLP(48, 96, bias=True), 2), (Projections(64, 32, 32), 1)]
+)
+def test_merged_products_of_rows_known_at_the_call(model: nn.Module, products: int, compute: str) -> None:
+    width = next(model.parameters()).shape[1]
+    fitted = drystone.compile(
+        model.eval(),
+        (torch.randn(2, 5, width),),
+        dynamic_shapes=({0: ROWS},),
+        options=drystone.Options(compute=compute),
+    )
+    assert sum(call.kind == "matmul" for call in fitted.manifest.kernels) == products
+    for rows in (1, 3, 8):
+        x = torch.randn(rows, 5, width)
+        got, want = fitted(x), copy.deepcopy(model).double()(x.double())
+        pairs = [(got, want)] if isinstance(got, torch.Tensor) else list(zip(got, want, strict=True))
+        for one, other in pairs:
+            error = float((one.double() - other).norm().detach() / other.norm().detach())
+            assert error < (2e-6 if compute == "f32" else 2e-2)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drystone import mlir
 from drystone.codegen import families
-from drystone.ir import build, dialect
+from drystone.ir import build, dialect, interpreter
 from drystone.ir.encoding import Encoding, Pack, with_encoding
 from drystone.mlir import arith, ir, math
 from drystone.targets import registry
@@ -139,3 +140,65 @@ def test_a_column() -> None:
 
 def test_long_sums_are_cut() -> None:
     check(matmul(30, 32, 20000, pack=32, transposed=True, extras=1))
+
+
+MERGED = """
+func.func private @k(%x: tensor<{m}x{k}xf32>, %w0: {w}, %w1: {w}, %w2: {w}, %r: tensor<{m}x64xf32>,
+    %o0: tensor<{m}x64xf32>, %o1: tensor<{m}x64xf32>) -> (tensor<{m}x64xf32>, tensor<{m}x64xf32>) {{
+  %g = "dry.matmul"(%x, %w0) ({{
+  ^bb0(%a: f32):
+    %b = math.tanh %a : f32
+    "dry.yield"(%b) : (f32) -> ()
+  }}) {{transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}}
+    : (tensor<{m}x{k}xf32>, {w}) -> tensor<{m}x64xf32>
+  %y = "dry.matmul"(%x, %w1, %g, %r) ({{
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %d = arith.mulf %a, %b : f32
+    %e = arith.addf %d, %c : f32
+    "dry.yield"(%e) : (f32) -> ()
+  }}) {{transpose_b = true, extra_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>}}
+    : (tensor<{m}x{k}xf32>, {w}, tensor<{m}x64xf32>, tensor<{m}x64xf32>) -> tensor<{m}x64xf32>
+  %z = "dry.matmul"(%x, %w2) ({{
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }}) {{transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}}
+    : (tensor<{m}x{k}xf32>, {w}) -> tensor<{m}x64xf32>
+  return %y, %z : tensor<{m}x64xf32>, tensor<{m}x64xf32>
+}}
+"""
+
+
+def merged(m: int, k: int, *, dynamic: bool = False) -> Case:
+    """A kernel of a product with another one in its epilogue, and a product beside it."""
+    rng = np.random.default_rng(0)
+    weight = f'tensor<64x{k}xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>'
+    module = mlir.parse(MERGED.format(m="?" if dynamic else m, k=k, w=weight), shared_context())
+    (function,) = module.body.operations
+    inputs = [numbers(rng, shape) for shape in ((m, k), (64, k), (64, k), (64, k), (m, 64))]
+    case = Case(module, function, inputs)
+    with shared_context(), ir.Location.unknown():
+        blanks = [np.zeros((m, 64), np.float32)] * 2
+        case.expected = interpreter.evaluate(function, [*inputs, *blanks], {}, {})
+    return case
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("m", [1, 9, 33, 150])
+def test_merged_products(m: int, dynamic: bool) -> None:
+    case = merged(m, 24, dynamic=dynamic)
+    check(case)
+    case.check(case.interpreted()[1], 1e-5)
+
+
+@pytest.mark.parametrize(("rows", "passes"), [(1, 1), (14, 1), (3, 2), (11, 3)])
+def test_every_schedule_of_merged_products(rows: int, passes: int) -> None:
+    case = merged(40, 12000)
+    search = case.search()
+    point = {**search.default, "rows": rows, "passes": passes}
+    assert point in search.space
+    with shared_context(), ir.Location.unknown():
+        program = search.build(point)
+    case.check(case.executed(program=program), 1e-4)

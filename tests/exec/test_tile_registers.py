@@ -204,3 +204,29 @@ def test_products_of_bytes_are_exact(target: str, rows: int, k: int, n: int) -> 
         model.eval(), (x,), target, dynamic_shapes=({0: torch.export.Dim("m", min=17, max=99)},)
     )
     assert torch.equal(few(x).to(torch.int64), want)
+
+
+class Gated(nn.Module):
+    """A product that the epilogue of another one reads."""
+
+    def __init__(self, k: int, n: int) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(k, n), nn.Linear(k, n)
+
+    def forward(self, x: Any) -> Any:
+        return nn.functional.silu(self.gate(x)) * self.up(x)
+
+
+@pytest.mark.parametrize("rows", [None, 32, 45])
+def test_products_beside_each_other(tiles: Any, rows: int | None) -> None:
+    torch.manual_seed(0)
+    model = Gated(64, 96).eval()
+    shapes = ({0: torch.export.Dim("rows", min=1, max=80)},) if rows is None else None
+    x = torch.randn(rows or 8, 64)
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=shapes, options=options)
+    assert [call.kind for call in fitted.manifest.kernels] == ["map", "matmul"]
+    for count in (1, 3, 17, 70) if rows is None else (rows,):
+        x, before = torch.randn(count, 64), _executed(tiles)
+        assert _off(fitted.call((x,), threads=1), model(x).detach()) < 1e-2
+        assert tiles is None or count <= 4 or _executed(tiles) > before

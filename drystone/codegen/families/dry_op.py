@@ -1,4 +1,4 @@
-"""A kernel function around one `dry` operation, as the families of `dry` operations read it."""
+"""A kernel function around `dry` operations, as the families of these read it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from drystone.mlir import ir
 @dataclass(frozen=True)
 class DryOp:
     """The operation, the tensors of its kernel in call order (in their storage shapes; without workspaces),
-    its destinations in the order of the operation's results, and the scalars."""
+    its destinations in the order of the operation's results (none where another operation of the kernel alone
+    reads them), and the scalars."""
 
     main: Any
     tensors: tuple[Tensor, ...]
@@ -52,6 +53,12 @@ def parameter(name: str, kind: Any) -> Tensor:
 
 def dry_op(kernel: Any) -> DryOp:
     """Read a kernel function whose main operation is of the dialect `dry`."""
+    (one,) = dry_ops(kernel)
+    return one
+
+
+def dry_ops(kernel: Any) -> list[DryOp]:
+    """Read a kernel function of one or more operations of the dialect `dry`."""
     (block,) = kernel.regions[0].blocks
     tensors: list[Tensor] = []
     scalars: list[Scalar] = []
@@ -63,14 +70,17 @@ def dry_op(kernel: Any) -> DryOp:
         tensors.append(parameter(f"a{len(tensors)}", argument.type))
         named.append((argument, tensors[-1]))
     operations = list(block.operations)
-    (main,) = (op for op in operations if op.operation.name.startswith("dry."))
     own = workspaces(kernel)
     tensors = tensors[: len(tensors) - own]
     returned = [uncast(value) for value in operations[-1].operation.operands]
     returned = returned[: len(returned) - own]
     first = len(tensors) - len(returned)
-    inits = tuple(tensors[first + returned.index(result)] for result in main.operation.results)
-    return DryOp(main, tuple(tensors), inits, tuple(scalars), tuple(named))
+    found = []
+    for main in (op for op in operations if op.operation.name.startswith("dry.")):
+        results = [result for result in main.operation.results if result in returned]
+        inits = tuple(tensors[first + returned.index(result)] for result in results)
+        found.append(DryOp(main, tuple(tensors), inits, tuple(scalars), tuple(named)))
+    return found
 
 
 def pack_of(value: Any) -> Pack | None:

@@ -7,18 +7,19 @@ that lies transposed is read along k instead, and the lanes are summed at the en
 unit multiplies lie in groups of neighbouring k; on a unit with tile registers the register tile is 32 x 32.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from drystone.codegen.elements import width
-from drystone.codegen.families.dry_op import dry_op, pack_of
+from drystone.codegen.families.dry_op import DryOp, dry_ops, pack_of
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_panels import panels
 from drystone.codegen.families.matmul_schedule import FEW, Product, default, space
 from drystone.codegen.search import Point, Search
-from drystone.codegen.tile import TileProgram
+from drystone.codegen.tile import Tensor, TileProgram
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
@@ -27,8 +28,9 @@ _UNKNOWN = 256
 
 
 def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
-    """The program of a `dry.matmul` kernel; None where b is packed in a way not known here."""
-    form = _form(kernel)
+    """The program of a kernel of one or more `dry.matmul`; None where b is packed in a way not known here."""
+    forms = _forms(kernel)
+    form = forms[0] if forms else None
     if form is None:
         return None
     if form.pack is None and form.b.shape[-1] == 1 and not form.transposed:  # a column lies as a row does
@@ -37,21 +39,22 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return column(replace(form, b=flat, transposed=True), target)
     if form.transposed and form.pack is None:
         return along_k(form, target)
-    product = _product(form, target)
-    return panels(form, product, default(product, target), target)
+    product = _product(forms, target)
+    return panels(forms, product, default(product, target), target)
 
 
 def search(kernel: Any, target: CpuTarget) -> Search | None:
-    """The schedules of a `dry.matmul` kernel; None where there is nothing to choose."""
-    form = _form(kernel)
+    """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
+    forms = _forms(kernel)
+    form = forms[0] if forms else None
     if form is None or (form.pack is None and (form.transposed or form.b.shape[-1] == 1)):
         return None
-    product = _product(form, target)
+    product = _product(forms, target)
     sizes = {"m": product.m, "n": product.n, "k": product.k}
     features = {name: float(_UNKNOWN if size is None else size) for name, size in sizes.items()}
 
     def build(point: Point) -> TileProgram:
-        return panels(form, product, point, target)
+        return panels(forms, product, point, target)
 
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
 
@@ -63,11 +66,18 @@ def _units(product: Product) -> dict[str, float]:
     return {"bits": float(product.bits), "group": float(product.group), "tile": float(tile)}
 
 
-def _form(kernel: Any) -> MatMulForm | None:
+def _forms(kernel: Any) -> list[MatMulForm]:
+    """The products whose results are stored; none where one is packed in a way not known here."""
+    ops = {op.main.operation.results[0]: op for op in dry_ops(kernel)}
+    forms = [_form(op, op.inits[0], ops) for op in ops.values() if op.inits]
+    known = [form for form in forms if form is not None]
+    return known if len(known) == len(forms) else []
+
+
+def _form(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | None:
     """What the operation multiplies, with the leading dimensions joined where b is one matrix."""
-    op = dry_op(kernel)
     main = op.main
-    a, b, (out,) = op.tensor(main.a), op.tensor(main.b), op.inits
+    a, b = op.tensor(main.a), op.tensor(main.b)
     pack = pack_of(main.b)
     transposed = bool(ir.IntegerAttr(main.transpose_b).value)
     logical = len(main.b.type.shape)
@@ -76,7 +86,12 @@ def _form(kernel: Any) -> MatMulForm | None:
     if pack is not None and len(pack.inner_dims) > 1:  # a block's columns with the k that lie beside them
         b = b.collapse([[0], [1], [2, 3]])
     maps = [ir.AffineMapAttr(m).value for m in main.extra_maps]
-    extras = tuple(zip(op.all(main.extras), maps, strict=True))
+    inner = {n: _form(ops[value], out, ops) for n, value in enumerate(main.extras) if value in ops}
+    extras = tuple(
+        (op.tensor(value), m)
+        for n, (value, m) in enumerate(zip(main.extras, maps, strict=True))
+        if n not in inner
+    )
     if logical == 2 and len(out.shape) > 2:
         rank = len(out.shape)
         groups = [list(range(rank - 1)), [rank - 1]]
@@ -84,11 +99,15 @@ def _form(kernel: Any) -> MatMulForm | None:
             joined = flattened(extras, rank)
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
-    return MatMulForm(op, a, b, out, extras, pack, transposed)
+    known = tuple((n, form) for n, form in inner.items() if form is not None)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known)
 
 
-def _product(form: MatMulForm, target: CpuTarget) -> Product:
-    m, n = form.out.shape[-2:]
+def _product(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
+    form = forms[0]
+    m = form.out.shape[-2]
+    columns = [each.out.shape[-1] for each in forms]
+    n = None if None in columns else sum(c or 0 for c in columns)
     packed = 0 if form.pack is None else form.pack.inner_tiles[0]
     # Sums of short integers are held in registers of 32-bit lanes.
     k = form.depth.constant
@@ -99,4 +118,5 @@ def _product(form: MatMulForm, target: CpuTarget) -> Product:
         unit = None
     if m is not None and m <= FEW:
         unit = None
-    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset)
+    beside = max(len(each.inner) for each in forms)
+    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset, 1 + beside)

@@ -17,12 +17,16 @@ _LONG = 20
 #: Rows of the smallest tile that is summed in tile registers.
 _HIGH = 16
 
+#: Sums in scratch, and the row of it that is the first one of a tile.
+Kept = tuple[Tensor, Index]
+
 
 @dataclass(frozen=True)
 class MatMulForm:
     """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its
     batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
-    maps."""
+    maps. inner: by their number, operands that are not in memory: the elements of other products of the same
+    a, whose sums are held beside this one's."""
 
     op: DryOp
     a: Tensor
@@ -31,6 +35,7 @@ class MatMulForm:
     extras: tuple[tuple[Tensor, Any], ...]
     pack: Pack | None
     transposed: bool
+    inner: tuple[tuple[int, "MatMulForm"], ...] = ()
 
     @property
     def batch(self) -> int:
@@ -61,30 +66,56 @@ def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Ind
     return [index(0) if tensor.shape[d] == 1 else batch[len(batch) - count + d] for d in range(count)]
 
 
-def finish(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
+def finish(
+    form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index], kept: Sequence[Kept] = ()
+) -> None:
     """The epilogue, and the result's tile into memory. A long epilogue, or that of a tile higher than vector
-    registers hold, runs row by row from scratch: unrolled it would take longer to compile than it saves."""
+    registers hold, runs row by row from scratch: unrolled it would take longer to compile than it saves.
+    kept: the sums of the inner products."""
     rows, width = acc.shape
-    if rows < 3 or (rows < _HIGH and operations(form.op.main.epilogue.blocks[0]) < _LONG):
-        _write(form, t, acc, place)
+    if rows < 3 or (rows < _HIGH and _operations(form) < _LONG):
+        _write(form, t, [acc, *_loaded(t, kept, index(0), acc.shape)], place)
         return
     *batch, m, n = place
     sums = t.scratch((rows, width), acc.dtype)
     t.store(sums, [0, 0], acc)
 
     def row(i: Index) -> None:
-        _write(form, t, t.load(sums, [i, 0], [1, width]), [*batch, m + i, n])
+        accs = _loaded(t, [(sums, index(0)), *kept], i, (1, width))
+        _write(form, t, accs, [*batch, m + i, n])
 
     t.loop((form.out.dim(form.batch) - m).min(rows), 1, row)
 
 
-def _write(form: MatMulForm, t: TileBuilder, acc: Tile, place: Sequence[Index]) -> None:
-    shape = [*([None] * form.batch), *acc.shape]
+def _operations(form: MatMulForm) -> int:
+    own = operations(form.op.main.epilogue.blocks[0])
+    return own + sum(_operations(inner) for _, inner in form.inner)
+
+
+def _loaded(t: TileBuilder, kept: Sequence[Kept], i: Index, shape: tuple[int, ...]) -> list[Tile]:
+    return [t.load(sums, [first + i, 0], shape) for sums, first in kept]
+
+
+def _write(form: MatMulForm, t: TileBuilder, accs: Sequence[Tile], place: Sequence[Index]) -> None:
+    shape = [*([None] * form.batch), *accs[0].shape]
+    t.store(form.out, place, _result(form, t, accs, place, shape), shape)
+
+
+def _result(
+    form: MatMulForm, t: TileBuilder, accs: Sequence[Tile], place: Sequence[Index], shape: list[int | None]
+) -> Tile:
+    """The elements of a tile from the sums of the product, and of its inner ones."""
     main = form.op.main
-    acc = narrowed(t, acc, str(main.out.type.element_type))
-    more = [load_extra(t, extra, m, place, shape) for extra, m in form.extras]
+    acc = narrowed(t, accs[0], str(main.out.type.element_type))
+    given = {
+        number: _result(inner, t, [sums], place, shape)
+        for (number, inner), sums in zip(form.inner, accs[1:], strict=True)
+    }
+    loaded = iter([load_extra(t, extra, m, place, shape) for extra, m in form.extras])
+    count = len(form.extras) + len(given)
+    more = [given[number] if number in given else next(loaded) for number in range(count)]
     (result,) = apply_region(t, main.epilogue.blocks[0], [acc, *more])
-    t.store(form.out, place, spread(t, result, acc.shape), shape)
+    return spread(t, result, acc.shape)
 
 
 def promises(form: MatMulForm, t: TileBuilder) -> None:

@@ -6,12 +6,14 @@ from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
 from drystone.codegen.search import Point
-from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
 
 
-def panels(form: MatMulForm, product: Product, point: Point, target: CpuTarget) -> TileProgram:
-    """The program of a point of the search space."""
+def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: CpuTarget) -> TileProgram:
+    """The program of a point of the search space. Several products of the same a lie side by side: their
+    panels follow each other in the grid."""
+    form = forms[0]
     rank, p = form.batch, schedule(product, point, target)
     # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
     few = [] if form.out.shape[rank] is not None else [1] if product.tile is None else [1, FEW]
@@ -19,19 +21,46 @@ def panels(form: MatMulForm, product: Product, point: Point, target: CpuTarget) 
     shorter = [schedule(product, fewer, target) for fewer in points]
 
     def body(t: TileBuilder) -> None:
-        promises(form, t)
+        for each in forms:
+            promises(each, t)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
-        across, down = (form.out.dim(rank + 1), p.width), (form.out.dim(rank), p.high)
+        columns = form.out.dim(rank + 1)
+        for other in forms[1:]:
+            columns = columns + other.out.dim(rank + 1)
+        across, down = (columns, p.width), (form.out.dim(rank), p.high)
         axes += [down, across] if p.by_rows else [across, down]
 
         def step(*at: Index) -> None:
             *batch, first, second = at
             n, m = (second, first) if p.by_rows else (first, second)
-            _by_height(_Step(form, product, t, p, *batch, n, m), shorter)
+            _side_by_side([_Step(each, product, t, p, *batch, n, m) for each in forms], shorter)
 
         t.grid(axes, step)
 
     return program(form, body)
+
+
+def _side_by_side(steps: Sequence["_Step"], shorter: Sequence[Schedule]) -> None:
+    """The step of the product in whose columns a place is."""
+    if len(steps) == 1:
+        _by_height(steps[0], shorter)
+        return
+    first = index(0)
+    for number, step in enumerate(steps):
+        _in_columns(step, first, shorter, after=number > 0)
+        first = first + step.form.out.dim(step.form.batch + 1)
+
+
+def _in_columns(step: "_Step", first: Index, shorter: Sequence[Schedule], *, after: bool) -> None:
+    """The step where it is one of the columns from `first` on; `after`: there are others before."""
+    t, n, columns = step.t, step.n, step.form.out.dim(step.form.batch + 1)
+    # The bounds say nothing new, but let places be proven to lie inside.
+    own = step.at_column((n - first).max(0).min(columns - step.p.width))
+
+    def run() -> None:
+        _by_height(own, shorter)
+
+    t.when(n, first + columns, (lambda: t.when(first - 1, n, run)) if after else run)
 
 
 def _by_height(step: "_Step", shorter: Sequence[Schedule]) -> None:
@@ -60,20 +89,60 @@ class _Step:
         *self.batch, self.n, self.m = at
         in_tiles = product.tile is not None and p.rows >= product.tile.rows
         self.offset = product.offset and not in_tiles
+        self.inner = [_Step(inner, product, t, p, *at) for _, inner in form.inner]
+
+    def at_column(self, n: Index) -> "_Step":
+        """The step elsewhere in its rows."""
+        return _Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
 
     def run(self) -> None:
         """Do it."""
         if self.p.block:
             self.in_blocks()
-        elif self.p.high > self.p.rows:
-            self.t.loop(self.end(), self.p.rows, lambda i: self.at_once(self.m + i))
+        elif self.inner and self.p.rows == 1:
+            self.in_one_pass()
+        elif self.inner or self.p.high > self.p.rows:
+            self.in_order()
         else:
-            self.at_once(self.m)
+            finish(self.form, self.t, self.whole(self.m), [*self.batch, self.m, self.n])
 
-    def at_once(self, m: Index) -> None:
-        """The register tile of rows m.., all k in one pass."""
-        acc = self.sums(m, self.start(m), index(0), self.form.depth)
-        finish(self.form, self.t, acc, [*self.batch, m, self.n])
+    def whole(self, m: Index) -> Tile:
+        """The products of all k in rows m.."""
+        return self.sums(m, self.start(m), index(0), self.form.depth)
+
+    def in_one_pass(self) -> None:
+        """All products in one pass over k: one row is bound by the reading of b, which goes on through every
+        panel without a break."""
+        t, steps = self.t, [*self.inner, self]
+
+        def products(k: Index, *accs: Tile) -> list[Tile]:
+            left = self.left(self.m, k)
+            return [t.dot(acc, left, step.right(k)) for step, acc in zip(steps, accs, strict=True)]
+
+        starts = [step.start(self.m) for step in steps]
+        *others, acc = t.loop(self.form.depth, self.p.depth, products, starts)
+        kept = [(t.scratch(other.shape, other.dtype), index(0)) for other in others]
+        for (sums, _), other in zip(kept, others, strict=True):
+            t.store(sums, [0, 0], other)
+        finish(self.form, t, acc, [*self.batch, self.m, self.n], kept)
+
+    def in_order(self) -> None:
+        """All rows by the panel of one product after the other, so that each stays in the cache meanwhile."""
+        form, t, p, first = self.form, self.t, self.p, self.m
+        end = self.end()
+        others = [step.row_sums(end) for step in self.inner]
+
+        def close(i: Index) -> None:
+            kept = [(sums, i) for sums in others]
+            finish(form, t, self.whole(first + i), [*self.batch, first + i, self.n], kept)
+
+        t.loop(end, p.rows, close)
+
+    def row_sums(self, end: Index) -> Tensor:
+        """The sums of all rows up to `end`."""
+        sums = self.t.scratch((self.p.high, self.p.width), self.form.dtype)
+        self.t.loop(end, self.p.rows, lambda i: self.t.store(sums, [i, 0], self.whole(self.m + i)))
+        return sums
 
     def end(self) -> Index:
         """How many rows of the step there are."""
@@ -133,8 +202,20 @@ class _Step:
     def in_blocks(self) -> None:
         """Several register tiles through one part of k after the other."""
         form, t, p, first = self.form, self.t, self.p, self.m
-        partial = t.scratch((p.high, p.width), form.dtype)
         end = self.end()
+        others = [step.block_sums(end) for step in self.inner]
+        partial = self.block_sums(end)
+
+        def close(i: Index) -> None:
+            acc = t.load(partial, [i, 0], [p.rows, p.width])
+            finish(form, t, acc, [*self.batch, first + i, self.n], [(sums, i) for sums in others])
+
+        t.loop(end, p.rows, close)
+
+    def block_sums(self, end: Index) -> Tensor:
+        """The sums of all rows up to `end`."""
+        form, t, p, first = self.form, self.t, self.p, self.m
+        partial = t.scratch((p.high, p.width), form.dtype)
 
         def clear(i: Index) -> None:
             t.store(partial, [i, 0], self.start(first + i))
@@ -147,10 +228,6 @@ class _Step:
 
             t.loop(end, p.rows, rows)
 
-        def close(i: Index) -> None:
-            acc = t.load(partial, [i, 0], [p.rows, p.width])
-            finish(form, t, acc, [*self.batch, first + i, self.n])
-
         t.loop(end, p.rows, clear)
         t.loop(form.depth, p.block or 1, block)
-        t.loop(end, p.rows, close)
+        return partial

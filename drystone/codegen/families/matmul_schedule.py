@@ -16,6 +16,8 @@ _PANEL = 0.5
 _ROWS = 14
 #: Tiles of rows that a grid step does in every pass over k.
 _HIGH = 8
+#: Rows that are not known count as so many; steps of a grid that threads share evenly.
+_MANY, _STEPS = 256, 64
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
 FEW = 4
 
@@ -24,7 +26,8 @@ FEW = 4
 class Product:
     """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, width of
     the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
-    unit that can do it. offset: vectors multiply b + 128, which is unsigned."""
+    unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
+    a step of the grid reads."""
 
     m: int | None
     n: int | None
@@ -34,6 +37,7 @@ class Product:
     group: int = 1
     tile: DotUnit | None = None
     offset: bool = False
+    beside: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,20 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     if product.tile is not None and rows >= product.tile.rows:
         high = _resident(product, rows, target)
         by_rows = product.m is None or product.m > high
-        return Schedule(rows, point["width"], product.tile.depth, None, high if by_rows else rows, by_rows)
+        high = high if by_rows else _high(product, rows, point["width"])
+        return Schedule(rows, point["width"], product.tile.depth, None, high, by_rows)
     if k is None or point["passes"] == 1:
-        return Schedule(rows, point["width"], depth, None, rows)
+        return Schedule(rows, point["width"], depth, None, _high(product, rows, point["width"]))
     block = -(-k // point["passes"] // depth) * depth
     return Schedule(rows, point["width"], depth, block, rows * _HIGH)
+
+
+def _high(product: Product, rows: int, width: int) -> int:
+    """Rows of a grid step that are done in one pass over k: those of several tiles where panels of several
+    products follow each other, if enough steps are left."""
+    tiles, panels = -(-(product.m or _MANY) // rows), -(-(product.n or width) // width)
+    most = min(_HIGH, tiles) if product.beside > 1 and rows > 1 else 1
+    return rows * next((high for high in range(most, 1, -1) if panels * -(-tiles // high) >= _STEPS), 1)
 
 
 def default(product: Product, target: CpuTarget) -> Point:

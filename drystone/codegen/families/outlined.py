@@ -194,7 +194,14 @@ def outlined(kernel: Any) -> Outlined | None:
 
 
 def main_operation(kernel: Any) -> Any:
-    """The one operation a kernel function is about; None where that is not clear."""
+    """The one operation a kernel function is about, the last one of several products; None where that is not
+    clear."""
+    rest = main_operations(kernel)
+    return rest[-1] if rest else None
+
+
+def main_operations(kernel: Any) -> list[Any]:
+    """The operations a kernel function is about: several ones are products; none where that is not clear."""
     rest = []
     around = []
     for op in kernel.regions[0].blocks[0].operations:
@@ -205,7 +212,8 @@ def main_operation(kernel: Any) -> Any:
             rest.append(op)
     if not rest:  # a kernel that only fills or copies
         rest = [op for op in around if op.operation.name in ("linalg.fill", "linalg.copy")]
-    return rest[0] if len(rest) == 1 else None
+    alone = len(rest) == 1 or all(op.operation.name == "dry.matmul" for op in rest)
+    return rest if alone else []
 
 
 def _makes_tensor(op: Any) -> bool:
