@@ -17,7 +17,7 @@ from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 
 @dataclass(frozen=True)
 class FuseLogSoftmax:
-    """A log softmax of which single elements or sums are wanted is not stored: its logits are read once.
+    """A log softmax of which single elements or sums are wanted is not stored.
 
     Before:  %l = "dry.softmax"(%x) {log} ; %loss = linalg.generic ins(%target) {-%l[i, target]}
     After:   %peak, %rest = "dry.logsumexp"(%x) ; %l = linalg.generic ins(%x, %peak, %rest) {two sub} ;

@@ -53,10 +53,24 @@ class _Norm:
         at, shape = self.place(tensor, row, j)
         t.store(tensor, at, narrowed(t, tile, tensor.dtype), shape)
 
-    def input(self, t: TileBuilder, row: Index, j: Index) -> Tile:
-        """Part of a row of what is normalized."""
+    @property
+    def waiting(self) -> Tensor | None:
+        """Where sums with the residual wait for their moments: in a result that can hold them."""
+        results = (self.total, self.out) if self.residual is not None else ()
+        return next((r for r in results if r is not None and r.dtype == self.held), None)
+
+    def first(self, t: TileBuilder, row: Index, j: Index) -> Tile:
+        """Part of a row of what is normalized, when it is read for the first time."""
         x = self.load(t, self.x, row, j)
-        return x if self.residual is None else t.apply("arith.addf", x, self.load(t, self.residual, row, j))
+        if self.residual is not None:
+            x = t.apply("arith.addf", x, self.load(t, self.residual, row, j))
+        if self.waiting is not None:
+            self.store(t, self.waiting, row, j, x)
+        return x
+
+    def again(self, t: TileBuilder, row: Index, j: Index) -> Tile:
+        """The same when it is read again."""
+        return self.first(t, row, j) if self.waiting is None else self.load(t, self.waiting, row, j)
 
     def constant(self, t: TileBuilder, value: float) -> Tile:
         """One number."""
@@ -72,13 +86,13 @@ class _Norm:
         The first mean is as exact as its rounding; the second is what that rounding lost."""
         fold, zero = Fold(self.columns, self.width), t.full(0.0, (self.width,), self.held)
         if not self.centred:
-            (squares,) = fold(t, lambda j, acc: [self.square(t, self.input(t, row, j), acc)], [zero])
+            (squares,) = fold(t, lambda j, acc: [self.square(t, self.first(t, row, j), acc)], [zero])
             return None, None, self.mean(t, squares)
-        (sums,) = fold(t, lambda j, acc: [t.apply("arith.addf", acc, self.input(t, row, j))], [zero])
+        (sums,) = fold(t, lambda j, acc: [t.apply("arith.addf", acc, self.first(t, row, j))], [zero])
         about = self.mean(t, sums)
 
         def step(j: Index, rest: Tile, squares: Tile) -> list[Tile]:
-            x = t.apply("arith.subf", self.input(t, row, j), about)
+            x = t.apply("arith.subf", self.again(t, row, j), about)
             return [t.apply("arith.addf", rest, x), self.square(t, x, squares)]
 
         rest, squares = (self.mean(t, lanes) for lanes in fold(t, step, [zero, zero]))
@@ -97,8 +111,8 @@ class _Norm:
         offset = None if rest is None else t.apply("arith.negf", t.apply("arith.mulf", rest, scale))
 
         def write(j: Index) -> None:
-            x = self.input(t, row, j)
-            if self.total is not None:
+            x = self.again(t, row, j)
+            if self.total is not None and self.total is not self.waiting:
                 self.store(t, self.total, row, j, x)
             x = x if about is None else t.apply("arith.subf", x, about)
             y = t.apply("arith.mulf", x, scale) if offset is None else t.apply("math.fma", x, scale, offset)
