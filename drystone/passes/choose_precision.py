@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from drystone.ir.encoding import Encoding, encode, with_encoding
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.ir.encoding import Encoding, decode, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer_name, shape
 from drystone.mlir import ir
@@ -15,9 +18,13 @@ from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
 #: Operands that a dot unit multiplies: the activations, the weight.
-_FACTORS = {"dry.matmul": (0, 1)}
+_FACTORS = ("dry.matmul",)
 #: Weights that are only read: a shorter element is fewer bytes.
-_READ = {"dry.recurrent": 1}
+_READ = ("dry.recurrent",)
+#: Elements that f32 is rounded to.
+_SHORT = ("bf16", "f16")
+#: Elements of a weight that are looked at before all are.
+_FIRST = 256
 _VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
 #: Operations whose kernels decode what they read, and encode what they write.
 _DECODE = ("dry.", "linalg.")
@@ -25,7 +32,8 @@ _DECODE = ("dry.", "linalg.")
 
 @dataclass(frozen=True)
 class ChoosePrecision:
-    """Values that products read are held as `element` ("bf16" or "f16"); None leaves everything as it is.
+    """Values that products read are held as `element` ("bf16" or "f16"); None: as elements that hold them
+    exactly, which are those of a model that is itself in bf16 or f16.
 
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<64x32xf32>) -> tensor<8x32xf32>
              %z = "dry.matmul"(%y, %v) : (tensor<8x32xf32>, tensor<32x16xf32>) -> tensor<8x16xf32>
@@ -38,6 +46,8 @@ class ChoosePrecision:
     - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums. Convolutions
       without groups are products of that kind where channels are innermost; depthwise ones read such images.
     - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
+    - Exactly held is a weight that is the same after rounding, and a result that its kernel has just rounded
+      to the element. Without an element to round to, a product takes one that holds all its factors.
     """
 
     target: CpuTarget
@@ -46,46 +56,56 @@ class ChoosePrecision:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        if self.element is None:
-            return
         block = main_block(program)
-        holder = _Holder(program, self.element)
-        unit = self.target.dot(self.element, self.element)
-        for op in ops(block, "dry.conv"):
-            if unit is not None:
-                self._convolution(holder, op, unit)
-        for op in ops(block, *_FACTORS, *_READ):
-            weight = op.operation.operands[1]
-            if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
-                continue
-            depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
-            if op.operation.name in _FACTORS and unit is not None and depth % unit.group == 0:
-                holder.hold(op, 0)
-            holder.hold(op, 1)
-        if unit is not None and unit.group > 1:
-            for op in ops(block, "dry.attention"):
-                if _pays(op, unit.group):
-                    for number in range(3):
-                        holder.hold(op, number)
+        holders = {
+            element: _Holder(program, element) for element in ([self.element] if self.element else _SHORT)
+        }
+        chosen = [
+            (op, numbers, holder)
+            for op in ops(block, "dry.conv", *_FACTORS, *_READ, "dry.attention")
+            for holder in holders.values()
+            if (numbers := self._held(op, holder))
+            and (self.element or all(map(holder.exact, _values(op, numbers))))
+        ]
+        for op, numbers, holder in chosen:
+            for number in numbers:
+                holder.hold(op, number)
         erase_dead(block)
         drop_unused(program)
 
-    def _convolution(self, holder: "_Holder", op: Any, unit: DotUnit) -> None:
-        """What a convolution multiplies where its channels lie side by side; of a depthwise one, whose few
-        products take no time, the image only."""
-        operation = op.operation
-        x, weight = operation.operands[0], operation.operands[1]
-        groups, transposed = (operation.attributes[name].value for name in ("groups", "transposed"))
-        if transposed or operation.attributes["layout"].value != "nhwc" or weight_key(weight) is None:
-            return
-        outside, inside = weight.type.shape[:2]
-        if str(weight.type.element_type) != "f32" or str(x.type.element_type) != "f32":
-            return
-        if groups == 1 and inside % unit.group == 0:
-            holder.hold(op, 0)
-            holder.hold(op, 1)
-        elif inside == 1 and outside == groups:
-            holder.hold(op, 0)
+    def _held(self, op: Any, holder: "_Holder") -> tuple[int, ...]:
+        """The operands of an operation that are to be held as the holder's element."""
+        unit = self.target.dot(holder.element, holder.element)
+        name = op.operation.name
+        if name == "dry.conv":
+            return () if unit is None else _of_convolution(op, unit)
+        if name == "dry.attention":
+            return (0, 1, 2) if unit is not None and unit.group > 1 and _pays(op, unit.group) else ()
+        weight = op.operation.operands[1]
+        if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
+            return ()
+        depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
+        return (0, 1) if name in _FACTORS and unit is not None and depth % unit.group == 0 else (1,)
+
+
+def _values(op: Any, numbers: tuple[int, ...]) -> list[Any]:
+    return [op.operation.operands[number] for number in numbers]
+
+
+def _of_convolution(op: Any, unit: DotUnit) -> tuple[int, ...]:
+    """What a convolution multiplies where its channels lie side by side; of a depthwise one, whose few
+    products take no time, the image only."""
+    operation = op.operation
+    x, weight = operation.operands[0], operation.operands[1]
+    groups, transposed = (operation.attributes[name].value for name in ("groups", "transposed"))
+    if transposed or operation.attributes["layout"].value != "nhwc" or weight_key(weight) is None:
+        return ()
+    outside, inside = weight.type.shape[:2]
+    if str(weight.type.element_type) != "f32" or str(x.type.element_type) != "f32":
+        return ()
+    if groups == 1 and inside % unit.group == 0:
+        return (0, 1)
+    return (0,) if inside == 1 and outside == groups else ()
 
 
 def _pays(op: Any, group: int) -> bool:
@@ -111,14 +131,36 @@ class _Holder:
     element: str
     copies: dict[Any, Any] = field(default_factory=dict)
 
+    def exact(self, value: Any) -> bool:
+        """Whether the element holds an f32 value without rounding."""
+        root = _viewed(value)
+        key = weight_key(root)
+        if key is not None:
+            stored = self.program.weights[key].reshape(-1)
+            return self._kept(stored[:_FIRST]) and self._kept(stored)
+        if not producer_name(root).startswith(_DECODE):
+            return False
+        regions = [region for region in root.owner.operation.regions if len(region.blocks) == 1]
+        if len(regions) != 1:
+            return False
+        *_, last = regions[0].blocks[0].operations
+        made = list(last.operation.operands)
+        if len(made) != len(root.owner.operation.results):
+            return False
+        wide = made[root.result_number]
+        return producer_name(wide) == "arith.extf" and str(wide.owner.operands[0].type) == self.element
+
+    def _kept(self, stored: Array) -> bool:
+        """Whether the element holds these numbers without rounding."""
+        encoding = Encoding(self.element)
+        return np.array_equal(decode(encode(stored, encoding), encoding, stored.shape, "f32"), stored)
+
     def hold(self, op: Any, number: int) -> None:
         """Let `op` read its operand `number` held as the element."""
         value = op.operation.operands[number]
         if str(value.type.element_type) != "f32" or value.type.encoding is not None:
             return
-        root = value
-        while producer_name(root) in _VIEWS:
-            root = root.owner.operation.operands[0]
+        root = _viewed(value)
         key = weight_key(root)
         if key is not None:
             self._hold_weight(root, key)
@@ -182,6 +224,13 @@ class _Holder:
                 with ir.InsertionPoint(user), user.location:
                     plain = with_encoding(value.type, None)
                     user.operands[number] = _copied(value, plain)
+
+
+def _viewed(value: Any) -> Any:
+    """The value that a view is one of."""
+    while producer_name(value) in _VIEWS:
+        value = value.owner.operation.operands[0]
+    return value
 
 
 def _copied(value: Any, kind: Any) -> Any:
