@@ -80,6 +80,17 @@ def test_bf16_products(tiles: Any, rows: int, k: int, n: int) -> None:
     assert used == (tiles is None or (rows > 4 and k % 32 == 0))
 
 
+@pytest.mark.parametrize(("rows", "k", "n"), [(77, 1600, 96), (300, 4096, 32)])
+def test_long_sums_are_made_part_by_part(tiles: Any, rows: int, k: int, n: int) -> None:
+    torch.manual_seed(rows)
+    model, x = nn.Linear(k, n).eval(), torch.randn(rows, k)
+    fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
+    rounded = nn.functional.linear(
+        x.bfloat16().double(), model.weight.bfloat16().double(), model.bias.double()
+    )
+    assert _off(fitted.call((x,), threads=2), rounded) < 1e-5
+
+
 def test_only_code_with_tile_registers_needs_them() -> None:
     model, x = nn.Linear(64, 64).eval(), torch.randn(20, 64)
     for compute in ("f32", "bf16"):

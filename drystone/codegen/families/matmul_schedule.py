@@ -18,6 +18,8 @@ _ROWS = 14
 _HIGH = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
+#: Rows of a tile register.
+_SIDE = 16
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
 FEW = 4
 
@@ -58,10 +60,11 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     rows, k = point["rows"], product.k
     depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
-        high = _resident(product, rows, target)
+        high, depth = _resident(product, rows, target), product.tile.depth
         by_rows = product.m is None or product.m > high
-        high = high if by_rows else _high(product, rows, point["width"])
-        return Schedule(rows, point["width"], product.tile.depth, None, high, by_rows)
+        block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
+        high = high if by_rows or block else rows
+        return Schedule(rows, point["width"], depth, block, high, by_rows)
     if k is None or point["passes"] == 1:
         return Schedule(rows, point["width"], depth, None, _high(product, rows, point["width"]))
     block = -(-k // point["passes"] // depth) * depth
@@ -87,7 +90,7 @@ def default(product: Product, target: CpuTarget) -> Point:
         width = -(-product.n // narrow) * narrow
     if product.tile is not None:
         rows = product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
-        return {"rows": rows, "width": width, "passes": 1}
+        return {"rows": rows, "width": width, "passes": _passes_in_tiles(width, product, target)}
     apart = (product.k or 0) * product.bits // 8 // product.group
     rows = even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
     again = product.m not in range(1, rows + 1)
@@ -103,6 +106,8 @@ def space(product: Product, target: CpuTarget) -> Space:
     widths = [target.lanes(32) * vectors for vectors in (2, 4, 1, 3)]
     widths = [product.packed] if product.packed else list(dict.fromkeys([first["width"], *widths]))
     passes = max(_most_passes(width, product, target) for width in widths)
+    if product.tile is not None:
+        passes = max(passes, 2 * _passes_in_tiles(widths[0], product, target))
     rows = tuple(range(_ROWS, 0, -1))
     high = () if product.tile is None else (2 * product.tile.rows, product.tile.rows)
     return Space(
@@ -115,10 +120,19 @@ def space(product: Product, target: CpuTarget) -> Space:
             lambda point: (
                 point["rows"] in high or point["rows"] <= _most_rows(point["width"], product, target)
             ),
-            lambda point: point["passes"] <= _most_passes(point["width"], product, target),
-            lambda point: point["rows"] not in high or point["passes"] == 1,
+            lambda point: (
+                point["rows"] in high or point["passes"] <= _most_passes(point["width"], product, target)
+            ),
         ),
     )
+
+
+def _passes_in_tiles(width: int, product: Product, target: CpuTarget) -> int:
+    """So many that the part of a panel that one of them reads stays in the first cache while rows pass by:
+    tile registers take both operands faster than the second cache gives them."""
+    panel = (product.k or 1) * width * product.bits // 8 // product.group
+    few = product.m is None or product.m <= 2 * _SIDE
+    return 1 if product.k is None or few else -(-panel // int(target.l1 * _PANEL))
 
 
 def _resident(product: Product, rows: int, target: CpuTarget) -> int:
