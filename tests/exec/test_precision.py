@@ -166,3 +166,21 @@ def test_models_of_short_elements_take_the_same_kernels(dtype: torch.dtype) -> N
     assert kinds.count("matmul") == 2 and "norm" in kinds
     exact = model.double()(x.double())
     assert _off(fitted(x).double(), exact) < 2e-2
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16"])
+def test_factors_that_a_short_element_holds_exactly_are_held_in_it(dtype: str) -> None:
+    torch.manual_seed(0)
+    element = {"bf16": torch.bfloat16, "f16": torch.float16}[dtype]
+    model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 32)).eval()
+    for short in (False, True):
+        model, x = (
+            (model.to(element), torch.randn(9, 64).to(element)) if short else (model, torch.randn(9, 64))
+        )
+        program = frontend.import_model(model, (x,), ctx=mlir.context())
+        passes.run(program, passes.pipeline(targets.resolve("cpu:zen4")))
+        packed = [
+            line for line in str(program.module).splitlines() if '"dry.weight"' in line and "pack" in line
+        ]
+        assert len(packed) == 2
+        assert all((f'enc<"{dtype}"' in line) == short for line in packed)
