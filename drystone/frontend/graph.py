@@ -151,8 +151,7 @@ def _order(graph: Any, inputs: list[Node], states: dict[Node, str], weights: dic
 
 
 def _return(graph: Any, results: list[Node]) -> None:
-    output = next(iter(reversed(graph.nodes)))
-    output.args = (tuple(results),)
+    graph.output_node().args = (tuple(results),)
 
 
 def _simplify(graph: Any) -> None:

@@ -8,7 +8,7 @@ from drystone.ir.values import is_tensor, nested
 from drystone.mlir import arith, ir, tensor
 from drystone.passes.attention_graph import Scores, Step
 from drystone.passes.dims import Extent, as_value
-from drystone.passes.generic import body, dims_of, generic, maps_of, used_dims
+from drystone.passes.generic import body, composed, dims_of, generic, maps_of, read_by, used_dims
 from drystone.passes.positions import EVERYWHERE, both
 from drystone.passes.regions import position
 from drystone.passes.spans import Seen, kept, seen, span_tensor
@@ -95,13 +95,10 @@ def _needed(step: Step) -> list[Any]:
 
 def _as_it_is(step: Step, place: Any) -> Any:
     """The tensor a step adds, reshaped to rank 4; None where it is computed, or lies otherwise."""
-    scalar = step.scalar
-    if not isinstance(scalar.owner, ir.Block) or scalar.owner != body(step.op):
+    value, read = read_by(step.op, step.scalar)
+    if value is None or not is_tensor(value):
         return None
-    value, read = step.op.operation.operands[scalar.arg_number], maps_of(step.op)[scalar.arg_number]
-    if not is_tensor(value):
-        return None
-    at = dims_of(ir.AffineMap.get(4, 0, [e.compose(place) for e in read.results]))
+    at = dims_of(composed(read, place))
     used = [d for d in at if d is not None]
     if len(set(used)) != len(used):
         return None
@@ -119,10 +116,10 @@ def _summed(steps: tuple[Step, ...], place: Any, sizes: tuple[Extent, Extent, Ex
                 isinstance(v.owner, ir.Block) and step.op.operation.operands[v.arg_number] == value
                 for v in _needed(step)
             )
-            composed = ir.AffineMap.get(4, 0, [e.compose(place) for e in read.results])
-            if wanted and is_tensor(value) and (value, composed) not in zip(inputs, maps, strict=True):
+            moved = composed(read, place)
+            if wanted and is_tensor(value) and (value, moved) not in zip(inputs, maps, strict=True):
                 inputs.append(value)
-                maps.append(composed)
+                maps.append(moved)
     used = {d for step in steps for d in _step_dims(step)}
     own = used_dims(place.results[d] for d in used)
     extents = [n if d in own else 1 for d, n in enumerate(sizes)]
@@ -153,9 +150,9 @@ def _value(
     old = body(step.op)
     reads = zip(list(old.arguments)[:-1], step.op.operation.operands, maps_of(step.op), strict=False)
     for argument, value, read in reads:
-        composed = ir.AffineMap.get(4, 0, [e.compose(place) for e in read.results])
+        moved = composed(read, place)
         for k, pair in enumerate(zip(inputs, maps, strict=True)):
-            if pair == (value, composed):
+            if pair == (value, moved):
                 known[argument] = arguments[k]
     needed = {v.owner.operation for v in _needed(step) if not isinstance(v.owner, ir.Block)}
     for op in old.operations:

@@ -8,6 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.generic import composed
 from drystone.passes.moves import inverse, move, permutation_of, sink
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
 from drystone.passes.weights import weight_key
@@ -76,7 +77,7 @@ def _conv(op: Any) -> None:
             x, layout = move(x, p), "nhwc"
         extras = []
         for value, map_ in extras_of(op):
-            read = ir.AffineMap.get(len(p), 0, [expr.compose(back) for expr in map_.results])
+            read = composed(map_, back)
             if read.is_permutation:
                 value, read = move(value, p), ir.AffineMap.get_identity(len(p))
             extras.append((value, read))

@@ -7,13 +7,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import captured, is_tensor, main_block, operand_groups, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
-from drystone.passes.generic import (
-    body,
-    dims_of,
-    is_parallel,
-    maps_of,
-    without_units,
-)
+from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of, without_units
 from drystone.passes.loops import split_dim
 from drystone.passes.moves import sizes_of
 from drystone.passes.outline_kernels import is_contiguous
@@ -187,13 +181,13 @@ def merge(op: Any, number: int, made: Any, map_: Any, limit: int) -> Any:
     first = len(operands) - len(op.operation.results) - 1
     where: list[int] = []
     for value, read in zip(inputs, produced[:-1], strict=True):
-        composed = ir.AffineMap.get(map_.n_dims, 0, [expr.compose(loops) for expr in read.results])
-        same = [k for k in range(first) if new_operands[k] == value and new_maps[k] == composed]
+        inner = composed(read, loops)
+        same = [k for k in range(first) if new_operands[k] == value and new_maps[k] == inner]
         if same:
             where.append(same[0])
         else:
             new_operands.insert(first, value)
-            new_maps.insert(first, composed)
+            new_maps.insert(first, inner)
             where.append(first)
             first += 1
     if first > limit or not bounds_all(new_maps):

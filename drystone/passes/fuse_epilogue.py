@@ -8,7 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import captured, constant_value, is_tensor, main_block, producer, shape
 from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
-from drystone.passes.generic import body, dims_of, is_parallel, maps_of
+from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
 
@@ -103,11 +103,11 @@ def _merge(op: Any, made: Any, out: Any) -> None:
         if value == result:
             where.append(None)
             continue
-        composed = ir.AffineMap.get(out.n_dims, 0, [expr.compose(place) for expr in map_.results])
-        same = [k for k, extra in enumerate(extras) if extra == (value, composed)]
+        read = composed(map_, place)
+        same = [k for k, extra in enumerate(extras) if extra == (value, read)]
         where.append(same[0] if same else len(extras))
         if not same:
-            extras.append((value, composed))
+            extras.append((value, read))
     with ir.InsertionPoint(op), made.operation.location:
         fused, block = remade(made, list(made.operation.operands)[:2], extras)
     arguments = list(block.arguments)

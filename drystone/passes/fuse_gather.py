@@ -94,11 +94,7 @@ def _computed(made: Any, indices: list[Any]) -> tuple[Any, list[Any]]:
         if not is_tensor(operand):
             known[argument] = operand
             continue
-        exprs = [expr.maybe_downcast() for expr in map_.results]
-        at = [
-            loops[e.position] if isinstance(e, ir.AffineDimExpr) else index_constant(e.value) for e in exprs
-        ]
-        picked.append(tensor.ExtractOp(operand, at))
+        picked.append(tensor.ExtractOp(operand, _at(map_, loops)))
         known[argument] = picked[-1].result
     (value,) = copy_body(body(made), known, lambda d: loops[d])
     return value, picked

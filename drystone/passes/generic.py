@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from drystone.ir.values import producer_name, shape
+from drystone.ir.values import constant_number, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.rewriting import tensor_type
@@ -58,6 +58,26 @@ def used_dims(exprs: Iterable[Any]) -> set[int]:
         elif isinstance(kind, ir.AffineBinaryExpr):
             found |= used_dims((kind.lhs, kind.rhs))
     return found
+
+
+def composed(map_: Any, place: Any) -> Any:
+    """The map that reads at the results of `place` what `map_` reads at its dimensions."""
+    return ir.AffineMap.get(place.n_dims, 0, [expr.compose(place) for expr in map_.results])
+
+
+def read_by(op: Any, argument: Any) -> tuple[Any, Any]:
+    """The operand and the map behind an argument of a body; none for any other value."""
+    if not isinstance(argument.owner, ir.Block) or argument.owner != body(op):
+        return None, None
+    return op.operation.operands[argument.arg_number], maps_of(op)[argument.arg_number]
+
+
+def is_filled_with_zero(value: Any) -> bool:
+    """Whether a tensor is made by filling it with 0."""
+    made = producer(value)
+    if made is None or made.operation.name != "linalg.fill":
+        return False
+    return constant_number(made.operation.operands[0]) == 0
 
 
 def is_identity(map_: Any) -> bool:

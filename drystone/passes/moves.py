@@ -12,6 +12,7 @@ from drystone.passes.dims import extent
 from drystone.passes.generic import (
     body,
     collapse,
+    composed,
     dims_of,
     expand,
     generic,
@@ -143,7 +144,7 @@ def _sink_map(op: Any) -> Any:
             reads.append(map_)
         else:
             values.append(value)
-            reads.append(ir.AffineMap.get(len(p), 0, [expr.compose(place) for expr in map_.results]))
+            reads.append(composed(map_, place))
     result = operation.results[0]
     sizes = [extent(result, p.index(d)) for d in range(len(p))]
     init = tensor.EmptyOp(sizes, result.type.element_type).result

@@ -9,7 +9,16 @@ from drystone.ir.program import Program
 from drystone.ir.values import constant_number, main_block, producer, producer_name
 from drystone.mlir import arith, ir, run_pipeline, tensor
 from drystone.passes.dims import as_value, extent
-from drystone.passes.generic import body, dims_of, generic, maps_of, used_dims
+from drystone.passes.generic import (
+    body,
+    composed,
+    dims_of,
+    generic,
+    is_filled_with_zero,
+    maps_of,
+    read_by,
+    used_dims,
+)
 from drystone.passes.regions import copy_body, copy_value, position
 from drystone.passes.rewriting import index_constant, ops
 from drystone.passes.weights import weight_key
@@ -87,21 +96,15 @@ class _OneHot:
             return self._flag(operands[0])
         return None
 
-    def _read(self, value: Any) -> tuple[Any, Any] | None:
-        """The operand and the map behind an argument of the body."""
-        if not isinstance(value.owner, ir.Block) or value.owner != body(self.op):
-            return None
-        return self.op.operation.operands[value.arg_number], maps_of(self.op)[value.arg_number]
-
     def _is_position(self, value: Any) -> bool:
         """Whether a value is the position in the loop."""
         while producer_name(value) in ("arith.index_cast", "arith.index_castui"):
             value = value.owner.operands[0]
         if producer_name(value) == "linalg.index":
             return bool(value.owner.attributes["dim"].value == self.loop)
-        read = self._read(value)
-        key = None if read is None else weight_key(read[0])
-        if read is None or key is None or dims_of(read[1]) != [self.loop]:
+        source, map_ = read_by(self.op, value)
+        key = None if source is None else weight_key(source)
+        if key is None or dims_of(map_) != [self.loop]:
             return False
         held = self.program.weights[key]
         return bool(np.array_equal(held, np.arange(held.size)))
@@ -110,9 +113,9 @@ class _OneHot:
         """Whether a value may differ along the loop."""
         if producer_name(value) == "linalg.index":
             return bool(value.owner.attributes["dim"].value == self.loop)
-        read = self._read(value)
-        if read is not None:
-            return self.loop in used_dims(read[1].results)
+        source, map_ = read_by(self.op, value)
+        if source is not None:
+            return self.loop in used_dims(map_.results)
         inside = not isinstance(value.owner, ir.Block) and value.owner.operation.block == body(self.op)
         return inside and any(map(self._varies, value.owner.operands))
 
@@ -120,9 +123,7 @@ class _OneHot:
 def _can_pick(op: Any, loop: int) -> bool:
     """Whether the sum starts from 0, and what is read along the loop can be read at one position."""
     *reads, out = maps_of(op)
-    start = producer(op.operation.operands[-1])
-    filled = start is not None and start.operation.name == "linalg.fill"
-    if not filled or constant_number(start.operation.operands[0]) != 0:
+    if not is_filled_with_zero(op.operation.operands[-1]):
         return False
     along = [map_ for map_ in reads if loop in used_dims(map_.results)]
     exprs = [expr.maybe_downcast() for map_ in along for expr in map_.results]
@@ -140,7 +141,7 @@ def _pick(op: Any, loop: int, flag: Any, target: Any) -> None:
     fewer = [ir.AffineExpr.get_dim(d - (d > loop)) for d in range(rank)]
     fewer[loop] = ir.AffineExpr.get_constant(0)
     shrink = ir.AffineMap.get(rank - 1, 0, fewer)
-    maps = [_composed(reads[k], shrink) for k in (*kept, len(operands) - 1)]
+    maps = [composed(reads[k], shrink) for k in (*kept, len(operands) - 1)]
     with ir.InsertionPoint(op), op.operation.location:
         walked = next(k for k in along if loop in dims_of(reads[k]))
         count = as_value(extent(operands[walked], dims_of(reads[walked]).index(loop)))
@@ -170,7 +171,3 @@ def _pick(op: Any, loop: int, flag: Any, target: Any) -> None:
         ir.Operation.create("linalg.yield", operands=yielded)
     op.operation.results[0].replace_all_uses_with(made.operation.results[0])
     op.operation.erase()
-
-
-def _composed(map_: Any, inner: Any) -> Any:
-    return ir.AffineMap.get(inner.n_dims, 0, [expr.compose(inner) for expr in map_.results])

@@ -13,7 +13,7 @@ from typing import Any
 
 from drystone.ir.values import constant_number, constant_value, is_tensor, number_of, producer, splat, uncast
 from drystone.mlir import ir
-from drystone.passes.generic import body, dims_of, is_parallel, maps_of, without_units
+from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of, read_by, without_units
 
 
 @dataclass(frozen=True)
@@ -149,15 +149,12 @@ class Element:
 
     def at(self, scalar: Any) -> "Element | Read | None":
         """Another scalar of the same body; where that is an input, what is read there."""
-        block = body(self.op)
-        if isinstance(scalar.owner, ir.Block) and scalar.owner == block:
-            number = scalar.arg_number
-            value, map_ = self.op.operation.operands[number], maps_of(self.op)[number]
-            if not is_tensor(value):
-                return Element(value, self.op, self.loops)
-            read = ir.AffineMap.get(self.loops.n_dims, 0, [e.compose(self.loops) for e in map_.results])
-            return element(value, read)
-        return Element(scalar, self.op, self.loops)
+        value, map_ = read_by(self.op, scalar)
+        if value is None:
+            return Element(scalar, self.op, self.loops)
+        if not is_tensor(value):
+            return Element(value, self.op, self.loops)
+        return element(value, composed(map_, self.loops))
 
 
 def element(value: Any, map_: Any) -> Element | Read:

@@ -9,7 +9,15 @@ from drystone.ir.program import Program
 from drystone.ir.values import constant_number, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.fuse_elementwise import is_producer
-from drystone.passes.generic import body, dims_of, is_identity, maps_of, without_units
+from drystone.passes.generic import (
+    body,
+    dims_of,
+    is_filled_with_zero,
+    is_identity,
+    maps_of,
+    read_by,
+    without_units,
+)
 from drystone.passes.rebuild import finish, rebuilt
 from drystone.passes.rewriting import erase_dead, ops
 
@@ -49,7 +57,7 @@ def _found(op: Any, inner: Any) -> tuple[Any, float] | None:
     """(x, eps) where an operation of a map's body scales the rows of x; None where it does not."""
     if inner.name not in _SCALED:
         return None
-    reads = [_read(op, value) for value in inner.operands]
+    reads = [read_by(op, value) for value in inner.operands]
     for (x, map_), (scale, along) in (reads, reads[::-1]) if inner.name == "arith.mulf" else (reads,):
         if x is None or scale is None or not is_identity(map_) or str(x.type.element_type) != "f32":
             continue
@@ -57,13 +65,6 @@ def _found(op: Any, inner: Any) -> tuple[Any, float] | None:
         if eps is not None:
             return x, eps
     return None
-
-
-def _read(op: Any, value: Any) -> tuple[Any, Any]:
-    """The tensor and the map behind an argument of a body; None for any other value."""
-    if not isinstance(value.owner, ir.Block) or value.owner != body(op):
-        return None, None
-    return op.operation.operands[value.arg_number], maps_of(op)[value.arg_number]
 
 
 def _eps(x: Any, scale: Any, along: Any, function: str) -> float | None:
@@ -91,8 +92,7 @@ def _squares(value: Any, x: Any) -> list[int | None] | None:
     if op is None or op.operation.name != "linalg.generic" or len(op.operation.operands) != 2:
         return None
     kinds = ["reduction" in str(kind) for kind in op.operation.attributes["iterator_types"]]
-    start = producer(op.operation.operands[1])
-    filled = start is not None and start.operation.name == "linalg.fill"
+    filled = is_filled_with_zero(op.operation.operands[1])
     if kinds != [False] * (x.type.rank - 1) + [True] or op.operation.operands[0] != x or not filled:
         return None
     element, old = body(op).arguments
@@ -101,7 +101,7 @@ def _squares(value: Any, x: Any) -> list[int | None] | None:
         return None
     square, total, _ = (inner.operation for inner in body(op).operations)
     sums = {square.results[0], old} == set(total.operands) and list(square.operands) == [element, element]
-    return dims_of(maps_of(op)[1]) if sums and constant_number(start.operation.operands[0]) == 0 else None
+    return dims_of(maps_of(op)[1]) if sums else None
 
 
 def _constant(op: Any, function: str, length: int) -> float | None:
@@ -148,7 +148,7 @@ def _gain(op: Any, scaled: Any, kind: Any) -> tuple[Any, Any]:
     users = [use.owner.operation for use in scaled.uses]
     if len(users) == 1 and users[0].name == "arith.mulf":
         for factor in users[0].operands:
-            value, map_ = _read(op, factor)
+            value, map_ = read_by(op, factor)
             if value is not None and dims_of(map_) == [kind.rank - 1]:
                 return value, users[0].results[0]
     return None, scaled

@@ -7,7 +7,7 @@ from typing import Any
 
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import Extent, as_value
-from drystone.passes.generic import generic, used_dims
+from drystone.passes.generic import composed, generic, used_dims
 from drystone.passes.positions import EVERYWHERE, Cases, Form, Read, Region
 
 #: Added numbers from here down are as good as minus infinity, where a query sees a key besides.
@@ -136,7 +136,7 @@ def span_tensor(found: Seen, batch: Extent, queries: Extent, rank: int) -> Any:
     reads = list(
         dict.fromkeys(t for f in (*found.firsts, *found.ends) for t, _ in f.terms if isinstance(t, Read))
     )
-    maps = [ir.AffineMap.get(3, 0, [e.compose(place) for e in read.map.results]) for read in reads]
+    maps = [composed(read.map, place) for read in reads]
     wide = ir.IntegerType.get_signless(64)
     init = tensor.EmptyOp([2, *(n if isinstance(n, int) else as_value(n) for n in sizes[1:])], wide).result
     made = generic([r.value for r in reads], [init], [*maps, ir.AffineMap.get_identity(3)], ["parallel"] * 3)

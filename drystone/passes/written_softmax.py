@@ -4,10 +4,18 @@ from typing import Any
 
 from drystone.ir import build
 from drystone.ir.dialect import Softmax
-from drystone.ir.values import constant_number, is_tensor, producer, producer_name, shape
+from drystone.ir.values import is_tensor, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.attention_graph import is_plain
-from drystone.passes.generic import body, dims_of, is_identity, is_parallel, maps_of, without_units
+from drystone.passes.generic import (
+    body,
+    dims_of,
+    is_filled_with_zero,
+    is_identity,
+    is_parallel,
+    maps_of,
+    without_units,
+)
 from drystone.passes.rewriting import ops
 
 
@@ -86,12 +94,8 @@ def _reduced(value: Any, name: str) -> Any:
 
 def _starts_right(op: Any, name: str) -> bool:
     """Whether a reduction starts from what changes nothing: sums from 0; a peak may be any number."""
-    init = producer(op.operation.operands[len(maps_of(op)) - len(op.operation.results)])
-    if name != "arith.addf":
-        return True
-    if init is None or init.operation.name != "linalg.fill":
-        return False
-    return constant_number(init.operation.operands[0]) == 0
+    init = op.operation.operands[len(maps_of(op)) - len(op.operation.results)]
+    return name != "arith.addf" or is_filled_with_zero(init)
 
 
 def _exponents(grown: Any) -> Any:
