@@ -1,5 +1,7 @@
 """Elements of tiles, named as the IR spells them."""
 
+import numpy as np
+
 from drystone.errors import InternalError
 
 #: Bits of every element a tile can have.
@@ -31,6 +33,11 @@ def width(dtype: str) -> int:
 def is_float(dtype: str) -> bool:
     """Whether an element is a floating-point number."""
     return dtype in FLOATS
+
+
+def lowest(dtype: str) -> float:
+    """Where a maximum of wide elements starts: the least finite number, from which -inf can be taken away."""
+    return float(np.finfo(np.float64 if dtype == "f64" else np.float32).min)
 
 
 def wide(dtype: str) -> str:

@@ -7,8 +7,7 @@ the queries and the result are transposed.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_block
 from drystone.codegen.families.dry_op import narrowed, widened
@@ -25,11 +24,6 @@ _BLOCK = 128
 
 #: Where the keys of a row or block are looked at: from, to (both inside what `Seen` says).
 Range = tuple[Index, Index]
-
-
-def lowest(dtype: str) -> float:
-    """Where a peak starts."""
-    return float(np.finfo(np.float64 if dtype == "f64" else np.float32).min)
 
 
 def ranges(form: AttentionForm, seen: Seen) -> list[Range]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drystone.codegen.families.attention_block import Range, lowest, ranges
+from drystone.codegen.elements import lowest
+from drystone.codegen.families.attention_block import Range, ranges
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import OfRows, Rows, live_block
 from drystone.codegen.families.dry_op import narrowed, widened

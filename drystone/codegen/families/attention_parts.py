@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families.attention_block import Block, Range, lowest, ranges
+from drystone.codegen.elements import lowest
+from drystone.codegen.families.attention_block import Block, Range, ranges
 from drystone.codegen.families.attention_few import Single
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows, Seen

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.elements import FLOATS
+from drystone.codegen.elements import FLOATS, lowest
 from drystone.codegen.families.dry_op import dry_op, narrowed, widened
 from drystone.codegen.families.lines import Lines, lines_of
 from drystone.codegen.families.rows import integer, split_at
@@ -20,8 +20,6 @@ from drystone.targets.target import CpuTarget
 
 #: Tiles of a block: a few KiB.
 _BLOCK = 32
-#: Where a maximum starts: above -inf, from which nothing can be taken away.
-_LEAST = {"f32": -3.4028234663852886e38, "f64": -1.7976931348623157e308}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class _LogSumExp:
             faded = t.apply("arith.mulf", total, _grown(t, peak, new))
             return [new, over(lambda j, now: t.apply("arith.addf", now, _grown(t, load(j), new)), faded)]
 
-        carry = [t.full(first, (lines.width,), held) for first in (_LEAST[held], 0.0)]
+        carry = [t.full(first, (lines.width,), held) for first in (lowest(held), 0.0)]
         peak, total = t.loop(lines.extent, block, step, carry)
         if lines.across:
             lanes, peak = peak, t.reduce("arith.maximumf", peak, 0)
