@@ -97,11 +97,9 @@ class _Step:
 
     def run(self) -> None:
         """Do it."""
-        if self.p.block:
-            self.in_blocks()
-        elif self.inner and self.p.rows == 1:
+        if self.inner and self.p.rows == 1 and not self.p.block:
             self.in_one_pass()
-        elif self.inner or self.p.high > self.p.rows:
+        elif self.inner or self.p.block or self.p.high > self.p.rows:
             self.in_order()
         else:
             finish(self.form, self.t, self.whole(self.m), [*self.batch, self.m, self.n])
@@ -127,21 +125,27 @@ class _Step:
         finish(self.form, t, acc, [*self.batch, self.m, self.n], kept)
 
     def in_order(self) -> None:
-        """All rows by the panel of one product after the other, so that each stays in the cache meanwhile."""
+        """All rows by the panel of one product after the other, or by one part of it after the other, so that
+        each stays in the cache meanwhile."""
         form, t, p, first = self.form, self.t, self.p, self.m
         end = self.end()
-        others = [step.row_sums(end) for step in self.inner]
+        others = [step.kept_sums(end) for step in self.inner]
+        own = self.kept_sums(end) if p.block else None
 
         def close(i: Index) -> None:
-            kept = [(sums, i) for sums in others]
-            finish(form, t, self.whole(first + i), [*self.batch, first + i, self.n], kept)
+            acc = self.whole(first + i) if own is None else t.load(own, [i, 0], [p.rows, p.width])
+            finish(form, t, acc, [*self.batch, first + i, self.n], [(sums, i) for sums in others])
 
         t.loop(end, p.rows, close)
 
-    def row_sums(self, end: Index) -> Tensor:
-        """The sums of all rows up to `end`."""
-        sums = self.t.scratch((self.p.high, self.p.width), self.form.dtype)
-        self.t.loop(end, self.p.rows, lambda i: self.t.store(sums, [i, 0], self.whole(self.m + i)))
+    def kept_sums(self, end: Index) -> Tensor:
+        """The sums of all rows up to `end`, in scratch."""
+        t, p = self.t, self.p
+        sums = t.scratch((p.high, p.width), self.form.dtype)
+        if p.block:
+            self.in_blocks(sums, end)
+        else:
+            t.loop(end, p.rows, lambda i: t.store(sums, [i, 0], self.whole(self.m + i)))
         return sums
 
     def end(self) -> Index:
@@ -199,23 +203,9 @@ class _Step:
 
         return self.t.loop(k1, self.p.depth, products, [acc], lower=k0)[0]
 
-    def in_blocks(self) -> None:
+    def in_blocks(self, partial: Tensor, end: Index) -> None:
         """Several register tiles through one part of k after the other."""
         form, t, p, first = self.form, self.t, self.p, self.m
-        end = self.end()
-        others = [step.block_sums(end) for step in self.inner]
-        partial = self.block_sums(end)
-
-        def close(i: Index) -> None:
-            acc = t.load(partial, [i, 0], [p.rows, p.width])
-            finish(form, t, acc, [*self.batch, first + i, self.n], [(sums, i) for sums in others])
-
-        t.loop(end, p.rows, close)
-
-    def block_sums(self, end: Index) -> Tensor:
-        """The sums of all rows up to `end`."""
-        form, t, p, first = self.form, self.t, self.p, self.m
-        partial = t.scratch((p.high, p.width), form.dtype)
 
         def clear(i: Index) -> None:
             t.store(partial, [i, 0], self.start(first + i))
@@ -230,4 +220,3 @@ class _Step:
 
         t.loop(end, p.rows, clear)
         t.loop(form.depth, p.block or 1, block)
-        return partial

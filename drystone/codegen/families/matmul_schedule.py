@@ -18,8 +18,6 @@ _ROWS = 14
 _HIGH = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
-#: Rows of a tile register.
-_SIDE = 16
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
 FEW = 4
 
@@ -90,7 +88,11 @@ def default(product: Product, target: CpuTarget) -> Point:
         width = -(-product.n // narrow) * narrow
     if product.tile is not None:
         rows = product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
-        return {"rows": rows, "width": width, "passes": _passes_in_tiles(width, product, target)}
+        return {
+            "rows": rows,
+            "width": width,
+            "passes": _passes_in_tiles(width, product, product.tile, target),
+        }
     apart = (product.k or 0) * product.bits // 8 // product.group
     rows = even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
     again = product.m not in range(1, rows + 1)
@@ -107,7 +109,7 @@ def space(product: Product, target: CpuTarget) -> Space:
     widths = [product.packed] if product.packed else list(dict.fromkeys([first["width"], *widths]))
     passes = max(_most_passes(width, product, target) for width in widths)
     if product.tile is not None:
-        passes = max(passes, 2 * _passes_in_tiles(widths[0], product, target))
+        passes = max(passes, 2 * _passes_in_tiles(widths[0], product, product.tile, target))
     rows = tuple(range(_ROWS, 0, -1))
     high = () if product.tile is None else (2 * product.tile.rows, product.tile.rows)
     return Space(
@@ -127,11 +129,11 @@ def space(product: Product, target: CpuTarget) -> Space:
     )
 
 
-def _passes_in_tiles(width: int, product: Product, target: CpuTarget) -> int:
+def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTarget) -> int:
     """So many that the part of a panel that one of them reads stays in the first cache while rows pass by:
     tile registers take both operands faster than the second cache gives them."""
     panel = (product.k or 1) * width * product.bits // 8 // product.group
-    few = product.m is None or product.m <= 2 * _SIDE
+    few = product.m is None or product.m <= 2 * tile.rows
     return 1 if product.k is None or few else -(-panel // int(target.l1 * _PANEL))
 
 
