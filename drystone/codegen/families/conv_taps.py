@@ -1,0 +1,231 @@
+"""The products of one register tile of a direct convolution: all taps it sees, all input channels.
+
+A tap multiplies the runs of the tile that see it. Along the other dimensions the loops over taps end where
+the image does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from drystone.codegen.elements import wide
+from drystone.codegen.families.conv_form import ConvForm
+from drystone.codegen.families.conv_schedule import ImageSchedule
+from drystone.codegen.families.conv_strips import Run, Strip
+from drystone.codegen.families.tiling import divisor
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+
+#: From this stride on the taps of one channel are unrolled together, so many at most.
+_APART, _UNROLLED = 4, 8
+
+
+@dataclass(frozen=True)
+class Direct:
+    """A direct convolution, its schedule, and the lanes of a vector of 32-bit elements."""
+
+    form: ConvForm
+    p: ImageSchedule
+    lanes: int
+
+    @property
+    def width(self) -> int:
+        """Output channels of a block."""
+        assert self.form.pack is not None
+        return self.form.pack.inner_tiles[0]
+
+    @property
+    def border(self) -> int:
+        """Positions of padding before a line of the image that its copies have."""
+        return self.form.before[-1] if self.p.tiles else 0
+
+    @property
+    def across(self) -> int:
+        """Positions of the copy of a line, with what the last window reaches."""
+        form, last = self.form, self.form.spatial - 1
+        lines = [form.known_size(tensor, last) or 0 for tensor in (form.x, form.out)]
+        reached = (lines[1] - 1) * form.strides[-1] + (form.kernel[-1] - 1) * form.dilation[-1] + 1
+        return max(lines[0] + self.border, reached) if self.p.tiles else lines[0]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One grid step: image n, output channels from block `first`, lines from `outer`."""
+
+    kernel: Direct
+    t: TileBuilder
+    first: Index
+    n: Index
+    outer: tuple[Index, ...]
+
+    @property
+    def group(self) -> Index:
+        """The group of the step's channels."""
+        form = self.kernel.form
+        return index(0) if form.groups == 1 else self.first * self.kernel.width // form.outside
+
+
+@dataclass(frozen=True)
+class RegisterTile:
+    """One register tile of the result; `at` is where it lies in the spatial dimensions."""
+
+    step: Step
+    source: Tensor
+    strip: Strip
+    at: list[Index]
+    block: Index
+
+    def run(self) -> None:
+        """All products, the epilogue, and the result."""
+        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
+        runs = self.strip.runs
+        zeros = [t.full(0, (run.count, width), wide(form.out.dtype)) for run in runs]
+        gaps: list[int | None] = [None] * form.spatial
+        for run, acc in zip(runs, self.taps([], [], zeros), strict=True):
+            place = [self.step.n, *self.at[:-1], self.at[-1] + run.first, self.block * width]
+            form.finish(t, acc, place, [*gaps, run.count, width])
+
+    def taps(self, tap: list[Index], where: list[Index], carried: Sequence[Tile]) -> Sequence[Tile]:
+        """The products of all taps behind `tap`, which sees the image at `where`."""
+        form, t, dim = self.step.kernel.form, self.step.t, len(tap)
+        if dim == form.spatial - 1:
+            return self.across(tap, where, carried)
+        kernel, dilation = form.kernel[dim], form.dilation[dim]
+        start = self.at[dim] * form.strides[dim] - form.before[dim]
+        lower, upper = index(0), index(kernel)
+        if form.before[dim] > 0:
+            lower = (0 - start).max(0).ceildiv(dilation)
+        if form.after[dim] > 0 or form.known_size(form.x, dim) is None:
+            upper = (form.size(form.x, dim) - start).ceildiv(dilation).min(kernel)
+        if (lower.constant, upper.constant) == (0, 1):
+            return self.taps([*tap, index(0)], [*where, start], carried)
+        return t.loop(
+            upper,
+            1,
+            lambda k, *acc: self.taps([*tap, k], [*where, start + k * dilation], acc),
+            carried,
+            lower=lower,
+        )
+
+    def across(self, tap: list[Index], where: list[Index], carried: Sequence[Tile]) -> Sequence[Tile]:
+        """The products of the taps along the width. Taps of one channel of a channels-first image lie side by
+        side; but where the stride is small they see what others have seen, and unrolled together LLVM would
+        keep that in registers that there are none left of: then all channels of one tap come together."""
+        form, t = self.step.kernel.form, self.step.t
+        if form.first and form.dilation[-1] == 1 and form.strides[-1] >= _APART:
+            return t.loop(form.inside, 1, lambda c, *acc: self.stretches(tap, where, acc, c), carried)
+        return self.stretches(tap, where, carried, None)
+
+    def stretches(
+        self, tap: list[Index], where: list[Index], carried: Sequence[Tile], channel: Index | None
+    ) -> Sequence[Tile]:
+        """Neighbouring taps that the same runs see, one such stretch after the other; of one `channel`, or of
+        all."""
+        form, t = self.step.kernel.form, self.step.t
+
+        def seeing(k: int) -> tuple[int, ...]:
+            return tuple(i for i, run in enumerate(self.strip.runs) if k in run.taps)
+
+        for live, members in groupby(range(form.kernel[-1]), seeing):
+            taps = list(members)
+            if not live:
+                continue
+            acc = list(carried)
+            some = [acc[i] for i in live]
+            if channel is not None:
+                some = self.neighbours(tap, where, live, some, taps, channel)
+            elif len(taps) == 1:
+                some = list(self.channels(tap, where, live, some, index(taps[0])))
+            else:
+                some = list(
+                    t.loop(
+                        taps[-1] + 1,
+                        1,
+                        lambda k, *acc, live=live: self.channels(tap, where, live, acc, k),
+                        some,
+                        lower=taps[0],
+                    )
+                )
+            for i, tile in zip(live, some, strict=True):
+                acc[i] = tile
+            carried = acc
+        return carried
+
+    def neighbours(
+        self,
+        tap: list[Index],
+        where: list[Index],
+        live: tuple[int, ...],
+        carried: list[Tile],
+        taps: list[int],
+        channel: Index,
+    ) -> list[Tile]:
+        """The products of neighbouring taps with one channel of a channels-first image."""
+        unrolled = divisor(len(taps), min(_UNROLLED, self.step.kernel.form.strides[-1]))
+
+        def some(k: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
+            for i in range(unrolled):
+                acc = self.products(tap, where, live, acc, k + i, channel)
+            return acc
+
+        if unrolled == len(taps):
+            return list(some(index(taps[0]), carried))
+        t = self.step.t
+        return list(t.loop(taps[-1] + 1, unrolled, lambda k, *acc: some(k, acc), carried, lower=taps[0]))
+
+    def channels(
+        self, tap: list[Index], where: list[Index], live: tuple[int, ...], carried: Sequence[Tile], k: Index
+    ) -> Sequence[Tile]:
+        """The products of one tap with all channels."""
+        form, t, depth = self.step.kernel.form, self.step.t, self.step.kernel.p.depth
+
+        def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
+            for i in range(0, depth, self.together):
+                acc = self.products(tap, where, live, acc, k, c + i)
+            return acc
+
+        return t.loop(form.inside, depth, lambda c, *acc: some(c, acc), carried)
+
+    def products(
+        self,
+        tap: list[Index],
+        where: list[Index],
+        live: tuple[int, ...],
+        carried: Sequence[Tile],
+        k: Index,
+        c: Index,
+    ) -> list[Tile]:
+        """The products of one tap and one channel, or as many as are taken together."""
+        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
+        at = [self.block, *tap, k, c // form.group, index(0)]
+        sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
+        b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))
+        runs = [self.strip.runs[i] for i in live]
+        return [t.dot(acc, self.left(where, run, k, c), b) for run, acc in zip(runs, carried, strict=True)]
+
+    @property
+    def together(self) -> int:
+        """Channels of one product: a tile's, or as many as lie side by side in the weight."""
+        p, form = self.step.kernel.p, self.step.kernel.form
+        return p.depth if p.tiles else form.group
+
+    def left(self, where: list[Index], run: Run, k: Index, c: Index) -> Tile:
+        """What one tap sees of one channel (or some side by side), [rows, channels]."""
+        form, t, stride = self.step.kernel.form, self.step.t, self.step.kernel.form.strides[-1]
+        across = (self.at[-1] + run.first) * stride - form.before[-1] + k * form.dilation[-1]
+        if self.source.scratch:
+            across = across + self.step.kernel.border
+        gaps: list[int | None] = [None] * (form.spatial - 1)
+        ones = [1] * len(where)
+        channel = self.step.group * form.inside + c
+        shape = [run.count, self.together]
+        if self.source.scratch:
+            origin = self.step.outer[-1] * form.strides[-2] - form.before[-2]
+            at = [where[0] - origin, across, c]
+            return form.factor(t, t.load(self.source, at, [None, *shape], steps=[1, stride, 1]))
+        if form.first:
+            at = [self.step.n, channel, *where, across]
+            tile = t.load(form.x, at, [None, None, *gaps, run.count], steps=[1, 1, *ones, stride])
+            return form.factor(t, t.reshape(tile, (run.count, 1)))
+        at = [self.step.n, *where, across, channel]
+        steps = [1, *ones, stride, 1]
+        return form.factor(t, t.load(form.x, at, [None, *gaps, *shape], steps=steps, held=form.held))
