@@ -203,7 +203,7 @@ class Bytes(nn.Module):
 
 
 @pytest.mark.parametrize("target", ["cpu:tiles", "cpu:zen4"])
-@pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32)])
+@pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32), (40, 2072)])
 @pytest.mark.parametrize("rows", [17, 32, 45])
 def test_products_of_bytes_are_exact(target: str, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)

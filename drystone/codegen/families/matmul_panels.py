@@ -1,6 +1,7 @@
 """Matrix products whose right operand is read row by row: packed in panels, or as it lies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
@@ -9,12 +10,17 @@ from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
 
+#: Sums that a dot unit of short integers makes at once.
+_LANES = 16
+
 
 def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: CpuTarget) -> TileProgram:
     """The program of a point of the search space. Several products of the same a lie side by side: their
     panels follow each other in the grid."""
     form = forms[0]
     rank, p = form.batch, schedule(product, point, target)
+    if len(forms) > 1:
+        p = replace(p, wide=p.width)
     # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
     few = [] if form.out.shape[rank] is not None else [1] if product.tile is None else [1, FEW]
     points = [{**point, "rows": rows} for rows in few if rows < p.rows and not p.block]
@@ -27,7 +33,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         columns = form.out.dim(rank + 1)
         for other in forms[1:]:
             columns = columns + other.out.dim(rank + 1)
-        across, down = (columns, p.width), (form.out.dim(rank), p.high)
+        across, down = (columns, p.wide), (form.out.dim(rank), p.high)
         axes += [down, across] if p.by_rows else [across, down]
 
         def step(*at: Index) -> None:
@@ -90,13 +96,29 @@ class _Step:
         in_tiles = product.tile is not None and p.rows >= product.tile.rows
         self.offset = product.offset and not in_tiles
         self.inner = [_Step(inner, product, t, p, *at) for _, inner in form.inner]
+        #: What the sums of the step's rows start from, where that is not zero.
+        self.first: Tensor | None = None
 
     def at_column(self, n: Index) -> "_Step":
         """The step elsewhere in its rows."""
-        return _Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
+        other = _Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
+        for step in (other, *other.inner):
+            step.first = self.first
+        return other
 
     def run(self) -> None:
-        """Do it."""
+        """Do it, in one panel after the other."""
+        t, p, n = self.t, self.p, self.n
+        if self.offset:
+            self.first = self.first_sums()
+        if p.wide > p.width:
+            end = (self.form.out.dim(self.form.batch + 1) - n).min(p.wide)
+            t.loop(end, p.width, lambda j: self.at_column(n + j).in_panel())
+        else:
+            self.at_column(n).in_panel()
+
+    def in_panel(self) -> None:
+        """All rows in one panel."""
         if self.inner and self.p.rows == 1 and not self.p.block:
             self.in_one_pass()
         elif self.inner or self.p.block or self.p.high > self.p.rows:
@@ -153,21 +175,40 @@ class _Step:
         return (self.form.out.dim(self.form.batch) - self.m).min(self.p.high)
 
     def start(self, m: Index) -> Tile:
-        """What the sums of rows m.. start from: zero, less what b + 128 in place of b adds to them."""
-        form, t, p = self.form, self.t, self.p
-        zeros = t.full(0, (p.rows, p.width), form.dtype)
-        if not self.offset:
+        """What the sums of rows m.. start from."""
+        t, p = self.t, self.p
+        zeros = t.full(0, (p.rows, p.width), self.form.dtype)
+        if self.first is None:
             return zeros
-        wide = 16
-        at, sizes = [*places(form, form.a, self.batch), m], [*([None] * form.batch), p.rows, wide]
+        return t.apply("arith.addi", zeros, t.load(self.first, [m - self.m, 0], [p.rows, 1]))
 
-        def row_sums(k: Index, acc: Tile) -> Tile:
-            a = t.load(form.a, [*at, k], sizes)
-            return t.apply("arith.addi", acc, t.apply("arith.extsi", a, dtype="i32"))
+    def first_sums(self) -> Tensor:
+        """What b + 128 in place of b adds to the sums of all rows, taken from them beforehand."""
+        t, p = self.t, self.p
+        first = t.scratch((p.high, 1), self.form.dtype)
 
-        (total,) = t.loop(form.depth, wide, row_sums, [t.full(0, (p.rows, wide), "i32")])
-        total = t.apply("arith.muli", t.reduce("arith.addi", total, 1), t.full(-128, (1, 1), "i32"))
-        return t.apply("arith.addi", zeros, total)
+        def rows(i: Index) -> None:
+            for row, total in enumerate(self.row_sums(self.m + i)):
+                t.store(first, [i + row, 0], t.apply("arith.muli", total, t.full(-128, (1, 1), "i32")))
+
+        t.loop(self.end(), p.rows, rows)
+        return first
+
+    def row_sums(self, m: Index) -> list[Tile]:
+        """The sums of a's rows m.., one tile for each: a dot unit adds them up as products with ones."""
+        form, t, lanes = self.form, self.t, _LANES
+        ones = t.full(1, (1, form.group), "ui8")
+
+        def add(k: Index, *sums: Tile) -> list[Tile]:
+            added = []
+            for row, acc in enumerate(sums):
+                at = [*places(form, form.a, self.batch), m + row, k]
+                sizes = [*([None] * form.batch), 1, lanes * form.group]
+                added.append(t.dot(acc, ones, t.load(form.a, at, sizes, held=True)))
+            return added
+
+        zeros = [t.full(0, (1, lanes), "i32") for _ in range(self.p.rows)]
+        return [t.reduce("arith.addi", acc, 1) for acc in t.loop(form.depth, lanes * form.group, add, zeros)]
 
     def left(self, m: Index, k: Index) -> Tile:
         """Rows m.. of a from k, as they are held where a dot unit takes them so."""

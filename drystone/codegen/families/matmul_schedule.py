@@ -16,6 +16,8 @@ _PANEL = 0.5
 _ROWS = 14
 #: Tiles of rows that a grid step does in every pass over k.
 _HIGH = 8
+#: Panels that a grid step does with what it took from its rows.
+_WIDE = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
@@ -43,30 +45,41 @@ class Product:
 @dataclass(frozen=True)
 class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
-    once), rows per grid step. by_rows: the steps go through the panels of b first, then on to other rows."""
+    once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
+    other rows."""
 
     rows: int
     width: int
     depth: int
     block: int | None
     high: int
+    wide: int
     by_rows: bool = False
 
 
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
-    rows, k = point["rows"], product.k
+    rows, width, k = point["rows"], point["width"], product.k
     depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
         high, depth = _resident(product, rows, target), product.tile.depth
         by_rows = product.m is None or product.m > high
         block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
         high = high if by_rows or block else rows
-        return Schedule(rows, point["width"], depth, block, high, by_rows)
+        return Schedule(rows, width, depth, block, high, width, by_rows)
     if k is None or point["passes"] == 1:
-        return Schedule(rows, point["width"], depth, None, _high(product, rows, point["width"]))
-    block = -(-k // point["passes"] // depth) * depth
-    return Schedule(rows, point["width"], depth, block, rows * _HIGH)
+        high = _high(product, rows, width)
+        return Schedule(rows, width, depth, None, high, _wide(product, high, width))
+    block, high = -(-k // point["passes"] // depth) * depth, rows * _HIGH
+    return Schedule(rows, width, depth, block, high, _wide(product, high, width))
+
+
+def _wide(product: Product, high: int, width: int) -> int:
+    """Columns of a grid step: those of several panels where something is taken from its rows beforehand, if
+    enough steps are left."""
+    tiles, panels = -(-(product.m or _MANY) // high), -(-(product.n or width) // width)
+    most = min(_WIDE, panels) if product.offset else 1
+    return width * next((wide for wide in range(most, 1, -1) if tiles * -(-panels // wide) >= _STEPS), 1)
 
 
 def _high(product: Product, rows: int, width: int) -> int:

@@ -231,16 +231,24 @@ class Loaded(Value):
         return low.emit.remember(key, one)
 
     def wide(self, row: Row, j: int, group: int) -> str:
-        """Straight from memory, all of it inside."""
-        low, access = self.low, self.access
+        """Straight from memory; what lies outside is zero."""
+        low, access, along = self.low, self.access, self.access.along
         count = low.lanes * group
-        place = (*row, j * count)
-        if any(a.guarded for a in access.axes) or access.strides() is not None or self.last % count:
-            raise InternalError(f"an interleaved operand may lie outside: {access.name}")
-        kind = f"vector<{count}x{self.code}>"
-        return low.emit.fresh(
-            f"vector.load {access.name}[{access.offset(place, ())}] : {access.flat}, {kind}"
-        )
+        if along is None or along.below or access.strides() is not None or self.last % count:
+            raise InternalError(f"the lanes of an interleaved operand lie elsewhere: {access.name}")
+        kind, place = f"vector<{count}x{self.code}>", (*row, j * count)
+        others = [a for a in access.axes if a is not along]
+        memory = f"{access.name}[{access.offset(place, others)}]"
+        inside = access.inside(place, self._checked(others))
+        zero = low.emit.constant(0, kind)
+        if along.guarded:
+            left = low.form(low.facts.linear(along.extent) - access.position(along, place))
+            mask = low.emit.pure(f"vector.create_mask {left} : vector<{count}xi1>")
+            types = f"{access.flat}, vector<{count}xi1>, {kind} into {kind}"
+            part = low.emit.fresh(f"vector.maskedload {memory}, {mask}, {zero} : {types}")
+        else:
+            part = low.emit.fresh(f"vector.load {memory} : {access.flat}, {kind}")
+        return part if inside is None else low.emit.pure(f"arith.select {inside}, {part}, {zero} : {kind}")
 
     def _element(self, position: tuple[int, ...]) -> str:
         low, access = self.low, self.access

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles import matrix
 from drystone.codegen.cpu.tiles.elementwise import combine, neutral, tree
-from drystone.codegen.cpu.tiles.values import Ready, Row, Value
+from drystone.codegen.cpu.tiles.values import Full, Ready, Row, Value
 from drystone.codegen.elements import is_float
 from drystone.codegen.tile import Dot, Reduce
 from drystone.errors import InternalError
@@ -87,8 +87,9 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
 
 
 def _left(low: "Lowering", a: Value) -> Value:
-    """Something that gives elements cheaply: memory as it is, or a computed tile laid down on the stack."""
-    if a.direct or a.scalar:
+    """Something that gives elements cheaply: a constant, memory as it is, or a computed tile laid down on the
+    stack."""
+    if a.direct or a.scalar or isinstance(a, Full):
         return a
     return Spilled(low, a)
 

@@ -105,7 +105,8 @@ def _full(low: "Lowering", s: FullStatement) -> Full:
         case Index():
             name = low.from_index(low.index(s.value), "i64")
             return Full(low, number, shape, dtype, low.convert(name, "i64", dtype, vector=False), None)
-    return Full(low, number, shape, dtype, low.emit.constant(s.value, dtype), s.value)
+    # MLIR's arithmetic knows integers without a sign.
+    return Full(low, number, shape, dtype, low.emit.constant(s.value, dtype.removeprefix("u")), s.value)
 
 
 def doubts(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from drystone.codegen.elements import is_float
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
@@ -130,11 +131,20 @@ class Full(Value):
 
     def part(self, row: Row, j: int = 0) -> str:
         """The scalar, or a vector of it."""
-        return self.of if self.scalar else self.low.spread(self.of, self.dtype)
+        return self.of if self.scalar else self.low.spread(self.of, self.dtype.removeprefix("u"))
 
     def element(self, position: tuple[int, ...]) -> str:
         """The scalar."""
         return self.of
+
+    def word(self, position: tuple[int, ...], count: int) -> str:
+        """The bits of the scalar, again and again."""
+        if self.constant is None or is_float(self.dtype):
+            return super().word(position, count)
+        bits = 32 // count
+        one = int(self.constant) % (1 << bits)
+        whole = int.from_bytes(one.to_bytes(bits // 8) * count, signed=True)
+        return self.low.emit.constant(whole, "i32")
 
 
 class Iota(Value):
