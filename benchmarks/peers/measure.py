@@ -7,6 +7,7 @@ import fcntl
 import logging
 import math
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -29,13 +30,17 @@ _TIMED = 0.01  # seconds of timed calls in a turn, if that is several
 
 @dataclass(frozen=True)
 class Job:
-    """What one child process measures. locks: see `quiet`."""
+    """What one child process measures, for so many seconds once every peer is loaded.
+
+    limit: seconds that a peer may take until its first result. locks: see `quiet`.
+    """
 
     workload: str
     arithmetic: str
     peers: tuple[str, ...]
     threads: int
     seconds: float
+    limit: float = 240.0
     locks: tuple[str, ...] = ()
 
 
@@ -45,7 +50,8 @@ class Row:
 
     failed: why there are none. time: median of one call (of one product where a call does several); spread:
     the interquartile range over the median. compile_peak and run_peak: growth of the resident memory beyond
-    what the process held before, torch's own model included, while compiling and while running.
+    what the process held before, torch's own model included, while compiling and while running. tokens: of
+    a decoder, in how many steps its likeliest token is the reference's.
     """
 
     peer: str
@@ -57,6 +63,11 @@ class Row:
     run_peak: float = math.nan
     artifact: float = math.nan
     error: float = math.nan
+    tokens: str = ""
+
+
+class TooLong(BaseException):
+    """A peer's time to load is up. Not an Exception: what tries one way after another must not go on."""
 
 
 @dataclass
@@ -88,7 +99,9 @@ def _measured(job: Job) -> Result:
             reference, flops = _reference(built, workload.exact and job.arithmetic != "int8")
             task = Task(built, job.arithmetic, job.threads, Path(folder))
             rows = [Row(peer) for peer in job.peers]
-            loaded = {row.peer: one for row in rows if (one := _load(row, task, reference)) is not None}
+            loaded = {
+                row.peer: one for row in rows if (one := _load(row, task, reference, job.limit)) is not None
+            }
         measured = [row for row in rows if row.peer in loaded]
         with quiet(job.locks):
             times = _interleaved([loaded[row.peer].call for row in measured], len(built.inputs), job.seconds)
@@ -99,55 +112,93 @@ def _measured(job: Job) -> Result:
     return Result(rows, flops / built.products, built.read / built.products, built.working_set)
 
 
-def _reference(built: Built, exact: bool) -> tuple[list[torch.Tensor], float]:
-    """The outputs of the first call, in float64 if exact, and the operations it takes."""
-    model, inputs = built.model, built.inputs[0]
+def _reference(built: Built, exact: bool) -> tuple[list[list[torch.Tensor]], float]:
+    """The outputs of the calls that are checked, in float64 if exact, and the operations the first one takes.
+
+    Of a generation every step is checked, else the first call.
+    """
+    model, calls = built.model, built.inputs if built.caches else built.inputs[:1]
     with FlopCounterMode(display=False) as counter:
-        result = model(*inputs)
+        model(*calls[0])
+    built.rewind()
     if exact:
-        inputs = tuple(x.double() if x.is_floating_point() else x for x in inputs)
-        result = copy.deepcopy(model).double()(*inputs)
-    outputs = result if isinstance(result, tuple) else (result,)
-    return [y.clone() for y in outputs], built.flops or float(counter.get_total_flops())
+        model = copy.deepcopy(model).double()
+        calls = tuple(tuple(x.double() if x.is_floating_point() else x for x in call) for call in calls)
+    results = [model(*call) for call in calls]
+    outputs = [result if isinstance(result, tuple) else (result,) for result in results]
+    return [[y.clone() for y in step] for step in outputs], built.flops or float(counter.get_total_flops())
 
 
-def _load(row: Row, task: Task, reference: list[torch.Tensor]) -> Loaded | None:
+def _load(row: Row, task: Task, reference: list[list[torch.Tensor]], limit: float) -> Loaded | None:
     """The peer, loaded and checked; None with the reason in the row where that fails."""
     peer = adapter(row.peer)
     row.failed = peer.missing() or ""
     if row.failed:
         row.failed = f"not installed ({row.failed})"
         return None
+    task.built.rewind()
     before, began = _resident(), time.perf_counter()
     try:
-        loaded = peer.load(task)
-        result = loaded.call(0)
+        with _limited(limit):
+            loaded = peer.load(task)
+            result = loaded.call(0)
+        row.compile = time.perf_counter() - began
+        row.compile_peak = _resident(peak=True) - before
+        _check(row, loaded, result, reference)
     except Unsupported as reason:
         row.failed = f"n/a ({reason})"
+        return None
+    except TooLong:
+        row.failed = f"failed: no result after {limit:g} s"
         return None
     except Exception as error:  # whatever a peer raises is its own affair and belongs in its cell
         text = " ".join(str(error).split())[:160]
         row.failed = f"failed: {type(error).__name__}: {text}"
         return None
-    row.compile = time.perf_counter() - began
-    row.compile_peak = _resident(peak=True) - before
     row.artifact = math.nan if loaded.artifact is None else loaded.artifact
-    row.error = _error(result, reference)
     _resident()
     loaded.call(0)
     row.run_peak = _resident(peak=True) - before
     return loaded
 
 
-def _error(result: Any, reference: list[torch.Tensor]) -> float:
-    """Relative L2 error over all outputs of the reference; further outputs (caches) are left out."""
-    outputs = result if isinstance(result, list | tuple) else (result,)
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raises TooLong inside after so many seconds, as soon as Python code runs."""
+
+    def end(signal_: int, frame: object) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _check(row: Row, loaded: Loaded, result: Any, reference: list[list[torch.Tensor]]) -> None:
+    """Say in the row how far off the outputs are. result: of the first call, which was made already."""
     off = size = 0.0
-    for got, want in zip(outputs, reference, strict=False):
-        wide = torch.as_tensor(got).double().reshape(want.shape)
-        off += float((wide - want.double()).square().sum())
-        size += float(want.double().square().sum())
-    return math.sqrt(off / size)
+    same = 0
+    for step, wanted in enumerate(reference):
+        got = _widened(result if step == 0 else loaded.call(step), wanted)
+        off += sum(float((a - b.double()).square().sum()) for a, b in zip(got, wanted, strict=True))
+        size += sum(float(b.double().square().sum()) for b in wanted)
+        same += bool((got[0].argmax(-1) == wanted[0].argmax(-1)).all())
+    row.error = math.sqrt(off / size)
+    if len(reference) > 1:
+        row.tokens = f"{same}/{len(reference)}"
+
+
+def _widened(result: Any, reference: list[torch.Tensor]) -> list[torch.Tensor]:
+    """A call's outputs in float64; those beyond the reference's (caches) are left out."""
+    outputs = result if isinstance(result, list | tuple) else (result,)
+    return [
+        torch.as_tensor(got).double().reshape(want.shape)
+        for got, want in zip(outputs, reference, strict=False)
+    ]
 
 
 def _interleaved(calls: list[Callable[[int], Any]], inputs: int, seconds: float) -> list[list[float]]:
@@ -156,6 +207,8 @@ def _interleaved(calls: list[Callable[[int], Any]], inputs: int, seconds: float)
     Timed calls follow untimed ones of the same peer: so it finds its threads awake and on different cores,
     its code in the cache, and the other peers' threads, which spin when their work is done, asleep.
     """
+    if not calls:
+        return []
     lengths = [_length(call) for call in calls]
     repeats = [max(1, min(20, int(_TIMED / length))) for length in lengths]
     turn = sum(max(_SETTLING, length) + length * n for length, n in zip(lengths, repeats, strict=True))

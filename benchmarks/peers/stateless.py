@@ -21,10 +21,15 @@ class _Stateless(nn.Module):
 
 
 def stateless(built: Built) -> tuple[nn.Module, tuple[Inputs, ...]]:
-    """The model, or one whose caches are inputs after its own and outputs after its own; and the inputs."""
+    """The model, or one whose caches are inputs after its own and outputs after its own; and the inputs, with
+    the caches as the calls before leave them."""
     if not built.caches:
         return built.model, built.inputs
-    model = _Stateless(built.model, built.caches, len(built.inputs[0])).eval()
+    model = _Stateless(built.model, tuple(built.caches), len(built.inputs[0])).eval()
+    caches = tuple(built.caches.values())
+    calls = []
     with torch.no_grad():
-        caches = tuple(built.model.get_buffer(name).clone() for name in built.caches)
-    return model, tuple((*inputs, *caches) for inputs in built.inputs)
+        for inputs in built.inputs:
+            calls.append((*inputs, *caches))
+            _, *caches = model(*calls[-1])
+    return model, tuple(calls)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,15 @@ class Records:
         }
         data = {**vars(self), "results": results}
         path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    def raise_peaks(self, measured: dict[str, float]) -> None:
+        """Take over what is above the peaks so far: a neighbour can only lower what is measured."""
+        self.peaks |= {name: max(peak, self.peaks.get(name, 0.0)) for name, peak in measured.items()}
+
+    def has(self, workload: str, arithmetic: str, peers: Collection[str]) -> bool:
+        """Whether all these peers were measured at once."""
+        result = self.results.get((workload, arithmetic))
+        return isinstance(result, Result) and {row.peer for row in result.rows} >= set(peers)
 
     def ordered(self) -> Iterator[tuple[str, str, Result | str]]:
         for workload in WORKLOADS:
@@ -148,5 +157,5 @@ def _details(records: Records) -> Iterator[str]:
                 _number(records.at_peak(workload, arithmetic, result) / row.time, ".0%") + f" {of}",
                 _number(row.compile, ".1f"),
                 *(_number(value / 2**20, ".1f") for value in (row.compile_peak, row.run_peak, row.artifact)),
-                _number(row.error, ".1e"),
+                _number(row.error, ".1e") + (f", {row.tokens} tokens" if row.tokens else ""),
             )

@@ -21,7 +21,7 @@ class Built:
     flops: of one call; None where torch's counter sees all of them. read: bytes of weights and keys that one
     call must read. working_set: bytes that the calls read in turn before they come to the same ones again.
     products: how many independent products of the label's size one call does. caches: the buffers that the
-    model changes.
+    model changes, with what they hold before the first call; its inputs are then the steps of a generation.
     """
 
     model: nn.Module
@@ -30,7 +30,12 @@ class Built:
     read: float = 0.0
     working_set: float = 0.0
     products: int = 1
-    caches: tuple[str, ...] = ()
+    caches: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def rewind(self) -> None:
+        """Let the model's buffers be as they are before the first call."""
+        for name, held in self.caches.items():
+            self.model.get_buffer(name).copy_(held)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Workload:
     """label: what it is, for people. make: of an arithmetic ("fp32", "bf16", "int8"). wanted: by arithmetic.
 
     bound: "compute", judged by its operations, or "memory", by the bytes it reads. exact: whether the error
-    is against float64 (True) or float32 (False), for models too large to hold in float64.
+    is against float64 (True) or float32 (False), for models too large to hold in float64. further: peers that
+    compute nothing but this.
     """
 
     label: str
@@ -54,6 +60,7 @@ class Workload:
     wanted: Mapping[str, Target | None] = field(default_factory=dict)
     bound: str = "compute"
     exact: bool = True
+    further: tuple[str, ...] = ()
 
 
 class IntegerProduct(nn.Module):
@@ -140,23 +147,28 @@ def _model(name: str, batch: int = 1, flops: float | None = None) -> Callable[[s
     return make
 
 
-def _decoder(layers: Mapping[str, int], prompt: int, step: bool) -> Callable[[str], Built]:
-    """A prompt through an empty cache, or (step) the one token after it, through the cache it left."""
+def _decoder(layers: Mapping[str, int], prompt: int, steps: int = 0) -> Callable[[str], Built]:
+    """A prompt through an empty cache, or the steps after it, each with the token the one before gives."""
 
     def make(arithmetic: str) -> Built:
         model = Decoder(layers=layers[arithmetic], room=prompt + 32).eval()
-        ids, at = torch.randint(0, 32000, (1, prompt)), torch.arange(prompt)
-        caches = tuple(name for name, _ in model.named_buffers() if name.endswith(("keys", "values")))
-        if not step:
-            return Built(model, ((ids, at),), caches=caches)
-        with torch.inference_mode():
-            model(ids, at)
+        inputs: Inputs = (torch.randint(0, 32000, (1, prompt)), torch.arange(prompt))
+        if not steps:
+            return Built(model, (inputs,), caches=_caches(model))
+        token = model(*inputs).argmax(-1, keepdim=True)
+        caches, calls = _caches(model), []
+        for at in range(prompt, prompt + steps):
+            calls.append((token, torch.tensor([at])))
+            token = model(*calls[-1]).argmax(-1, keepdim=True)
         weights = sum(p.numel() for p in model.parameters()) - model.embed.weight.numel()
-        read = (weights + sum(model.get_buffer(name).numel() for name in caches)) * SIZES[arithmetic]
-        inputs = (torch.randint(0, 32000, (1, 1)), torch.tensor([prompt]))
-        return Built(model, (inputs,), read=read, working_set=read, caches=caches)
+        read = (weights + sum(held.numel() for held in caches.values())) * SIZES[arithmetic]
+        return Built(model, tuple(calls), read=read, working_set=read, caches=caches)
 
     return make
+
+
+def _caches(model: Decoder) -> dict[str, Tensor]:
+    return {name: held.clone() for name, held in model.named_buffers() if name.endswith(("keys", "values"))}
 
 
 def _recurrent(gates: int, layers: int = 3, width: int = 256, steps: int = 160) -> float:
@@ -183,10 +195,16 @@ WORKLOADS = {
     "gemv_11008": Workload(
         "product 1 x 4096 x 11008", _vector_product(4096, 11008), _wanted(1.0, 1.0), "memory", False
     ),
-    "attention": Workload("attention [1, 16, 4096, 64]", _attention(False), _wanted(0.7, 0.4)),
-    "attention_causal": Workload("the same, causal", _attention(True), _wanted(0.7, 0.4)),
+    "attention": Workload(
+        "attention [1, 16, 4096, 64]", _attention(False), _wanted(0.7, 0.4), further=("flex",)
+    ),
+    "attention_causal": Workload("the same, causal", _attention(True), _wanted(0.7, 0.4), further=("flex",)),
     "attention_decode": Workload(
-        "1 query against 8192 keys, 16 heads of 64", _decode_attention(), _wanted(0.8, 0.8), "memory"
+        "1 query against 8192 keys, 16 heads of 64",
+        _decode_attention(),
+        _wanted(0.8, 0.8),
+        "memory",
+        further=("flex",),
     ),
     "minilm": Workload("MiniLM-L6, 128 tokens", _model("minilm"), _wanted(0.7, 0.45)),
     "minilm-32": Workload("the same, batch 32", _model("minilm", 32), _wanted(0.85, 0.5)),
@@ -202,13 +220,13 @@ WORKLOADS = {
     "gru": Workload("GRU 3 x 256, 160 steps", _model("gru", 1, _recurrent(3)), _BOTH),
     "prefill": Workload(
         "4 layers of TinyLlama's widths, prompt of 512",
-        _decoder({"fp32": 4, "bf16": 4}, 512, step=False),
+        _decoder({"fp32": 4, "bf16": 4}, 512),
         {"fp32": None, "bf16": Target(0.6)},
         exact=False,
     ),
     "decode": Workload(
         "layers of TinyLlama's widths (fp32 6, bf16 11), one token after 512",
-        _decoder({"fp32": 6, "bf16": 11}, 512, step=True),
+        _decoder({"fp32": 6, "bf16": 11}, 512, steps=8),
         {"fp32": None, "bf16": Target(0.9, 0.85)},
         "memory",
         exact=False,

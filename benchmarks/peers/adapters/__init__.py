@@ -16,6 +16,7 @@ PEERS = {  # key on the command line -> name, module
     "torch": ("torch eager", "torch_eager"),
     "compile": ("torch.compile, frozen", "torch_compile"),
     "aoti": ("AOTInductor", "aotinductor"),
+    "flex": ("flex_attention", "flex_attention"),
     "ort": ("ONNX Runtime", "onnxruntime_"),
     "ov": ("OpenVINO", "openvino_"),
 }
