@@ -1,10 +1,11 @@
-"""Single kernels as the tuner sees them: matrix products and convolutions of the models measured here."""
+"""Single kernels as the tuner sees them: products, convolutions and attention of the models measured here."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from drystone import frontend, mlir, passes, targets
 from drystone.autotune.task import Task, tunables
@@ -85,7 +86,52 @@ class Conv:
         return ", ".join([f"{self.model}: {what}", *more])
 
 
-Case = Product | Pair | Conv
+class Scaled(nn.Module):
+    """Attention of queries, keys and values [batch, heads, length, depth], or (joined) as projections give
+    them: [batch, length, heads, depth]."""
+
+    def __init__(self, causal: bool, joined: bool) -> None:
+        super().__init__()
+        self.causal, self.joined = causal, joined
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        if self.joined:
+            q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal, enable_gqa=True)
+        return out.transpose(1, 2) if self.joined else out
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention of `heads` query heads, of which `heads // groups` share keys."""
+
+    model: str
+    batch: int
+    heads: int
+    groups: int
+    queries: int
+    keys: int
+    depth: int
+    causal: bool = False
+    joined: bool = False
+    dtype: torch.dtype = torch.float32
+    cold: bool = False
+
+    def module(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        """A module of this alone, and its inputs."""
+        shapes = [(self.heads, self.queries), *2 * [(self.groups, self.keys)]]
+        sizes = [(n, h) if self.joined else (h, n) for h, n in shapes]
+        inputs = tuple(torch.randn(self.batch, *size, self.depth, dtype=self.dtype) for size in sizes)
+        return Scaled(self.causal, self.joined), inputs
+
+    def __str__(self) -> str:
+        heads = f"{self.heads} heads" + (f" on {self.groups}" if self.groups < self.heads else "")
+        more = ["causal"] * self.causal + ["bf16"] * (self.dtype == torch.bfloat16)
+        what = f"{heads}, {self.queries} x {self.keys} x {self.depth}"
+        return ", ".join([f"{self.model}: {what}", *more])
+
+
+Case = Product | Pair | Conv | Attention
 
 
 PRODUCTS = (
@@ -129,7 +175,23 @@ CONVS = (
         Conv("MobileNetV2", 1, c, c, s, 3, stride, c, False)
         for c, s, stride in ((96, 112, 2), (144, 56, 1), (384, 14, 1), (960, 7, 1))
     ),
-    *(Conv("MobileNetV2", 1, i, o, s, 1, 1, 1, False) for i, o, s in ((16, 96, 112), (384, 64, 14))),
+    *(
+        Conv("MobileNetV2", 1, i, o, s, 1, 1, 1, False)
+        for i, o, s in ((16, 96, 112), (144, 24, 56), (384, 64, 14), (160, 960, 7), (320, 1280, 7))
+    ),
+)
+ATTENTION = (
+    Attention("MiniLM", 1, 12, 12, 128, 128, 32, joined=True),
+    Attention("MiniLM, batch 32", 32, 12, 12, 128, 128, 32, joined=True),
+    Attention("MiniLM", 1, 12, 12, 128, 128, 32, joined=True, dtype=torch.bfloat16),
+    Attention("ViT-Tiny", 1, 3, 3, 197, 197, 64, joined=True),
+    Attention("long", 1, 16, 16, 1024, 1024, 64),
+    Attention("long", 1, 16, 16, 1024, 1024, 64, causal=True),
+    Attention("long", 1, 16, 16, 1024, 1024, 64, causal=True, dtype=torch.bfloat16),
+    Attention("decoder, prefill", 1, 32, 4, 512, 512, 64, causal=True),
+    Attention("decoder, one token", 1, 32, 4, 1, 544, 64),
+    Attention("decoder, one token", 1, 16, 16, 1, 8192, 64),
+    Attention("decoder, one token", 1, 16, 2, 1, 8192, 64),
 )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.kernels import CONVS, PAIRS, PRODUCTS, Case, Conv, Product, tasks
+from benchmarks.kernels import ATTENTION, CONVS, PAIRS, PRODUCTS, Case, Conv, Product, tasks
 from drystone.autotune import explore
 from drystone.autotune.database import Database
 from drystone.autotune.learned import Learned, learn
@@ -140,7 +140,7 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
 def compared(database: Database, minutes: float, learned: Learned | None) -> tuple[list[Row], bool]:
     """The rows of the kernels that were measured in time, and whether these are all."""
     measuring = Measuring(database, minutes)
-    cases = (*PRODUCTS, *PAIRS, *CONVS)
+    cases = (*CONVS, *ATTENTION, *PRODUCTS, *PAIRS)
     rows: list[Row] = []
     try:
         for case, task in _shown(tasks(cases), len(cases)):

@@ -50,8 +50,13 @@ class _Walk:
         self._program, self._target = program, target
         named = zip(program.tensors, extents, strict=True)
         self._extents = {tensor.name: tuple(given) for tensor, given in named}
-        axes = zip(program.grid.extents, program.grid.steps, strict=True)
-        self._units = math.prod(max(1, -(-self._value(extent) // step)) for extent, step in axes)
+        self._middles: dict[Index, int] = {}
+        self._units = 1
+        grid = program.grid
+        for variable, extent, step in zip(grid.vars, grid.extents, grid.steps, strict=True):
+            units = max(1, -(-self._value(extent) // step))
+            self._units *= units
+            self._middles[variable] = units // 2 * step
         self._places = list(self._visit(program.grid.body, (), None))
 
     def features(self) -> dict[str, float]:
@@ -158,18 +163,23 @@ class _Walk:
                 yield from self._visit(inner(s), trips, variable)
 
     def _trips(self, loop: Loop) -> int:
+        """How often the loop's body runs; takes its variable to be in the middle from then on."""
         try:
-            return max(1, -(-(self._value(loop.upper) - self._value(loop.lower)) // loop.step))
+            lower = self._value(loop.lower)
+            trips = max(1, -(-(self._value(loop.upper) - lower) // loop.step))
         except KeyError:
-            return _TRIPS
+            lower, trips = 0, _TRIPS
+        self._middles[loop.var] = lower + trips // 2 * loop.step
+        return trips
 
     def _value(self, e: Index) -> int:
-        """An index expression where every variable is 0. Raises KeyError where it depends on data."""
+        """An index expression where every variable is in the middle of its values. Raises KeyError where it
+        depends on data."""
         match e.kind:
             case "const":
                 return int(e.args[0])
             case "var":
-                return 0
+                return self._middles.get(e, 0)
             case "dim" if e.args[0] in self._extents:
                 return self._extents[str(e.args[0])][int(e.args[1])]
             case "scalar" | "element" | "distinct" | "dim":

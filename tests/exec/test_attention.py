@@ -8,7 +8,7 @@ import pytest
 from drystone.targets import registry
 from tests.exec import dry_cases
 from tests.unit.test_families_attention import CASES as TILE_CASES
-from tests.unit.test_families_attention import PAIRS
+from tests.unit.test_families_attention import HALVES, PAIRS
 
 #: Besides the cases of the tile programs, those that the machine code has other ways for.
 CASES: dict[str, dict[str, Any]] = {
@@ -60,3 +60,28 @@ def test_other_elements(queries: int, element: Any, tolerance: float) -> None:
 def test_short_elements_are_multiplied_in_pairs(name: str) -> None:
     case = dry_cases.attention(**PAIRS[name], held="bf16")
     case.check(case.executed(), 2e-2)
+
+
+SEARCHED: dict[str, dict[str, Any]] = {
+    "queries": CASES["queries"],
+    "ragged, masked": {"queries": 37, "keys": 300, "depth": 20, "mask": (2, 1, 37, 300)},
+    "causal": CASES["causal"],
+    "window with sinks": TILE_CASES["window with sinks, causal"],
+    "blocks": {"queries": 64, "keys": 64, "blocks": HALVES * 4, "tile": (32, 32)},
+    "dynamic": TILE_CASES["together, dynamic"],
+    "one query": CASES["one query"],
+    "parts, together, window": TILE_CASES["parts, together, window"],
+    "pairs": {**PAIRS["ragged queries"], "held": "bf16"},
+    "pairs, window with sinks": {**PAIRS["window with sinks"], "held": "bf16"},
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_every_schedule_computes_the_same(name: str) -> None:
+    arguments = {"kv_heads": SEARCHED[name].get("heads", 4), **SEARCHED[name]}
+    case = dry_cases.attention(**arguments)
+    search = case.search()
+    points = list(search.space.points())
+    assert search.default in search.space and len(points) > 3
+    for point in points[1 :: max(1, len(points) // 3)]:
+        case.check(case.executed(program=search.build(point)), 2e-2 if "held" in arguments else 1e-5)

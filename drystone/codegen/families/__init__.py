@@ -12,6 +12,7 @@ from drystone.codegen.families import embedding, logsumexp, move, norm, reduce, 
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families import matmul as product
 from drystone.codegen.families.attention import attention
+from drystone.codegen.families.attention import search as search_attention
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
 from drystone.codegen.families.recurrent import recurrent
@@ -51,6 +52,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
 
 #: The families whose schedule can be chosen, by main operation.
 SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {
+    "dry.attention": search_attention,
     "dry.matmul": product.search,
     "dry.conv": convolution.search,
 }

@@ -7,72 +7,80 @@ and values are read once, and the keys are shared out between threads where head
 (`attention_parts`). Keys that no query of a block sees are never read.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from drystone.codegen.families.attention_block import Block
 from drystone.codegen.families.attention_few import few_queries
 from drystone.codegen.families.attention_form import AttentionForm, attention_form
-from drystone.codegen.families.attention_pairs import in_pairs, pairs
-from drystone.codegen.families.attention_parts import in_parts, parts_of
-from drystone.codegen.families.attention_rows import MOST_TOGETHER, Rows
+from drystone.codegen.families.attention_pairs import pairs
+from drystone.codegen.families.attention_parts import in_parts
+from drystone.codegen.families.attention_rows import Rows
+from drystone.codegen.families.attention_schedule import (
+    FEW,
+    Schedule,
+    default,
+    features,
+    few_rows,
+    grouped,
+    in_pairs,
+    single,
+    space,
+)
+from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, TileBuilder, TileProgram, tile_program
 from drystone.targets import CpuTarget
-
-#: With fewer rows than this, lanes along the rows would be mostly empty.
-FEW = MOST_TOGETHER + 1
 
 
 def attention(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.attention`."""
+    found = search(kernel, target)
+    return found.build(found.default)
+
+
+def search(kernel: Any, target: CpuTarget) -> Search:
+    """The schedules of a `dry.attention`."""
     form = attention_form(kernel, target)
+
+    def build(point: Point) -> TileProgram:
+        body = _body(form, Schedule(**point), target)
+        return tile_program("attention", form.op.tensors, body, form.op.scalars)
+
+    return Search(space(form, target), default(form, target), features(form), build)
+
+
+def _body(form: AttentionForm, cut: Schedule, target: CpuTarget) -> Callable[[TileBuilder], None]:
     lanes = target.lanes(32)
-    queries = form.known(form.q, 2)
-    grouped = form.repeat > 1 and (form.blocks is None or form.blocks.shape[0] == 1)
     if in_pairs(form):
-        body = pairs(form, target, _width(form, lanes, target))
-    elif queries is None or queries >= FEW:
-        body = _whole(form, lanes, _width(form, lanes, target), grouped)
-    else:
-        rows = queries * (form.repeat if grouped else 1)
-        parts = parts_of(form, target)
-        width = 0 if rows < FEW else lanes if rows <= lanes or target.registers < 32 else 2 * lanes
-        body = (
-            in_parts(form, lanes, width, parts, grouped) if parts > 1 else _few(form, lanes, width, grouped)
-        )
-    return tile_program("attention", form.op.tensors, body, form.op.scalars)
+        return pairs(form, target, cut)
+    if few_rows(form) is None:
+        return _whole(form, lanes, cut)
+    return in_parts(form, lanes, cut) if cut.parts > 1 else _few(form, lanes, cut)
 
 
-def _width(form: AttentionForm, lanes: int, target: CpuTarget) -> int:
-    """Queries of a block."""
-    known = form.known(form.q, 2)
-    narrow = (known is not None and known <= lanes) or target.registers < 32
-    uneven = bool(form.tile) and form.tile[0] % (2 * lanes) != 0
-    return lanes if narrow or uneven else 2 * lanes
-
-
-def _whole(form: AttentionForm, lanes: int, width: int, grouped: bool) -> Any:
+def _whole(form: AttentionForm, lanes: int, cut: Schedule) -> Callable[[TileBuilder], None]:
     """A grid of heads and blocks of queries, which may turn out to be few."""
-    known = form.known(form.q, 2)
+    known, width = form.queries.constant, cut.width
 
     def step(t: TileBuilder, b: Index, h: Index, first: Index) -> None:
         group = h // form.repeat
-        block = Block(Rows(form, t, b, h, group, first, width), lanes)
+        block = Block(Rows(form, t, b, h, group, first, width), lanes, cut)
         if known is not None:
             block.run()
             return
 
         def together() -> None:
             def rows(at: Index) -> None:
-                Block(Rows(form, t, b, h, group, at, width, together=True), lanes).run()
+                Block(Rows(form, t, b, h, group, at, width, together=True), lanes, cut).run()
 
             t.loop(form.queries * form.repeat, width, rows)
 
         def few() -> None:
-            if grouped and form.repeat >= FEW:
+            if grouped(form) and form.repeat >= FEW:
                 t.when(h % form.repeat, 1, together)
                 return
             end = form.queries.min(first + width)
-            t.loop(end, 1, lambda row: few_queries(form, t, lanes, b, h, row), lower=first)
+            t.loop(end, 1, lambda row: few_queries(form, t, single(form), lanes, b, h, row), lower=first)
 
         t.when(FEW - 1, form.queries, block.run)
         t.when(form.queries, FEW, few)
@@ -85,21 +93,21 @@ def _whole(form: AttentionForm, lanes: int, width: int, grouped: bool) -> Any:
     return body
 
 
-def _few(form: AttentionForm, lanes: int, width: int, grouped: bool) -> Any:
-    """A grid of heads of keys with all their rows; width 0: of single queries."""
+def _few(form: AttentionForm, lanes: int, cut: Schedule) -> Callable[[TileBuilder], None]:
+    """A grid of heads of keys with all their rows, or of single queries."""
+    width = cut.width
 
     def body(t: TileBuilder) -> None:
         form.promise(t)
         if not width:
             axes = [(form.images, 1), (form.extent(form.out, 1), 1), (form.queries, 1)]
-            t.grid(axes, lambda b, h, s: few_queries(form, t, lanes, b, h, s))
+            t.grid(axes, lambda b, h, s: few_queries(form, t, cut, lanes, b, h, s))
             return
-        assert grouped
         rows = form.queries * form.repeat
         t.grid(
             [(form.images, 1), (form.groups, 1), (rows, width)],
             lambda b, g, first: Block(
-                Rows(form, t, b, g * form.repeat, g, first, width, together=True), lanes
+                Rows(form, t, b, g * form.repeat, g, first, width, together=True), lanes, cut
             ).run(),
         )
 

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_block
+from drystone.codegen.families.attention_schedule import Schedule
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, index
 from drystone.targets.dots import DotUnit
 
-#: Keys per tile of scores.
-_KEYS = 8
 #: Keys per round of the weighted sum of the values.
 _STEP = 4
-#: Keys per step of the online softmax.
-_BLOCK = 128
 
 #: Where the keys of a row or block are looked at: from, to (both inside what `Seen` says).
 Range = tuple[Index, Index]
@@ -37,6 +34,7 @@ def ranges(form: AttentionForm, seen: Seen) -> list[Range]:
 class Block(OfRows):
     """The rows of one grid step."""
 
+    cut: Schedule
     #: The values [images, heads, depth, keys] in the element of the dot unit, where that sums pairs of keys.
     values: Tensor | None = None
     #: What does the products in tile registers, of whole tiles of keys.
@@ -45,7 +43,7 @@ class Block(OfRows):
     @property
     def whole(self) -> int:
         """Keys that are looked at together."""
-        return _KEYS if self.tiles is None else self.tiles.depth
+        return self.cut.tile if self.tiles is None else self.tiles.depth
 
     @property
     def width(self) -> int:
@@ -66,11 +64,11 @@ class Block(OfRows):
         """Fold keys in: the sums of weighted values [depth, rows], and the peaks and totals [1, rows]."""
         form, t = self.form, self.t
         queries = self.queries()
-        rows = even(form.depth_v, 8) if self.tiles is None else self.tiles.depth
+        rows = even(form.depth_v, self.cut.tile) if self.tiles is None else self.tiles.depth
         sums = t.scratch([-(-form.depth_v // rows) * rows, self.width], form.dtype)
         zeros = t.full(0, (rows, self.width), form.dtype)
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
-        block = self.block()
+        block = self.cut.block
         # Tiles at the end reach beyond the block.
         weights = t.scratch([block + self.lanes, self.width], form.dtype)
         pairs = None
@@ -109,19 +107,6 @@ class Block(OfRows):
             return t.loop(live, 1, lambda _, *s: step(k, end, s), carried)
 
         return t.loop(end, block, maybe, state, lower=start // block * block)
-
-    def block(self) -> int:
-        """Keys per step of the online softmax: all, where they are few, or a part that leaves no rest."""
-        keys = self.form.keys.constant
-        if self.tiles is not None and keys is not None:
-            return self.whole * divisor(keys // self.whole, _BLOCK // self.whole)
-        if self.form.tile:
-            return _KEYS * divisor(self.form.tile[1] // _KEYS, 2 * _BLOCK // _KEYS)
-        if keys is None:
-            return _BLOCK
-        if keys <= 2 * _BLOCK:
-            return -(-keys // _KEYS) * _KEYS
-        return _KEYS * divisor(keys // _KEYS, _BLOCK // _KEYS) if keys % (8 * _KEYS) == 0 else _BLOCK
 
     def queries(self) -> Tensor:
         """The scaled queries in scratch, transposed, as the dot unit takes them."""
@@ -213,6 +198,11 @@ class _Sweep:
     rows: int
     keys: int
 
+    @property
+    def tile(self) -> int:
+        """Keys of a tile of scores."""
+        return self.block.cut.tile
+
     def step(self, start: Index, end: Index, state: Sequence[Tile]) -> Sequence[Tile]:
         """Fold the block of keys at `start` in: the new peak and total."""
         rows, t = self.block.rows, self.block.t
@@ -230,7 +220,7 @@ class _Sweep:
                 continue
             (new,) = t.loop(
                 last,
-                _KEYS,
+                self.tile,
                 lambda k, p, edge=edge: self._scores(start, end, k, p, edge=edge),
                 [new],
                 lower=first,
@@ -238,7 +228,7 @@ class _Sweep:
         fade = t.apply("math.exp", t.apply("arith.subf", peak, new), domain="negative")
 
         def grow(k: Index, sum_: Tile) -> Tile:
-            tile = t.load(self.weights, [k, 0], [_KEYS, rows.width])
+            tile = t.load(self.weights, [k, 0], [self.tile, rows.width])
             tile = t.apply("math.exp", t.apply("arith.subf", tile, new), domain="negative")
             if self.pairs is None:
                 t.store(self.weights, [k, 0], tile)
@@ -247,7 +237,7 @@ class _Sweep:
                 t.store(self.pairs, [k // 2, 0], t.interleave(short, 2))
             return t.apply("arith.addf", sum_, t.reduce("arith.addf", tile, 0))
 
-        (total,) = t.loop(stop, _KEYS, grow, [t.apply("arith.mulf", total, fade)])
+        (total,) = t.loop(stop, self.tile, grow, [t.apply("arith.mulf", total, fade)])
         t.loop(self.sums.dim(0), self.rows, lambda e: self._values(start, stop, e, fade))
         return [new, total]
 
@@ -270,11 +260,13 @@ class _Sweep:
         keys = form.keys.constant
         low = index(0)
         if form.span is not None:
-            low = ((self.seen.all_from - start).max(0).ceildiv(_KEYS) * _KEYS).min(stop)
-        if not form.causal and form.span is None and keys is not None and keys % _KEYS == 0:
+            low = ((self.seen.all_from - start).max(0).ceildiv(self.tile) * self.tile).min(stop)
+        if not form.causal and form.span is None and keys is not None and keys % self.tile == 0:
             return low, stop
-        whole = (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // _KEYS * _KEYS
-        return low, whole if form.span is None else whole.min(stop // _KEYS * _KEYS).max(low)
+        whole = (
+            (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // self.tile * self.tile
+        )
+        return low, whole if form.span is None else whole.min(stop // self.tile * self.tile).max(low)
 
     def _lay_mask(self, start: Index, stop: Index) -> None:
         """Put a mask of rows by keys, transposed, where the scores go: they are added to it."""
@@ -309,17 +301,17 @@ class _Sweep:
 
         def short(d: Index, acc: Tile) -> Tile:
             place = form.place(rows.b, rows.group, key, d)
-            a = t.load(form.k, place, form.place(None, None, _KEYS, depth), held=True)
+            a = t.load(form.k, place, form.place(None, None, self.tile, depth), held=True)
             return t.dot(acc, a, t.load(self.queries, [d // 2, 0], [depth // 2, rows.width * 2]))
 
         def products(d: Index, acc: Tile) -> Tile:
             if self.pairs is not None:
                 return short(d, acc)
             place = form.place(rows.b, rows.group, key, d)
-            a = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, depth)))
+            a = widened(t, t.load(form.k, place, form.place(None, None, self.tile, depth)))
             return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
 
-        shape = (_KEYS, rows.width)
+        shape = (self.tile, rows.width)
         acc = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
         if self.block.tiles is None:
             (tile,) = t.loop(form.depth, depth, products, [acc])
@@ -327,7 +319,7 @@ class _Sweep:
             tile = t.load(self.scores, [k, 0], shape)
             tile = t.apply("arith.addf", tile, acc) if rows.laid else tile
         if not rows.laid:
-            tile = rows.masked(tile, (key, _KEYS))
+            tile = rows.masked(tile, (key, self.tile))
         if edge:
             tile = self.limits.apply(tile, key, end)
         t.store(self.weights, [k, 0], tile)

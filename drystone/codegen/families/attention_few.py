@@ -7,17 +7,17 @@ from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_block import Range, ranges
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import OfRows, Rows, live_block
+from drystone.codegen.families.attention_schedule import Schedule
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
-#: Keys per tile of scores, and per step of the online softmax.
-_KEYS, _BLOCK = 8, 512
 
-
-def few_queries(form: AttentionForm, t: TileBuilder, lanes: int, b: Index, h: Index, s: Index) -> None:
+def few_queries(
+    form: AttentionForm, t: TileBuilder, cut: Schedule, lanes: int, b: Index, h: Index, s: Index
+) -> None:
     """One query."""
     rows = Rows(form, t, b, h, h // form.repeat, s, 1)
-    single = Single(rows, lanes)
+    single = Single(rows, lanes, cut)
     _, total, acc = single.swept(ranges(form, rows.seen()))
     factor = t.apply("arith.maximumf", single.whole(total), t.full(1e-30, (1, 1), form.dtype))
     tile = narrowed(t, t.apply("arith.divf", acc, factor), form.out.dtype)
@@ -28,32 +28,31 @@ def few_queries(form: AttentionForm, t: TileBuilder, lanes: int, b: Index, h: In
 class Single(OfRows):
     """One row."""
 
+    cut: Schedule
+
     def swept(self, where: Sequence[Range]) -> Sequence[Tile]:
         """Fold keys in: peak [1], total [lanes], to be added up, and weighted values [1, depth]."""
         form, t = self.form, self.t
-        block = form.tile[1] if form.tile else _BLOCK
-        weights = t.scratch([block + self.lanes], form.dtype)
+        weights = t.scratch([self.cut.block + self.lanes], form.dtype)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1,), form.dtype),
             t.full(0, (self.lanes,), form.dtype),
             t.full(0, (1, form.depth_v), form.dtype),
         ]
         for start, end in where:
-            state = self._over(start, end, block, weights, state)
+            state = self._over(start, end, weights, state)
         return state
 
     def whole(self, total: Tile) -> Tile:
         """A total as one number, [1, 1]."""
         return self.t.reduce("arith.addf", self.t.reshape(total, [1, self.lanes]), 1)
 
-    def _over(
-        self, start: Index, end: Index, block: int, weights: Tensor, state: Sequence[Tile]
-    ) -> Sequence[Tile]:
-        t, rows = self.t, self.rows
+    def _over(self, start: Index, end: Index, weights: Tensor, state: Sequence[Tile]) -> Sequence[Tile]:
+        t, rows, block = self.t, self.rows, self.cut.block
 
         def step(k: Index, *carried: Tile) -> Sequence[Tile]:
             stop = (end - k).min(block)
-            t.loop(stop, _KEYS, lambda j: self._scores(weights, k, j))
+            t.loop(stop, self.cut.tile, lambda j: self._scores(weights, k, j))
             return self._fold(weights, k, start, stop, carried)
 
         def maybe(k: Index, *carried: Tile) -> Sequence[Tile]:
@@ -72,14 +71,14 @@ class Single(OfRows):
             place = form.place(rows.b, rows.h, rows.first, d)
             q = widened(t, t.load(form.q, place, form.place(None, None, None, lanes)))
             place = form.place(rows.b, rows.group, start + k, d)
-            keys = widened(t, t.load(form.k, place, form.place(None, None, _KEYS, lanes)))
+            keys = widened(t, t.load(form.k, place, form.place(None, None, self.cut.tile, lanes)))
             return t.apply("math.fma", keys, q, acc)
 
-        zeros = t.full(0, (_KEYS, lanes), form.dtype)
+        zeros = t.full(0, (self.cut.tile, lanes), form.dtype)
         (acc,) = t.loop(form.depth, lanes, products, [zeros])
         scores = t.reduce("arith.addf", acc, 1)
         scores = t.apply("arith.mulf", scores, t.full(form.scale, (1, 1), form.dtype))
-        t.store(weights, [k], t.reshape(t.transpose(scores), [_KEYS]))
+        t.store(weights, [k], t.reshape(t.transpose(scores), [self.cut.tile]))
 
     def _fold(
         self, weights: Tensor, start: Index, first: Index, stop: Index, carried: Sequence[Tile]
@@ -117,10 +116,10 @@ class Single(OfRows):
         (total,) = t.loop(stop, lanes, grow, [t.apply("arith.mulf", total, fade)])
 
         def values(k: Index, sums: Tile) -> Tile:
-            p = t.reshape(t.load(weights, [k], [_KEYS]), [1, _KEYS])
+            p = t.reshape(t.load(weights, [k], [self.cut.tile]), [1, self.cut.tile])
             place = form.place(rows.b, rows.group, start + k, index(0))
-            v = widened(t, t.load(form.v, place, form.place(None, None, _KEYS, form.depth_v)))
+            v = widened(t, t.load(form.v, place, form.place(None, None, self.cut.tile, form.depth_v)))
             return t.dot(sums, p, v)
 
-        (acc,) = t.loop(stop, _KEYS, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
+        (acc,) = t.loop(stop, self.cut.tile, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
         return [new, total, acc]

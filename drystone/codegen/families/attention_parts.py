@@ -14,50 +14,32 @@ from drystone.codegen.families.attention_block import Block, Range, ranges
 from drystone.codegen.families.attention_few import Single
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows, Seen
+from drystone.codegen.families.attention_schedule import Schedule, grouped
 from drystone.codegen.families.dry_op import narrowed
 from drystone.codegen.tile import Index, Tensor, TileBuilder, index
-from drystone.targets import CpuTarget
-
-#: Keys of a part, about, and parts of keys of unknown number; heads for each thread from which on there are
-#: enough of them to be shared out whole.
-_PART, _UNKNOWN, _ENOUGH = 512, 16, 4
-#: Keys that parts are multiples of.
-_KEYS = 8
 
 
-def parts_of(form: AttentionForm, target: CpuTarget) -> int:
-    """Parts of the keys of a head; 1 where heads are enough or keys few."""
-    images, groups, keys = form.images.constant, form.groups.constant, form.keys.constant
-    if images is not None and groups is not None and images * groups >= _ENOUGH * target.threads:
-        return 1
-    if form.blocks is not None:
-        return 1
-    return _UNKNOWN if keys is None else min(64, keys // _PART)
-
-
-def in_parts(
-    form: AttentionForm, lanes: int, width: int, parts: int, grouped: bool
-) -> Callable[[TileBuilder], None]:
-    """Two rounds: the parts, then their sum. width: rows of a block; 0: single rows."""
-    repeat = form.repeat if grouped else 1
-    rows = (form.queries.constant or 1) * repeat
+def in_parts(form: AttentionForm, lanes: int, cut: Schedule) -> Callable[[TileBuilder], None]:
+    """Two rounds: the parts, then their sum."""
+    repeat = form.repeat if grouped(form) else 1
+    width, parts, rows = cut.width, cut.parts, (form.queries.constant or 1) * repeat
 
     def body(t: TileBuilder) -> None:
         form.promise(t)
-        heads = form.groups if grouped else form.extent(form.out, 1)
+        heads = form.groups if grouped(form) else form.extent(form.out, 1)
         across = -(-rows // (width or 1)) * (width or 1)
         kept = Parts(
             form,
             t,
             t.shared([form.images, heads, parts, 2, across], form.dtype),
             t.shared([form.images, heads, parts, rows, form.depth_v], form.dtype),
-            parts,
+            cut,
             lanes,
             repeat,
         )
 
         def step(r: Index, b: Index, g: Index, n: Index) -> None:
-            t.when(r, 1, lambda: kept.blocks(b, g, n, width) if width else kept.singles(b, g, n))
+            t.when(r, 1, lambda: kept.blocks(b, g, n) if width else kept.singles(b, g, n))
             t.when(0, r, lambda: t.when(n, 1, lambda: kept.merge(b, g)))
 
         axes = [(form.images, 1), (heads, 1), (index(parts), 1)]
@@ -75,7 +57,7 @@ class Parts:
     t: TileBuilder
     stats: Tensor
     sums: Tensor
-    parts: int
+    cut: Schedule
     lanes: int
     repeat: int
 
@@ -83,7 +65,8 @@ class Parts:
         """The keys of a part: an even share of those that are seen, the first one's with the sinks."""
         found = ranges(self.form, seen)
         start, end = found[-1]
-        size = (end - start).max(0).ceildiv(self.parts).ceildiv(_KEYS) * _KEYS
+        tile = self.cut.tile
+        size = (end - start).max(0).ceildiv(self.cut.parts).ceildiv(tile) * tile
         first = (start + n * size).max(0)
         part = (first, (first + size).min(end))
         if len(found) == 1:
@@ -91,13 +74,13 @@ class Parts:
         others = (1 - n.min(1)) * self.form.sinks
         return [(index(0), found[0][1].min(others)), part]
 
-    def blocks(self, b: Index, g: Index, n: Index, width: int) -> None:
-        """One part of all rows, `width` at a time."""
-        form, t = self.form, self.t
+    def blocks(self, b: Index, g: Index, n: Index) -> None:
+        """One part of all rows, a block at a time."""
+        form, t, width = self.form, self.t, self.cut.width
 
         def block(first: Index) -> None:
             rows = Rows(form, t, b, g * self.repeat, g, first, width, together=True)
-            one = Block(rows, self.lanes)
+            one = Block(rows, self.lanes, self.cut)
             seen = rows.seen()
             sums, peak, total = one.swept(seen, self._part(seen, n))
             for side, tile in enumerate((peak, total)):
@@ -117,7 +100,7 @@ class Parts:
         def single(row: Index) -> None:
             h, s = self._at(g, row)
             rows = Rows(form, t, b, h, g, s, 1)
-            one = Single(rows, self.lanes)
+            one = Single(rows, self.lanes, self.cut)
             peak, total, acc = one.swept(self._part(rows.seen(), n))
             t.store(self.stats, [b, g, n, 0, row], peak, [None] * 4 + [1])
             t.store(self.stats, [b, g, n, 1, row], t.reshape(one.whole(total), [1]), [None] * 4 + [1])
@@ -145,7 +128,7 @@ class Parts:
             def highest(n: Index, peak: Any) -> Any:
                 return t.apply("arith.maximumf", peak, stat(n, 0, row))
 
-            (peak,) = t.loop(self.parts, 1, highest, [least])
+            (peak,) = t.loop(self.cut.parts, 1, highest, [least])
 
             def add(n: Index, total: Any, acc: Any) -> list[Any]:
                 weight = t.apply("math.exp", t.apply("arith.subf", stat(n, 0, row), peak))
@@ -156,7 +139,7 @@ class Parts:
                 ]
 
             zeros = [t.full(0, (1,), form.dtype), t.full(0, (form.depth_v,), form.dtype)]
-            total, acc = t.loop(self.parts, 1, add, zeros)
+            total, acc = t.loop(self.cut.parts, 1, add, zeros)
             divisor = t.apply("arith.maximumf", total, t.full(1e-30, (1,), form.dtype))
             tile = narrowed(t, t.apply("arith.divf", acc, divisor), form.out.dtype)
             t.store(form.out, form.place(b, h, s, index(0)), tile, form.place(None, None, None, form.depth_v))

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from drystone.codegen.families.attention_form import AttentionForm
+from drystone.codegen.families.attention_schedule import MOST_TOGETHER
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
-#: The most queries of a head whose rows are taken together with those of other heads.
-MOST_TOGETHER = 4
 #: Beyond every position.
 _FAR = 2**31 - 1
 

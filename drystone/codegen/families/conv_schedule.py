@@ -5,11 +5,10 @@ High-Performance BLIS", ACM TOMS 43(2), 2016): as many accumulators as the regis
 many blocks of output channels as leave room for the input in the second cache.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drystone.codegen.families.matmul_schedule import FEW
-from drystone.codegen.families.tiling import divisor, even
+from drystone.codegen.families.tiling import divisor, doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
@@ -35,12 +34,6 @@ def tile_heights(run: int | None, tile: DotUnit | None) -> tuple[int, ...]:
         return ()
     one = run is not None and run <= tile.rows
     return (tile.rows,) if one else (2 * tile.rows, tile.rows)
-
-
-def doubling(most: int) -> tuple[int, ...]:
-    """1, 2, 4, ... up to `most`, and `most` itself."""
-    powers = [1 << i for i in range(max(1, most).bit_length()) if 1 << i <= most]
-    return tuple(dict.fromkeys([*powers, max(1, most)]))
 
 
 def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
@@ -146,11 +139,6 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
         ),
         (lambda point: fits(dict(point)),),
     )
-
-
-def preferred(first: int, values: Iterable[int]) -> tuple[int, ...]:
-    """The values, `first` at the front."""
-    return tuple(dict.fromkeys([first, *values]))
 
 
 @dataclass(frozen=True)

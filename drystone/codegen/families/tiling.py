@@ -1,5 +1,7 @@
 """Extents of tiles and of units of work, from the extents of what they cut."""
 
+from collections.abc import Iterable
+
 from drystone.codegen.elements import width
 from drystone.codegen.tile import Index
 from drystone.targets.target import CpuTarget
@@ -22,6 +24,17 @@ def even(n: int | None, limit: int) -> int:
         return limit
     tiles = -(-n // limit)
     return -(-n // tiles) if n else 1
+
+
+def doubling(most: int) -> tuple[int, ...]:
+    """1, 2, 4, ... up to `most`, and `most` itself."""
+    powers = [1 << i for i in range(max(1, most).bit_length()) if 1 << i <= most]
+    return tuple(dict.fromkeys([*powers, max(1, most)]))
+
+
+def preferred(first: int, values: Iterable[int]) -> tuple[int, ...]:
+    """The values, `first` at the front."""
+    return tuple(dict.fromkeys([first, *values]))
 
 
 def side_by_side(apart: int, most: int, target: CpuTarget) -> int:

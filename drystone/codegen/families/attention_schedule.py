@@ -1,0 +1,209 @@
+"""Schedules of attention: rows of a block, keys of a step and of a tile, parts of the keys.
+
+FlashAttention's order (Dao et al., NeurIPS 2022) leaves these open: a block of queries stays in the first
+cache while the keys pass by; scores are made tile by tile in registers, of so many keys that multiply-adds
+follow each other without waiting, and brought to a new peak step by step, of so many keys that scaling the
+sums costs little beside them. Parts: as many as give every thread the same share (LeanAttention, Sanovar et
+al. 2024).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drystone.codegen.elements import width as bits
+from drystone.codegen.families.attention_form import AttentionForm
+from drystone.codegen.families.tiling import divisor, doubling, even, preferred
+from drystone.codegen.search import Parameter, Point, Space
+from drystone.targets.dots import DotUnit
+from drystone.targets.target import CpuTarget
+
+#: The most queries of a head whose rows are taken together with those of other heads.
+MOST_TOGETHER = 4
+#: With fewer rows than this, lanes along the rows would be mostly empty.
+FEW = MOST_TOGETHER + 1
+#: Fewer queries than this do not pay for transposing the values to be multiplied in pairs.
+_LEAST = 64
+#: Keys and depth of a square of values that is transposed at a time, which keys are a multiple of.
+SQUARE = 16
+#: Keys of a tile, of a step with blocks of rows, and of one with single rows.
+_TILE, _BLOCK, _SINGLE = 8, 128, 512
+#: Keys of a part, about, and parts of keys of unknown number; heads for each thread from which on there are
+#: enough of them to be shared out whole.
+_PART, _UNKNOWN_PARTS, _ENOUGH = 512, 16, 4
+#: The most parts, and the fewest keys of one.
+_MOST_PARTS, _LEAST_PART = 64, 64
+#: What an extent known at the call counts as for a cost model.
+_UNKNOWN = 256
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A point of `space`: rows of a block, along the vectors (0: rows are taken one by one); keys of a step
+    of the online softmax, and of a tile of scores; parts that the keys of a head are shared out in."""
+
+    width: int
+    block: int
+    tile: int
+    parts: int = 1
+
+
+def in_pairs(form: AttentionForm) -> bool:
+    """Whether keys and values are multiplied in pairs: many queries of a short element."""
+    queries, keys = form.queries.constant, form.keys.constant
+    known = queries is not None and keys is not None and form.depth_v % SQUARE == 0
+    # The window starts with a whole tile of keys, also behind the sinks.
+    known = known and form.sinks % _TILE == 0
+    return known and form.short is not None and (queries or 0) >= _LEAST and (keys or 1) % SQUARE == 0
+
+
+def tile_unit(form: AttentionForm, target: CpuTarget, width: int) -> DotUnit | None:
+    """The unit with tile registers that can do both products of blocks of so many rows; None without one."""
+    if not in_pairs(form) or form.short is None:
+        return None
+    unit = target.dot(form.short, form.short, tiles=True)
+    # Blocks of keys are whole tiles from the first key on: no row has a first key of its own.
+    plain = form.sinks == 0 and form.span is None and form.blocks is None
+    if unit is None or not plain or width not in (unit.columns, 2 * unit.columns):
+        return None
+    extents = (form.depth, form.depth_v, form.keys.constant or 1)
+    return None if any(extent % unit.depth for extent in extents) else unit
+
+
+def grouped(form: AttentionForm) -> bool:
+    """Whether the query heads that share keys can be rows of one block."""
+    return form.repeat > 1 and (form.blocks is None or form.blocks.shape[0] == 1)
+
+
+def few_rows(form: AttentionForm) -> int | None:
+    """The rows that share keys, where queries are few; None where they are many, or not known."""
+    queries = form.queries.constant
+    if queries is None or queries >= FEW:
+        return None
+    return queries * (form.repeat if grouped(form) else 1)
+
+
+def single(form: AttentionForm) -> Schedule:
+    """How single rows are taken without tuning."""
+    return Schedule(0, form.tile[1] if form.tile else _SINGLE, _TILE)
+
+
+def default(form: AttentionForm, target: CpuTarget) -> Point:
+    """The point taken without tuning."""
+    rows = few_rows(form)
+    width = _width(form, target) if rows is None else 0 if rows < FEW else _wide(rows, target)
+    block = single(form).block
+    if width:
+        unit = tile_unit(form, target, width)
+        block = _block(form, _TILE if unit is None else unit.depth)
+    return {"width": width, "block": block, "tile": _TILE, "parts": _parts(form, target)}
+
+
+def space(form: AttentionForm, target: CpuTarget) -> Space:
+    """Every schedule."""
+    first = default(form, target)
+    lanes, rows = target.lanes(32), few_rows(form)
+    widths = [lanes * vectors for vectors in (1, 2, 3, 4)]
+    if rows is not None:
+        widths = [0, *(w for w in widths[:2] if w <= _wide(rows, target))] if grouped(form) else [0]
+    elif (queries := form.queries.constant) is not None:
+        widths = [w for w in widths if w < queries + lanes]
+    longest = form.keys.constant or _LEAST_PART * _MOST_PARTS
+    parts = doubling(min(_MOST_PARTS, longest // _LEAST_PART))
+    if rows is None or form.blocks is not None:
+        parts = (1,)
+    tiles = (8, 16) if in_pairs(form) else (8, 4, 12, 16)
+
+    def sound(point: Mapping[str, int]) -> bool:
+        width, block, tile = point["width"], point["block"], point["tile"]
+        unit = tile_unit(form, target, width)
+        held = (block + lanes) * max(1, width) * bits(form.dtype) // 8
+        return (
+            block % (tile if unit is None else unit.depth) == 0
+            and (unit is None or longest % block == 0)
+            and held <= target.l2 // 2
+            and _fits(form, width, tile, target)
+            and (not form.tile or _cuts(form, width, block))
+            and not (in_pairs(form) and form.sinks % tile)
+        )
+
+    return Space(
+        (
+            Parameter("width", preferred(first["width"], widths)),
+            Parameter("block", preferred(first["block"], _blocks(form))),
+            Parameter("tile", tiles),
+            Parameter("parts", preferred(first["parts"], parts)),
+        ),
+        (lambda point: point == first or sound(point),),
+    )
+
+
+def features(form: AttentionForm) -> dict[str, float]:
+    """What a cost model is told of it."""
+    extents = {"images": form.images, "groups": form.groups, "queries": form.queries, "keys": form.keys}
+    sizes = {name: _UNKNOWN if n.constant is None else n.constant for name, n in extents.items()}
+    held = {"repeat": form.repeat, "depth_k": form.depth, "depth_v": form.depth_v}
+    masks = {"causal": form.causal, "masked": form.mask is not None, "span": form.span is not None}
+    return {name: float(value) for name, value in {**sizes, **held, **masks}.items()}
+
+
+def _width(form: AttentionForm, target: CpuTarget) -> int:
+    lanes, known = target.lanes(32), form.queries.constant
+    narrow = (known is not None and known <= lanes) or target.registers < 32
+    uneven = bool(form.tile) and form.tile[0] % (2 * lanes) != 0
+    return lanes if narrow or uneven else 2 * lanes
+
+
+def _wide(rows: int, target: CpuTarget) -> int:
+    """The widest block of so few rows."""
+    lanes = target.lanes(32)
+    return lanes if rows <= lanes or target.registers < 32 else 2 * lanes
+
+
+def _block(form: AttentionForm, tile: int) -> int:
+    """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
+    keys = form.keys.constant
+    if tile != _TILE and keys is not None:
+        return tile * divisor(keys // tile, _BLOCK // tile)
+    if form.tile:
+        return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
+    if keys is None:
+        return _BLOCK
+    if keys <= 2 * _BLOCK:
+        return -(-keys // _TILE) * _TILE
+    return _TILE * divisor(keys // _TILE, _BLOCK // _TILE) if keys % (8 * _TILE) == 0 else _BLOCK
+
+
+def _blocks(form: AttentionForm) -> list[int]:
+    """Keys that a step may have: powers of two, and even shares of all keys."""
+    if form.tile:
+        return [n for n in range(_TILE, form.tile[1] + 1, _TILE) if form.tile[1] % n == 0]
+    powers = [1 << i for i in range(5, 11)]
+    keys = form.keys.constant
+    if keys is None:
+        return powers
+    return sorted({-(-even(keys, n) // _TILE) * _TILE for n in powers} | {n for n in powers if n < keys})
+
+
+def _parts(form: AttentionForm, target: CpuTarget) -> int:
+    """Parts of the keys of a head; 1 where heads are enough or keys few."""
+    images, groups, keys = form.images.constant, form.groups.constant, form.keys.constant
+    if few_rows(form) is None or form.blocks is not None:
+        return 1
+    if images is not None and groups is not None and images * groups >= _ENOUGH * target.threads:
+        return 1
+    return _UNKNOWN_PARTS if keys is None else max(1, min(_MOST_PARTS, keys // _PART))
+
+
+def _fits(form: AttentionForm, width: int, tile: int, target: CpuTarget) -> bool:
+    """Whether a tile of scores fits the registers beside a row of queries and a key; the scores of single
+    rows are read again as vectors."""
+    if not width:
+        return target.lanes(32) % tile == 0
+    vectors = width // target.lanes(bits(form.dtype))
+    return (tile + 1) * vectors + 1 <= target.registers
+
+
+def _cuts(form: AttentionForm, width: int, block: int) -> bool:
+    """Whether blocks of rows and steps of keys cut the tiles that a mask of blocks is of."""
+    rows, keys = form.tile
+    return keys % block == 0 and (not width or few_rows(form) is not None or rows % width == 0)
