@@ -17,6 +17,9 @@ from drystone.targets.target import CpuTarget
 _WEIGHTS, _INPUT = 0.6, 0.25
 #: The most rows of a register tile.
 _ROWS = 14
+#: Rows of a register tile taken without tuning, and tiles of them in a step: sums over few k end often, and
+#: the end of a low tile, which stores, overlaps with the start of the next.
+_LOW, _FEW_TILES = 8, 4
 #: Bytes after which addresses meet in the same set of the first cache.
 _SET = 4096
 
@@ -40,7 +43,7 @@ def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
     """Whether so many rows of a tile, `apart` bytes from each other, meet in too few sets of the first cache
     for each to keep its line there."""
     sets = next((n for n in (1, 2) if n * apart % _SET == 0), 0)
-    return bool(sets) and rows >= sets * (target.l1 // _SET)
+    return bool(sets) and rows > sets * (target.l1 // _SET)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
 def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     run = sizes.line * sizes.lines if sizes.line else sizes.pixels
-    rows = sizes.heights[0] if sizes.heights else even(run, most_rows(sizes.width, target))
+    rows = sizes.heights[0] if sizes.heights else even(run, min(_LOW, most_rows(sizes.width, target)))
     blocks = even(
         sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * sizes.bytes))
     )
@@ -109,7 +112,7 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         rows = rows if sizes.heights else even(high * sizes.line, rows)
         return {"rows": rows, "blocks": blocks, "high": high, "copied": 1}
     tiles = -(-(sizes.pixels or 64 * rows) // rows)
-    high = max(1, min(tiles * steps // (4 * target.threads), held // rows, 32))
+    high = max(1, min(tiles * steps // (4 * target.threads), held // rows, _FEW_TILES))
     return {
         "rows": rows,
         "blocks": blocks,
@@ -209,7 +212,7 @@ def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:
     """The point taken without tuning."""
-    rows = sizes.heights[0] if sizes.heights else even(sizes.line, most_rows(sizes.width, target))
+    rows = sizes.heights[0] if sizes.heights else even(sizes.line, min(_LOW, most_rows(sizes.width, target)))
     fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
     blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
     steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
