@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from drystone import targets
 from drystone.machine import cpu_flags
 from drystone.runtime import link
+from drystone.targets.dots import UNITS
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def examine() -> list[Finding]:
     """Look for everything compiling, saving and running need, in that order."""
     linker = link.compiler()
     flags = cpu_flags()
-    known = ("avx2", "fma", "avx512f", "avx512_vnni", "amx_int8", "amx_bf16")
+    known = dict.fromkeys(flag for unit in UNITS for flag in unit.flags if flag != "amx_tile")
     units = [flag for flag in known if flag in flags]
     machine = targets.resolve("cpu")
     described = f"{machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.threads} threads"

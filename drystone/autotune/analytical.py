@@ -28,6 +28,8 @@ _SHARE = 0.5
 _CROWDED = 1.25
 #: The features and parameters a prediction needs.
 _NEEDED = frozenset({"m", "n", "k", "bits", "rows", "width", "passes"})
+#: Multiply-adds' worth of instructions that bring a register of short sums to wide ones.
+_MOVED = 7
 #: Cycles to begin a unit of the grid, and to enter one pass over k.
 _UNIT = 100
 _PASS = 20
@@ -57,6 +59,8 @@ class Analytical:
         step = self._cycles_per_step(rows, width, int(f["bits"])) / f.get("group", 1)
         if f.get("tile") and rows >= _SIDE:  # on tile registers
             step = ceil(rows / _SIDE) * ceil(width / _SIDE) * _SIDE / f["tile"]
+        elif f.get("run"):  # sums in registers of twice as many lanes
+            step = self._cycles_per_step(rows, width / 2, int(f["bits"])) * (1 + _MOVED / f["run"])
         tile = k * step + passes * _PASS
         panel = k / passes * width * size
         # A panel of b is fetched once and read again for every strip of rows from the cache that holds it.

@@ -43,8 +43,9 @@ class ChoosePrecision:
       factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
       gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
     - The queries, keys and values of attention over many queries, where the target multiplies the element.
-    - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums. Convolutions
-      without groups are products of that kind where channels are innermost; depthwise ones read such images.
+    - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums (of a run,
+      where its sums are short). Convolutions without groups are products of that kind where channels are
+      innermost and sums are not short; depthwise ones read such images.
     - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
     - Exactly held is a weight that is the same after rounding, and a result that its kernel has just rounded
       to the element. Without an element to round to, a product takes one that holds all its factors.
@@ -78,14 +79,21 @@ class ChoosePrecision:
         unit = self.target.dot(holder.element, holder.element)
         name = op.operation.name
         if name == "dry.conv":
-            return () if unit is None else _of_convolution(op, unit)
+            return () if unit is None or unit.run else _of_convolution(op, unit)
         if name == "dry.attention":
             return (0, 1, 2) if unit is not None and unit.group > 1 and _pays(op, unit.group) else ()
         weight = op.operation.operands[1]
         if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
             return ()
         depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
-        return (0, 1) if name in _FACTORS and unit is not None and depth % unit.group == 0 else (1,)
+        if (
+            name not in _FACTORS
+            or unit is None
+            or depth % unit.group
+            or (unit.run and not unit.run_of(depth))
+        ):
+            return (1,)
+        return (0, 1)
 
 
 def _values(op: Any, numbers: tuple[int, ...]) -> list[Any]:

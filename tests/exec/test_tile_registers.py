@@ -1,11 +1,6 @@
 """Products in tile registers, on machines that have them and, emulated, on those that have not."""
 
-import ctypes
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +9,7 @@ from torch import nn
 
 import drystone
 from drystone import machine, targets
+from tests.exec.emulator import Emulator
 
 FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
 TARGET = replace(
@@ -30,58 +26,36 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The emulator, switched on where the machine needs it; None where it does not."""
-    if not machine.missing_features(FLAGS):
-        yield None
-        return
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("the emulator needs a C compiler")
-    library = tmp_path_factory.mktemp("amx") / "amx.so"
-    source = Path(__file__).with_name("amx.c")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
-    loaded = ctypes.CDLL(str(library))
-    loaded.amx_executed.restype = ctypes.c_long
-    assert loaded.amx_emulate() == 0
-    yield loaded
-
-
 @pytest.fixture(autouse=True)
-def tiles(monkeypatch: pytest.MonkeyPatch, emulated: Any) -> Any:
-    """`cpu:tiles` is a target."""
+def tiles(monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """`cpu:tiles` is a target; what the machine lacks of it is emulated."""
     known: dict[str, Any] = {"cpu:tiles": lambda: TARGET, "cpu:zen4": lambda: targets.cpu.NAMED[2]}
     monkeypatch.setattr("drystone.targets.registry.TARGETS", known)
-    return emulated
+    return Emulator(FLAGS)
 
 
 def _off(got: Any, want: Any) -> float:
     return float((got.double() - want.double()).norm() / want.double().norm())
 
 
-def _executed(tiles: Any) -> int:
-    return 0 if tiles is None else int(tiles.amx_executed())
-
-
 @pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (32, 16), (40, 64)])
 @pytest.mark.parametrize("rows", [1, 4, 5, 16, 17, 32, 45, 70])
-def test_bf16_products(tiles: Any, rows: int, k: int, n: int) -> None:
+def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)
     model, x = nn.Sequential(nn.Linear(k, n), nn.GELU()).eval(), torch.randn(rows, k)
-    before = _executed(tiles)
+    before = tiles.executed()
     fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
     got = fitted.call((x,), threads=1)
     rounded = nn.functional.linear(
         x.bfloat16().double(), model[0].weight.bfloat16().double(), model[0].bias.double()
     )
     assert _off(got, nn.functional.gelu(rounded)) < 1e-5
-    used = tiles is None or _executed(tiles) > before
-    assert used == (tiles is None or (rows > 4 and k % 32 == 0))
+    used = not tiles.needed or tiles.executed() > before
+    assert used == (not tiles.needed or (rows > 4 and k % 32 == 0))
 
 
 @pytest.mark.parametrize(("rows", "k", "n"), [(77, 1600, 96), (300, 4096, 32)])
-def test_long_sums_are_made_part_by_part(tiles: Any, rows: int, k: int, n: int) -> None:
+def test_long_sums_are_made_part_by_part(tiles: Emulator, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)
     model, x = nn.Linear(k, n).eval(), torch.randn(rows, k)
     fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
@@ -98,7 +72,7 @@ def test_only_code_with_tile_registers_needs_them() -> None:
         assert ("amx_tile" in fitted.manifest.required) == (compute == "bf16")
 
 
-def test_rows_known_at_the_call(tiles: Any) -> None:
+def test_rows_known_at_the_call(tiles: Emulator) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 32)).eval()
     rows = torch.export.Dim("rows", min=1, max=80)
@@ -144,18 +118,18 @@ CONVOLUTIONS: dict[str, tuple[nn.Module, tuple[int, ...], bool]] = {
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_convolutions(tiles: Any, name: str) -> None:
+def test_convolutions(tiles: Emulator, name: str) -> None:
     torch.manual_seed(0)
     layer, shape, in_tiles = CONVOLUTIONS[name]
-    x, before = torch.randn(shape), _executed(tiles)
+    x, before = torch.randn(shape), tiles.executed()
     model = nn.Sequential(layer, nn.ReLU()).eval()
     fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
     assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
-    assert tiles is None or (_executed(tiles) > before) == in_tiles
+    assert not tiles.needed or (tiles.executed() > before) == in_tiles
 
 
 @pytest.mark.parametrize("size", [3, 12])
-def test_pointwise_pixels_known_at_the_call(tiles: Any, size: int) -> None:
+def test_pointwise_pixels_known_at_the_call(tiles: Emulator, size: int) -> None:
     torch.manual_seed(0)
     layer, batch = nn.Conv2d(64, 32, 1), torch.export.Dim("batch", min=1, max=9)
     model = nn.Sequential(layer, nn.ReLU()).eval()
@@ -171,7 +145,7 @@ def test_pointwise_pixels_known_at_the_call(tiles: Any, size: int) -> None:
 @pytest.mark.parametrize(
     ("queries", "keys", "depth", "in_tiles"), [(64, 96, 64, True), (288, 512, 32, True), (80, 160, 48, False)]
 )
-def test_attention(tiles: Any, kind: str, queries: int, keys: int, depth: int, in_tiles: bool) -> None:
+def test_attention(tiles: Emulator, kind: str, queries: int, keys: int, depth: int, in_tiles: bool) -> None:
     torch.manual_seed(0)
     keys = queries if kind == "causal" else keys
     whole = keys % 32 == 0
@@ -184,11 +158,11 @@ def test_attention(tiles: Any, kind: str, queries: int, keys: int, depth: int, i
     given = [torch.randn(2, 3, n, depth) for n in (queries, keys, keys)]
     shape = {"mask": (2, 1, queries, keys), "row mask": (1, 1, 1, keys)}.get(kind)
     given += [] if shape is None else [torch.randn(shape)]
-    before, options = _executed(tiles), drystone.Options(compute="bf16")
+    before, options = tiles.executed(), drystone.Options(compute="bf16")
     fitted = drystone.compile(Attention().eval(), tuple(given), "cpu:tiles", options=options)
     got, want = fitted.call(tuple(given), threads=2), Attention()(*(tensor.double() for tensor in given))
     assert _off(got, want) < 5e-3
-    assert tiles is None or (_executed(tiles) > before) == (in_tiles and whole)
+    assert not tiles.needed or (tiles.executed() > before) == (in_tiles and whole)
 
 
 class Bytes(nn.Module):
@@ -229,7 +203,7 @@ class Gated(nn.Module):
 
 
 @pytest.mark.parametrize("rows", [None, 32, 45])
-def test_products_beside_each_other(tiles: Any, rows: int | None) -> None:
+def test_products_beside_each_other(tiles: Emulator, rows: int | None) -> None:
     torch.manual_seed(0)
     model = Gated(64, 96).eval()
     shapes = ({0: torch.export.Dim("rows", min=1, max=80)},) if rows is None else None
@@ -238,6 +212,6 @@ def test_products_beside_each_other(tiles: Any, rows: int | None) -> None:
     fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=shapes, options=options)
     assert [call.kind for call in fitted.manifest.kernels] == ["map", "matmul"]
     for count in (1, 3, 17, 70) if rows is None else (rows,):
-        x, before = torch.randn(count, 64), _executed(tiles)
+        x, before = torch.randn(count, 64), tiles.executed()
         assert _off(fitted.call((x,), threads=1), model(x).detach()) < 1e-2
-        assert tiles is None or count <= 4 or _executed(tiles) > before
+        assert not tiles.needed or count <= 4 or tiles.executed() > before

@@ -61,9 +61,10 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
 
 def _units(product: Product) -> dict[str, float]:
     """What a cost model is told of the dot units: bits of a sum, k that a lane sums at once, and k of one
-    instruction on tile registers (0 where there are none)."""
+    instruction on tile registers (0 where there are none); k summed in a short element, where there are."""
     tile = 0 if product.tile is None else product.tile.depth
-    return {"bits": float(product.bits), "group": float(product.group), "tile": float(tile)}
+    run = {"run": float(product.run)} if product.run else {}
+    return {"bits": float(product.bits), "group": float(product.group), "tile": float(tile), **run}
 
 
 def _forms(kernel: Any) -> list[MatMulForm]:
@@ -119,4 +120,6 @@ def _product(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     if m is not None and m <= FEW:
         unit = None
     beside = max(len(each.inner) for each in forms)
-    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset, 1 + beside)
+    vector = target.dot(*held)
+    run = vector.run_of(k) if vector is not None and packed else 0
+    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset, 1 + beside, run)

@@ -215,7 +215,7 @@ class _Step:
         form, t, p = self.form, self.t, self.p
         at = [*places(form, form.a, self.batch), m, k]
         sizes = [*([None] * form.batch), p.rows, p.depth]
-        if form.group > 1:
+        if form.group > 1 or self.product.run:
             return t.load(form.a, at, sizes, held=True)
         return widened(t, t.load(form.a, at, sizes))
 
@@ -234,6 +234,8 @@ class _Step:
         block = n // p.width
         at = [block, k, index(0)] if blocks_first else [k, block, index(0)]
         sizes = [None, p.depth, p.width] if blocks_first else [p.depth, None, p.width]
+        if self.product.run:
+            return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
 
     def sums(self, m: Index, acc: Tile, k0: Index, k1: Index) -> Tile:

@@ -29,7 +29,8 @@ class Product:
     """The sizes of out[m, n] = sum over k (None: known at the call), bits of an element of the sums, width of
     the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
     unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
-    a step of the grid reads."""
+    a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
+    wide)."""
 
     m: int | None
     n: int | None
@@ -40,6 +41,7 @@ class Product:
     tile: DotUnit | None = None
     offset: bool = False
     beside: int = 1
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Schedule:
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
     rows, width, k = point["rows"], point["width"], product.k
-    depth = product.group * (divisor(k // product.group, 4) if k is not None else 4)
+    depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
         high, depth = _resident(product, rows, target), product.tile.depth
         by_rows = product.m is None or product.m > high
@@ -161,7 +163,8 @@ def _resident(product: Product, rows: int, target: CpuTarget) -> int:
 
 def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
     vectors = -(-width // target.lanes(product.bits))
-    return max(1, min(_ROWS, (target.registers - vectors - 1) // vectors))
+    sums = vectors + (-(-vectors // 2) if product.run else 0)
+    return max(1, min(_ROWS, (target.registers - vectors - 1) // sums))
 
 
 def _most_passes(width: int, product: Product, target: CpuTarget) -> int:

@@ -8,6 +8,7 @@ from drystone.codegen.cpu.tiles.values import Full, Ready, Row, Value
 from drystone.codegen.elements import is_float
 from drystone.codegen.tile import Dot, Reduce
 from drystone.errors import InternalError
+from drystone.targets.dots import DotUnit
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
@@ -39,6 +40,10 @@ def dot(low: "Lowering", s: Dot) -> None:
         return
     if s.group > 1:
         grouped_dot(low, s)
+        return
+    short = low.target.dot(s.a.dtype, s.b.dtype)
+    if short is not None and short.run:
+        dot_in_run(low, s, short)
         return
     acc, b = low.value(s.acc), low.value(s.b)
     left = _left(low, low.value(s.a))
@@ -84,6 +89,44 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
                     f": ({', '.join(kinds)}) -> {kinds[0]}"
                 )
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
+
+
+def dot_in_run(low: "Lowering", s: Dot, unit: DotUnit) -> None:
+    """The same by a unit with short sums: all k of the statement are summed in them, then added to wide
+    ones."""
+    acc, b = low.value(s.acc), low.value(s.b)
+    left = _left(low, low.value(s.a))
+    # Two vectors of 32-bit elements are one of the unit's, and a last single one half of it.
+    count = min(unit.columns // low.lanes, acc.vectors)
+    kind = f"vector<{count * low.lanes}x{unit.a}>"
+    places = [(m, first) for m in range(s.a.shape[0]) for first in range(0, acc.vectors, count)]
+    short: dict[tuple[int, int], str] = {}
+    for k in range(s.a.shape[1]):
+        right = [b.wide((k,), first // count, count) for first in range(0, acc.vectors, count)]
+        for m, first in places:
+            one = low.emit.pure(f"vector.broadcast {left.element((m, k))} : {unit.a} to {kind}")
+            pair = f"{one}, {right[first // count]}"
+            if k == 0:
+                short[m, first] = low.emit.pure(f"arith.mulf {pair} : {kind}")
+            else:
+                listed = f"({pair}, {short[m, first]}) : ({kind}, {kind}, {kind}) -> {kind}"
+                short[m, first] = low.emit.pure(f"llvm.intr.fma{listed}")
+    sums = acc.parts()
+    for (m, first), whole in short.items():
+        for j in range(count):
+            at = m * acc.vectors + first + j
+            part = low.convert(_slice(low, whole, kind, j), unit.a, s.acc.dtype, vector=True)
+            sums[at] = low.emit.binary("arith.addf", sums[at], part, low.vector(s.acc.dtype))
+    low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
+
+
+def _slice(low: "Lowering", whole: str, kind: str, j: int) -> str:
+    """A register's part `j` that has as many lanes as registers of 32-bit elements."""
+    dtype = kind.removesuffix(">").rsplit("x", 1)[-1]
+    if kind == low.vector(dtype):
+        return whole
+    place = f"offsets = [{j * low.lanes}], sizes = [{low.lanes}], strides = [1]"
+    return low.emit.pure(f"vector.extract_strided_slice {whole} {{{place}}} : {kind} to {low.vector(dtype)}")
 
 
 def _left(low: "Lowering", a: Value) -> Value:
