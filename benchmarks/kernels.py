@@ -193,6 +193,12 @@ ATTENTION = (
     Attention("decoder, one token", 1, 16, 16, 1, 8192, 64),
     Attention("decoder, one token", 1, 16, 2, 1, 8192, 64),
 )
+CASES: dict[str, tuple[Case, ...]] = {
+    "products": PRODUCTS,
+    "pairs": PAIRS,
+    "convolutions": CONVS,
+    "attention": ATTENTION,
+}
 
 
 def tasks(cases: Iterable[Case], target: str = "cpu") -> Iterator[tuple[Case, Task]]:

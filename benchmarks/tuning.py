@@ -1,27 +1,32 @@
 """The schedule taken without tuning beside the best that the tuner finds.
 
-Use: python -m benchmarks.tuning [--database FILE] [--minutes 5] [--output benchmarks/results/tuning.md]
+Use: python -m benchmarks.tuning [products pairs convolutions attention] [--database FILE] [--minutes 5]
+     [--output benchmarks/results/tuning.md]
 
-The tuner gets 48 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
+The tuner gets 32 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
 none that the database holds already); then the fastest and the first choices are timed again, longer, in
-turns with the default schedule. With --train, kernels of seeded random sizes are measured at random schedules
-instead, and what the database holds of them makes a model, which --learned compares with the first choice in
-a column of its own; no kernel of the table is among them.
+turns with the default schedule. With --output, rows that the file's .json neighbour holds of other kernels are
+kept. With --train, kernels of seeded random sizes are measured at random schedules instead, and what the
+database holds of them makes a model, which --learned compares with the first choice in a column of its own; no
+kernel of the table is among them.
 """
 
 import argparse
+import json
 import math
 import random
 import statistics
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.kernels import ATTENTION, CONVS, PAIRS, PRODUCTS, Case, Conv, Product, tasks
+from benchmarks.kernels import CASES, Case, Conv, Product, tasks
+from drystone import machine
 from drystone.autotune import explore
 from drystone.autotune.database import Database
 from drystone.autotune.learned import Learned, learn
@@ -32,8 +37,13 @@ from drystone.autotune.task import Task, Tunable
 from drystone.autotune.worker import Worker
 from drystone.codegen.search import Point
 
+_ABOUT = """The schedule taken without tuning beside the best that the tuner found: times relative to the best, {machine},
+2 threads, f32 where nothing else is said. *default*: the rule of the kernel's family; *first choice*: what `compile`
+takes.
+
+"""
 #: Trials of the tuner for a kernel of the table; random schedules of one that is learned from.
-_TRIALS, _SAMPLE = 48, 24
+_TRIALS, _SAMPLE = 32, 24
 #: Seconds of calls in a trial that is learned from, and in one of those that decide; how many of these, and
 #: of how many of the fastest schedules.
 _SHORT, _LONG, _AGAIN, _FINALISTS = 0.06, 0.25, 3, 3
@@ -44,7 +54,7 @@ class Row:
     """A kernel's times relative to the best schedule: the family's default, and the first choice of each way
     to choose. best: seconds."""
 
-    case: Case
+    kernel: str
     schedules: int
     best: float
     default: float
@@ -129,7 +139,7 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
     best = min(sure.values())
     baseline = statistics.median(m.outcome.baseline for m in measured if m.outcome.baseline)
     return Row(
-        case,
+        str(case),
         len(schedules.points),
         best * baseline,
         sure[point_text(schedules.default)] / best,
@@ -137,10 +147,11 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
     )
 
 
-def compared(database: Database, minutes: float, learned: Learned | None) -> tuple[list[Row], bool]:
+def compared(
+    cases: Sequence[Case], database: Database, minutes: float, learned: Learned | None
+) -> tuple[list[Row], bool]:
     """The rows of the kernels that were measured in time, and whether these are all."""
     measuring = Measuring(database, minutes)
-    cases = (*CONVS, *ATTENTION, *PRODUCTS, *PAIRS)
     rows: list[Row] = []
     try:
         for case, task in _shown(tasks(cases), len(cases)):
@@ -152,18 +163,33 @@ def compared(database: Database, minutes: float, learned: Learned | None) -> tup
     return rows, True
 
 
+def kept(rows: Sequence[Row], path: Path) -> list[Row]:
+    """These rows and those of other kernels that the file holds, in the table's order; the file holds all
+    then."""
+    held = [Row(**each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    found = {each.kernel: each for each in (*held, *rows)}
+    every = [found[name] for name in map(str, chain(*CASES.values())) if name in found]
+    path.write_text(json.dumps([asdict(each) for each in every], indent=1) + "\n", encoding="utf-8")
+    return every
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows, and what they come to."""
-    names = list(rows[0].choices)
+    names = list(dict.fromkeys(name for each in rows for name in each.choices))
     head = ["kernel", "schedules", "best ms", "default", *names]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for each in rows:
-        times = [each.default, *(each.choices[name] for name in names)]
-        cells = [str(each.case), str(each.schedules), f"{each.best * 1e3:.3f}", *(f"{t:.2f}" for t in times)]
+        times = [each.default, *(each.choices.get(name, math.nan) for name in names)]
+        cells = [each.kernel, str(each.schedules), f"{each.best * 1e3:.3f}"]
+        cells += ["—" if math.isnan(t) else f"{t:.2f}" for t in times]
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     for name in ("default", *names):
-        times = [each.default if name == "default" else each.choices[name] for each in rows]
+        times = [
+            each.default if name == "default" else each.choices[name]
+            for each in rows
+            if name == "default" or name in each.choices
+        ]
         mean = math.exp(statistics.fmean(map(math.log, times)))
         within = sum(t <= 1.15 for t in times)
         lines.append(f"- {name}: {mean:.3f} of the best (geometric mean), {max(times):.2f} at most, ")
@@ -188,7 +214,7 @@ def sampled(count: int, seed: int) -> list[Case]:
             inputs, outputs = rng.choice(wide), rng.choice(wide)
             case = Conv("random", 1, inputs, outputs, side, kernel, rng.choice([1, 1, 1, 2]), 1, cold)
             size = side * side * inputs * outputs * kernel * kernel
-        if 2e6 < size < 1e9 and case not in (*PRODUCTS, *CONVS):
+        if 2e6 < size < 1e9 and case not in chain(*CASES.values()):
             cases.append(case)
     return cases
 
@@ -212,6 +238,7 @@ def _shown(items: Iterable[tuple[Case, Task]], count: int) -> Iterable[tuple[Cas
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("families", nargs="*", metavar="family", help=", ".join(CASES))
     parser.add_argument(
         "--database", default="tuning-benchmark.db", help="measurements, kept from run to run"
     )
@@ -220,6 +247,8 @@ def main() -> None:
     parser.add_argument("--train", type=int, metavar="COUNT", help="measure random kernels; write the model")
     parser.add_argument("--learned", type=Path, help="a model that --train made: to read, or to write")
     arguments = parser.parse_args()
+    if unknown := set(arguments.families) - set(CASES):
+        parser.error(f"no family {sorted(unknown)}; there are {', '.join(CASES)}")
     database = Database(arguments.database)
     if arguments.train:
         done = collect(database, arguments.minutes, arguments.train)
@@ -229,11 +258,14 @@ def main() -> None:
         print(f"learned from {len(database.latest(100_000))} measurements")
         raise SystemExit(0 if done else "the time is up: run again to go on")
     learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned else None
-    rows, done = compared(database, arguments.minutes, learned)
-    text = table(rows) if rows else ""
-    print(text, end="")
-    if arguments.output and rows:
-        arguments.output.write_text(text, encoding="utf-8")
+    cases = list(chain(*(CASES[name] for name in arguments.families or CASES)))
+    rows, done = compared(cases, database, arguments.minutes, learned)
+    print(table(rows) if rows else "", end="")
+    if arguments.output:
+        every = kept(rows, arguments.output.with_suffix(".json"))
+        arguments.output.write_text(
+            _ABOUT.format(machine=machine.cpu_name()) + table(every), encoding="utf-8"
+        )
     if not done:
         raise SystemExit("the time is up: run again to go on")
 

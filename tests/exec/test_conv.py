@@ -134,6 +134,9 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "image": {**IMAGE, "kernel": (5, 5), "strides": [2, 2], "out": 96},
     "pointwise": {**POINTWISE, "out": 96, "extras": 1},
     "pointwise, strided": {**POINTWISE, "strides": [2, 2], "out": 96, "size": (12, 14)},
+    "depthwise": CASES["depthwise"],
+    "depthwise, strided": CASES["depthwise, strided"],
+    "depthwise, dynamic": CASES["depthwise, plain weight, dynamic"],
 }
 
 

@@ -35,11 +35,7 @@ def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     found = _search(form, target)
     if found is not None:
         return found.build(found.default)
-    for family in (conv_depthwise, conv_blocked):
-        program = family(form, target)
-        if program is not None:
-            return program
-    return conv_any(form, target)
+    return conv_blocked(form, target) or conv_any(form, target)
 
 
 def search(kernel: Any, target: CpuTarget) -> Search | None:
@@ -49,8 +45,8 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
 
 def _search(form: ConvForm, target: CpuTarget) -> Search | None:
     found = conv_pointwise(form, target)
-    if found is None and not is_depthwise(form):
-        found = conv_direct(form, target)
+    if found is None:
+        found = conv_depthwise(form, target) if is_depthwise(form) else conv_direct(form, target)
     return found
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm
+from drystone.codegen.families.conv_schedule import Slides, slide_default, slide_space
 from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.tiling import chunk_end
+from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
 
@@ -95,8 +98,8 @@ def is_depthwise(form: ConvForm) -> bool:
     return (form.inside, form.outside) == (1, 1)
 
 
-def conv_depthwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
-    """The program for "nhwc", one input and one output channel per group, real elements."""
+def conv_depthwise(form: ConvForm, target: CpuTarget) -> Search | None:
+    """The programs for "nhwc", one input and one output channel per group, real elements."""
     if not form.nhwc or form.first or form.transposed or not is_depthwise(form) or form.kernel[-1] > UNROLLED:
         return None
     if form.pack is not None:
@@ -106,28 +109,55 @@ def conv_depthwise(form: ConvForm, target: CpuTarget) -> TileProgram | None:
     lanes = target.lanes(32)
     if not form.out.dtype.startswith(("f", "bf")) or (form.pack and form.pack.inner_tiles[0] % lanes):
         return None
-    count = 4 if target.registers >= 32 else 2
+    sizes = Slides(
+        form.known_size(form.out, form.spatial - 2) if form.spatial > 1 else 1,
+        form.out.shape[-1],
+        form.kernel[-1],
+    )
+
+    def build(point: Point) -> TileProgram:
+        body = _body(form, lanes, point["run"], point["high"], point["wide"])
+        return tile_program("conv_depthwise", form.op.tensors, body, form.op.scalars)
+
+    return Search(slide_space(sizes, target), slide_default(sizes, target), form.features(), build)
+
+
+def _body(form: ConvForm, lanes: int, count: int, high: int, wide: int) -> Callable[[TileBuilder], None]:
+    """Grid steps of `high` lines and `wide` channels (0: all), in runs of `count` outputs."""
     last = form.spatial - 1
     stride, before = form.strides[-1], form.before[-1]
     reach = (form.kernel[-1] - 1) * form.dilation[-1]
 
     def body(t: TileBuilder) -> None:
         size, out = form.size(form.x, last), form.size(form.out, last)
+        every = form.out.dim(form.spatial + 1)
         # From `first` on runs start inside the input; those that start before `end` also end inside.
         first = index(-(-before // stride)).min(out)
         end = ((size - 1 - reach + before) // stride + 2 - count).min(out - count + 1).max(first)
         rest = first + (end - first).ceildiv(count) * count
 
-        def step(n: Index, *outputs: Index) -> None:
-            def channels(c: Index) -> None:
-                run = _Run(form, t, lanes, n, outputs, c)
-                t.loop(first, 1, lambda o: run.run(o, 1))
-                t.loop(end, count, lambda o: run.run(o, count), lower=first)
-                t.loop(out, 1, lambda o: run.run(o, 1), lower=rest)
+        def line(n: Index, outputs: tuple[Index, ...], c: Index) -> None:
+            run = _Run(form, t, lanes, n, outputs, c)
+            t.loop(first, 1, lambda o: run.run(o, 1))
+            t.loop(end, count, lambda o: run.run(o, count), lower=first)
+            t.loop(out, 1, lambda o: run.run(o, 1), lower=rest)
 
-            t.loop(form.out.dim(form.spatial + 1), lanes, channels)
+        def step(channel: Index, n: Index, *outputs: Index) -> None:
+            stop = chunk_end(channel, wide, every) if wide else every
 
-        t.same(form.x.dim(form.spatial + 1), form.out.dim(form.spatial + 1))
-        t.grid([(form.out.dim(0), 1), *((form.size(form.out, d), 1) for d in range(last))], step)
+            def lines(at: tuple[Index, ...]) -> None:
+                t.loop(stop, lanes, lambda c: line(n, at, c), lower=channel)
 
-    return tile_program("conv_depthwise", form.op.tensors, body, form.op.scalars)
+            if high == 1 or not outputs:
+                lines(outputs)
+                return
+            *outer, top = outputs
+            bottom = chunk_end(top, high, form.size(form.out, last - 1))
+            t.loop(bottom, 1, lambda y: lines((*outer, y)), lower=top)
+
+        t.same(form.x.dim(form.spatial + 1), every)
+        cuts = [1] * (last - 1) + [high] * (last > 0)
+        lines = [(form.size(form.out, dim), cut) for dim, cut in enumerate(cuts)]
+        t.grid([(every if wide else index(1), wide or 1), (form.out.dim(0), 1), *lines], step)
+
+    return body

@@ -246,3 +246,33 @@ def image_space(sizes: Image, target: CpuTarget) -> Space:
         ),
         (lambda point: not point["copied"] or point["high"] == 1 or sizes.held(point["high"]) <= scratch,),
     )
+
+
+@dataclass(frozen=True)
+class Slides:
+    """The sizes of a depthwise convolution: lines and channels of the result (None: known at the call), taps
+    along the width."""
+
+    lines: int | None
+    channels: int | None
+    taps: int
+
+
+def slide_default(sizes: Slides, target: CpuTarget) -> Point:
+    """The point taken without tuning."""
+    return {"run": 4 if target.registers >= 32 else 2, "high": 1, "wide": 0}
+
+
+def slide_space(sizes: Slides, target: CpuTarget) -> Space:
+    """Every schedule of a depthwise convolution: outputs of a run, which share the taps and the inputs in
+    registers; lines and channels (0: all) of a step."""
+    first = slide_default(sizes, target)
+    runs = [n for n in range(1, 9) if n + sizes.taps + 1 <= target.registers]
+    wide = [target.lanes(32) << i for i in range(1, 6)]
+    return Space(
+        (
+            Parameter("run", preferred(first["run"], runs)),
+            Parameter("high", preferred(first["high"], doubling(min(sizes.lines or 8, 16)))),
+            Parameter("wide", (0, *(n for n in wide if n < (sizes.channels or 0)))),
+        )
+    )
