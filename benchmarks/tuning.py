@@ -5,10 +5,10 @@ Use: python -m benchmarks.tuning [products pairs convolutions attention] [--data
 
 The tuner gets 32 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
 none that the database holds already); then the fastest and the first choices are timed again, longer, in
-turns with the default schedule. With --output, rows that the file's .json neighbour holds of other kernels are
-kept. With --train, kernels of seeded random sizes are measured at random schedules instead, and what the
-database holds of them makes a model, which --learned compares with the first choice in a column of its own; no
-kernel of the table is among them.
+turns with the default schedule. With --output, rows that the file's .json neighbour holds of other kernels
+are kept. With --train, kernels of seeded random sizes are measured at random schedules instead, and what the
+database holds of them makes a model, which --learned compares with the first choice in a column of its own;
+no kernel of the table is among them.
 """
 
 import argparse
@@ -37,9 +37,10 @@ from drystone.autotune.task import Task, Tunable
 from drystone.autotune.worker import Worker
 from drystone.codegen.search import Point
 
-_ABOUT = """The schedule taken without tuning beside the best that the tuner found: times relative to the best, {machine},
-2 threads, f32 where nothing else is said. *default*: the rule of the kernel's family; *first choice*: what `compile`
-takes.
+_ABOUT = """\
+The schedule taken without tuning beside the best that the tuner found: times relative to the best, {machine},
+2 threads, f32 where nothing else is said. *default*: the rule of the kernel's family; *first choice*: what
+`compile` takes.
 
 """
 #: Trials of the tuner for a kernel of the table; random schedules of one that is learned from.
