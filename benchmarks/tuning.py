@@ -3,12 +3,12 @@
 Use: python -m benchmarks.tuning [products pairs convolutions attention] [--database FILE] [--minutes 5]
      [--output benchmarks/results/tuning.md]
 
-The tuner gets 32 trials for each kernel (fewer where there are fewer schedules, which are all measured then;
-none that the database holds already); then the fastest and the first choices are timed again, longer, in
-turns with the default schedule. With --output, rows that the file's .json neighbour holds of other kernels
-are kept. With --train, kernels of seeded random sizes are measured at random schedules instead, and what the
-database holds of them makes a model, which --learned compares with the first choice in a column of its own;
-no kernel of the table is among them.
+The tuner gets 24 trials for each kernel (--trials; fewer where there are fewer schedules, which are all
+measured then; none that the database holds already); then the fastest and the first choices are timed again,
+longer, in turns with the default schedule. With --output, rows that the file's .json neighbour holds of other
+kernels are kept. With --train, kernels of seeded random sizes are measured at random schedules instead, and
+what the database holds of them makes a model, which --learned compares with the first choice in a column of
+its own; no kernel of the table is among them.
 """
 
 import argparse
@@ -43,8 +43,8 @@ The schedule taken without tuning beside the best that the tuner found: times re
 `compile` takes.
 
 """
-#: Trials of the tuner for a kernel of the table; random schedules of one that is learned from.
-_TRIALS, _SAMPLE = 32, 24
+#: Random schedules of a kernel that is learned from.
+_SAMPLE = 24
 #: Seconds of calls in a trial that is learned from, and in one of those that decide; how many of these, and
 #: of how many of the fastest schedules.
 _SHORT, _LONG, _AGAIN, _FINALISTS = 0.06, 0.25, 3, 3
@@ -67,16 +67,16 @@ class Exhausted(Exception):
 
 
 class Measuring:
-    """Measures what a database lacks, until the time is up."""
+    """Measures what a database lacks, until the time is up. trials: of the tuner, for one kernel."""
 
-    def __init__(self, database: Database, minutes: float) -> None:
-        self._database, self._worker = database, Worker()
+    def __init__(self, database: Database, minutes: float, trials: int = 0) -> None:
+        self._database, self._worker, self._trials = database, Worker(), trials
         self._end = time.monotonic() + 60 * minutes
 
     def tune(self, task: Task, schedules: Schedules) -> None:
         """Give the tuner its trials."""
         known = {point_text(m.point) for m in self._database.of(task.signature())}
-        trials = min(_TRIALS, len(schedules.points)) - len(known)
+        trials = min(self._trials, len(schedules.points)) - len(known)
         if trials > 0:
             limits = Limits(trials, self._left())
             Session([Tunable("kernel", task, 1)], self._database, self._worker, limits).run()
@@ -149,10 +149,9 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
 
 
 def compared(
-    cases: Sequence[Case], database: Database, minutes: float, learned: Learned | None
+    cases: Sequence[Case], measuring: Measuring, database: Database, learned: Learned | None
 ) -> tuple[list[Row], bool]:
     """The rows of the kernels that were measured in time, and whether these are all."""
-    measuring = Measuring(database, minutes)
     rows: list[Row] = []
     try:
         for case, task in _shown(tasks(cases), len(cases)):
@@ -244,6 +243,7 @@ def main() -> None:
         "--database", default="tuning-benchmark.db", help="measurements, kept from run to run"
     )
     parser.add_argument("--minutes", type=float, default=5.0, help="stop measuring then; run again to go on")
+    parser.add_argument("--trials", type=int, default=24, help="of the tuner, for each kernel")
     parser.add_argument("--output", type=Path, help="also write the table here")
     parser.add_argument("--train", type=int, metavar="COUNT", help="measure random kernels; write the model")
     parser.add_argument("--learned", type=Path, help="a model that --train made: to read, or to write")
@@ -260,7 +260,8 @@ def main() -> None:
         raise SystemExit(0 if done else "the time is up: run again to go on")
     learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned else None
     cases = list(chain(*(CASES[name] for name in arguments.families or CASES)))
-    rows, done = compared(cases, database, arguments.minutes, learned)
+    measuring = Measuring(database, arguments.minutes, arguments.trials)
+    rows, done = compared(cases, measuring, database, learned)
     print(table(rows) if rows else "", end="")
     if arguments.output:
         every = kept(rows, arguments.output.with_suffix(".json"))

@@ -36,6 +36,15 @@ def test_recurrence_computes_what_the_reference_says(name: str) -> None:
     case.check(case.executed(singly=True), 1e-5)
 
 
+@pytest.mark.parametrize("name", ["lstm, by units, reverse, groups of rows", "gru, packed", "dynamic"])
+def test_every_schedule_computes_the_same(name: str) -> None:
+    case = dry_cases.recurrent(**CASES[name])
+    search = case.search()
+    assert search.default in search.space
+    for point in search.space.points():
+        case.check(case.executed(program=search.build(point)), 1e-5)
+
+
 @pytest.mark.parametrize("cell", [torch.nn.LSTM, torch.nn.GRU])
 def test_layers_on_several_threads_agree_in_every_bit(cell: Any) -> None:
     torch.manual_seed(0)

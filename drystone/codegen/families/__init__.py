@@ -16,6 +16,7 @@ from drystone.codegen.families.attention import search as search_attention
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
 from drystone.codegen.families.recurrent import recurrent
+from drystone.codegen.families.recurrent import search as search_recurrent
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.errors import InternalError
@@ -55,6 +56,7 @@ SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {
     "dry.attention": search_attention,
     "dry.matmul": product.search,
     "dry.conv": convolution.search,
+    "dry.recurrent": search_recurrent,
 }
 
 

@@ -20,14 +20,24 @@ _STEP = 32_768
 _ROWS = 4
 
 
+def divides_units(form: RecurrentForm, target: CpuTarget) -> bool:
+    """Whether the hidden units can be divided among the threads."""
+    whole = form.block is not None and form.hidden % form.block == 0 and form.block % target.lanes(32) == 0
+    return target.threads > 1 and whole
+
+
 def by_units(form: RecurrentForm, target: CpuTarget) -> bool:
     """Whether to divide the hidden units among the threads rather than the rows of the batch: where there are
     few rows, and a step is long enough to meet after it."""
-    if form.block is None or form.hidden % form.block or form.block % target.lanes(32):
-        return False
     batch = form.outs[0].shape[1]
     few = batch is None or batch <= _ROWS * target.threads
-    return target.threads > 1 and few and form.gates * form.hidden * (batch or 1) >= _STEP
+    return divides_units(form, target) and few and form.gates * form.hidden * (batch or 1) >= _STEP
+
+
+def most_rows(form: RecurrentForm, target: CpuTarget) -> int:
+    """Rows whose sums of all gates leave a quarter of the registers free."""
+    sums = form.gates // form.hidden * (form.block or 0) // target.lanes(32)
+    return max(1, min(8, 3 * target.registers // 4 // max(1, sums)))
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,9 @@ class Units:
     memory: Tensor | None
 
     @staticmethod
-    def make(form: RecurrentForm, t: TileBuilder, target: CpuTarget) -> "Units":
+    def make(form: RecurrentForm, t: TileBuilder, rows: int) -> "Units":
         """With its memory."""
-        batches, batch = form.projected.dim(1), form.outs[0].shape[1]
-        width = form.block or 0
-        sums = form.gates // form.hidden * width // target.lanes(32)
-        most = max(1, min(8, 3 * target.registers // 4 // sums))
-        rows = most if batch is None else -(-batch // -(-batch // most))
+        batches, width = form.projected.dim(1), form.block or 0
         states = t.shared([2, batches, form.hidden], form.dtype)
         memory = t.shared([batches, form.hidden], form.dtype) if form.cell == "lstm" else None
         return Units(form, t, width, rows, states, memory)
