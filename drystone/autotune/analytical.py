@@ -5,13 +5,15 @@ After Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (ACM
 enough accumulators to hide the latency of a multiply-add, panels that stay in the cache while the rows pass.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from drystone.autotune.model import Features
 from drystone.codegen.families.tiling import side_by_side
 from drystone.targets.target import CpuTarget
 
+#: What the model predicts from: the sizes of a problem and the parameters of a point, by name.
+Features = Mapping[str, float]
 #: Of the x86 cores drystone names: vector multiply-adds and loads begun per cycle, cycles until the result of
 #: a multiply-add can be used, bytes per cycle from the second cache and from beyond it (one core), cycles per
 #: second.

@@ -18,8 +18,8 @@ Job = Mapping[str, Any]
 Result = dict[str, Any]
 
 
-class Measurer:
-    """Measures jobs, {"task", "point", "seconds"}; keeps what is prepared for a task until another comes."""
+class Trials:
+    """Runs jobs, {"task", "point", "seconds"}; keeps what is prepared for a task until another comes."""
 
     def __init__(self) -> None:
         self._task: Task | None = None
@@ -57,4 +57,4 @@ def serve(measure: Callable[[Job], Result]) -> None:
 
 def main() -> None:
     """Measure."""
-    serve(Measurer())
+    serve(Trials())

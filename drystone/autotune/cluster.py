@@ -50,7 +50,7 @@ class Cluster:
         return len(self._able)
 
     def measure(self, task: Task, points: list[Point], seconds: float) -> list[Outcome]:
-        """See `Measures`."""
+        """See `Measurer`."""
         # Not pure: the same point may be measured again.
         futures = [
             self._client.submit(

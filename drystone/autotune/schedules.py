@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from drystone.autotune.analytical import Features
 from drystone.autotune.features import describe
-from drystone.autotune.lone import lone_program
 from drystone.autotune.measurements import point_text
-from drystone.autotune.model import Features
+from drystone.autotune.standalone import standalone_program
 from drystone.autotune.task import KERNEL, Task
 from drystone.codegen.families import search_of
 from drystone.codegen.search import Point
@@ -24,7 +24,7 @@ class Schedules:
         self.target = replace(task.target, threads=task.threads)
         self._context = ctx or context()
         # The search reads the program's operations: it lives as long as this does.
-        self._program = lone_program(task, self._context)
+        self._program = standalone_program(task, self._context)
         with self._context, ir.Location.unknown():
             search = search_of(function(self._program, KERNEL).opview, task.target)
         if search is None:

@@ -16,7 +16,7 @@ from drystone.autotune.learned import Learned, learn
 from drystone.autotune.measurements import Best, Measurement, best_of, point_text
 from drystone.autotune.schedules import Schedules
 from drystone.autotune.task import Tunable
-from drystone.autotune.worker import Measures, Outcome
+from drystone.autotune.worker import Measurer, Outcome
 from drystone.codegen.search import Point
 from drystone.mlir import context
 
@@ -55,7 +55,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class State:
+class Progress:
     """How far tuning is: trials made of how many, the part of the budget that is spent, the kernel at work,
     its best time so far, and how much faster the tuned kernels are in all."""
 
@@ -67,7 +67,7 @@ class State:
     speedup: float
 
 
-Watch = Callable[[State], None]
+Watch = Callable[[Progress], None]
 
 
 @dataclass
@@ -103,7 +103,7 @@ class _Job:
     def best(self) -> Best | None:
         return best_of(self.measured)
 
-    def open(self) -> list[Point]:
+    def untried(self) -> list[Point]:
         """The points that were never measured."""
         tried = {point_text(m.point) for m in self.measured}
         return [point for point in self.schedules.points if point_text(point) not in tried]
@@ -117,13 +117,13 @@ class Session:
         self,
         kernels: Sequence[Tunable],
         database: Database,
-        measures: Measures,
+        measurer: Measurer,
         limits: Limits,
         *,
         seed: int = 0,
         watch: Watch = lambda state: None,
     ) -> None:
-        self._database, self._measures = database, measures
+        self._database, self._measurer = database, measurer
         self._limits, self._watch = limits, watch
         self._began = time.monotonic()
         self._trials = 0
@@ -139,8 +139,8 @@ class Session:
         total = sum(job.weight for job in self._jobs)
         worth = [job for job in self._jobs if job.weight > _SHARE * total]
         touched = []
-        while not self._over() and (open_ := [job for job in worth if job.open()]):
-            job = max(open_, key=lambda job: job.weight / (job.batches + 1))
+        while not self._over() and (left := [job for job in worth if job.untried()]):
+            job = max(left, key=lambda job: job.weight / (job.batches + 1))
             self._batch(job)
             touched.append(job)
         for job in worth:
@@ -175,29 +175,29 @@ class Session:
 
     def _batch(self, job: _Job) -> None:
         """Measure the most promising of a job's points."""
-        count = max(BATCH, 2 * self._measures.width)
+        count = max(BATCH, 2 * self._measurer.width)
         if self._limits.trials is not None:
             count = min(count, self._limits.trials - self._trials)
         if len(self._history) >= _ENOUGH:
             self._model = learn(self._history[-_MOST:])
-        points = job.open()
+        points = job.untried()
         expected = costs(job.schedules, points, self._model)
         job.batches += 1
         self._measure(job, propose(points, expected, count, job.rng), _SECONDS)
 
     def _measure(self, job: _Job, points: list[Point], seconds: float, counted: bool = True) -> None:
-        width = self._measures.width
+        width = self._measurer.width
         for start in range(0, len(points), width):
             if counted and start and self._over():
                 break
             part = points[start : start + width]
-            outcomes = self._measures.measure(job.schedules.task, part, seconds)
+            outcomes = self._measurer.measure(job.schedules.task, part, seconds)
             for point, outcome in zip(part, outcomes, strict=True):
                 self._keep(job, point, outcome)
             self._trials += len(part) * counted
             best = job.best
             self._watch(
-                State(self._trials, self._limits.trials, self._spent(), job.label, best, self._speedup())
+                Progress(self._trials, self._limits.trials, self._spent(), job.label, best, self._speedup())
             )
 
     def _keep(self, job: _Job, point: Point, outcome: Outcome) -> None:

@@ -18,8 +18,8 @@ from itertools import cycle
 import numpy as np
 
 from drystone import codegen
-from drystone.autotune.lone import Data, lone_program, random_data
 from drystone.autotune.schedules import Schedules
+from drystone.autotune.standalone import Data, random_data, standalone_program
 from drystone.autotune.task import KERNEL, Task, last_cache
 from drystone.codegen.search import Point
 from drystone.dtypes import Array
@@ -43,8 +43,8 @@ _TOLERANCE = {"f64": 1e-9, "f32": 1e-4, "f16": 1e-2, "bf16": 3e-2}
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a call of the default schedule (the median), and of the candidate: so many times that as it
-    took longer in a turn (the median again)."""
+    """Seconds of a call of the candidate, and of the default schedule (the median over the turns). The first
+    is the second times the median of their ratios in a turn."""
 
     seconds: float
     baseline: float
@@ -83,7 +83,7 @@ class Bench:
         self._default.close()
 
     def _built(self, point: Point) -> "_Callable":
-        program, target = lone_program(self._task, self._context), self._task.target
+        program, target = standalone_program(self._task, self._context), self._task.target
         schedules = {KERNEL: point}
         codegen.add_workspaces(program, target, schedules)
         found = buffers(program)

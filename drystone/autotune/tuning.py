@@ -7,9 +7,9 @@ from drystone.autotune.database import Database
 from drystone.autotune.explore import first_choice
 from drystone.autotune.measurements import best_of
 from drystone.autotune.schedules import Schedules
-from drystone.autotune.session import Limits, Session, State
+from drystone.autotune.session import Limits, Progress, Session
 from drystone.autotune.task import tunables
-from drystone.autotune.worker import Measures, Worker
+from drystone.autotune.worker import Measurer, Worker
 from drystone.codegen.search import Point
 from drystone.errors import UserError
 from drystone.ir.program import Program
@@ -24,7 +24,7 @@ def known_choices(program: Program, target: CpuTarget, threads: int, where: str)
     """By kernel function, the best schedule that the database `where` knows, or else the first choice."""
     database = Database(where)
     try:
-        return _choices(program, target, threads, database)
+        return _best_known(program, target, threads, database)
     finally:
         database.close()
 
@@ -36,24 +36,29 @@ def tuned_choices(
     came of each kernel worth tuning."""
     database = Database(tune.database)
     try:
-        measures = _measures(tune, target)
+        measurer = _measurer(tune, target)
         try:
             kernels = tunables(program, target, threads)
             limits = Limits(tune.trials, None if tune.minutes is None else 60 * tune.minutes)
             session = Session(
-                kernels, database, measures, limits, seed=tune.seed, watch=lambda state: _tell(note, state)
+                kernels,
+                database,
+                measurer,
+                limits,
+                seed=tune.seed,
+                watch=lambda progress: _tell(note, progress),
             )
             found = session.run()
         finally:
-            measures.close()
+            measurer.close()
         if tune.report is not None:
             tune.report(found)
-        return _choices(program, target, threads, database)
+        return _best_known(program, target, threads, database)
     finally:
         database.close()
 
 
-def _choices(program: Program, target: CpuTarget, threads: int, database: Database) -> dict[str, Point]:
+def _best_known(program: Program, target: CpuTarget, threads: int, database: Database) -> dict[str, Point]:
     chosen = {}
     for kernel in tunables(program, target, threads):
         best = best_of(database.of(kernel.task.signature()))
@@ -64,7 +69,7 @@ def _choices(program: Program, target: CpuTarget, threads: int, database: Databa
     return chosen
 
 
-def _measures(tune: Tune, target: CpuTarget) -> Measures:
+def _measurer(tune: Tune, target: CpuTarget) -> Measurer:
     if tune.cluster is None:
         if lacking := machine.missing_features(target.required):
             raise UserError(
@@ -77,7 +82,7 @@ def _measures(tune: Tune, target: CpuTarget) -> Measures:
     return Cluster(tune.cluster, target, tune.trial_seconds)
 
 
-def _tell(note: Note, state: State) -> None:
-    trials = f"{state.trials}" if state.limit is None else f"{state.trials}/{state.limit}"
-    best = "" if state.best is None else f", best {state.best.seconds * 1e3:.3f} ms"
-    note(state.spent, f"{trials} trials, {state.speedup:.2f}x so far; {state.label}{best}")
+def _tell(note: Note, progress: Progress) -> None:
+    trials = f"{progress.trials}" if progress.limit is None else f"{progress.trials}/{progress.limit}"
+    best = "" if progress.best is None else f", best {progress.best.seconds * 1e3:.3f} ms"
+    note(progress.spent, f"{trials} trials, {progress.speedup:.2f}x so far; {progress.label}{best}")

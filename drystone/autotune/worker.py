@@ -48,7 +48,7 @@ def here() -> str:
     return f"{machine.cpu_name()} ({platform.node()})"
 
 
-class Measures(Protocol):
+class Measurer(Protocol):
     """Anything that measures schedules, `width` of them at once."""
 
     @property
@@ -80,7 +80,7 @@ class Worker:
         self.width = 1
 
     def measure(self, task: Task, points: list[Point], seconds: float) -> list[Outcome]:
-        """See `Measures`."""
+        """See `Measurer`."""
         return [self._one({"task": task.as_data(), "point": point, "seconds": seconds}) for point in points]
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from drystone.autotune import session as tuning_session
 from drystone.autotune.database import Database
 from drystone.autotune.measurements import best_of, point_text
 from drystone.autotune.schedules import Schedules
-from drystone.autotune.session import Limits, Session, State
+from drystone.autotune.session import Limits, Progress, Session
 from drystone.autotune.task import Task, Tunable
 from drystone.autotune.worker import Outcome, Worker
 from drystone.cli import main
@@ -95,14 +95,14 @@ class Scripted:
         pass
 
 
-def session(database: Database, measures: Scripted, trials: int, states: list[State] | None = None) -> Any:
+def session(database: Database, measures: Scripted, trials: int, states: list[Progress] | None = None) -> Any:
     kernels = [Tunable("a", TASK, 2), Tunable("b", TASK, 1), Tunable("c", product_task(8, 16, 8), 1)]
     watch = (lambda state: None) if states is None else states.append
     return Session(kernels, database, measures, Limits(trials, None), watch=watch).run()
 
 
 def test_the_best_is_found_and_failures_never_win(tmp_path: Path) -> None:
-    database, states = Database(tmp_path / "t.db"), list[State]()
+    database, states = Database(tmp_path / "t.db"), list[Progress]()
     found = session(database, Scripted(), 400, states)
     assert [kernel.names for kernel in found] == [("a", "b"), ("c",)]
     assert found[0].calls == 3 and found[0].best is not None and found[0].best.point["rows"] == 9

@@ -1,10 +1,8 @@
 """Search spaces, and that the analytical model prefers what measurements prefer."""
 
-from dataclasses import dataclass
-
 import pytest
 
-from drystone.autotune import Analytical, Features, choose
+from drystone.autotune import Analytical
 from drystone.codegen import families
 from drystone.codegen.families.matmul_schedule import Product, default, space
 from drystone.codegen.search import Parameter, Point, Search, Space
@@ -20,14 +18,6 @@ WIDE = resolve("cpu:avx512")
 NAMED = [name for name in known() if name != "cpu"]
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """Expects to be fastest what is nearest to the feature `goal`."""
-
-    def predict(self, features: Features) -> float:
-        return abs(features["a"] * features["b"] - features["goal"])
-
-
 SPACE = Space(
     (Parameter("a", (1, 2, 3)), Parameter("b", (5, 4))), (lambda point: point["a"] * point["b"] < 12,)
 )
@@ -38,19 +28,6 @@ def test_a_space_lists_its_points_in_order_and_without_the_excluded() -> None:
     assert {"a": 2, "b": 4} in SPACE
     for outside in ({"a": 3, "b": 4}, {"a": 9, "b": 4}, {"a": 1}):
         assert outside not in SPACE
-
-
-def test_the_choice_is_the_models_favourite_and_the_first_of_equals() -> None:
-    assert choose(SPACE, Nearest(), {"goal": 8.0}) == {"a": 2, "b": 4}
-    assert choose(SPACE, Nearest(), {"goal": 9.0}) == {"a": 2, "b": 5}
-
-
-def test_a_choice_from_nothing_is_a_fault() -> None:
-    empty = Space((Parameter("a", (1,)),), (lambda point: False,))
-    with pytest.raises(InternalError, match="no point"):
-        choose(empty, Nearest(), {"b": 1, "goal": 1})
-    with pytest.raises(InternalError, match="both a feature and a parameter"):
-        choose(SPACE, Nearest(), {"goal": 1, "a": 1})
 
 
 @pytest.mark.parametrize(
@@ -74,7 +51,8 @@ def features(m: int, n: int, k: int) -> dict[str, float]:
 
 def chosen(target: CpuTarget, m: int, n: int, k: int) -> Point:
     """The model's choice for it."""
-    return choose(space(product(m, n, k), target), Analytical(target), features(m, n, k))
+    model, given = Analytical(target), features(m, n, k)
+    return min(space(product(m, n, k), target).points(), key=lambda point: model.predict(given | point))
 
 
 def search_of(case: Case) -> Search | None:

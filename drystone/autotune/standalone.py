@@ -19,7 +19,7 @@ def weight_key(number: int) -> str:
     return f"w{number}"
 
 
-def lone_program(task: Task, ctx: Any) -> Program:
+def standalone_program(task: Task, ctx: Any) -> Program:
     """A program that calls the task's kernel once: its weights are weights, its other inputs and its
     destinations the model's."""
     kinds, results = _signature(task, ctx)
