@@ -137,3 +137,11 @@ def test_short_elements_are_multiplied_in_pairs(name: str) -> None:
     case = dry_cases.attention(**{"batch": 2, "heads": 4, **PAIRS[name]}, held="bf16")
     _, results = case.interpreted(registry.resolve("cpu:zen4"))
     case.check(results, 2e-2)
+
+
+def test_blocks_stay_in_the_first_cache_and_single_rows_are_shared_out() -> None:
+    narrow = dry_cases.attention(queries=128, keys=512, depth=64, kv_heads=4).search().default
+    wide = dry_cases.attention(queries=128, keys=512, depth=16, kv_heads=4).search().default
+    assert narrow["width"] <= wide["width"] and narrow["block"] * narrow["width"] * 4 < 32 << 10
+    one = dry_cases.attention(queries=1, keys=2048, kv_heads=4).search().default
+    assert one["width"] == 0 and one["parts"] > 1

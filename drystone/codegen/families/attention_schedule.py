@@ -25,11 +25,15 @@ FEW = MOST_TOGETHER + 1
 _LEAST = 64
 #: Keys and depth of a square of values that is transposed at a time, which keys are a multiple of.
 SQUARE = 16
-#: Keys of a tile, of a step with blocks of rows, and of one with single rows.
-_TILE, _BLOCK, _SINGLE = 8, 128, 512
+#: Keys of a tile, and of a step with blocks of rows.
+_TILE, _BLOCK = 8, 128
+#: The same of single rows. Memory gives the more the fewer keys are read side by side.
+_SINGLE_TILE, _SINGLE_BLOCK = 4, 512
+#: The part of the first cache that a block's queries, weights and sums may fill, and the longest step then.
+_HELD, _LONGEST = 0.75, 256
 #: Keys of a part, about, and parts of keys of unknown number; heads for each thread from which on there are
 #: enough of them to be shared out whole.
-_PART, _UNKNOWN_PARTS, _ENOUGH = 512, 16, 4
+_PART, _UNKNOWN_PARTS, _ENOUGH = 512, 16, 16
 #: The most parts, and the fewest keys of one.
 _MOST_PARTS, _LEAST_PART = 64, 64
 #: What an extent known at the call counts as for a cost model.
@@ -84,18 +88,18 @@ def few_rows(form: AttentionForm) -> int | None:
 
 def single(form: AttentionForm) -> Schedule:
     """How single rows are taken without tuning."""
-    return Schedule(0, form.tile[1] if form.tile else _SINGLE, _TILE)
+    return Schedule(0, form.tile[1] if form.tile else _SINGLE_BLOCK, _SINGLE_TILE)
 
 
 def default(form: AttentionForm, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     rows = few_rows(form)
     width = _width(form, target) if rows is None else 0 if rows < FEW else _wide(rows, target)
-    block = single(form).block
+    block, tile = single(form).block, single(form).tile
     if width:
         unit = tile_unit(form, target, width)
-        block = _block(form, _TILE if unit is None else unit.depth)
-    return {"width": width, "block": block, "tile": _TILE, "parts": _parts(form, target)}
+        block, tile = _block(form, width, _TILE if unit is None else unit.depth, target), _TILE
+    return {"width": width, "block": block, "tile": tile, "parts": _parts(form, target)}
 
 
 def space(form: AttentionForm, target: CpuTarget) -> Space:
@@ -130,7 +134,7 @@ def space(form: AttentionForm, target: CpuTarget) -> Space:
         (
             Parameter("width", preferred(first["width"], widths)),
             Parameter("block", preferred(first["block"], _blocks(form))),
-            Parameter("tile", tiles),
+            Parameter("tile", preferred(first["tile"], tiles)),
             Parameter("parts", preferred(first["parts"], parts)),
         ),
         (lambda point: point == first or sound(point),),
@@ -146,9 +150,17 @@ def features(form: AttentionForm) -> dict[str, float]:
     return {name: float(value) for name, value in {**sizes, **held, **masks}.items()}
 
 
+def _room(form: AttentionForm, width: int, target: CpuTarget) -> int:
+    """Keys whose weights fit the first cache beside the queries and sums of a block."""
+    row = width * bits(form.dtype) // 8
+    return int(target.l1 * _HELD) // row - form.depth - form.depth_v
+
+
 def _width(form: AttentionForm, target: CpuTarget) -> int:
+    """Rows of a block of many queries: two vectors, where what it holds stays in the first cache."""
     lanes, known = target.lanes(32), form.queries.constant
     narrow = (known is not None and known <= lanes) or target.registers < 32
+    narrow = narrow or (not in_pairs(form) and _room(form, 2 * lanes, target) < _BLOCK)
     uneven = bool(form.tile) and form.tile[0] % (2 * lanes) != 0
     return lanes if narrow or uneven else 2 * lanes
 
@@ -159,18 +171,19 @@ def _wide(rows: int, target: CpuTarget) -> int:
     return lanes if rows <= lanes or target.registers < 32 else 2 * lanes
 
 
-def _block(form: AttentionForm, tile: int) -> int:
+def _block(form: AttentionForm, width: int, tile: int, target: CpuTarget) -> int:
     """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
     keys = form.keys.constant
     if tile != _TILE and keys is not None:
         return tile * divisor(keys // tile, _BLOCK // tile)
     if form.tile:
         return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
+    most = _BLOCK if in_pairs(form) or _room(form, width, target) < _LONGEST else _LONGEST
     if keys is None:
-        return _BLOCK
+        return most
     if keys <= 2 * _BLOCK:
         return -(-keys // _TILE) * _TILE
-    return _TILE * divisor(keys // _TILE, _BLOCK // _TILE) if keys % (8 * _TILE) == 0 else _BLOCK
+    return _TILE * divisor(keys // _TILE, most // _TILE) if keys % (8 * _TILE) == 0 else most
 
 
 def _blocks(form: AttentionForm) -> list[int]:
