@@ -1,6 +1,7 @@
 """The schedules of one task's kernel: which there are, and what models are told of each."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from drystone.autotune.analytical import Features
@@ -16,8 +17,8 @@ from drystone.mlir import context, ir
 
 
 class Schedules:
-    """All points, the family's own choice, and their features. Raises InternalError where the kernel has one
-    schedule only."""
+    """The points, the family's own choice, and what models are told of them. Raises InternalError where the
+    kernel has one schedule only."""
 
     def __init__(self, task: Task, ctx: Any = None) -> None:
         self.task = task
@@ -32,7 +33,11 @@ class Schedules:
         self._search = search
         self._described: dict[str, dict[str, float]] = {}
         self.default: Point = search.default
-        self.points: list[Point] = list(search.space.points())
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """All there are."""
+        return list(self._search.space.points())
 
     def sizes(self, point: Point) -> Features:
         """What the analytical model predicts from: the problem's sizes and the point, by name."""

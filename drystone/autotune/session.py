@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drystone.autotune.database import Database
-from drystone.autotune.explore import costs, propose
+from drystone.autotune.explore import propose, ranking
 from drystone.autotune.learned import Learned, learn
 from drystone.autotune.measurements import Best, Measurement, best_of, point_text
 from drystone.autotune.schedules import Schedules
@@ -181,7 +181,8 @@ class Session:
         if len(self._history) >= _ENOUGH:
             self._model = learn(self._history[-_MOST:])
         points = job.untried()
-        expected = costs(job.schedules, points, self._model)
+        rank = ranking(job.schedules, self._model)
+        expected = None if rank is None else rank(points)
         job.batches += 1
         self._measure(job, propose(points, expected, count, job.rng), _SECONDS)
 

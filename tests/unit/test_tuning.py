@@ -177,6 +177,8 @@ def test_proposals_are_the_promising_ones_and_some_at_random() -> None:
     assert chosen[:8] == points[:8] and len(chosen) == 10
     assert chosen == explore.propose(points, expected, 10, random.Random(0))
     assert explore.propose(points[:3], expected[:3], 10, random.Random(0)) == points[:3]
+    blind = explore.propose(points, None, 10, random.Random(0))
+    assert len(blind) == 10 and blind != points[:10] and all(point in points for point in blind)
 
 
 def test_features_tell_schedules_apart_and_know_the_cache() -> None:
