@@ -207,12 +207,13 @@ class Apply:
 
 @dataclass(frozen=True)
 class Dot:
-    """acc + a @ b."""
+    """acc + a @ b; `tiles`: in tile registers, where a target has them."""
 
     result: Tile
     acc: Tile
     a: Tile
     b: Tile
+    tiles: bool = False
 
     @property
     def group(self) -> int:
@@ -525,13 +526,13 @@ class TileBuilder:
         self._emit(Apply(result, op, args, tuple(sorted(attributes.items()))))
         return result
 
-    def dot(self, acc: Tile, a: Tile, b: Tile) -> Tile:
-        """acc + a @ b; b as it is or interleaved."""
+    def dot(self, acc: Tile, a: Tile, b: Tile, *, tiles: bool = False) -> Tile:
+        """acc + a @ b; b as it is or interleaved; `tiles`: in tile registers."""
         (m, n), k, (rows, columns) = acc.shape, a.shape[1], b.shape
         if a.shape[0] != m or k % rows or columns != n * (k // rows):
             raise ValueError(f"dot of {a.shape} and {b.shape} into {acc.shape}")
         result = self._tile(acc.shape, acc.dtype)
-        self._emit(Dot(result, acc, a, b))
+        self._emit(Dot(result, acc, a, b, tiles))
         return result
 
     def reduce(self, op: str, arg: Tile, axis: int) -> Tile:

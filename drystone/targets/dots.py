@@ -41,6 +41,18 @@ class DotUnit:
         """Whether it works on tile registers rather than vectors."""
         return self.rows > 1
 
+    def fills(self, k: int) -> bool:
+        """Whether k, a multiple of `group`, is enough for the instructions to be worth their trouble."""
+        return 4 * k >= self.depth
+
+    def parts_of(self, k: int) -> tuple[int, int]:
+        """How a tile unit cuts k, a multiple of `group`: the depth of all parts but the last, and that of the
+        last where it is another one (else 0), which starts anew with tiles of its own shape."""
+        depths = range(self.depth, 0, -self.group)
+        even = next(depth for depth in depths if k % depth == 0)
+        least = -(-k // self.depth)
+        return (even, 0) if k // even <= least + 2 else (self.depth, k % self.depth)
+
     def run_of(self, k: int | None) -> int:
         """How many of k products are summed before the sums are added up in f32: 0 where all are, or where no
         run is long enough to pay for that."""

@@ -15,7 +15,12 @@ FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
 TARGET = replace(
     targets.resolve("cpu:zen4"),
     name="cpu:tiles",
-    features=(*targets.resolve("cpu:zen4").features, "+amx-tile", "+amx-int8", "+amx-bf16"),
+    # LLVM's tuning for zen4 renames registers late: tile registers too, which are not all of one shape.
+    llvm_cpu="sapphirerapids",
+    features=(
+        *targets.resolve("cpu:zen4").features,
+        *("-avxvnni", "-avx512fp16", "+amx-tile", "+amx-int8", "+amx-bf16"),
+    ),
     required=(*targets.resolve("cpu:zen4").required, *FLAGS),
 )
 
@@ -38,7 +43,7 @@ def _off(got: Any, want: Any) -> float:
     return float((got.double() - want.double()).norm() / want.double().norm())
 
 
-@pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (32, 16), (40, 64)])
+@pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (24, 16), (40, 64), (136, 32), (6, 32)])
 @pytest.mark.parametrize("rows", [1, 4, 5, 16, 17, 32, 45, 70])
 def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)
@@ -51,10 +56,10 @@ def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
     )
     assert _off(got, nn.functional.gelu(rounded)) < 1e-5
     used = not tiles.needed or tiles.executed() > before
-    assert used == (not tiles.needed or (rows > 4 and k % 32 == 0))
+    assert used == (not tiles.needed or (rows > 4 and k > 6))
 
 
-@pytest.mark.parametrize(("rows", "k", "n"), [(77, 1600, 96), (300, 4096, 32)])
+@pytest.mark.parametrize(("rows", "k", "n"), [(77, 1600, 96), (300, 4096, 32), (70, 1608, 40)])
 def test_long_sums_are_made_part_by_part(tiles: Emulator, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)
     model, x = nn.Linear(k, n).eval(), torch.randn(rows, k)
@@ -88,6 +93,19 @@ def test_rows_known_at_the_call(tiles: Emulator) -> None:
         assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
 
 
+@pytest.mark.parametrize("k", [1600, 1608])
+def test_long_sums_of_rows_known_at_the_call(tiles: Emulator, k: int) -> None:
+    torch.manual_seed(0)
+    model, rows = nn.Linear(k, 40).eval(), torch.export.Dim("rows", min=1, max=99)
+    options, x = drystone.Options(compute="bf16"), torch.randn(8, k)
+    fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=({0: rows},), options=options)
+    for count in (1, 4, 31, 33, 77):
+        x, before = torch.randn(count, k), tiles.executed()
+        rounded = (x.bfloat16().double(), model.weight.bfloat16().double(), model.bias.double())
+        assert _off(fitted.call((x,), threads=2), nn.functional.linear(*rounded)) < 1e-5
+        assert not tiles.needed or count <= 4 or tiles.executed() > before + 100
+
+
 def _rounded(layer: Any, x: Any) -> Any:
     """A convolution of operands in bf16, with exact sums."""
     exact = type(layer)(*(getattr(layer, name) for name in ("in_channels", "out_channels", "kernel_size")))
@@ -104,7 +122,11 @@ CONVOLUTIONS: dict[str, tuple[nn.Module, tuple[int, ...], bool]] = {
     "pointwise along many lines": (nn.Conv2d(32, 32, 1), (3, 32, 30, 33), True),
     "pointwise of apart pixels": (nn.Conv2d(2048, 32, 1), (1, 2048, 7, 7), True),
     "pointwise with a stride": (nn.Conv2d(64, 64, 1, stride=2), (2, 64, 15, 22), True),
-    "pointwise of 40 channels": (nn.Conv2d(40, 64, 1), (1, 40, 8, 8), False),
+    "pointwise of 40 channels": (nn.Conv2d(40, 64, 1), (1, 40, 8, 8), True),
+    "pointwise of 50 channels": (nn.Conv2d(50, 33, 1), (2, 50, 5, 7), True),
+    "pointwise of 6 channels": (nn.Conv2d(6, 32, 1), (1, 6, 9, 9), False),
+    "3x3 of 24 channels": (nn.Conv2d(24, 48, 3, padding=1), (2, 24, 9, 14), True),
+    "3x3 of 70 channels": (nn.Conv2d(70, 48, 3, padding=1, stride=2), (1, 70, 9, 41), True),
     "3x3": (nn.Conv2d(64, 64, 3, padding=1), (2, 64, 9, 14), True),
     "3x3 along 41": (nn.Conv2d(32, 96, 3, padding=1), (1, 32, 6, 41), True),
     "3x3 inside": (nn.Conv2d(32, 16, 3), (1, 32, 9, 37), True),
@@ -177,7 +199,7 @@ class Bytes(nn.Module):
 
 
 @pytest.mark.parametrize("target", ["cpu:tiles", "cpu:zen4"])
-@pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32), (40, 2072)])
+@pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32), (136, 48), (40, 2072)])
 @pytest.mark.parametrize("rows", [17, 32, 45])
 def test_products_of_bytes_are_exact(target: str, rows: int, k: int, n: int) -> None:
     torch.manual_seed(rows)

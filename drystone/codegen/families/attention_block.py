@@ -287,7 +287,7 @@ class _Sweep:
             place = form.place(rows.b, rows.group, start + k, d)
             a = t.load(form.k, place, form.place(None, None, keys, self.block.whole), held=True)
             b = t.load(self.queries, [d // 2, 0], [self.block.whole // 2, rows.width * 2])
-            return t.dot(acc, a, b)
+            return t.dot(acc, a, b, tiles=True)
 
         zeros = t.full(0, (keys, rows.width), form.dtype)
         (acc,) = t.loop(form.depth, self.block.whole, products, [zeros])
@@ -333,7 +333,8 @@ class _Sweep:
 
         def short(k: Index, acc: Tile, values: Tensor, pairs: Tensor) -> Tile:
             a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, step])
-            return t.dot(acc, a, t.load(pairs, [k // 2, 0], [step // 2, rows.width * 2]))
+            w = t.load(pairs, [k // 2, 0], [step // 2, rows.width * 2])
+            return t.dot(acc, a, w, tiles=self.block.tiles is not None)
 
         def products(k: Index, acc: Tile) -> Tile:
             if self.block.values is not None and self.pairs is not None:

@@ -91,7 +91,7 @@ class ConvForm:
         if self.pack is None or not self.held or self.groups > 1 or self.transposed or self.first:
             return None
         unit = target.dot(self.x.held, self.weight.held, tiles=True)
-        if unit is None or self.group != unit.group or self.inside % unit.depth:
+        if unit is None or self.group != unit.group or not unit.fills(self.inside):
             return None
         return unit if self.pack.inner_tiles[0] in (unit.columns, 2 * unit.columns) else None
 

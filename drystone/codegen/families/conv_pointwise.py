@@ -18,7 +18,7 @@ from drystone.codegen.families.conv_schedule import (
     pixel_schedule,
     pixel_space,
 )
-from drystone.codegen.families.dry_op import narrowed
+from drystone.codegen.families.dry_op import laid_down, narrowed
 from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.search import Point, Search
@@ -161,18 +161,21 @@ class _Pointwise:
 
     def tile(self, t: TileBuilder, source: Tensor, block: Index, row: Index, at: Index, height: int) -> None:
         """One register tile."""
-        form, depth, width = self.form, self.p.depth, self.sizes.width
+        form, p, width = self.form, self.p, self.sizes.width
         last = form.spatial
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
 
-        def products(k: Index, acc: Tile) -> Tile:
+        def products(k: Index, acc: Tile, depth: int) -> Tile:
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]
             b = t.load(weight, [block, k // form.group, 0], sizes, held=form.held)
-            return t.dot(acc, form.factor(t, a), form.factor(t, b))
+            return t.dot(acc, form.factor(t, a), form.factor(t, b), tiles=p.tiles)
 
-        zeros = t.full(0, (height, width), wide(form.out.dtype))
-        (acc,) = t.loop(form.inside, depth, products, [zeros])
+        acc, whole = t.full(0, (height, width), wide(form.out.dtype)), form.inside - p.rest
+        (acc,) = t.loop(whole, p.depth, lambda k, acc: products(k, acc, p.depth), [acc])
+        if p.rest:
+            acc = laid_down(t, acc)
+            (acc,) = t.loop(form.inside, p.rest, lambda k, acc: products(k, acc, p.rest), [acc], lower=whole)
         place, shape = [row, block * width], [height, width]
         acc = narrowed(t, acc, str(form.op.main.out.type.element_type))
         more = [load_extra(t, extra, m, place, shape) for extra, m in self.extras]

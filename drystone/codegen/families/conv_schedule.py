@@ -77,21 +77,25 @@ class Pixels:
 @dataclass(frozen=True)
 class PixelSchedule:
     """Pixels of the register tile, channels per unrolled round, blocks and tiles (lines, where the pixels are
-    taken line by line) per step, and whether the step copies its pixels first."""
+    taken line by line) per step, and whether the step copies its pixels first. tiles: in tile registers;
+    rest: channels at the end that are a part of their own there."""
 
     rows: int
     depth: int
     blocks: int
     high: int
     copied: bool
+    tiles: bool = False
+    rest: int = 0
 
 
 def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     """The schedule of a point of `pixel_space`."""
     if sizes.tile is not None and point["rows"] in sizes.heights:
         run = sizes.line * point["high"] if sizes.line else sizes.pixels
-        rows, depth = even(run, point["rows"]), sizes.tile.depth
-        return PixelSchedule(rows, depth, point["blocks"], point["high"], bool(point["copied"]))
+        rows, (depth, rest) = even(run, point["rows"]), sizes.tile.parts_of(sizes.inside)
+        cut = (point["blocks"], point["high"], bool(point["copied"]))
+        return PixelSchedule(rows, depth, *cut, tiles=True, rest=rest)
     steps = sizes.inside // sizes.group
     # A loop of fewer rounds LLVM unrolls as a whole, and then runs out of registers.
     depth = sizes.group * divisor(steps, max(1, min(4, steps // 4)))
@@ -190,7 +194,8 @@ class Image:
 class ImageSchedule:
     """Positions of the register tile, channels per unrolled round, blocks and lines per step, whether the
     step copies its lines first, and whether it does the products in tile registers, a round of channels at
-    once: then the copies have the padding along the width."""
+    once: then the copies have the padding along the width. rest: channels at the end that are a part of their
+    own there."""
 
     rows: int
     depth: int
@@ -198,16 +203,18 @@ class ImageSchedule:
     high: int
     copied: bool
     tiles: bool
+    rest: int = 0
 
 
 def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     """The schedule of a point of `image_space`."""
-    rest = (point["blocks"], point["high"])
+    cut = (point["blocks"], point["high"])
     if sizes.tile is not None and point["rows"] in sizes.heights:
         copied = sizes.padded or bool(point["copied"])
-        return ImageSchedule(even(sizes.line, point["rows"]), sizes.tile.depth, *rest, copied, tiles=True)
+        rows, (depth, rest) = even(sizes.line, point["rows"]), sizes.tile.parts_of(sizes.inside)
+        return ImageSchedule(rows, depth, *cut, copied, tiles=True, rest=rest)
     depth = sizes.group * divisor(sizes.inside // sizes.group, point["depth"])
-    return ImageSchedule(point["rows"], depth, *rest, bool(point["copied"]), tiles=False)
+    return ImageSchedule(point["rows"], depth, *cut, bool(point["copied"]), tiles=False)
 
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:

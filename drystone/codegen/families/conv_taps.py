@@ -5,13 +5,14 @@ the image does.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm
 from drystone.codegen.families.conv_schedule import ImageSchedule
 from drystone.codegen.families.conv_strips import Run, Strip
+from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
@@ -73,14 +74,19 @@ class RegisterTile:
     strip: Strip
     at: list[Index]
     block: Index
+    #: Whether it does the channels that tiles of the usual shape leave over.
+    last: bool = False
 
     def run(self) -> None:
         """All products, the epilogue, and the result."""
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
         runs = self.strip.runs
-        zeros = [t.full(0, (run.count, width), wide(form.out.dtype)) for run in runs]
+        sums: Sequence[Tile] = [t.full(0, (run.count, width), wide(form.out.dtype)) for run in runs]
+        sums = self.taps([], [], sums)
+        if self.step.kernel.p.rest:
+            sums = replace(self, last=True).taps([], [], [laid_down(t, acc) for acc in sums])
         gaps: list[int | None] = [None] * form.spatial
-        for run, acc in zip(runs, self.taps([], [], zeros), strict=True):
+        for run, acc in zip(runs, sums, strict=True):
             place = [self.step.n, *self.at[:-1], self.at[-1] + run.first, self.block * width]
             form.finish(t, acc, place, [*gaps, run.count, width])
 
@@ -176,14 +182,16 @@ class RegisterTile:
         self, tap: list[Index], where: list[Index], live: tuple[int, ...], carried: Sequence[Tile], k: Index
     ) -> Sequence[Tile]:
         """The products of one tap with all channels."""
-        form, t, depth = self.step.kernel.form, self.step.t, self.step.kernel.p.depth
+        form, t, p = self.step.kernel.form, self.step.t, self.step.kernel.p
+        whole, depth = form.inside - p.rest, p.rest if self.last else p.depth
 
         def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
             for i in range(0, depth, self.together):
                 acc = self.products(tap, where, live, acc, k, c + i)
             return acc
 
-        return t.loop(form.inside, depth, lambda c, *acc: some(c, acc), carried)
+        lower, upper = (whole, form.inside) if self.last else (0, whole)
+        return t.loop(upper, depth, lambda c, *acc: some(c, acc), carried, lower=lower)
 
     def products(
         self,
@@ -200,13 +208,15 @@ class RegisterTile:
         sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
         b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))
         runs = [self.strip.runs[i] for i in live]
-        return [t.dot(acc, self.left(where, run, k, c), b) for run, acc in zip(runs, carried, strict=True)]
+        tiles = self.step.kernel.p.tiles
+        lefts = [self.left(where, run, k, c) for run in runs]
+        return [t.dot(acc, left, b, tiles=tiles) for left, acc in zip(lefts, carried, strict=True)]
 
     @property
     def together(self) -> int:
         """Channels of one product: a tile's, or as many as lie side by side in the weight."""
         p, form = self.step.kernel.p, self.step.kernel.form
-        return p.depth if p.tiles else form.group
+        return (p.rest if self.last else p.depth) if p.tiles else form.group
 
     def left(self, where: list[Index], run: Run, k: Index, c: Index) -> Tile:
         """What one tap sees of one channel (or some side by side), [rows, channels]."""

@@ -96,3 +96,10 @@ def widened(t: TileBuilder, tile: Tile) -> Tile:
 def narrowed(t: TileBuilder, tile: Tile, dtype: str) -> Tile:
     """The tile in the element it is stored in."""
     return tile if tile.dtype == dtype else t.apply("arith.truncf", tile, dtype=dtype)
+
+
+def laid_down(t: TileBuilder, acc: Tile) -> Tile:
+    """Sums in memory, from where products of tiles of another shape go on."""
+    kept = t.scratch(acc.shape, acc.dtype)
+    t.store(kept, [0, 0], acc)
+    return t.load(kept, [0, 0], acc.shape)

@@ -115,7 +115,9 @@ def _product(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     held = (form.a.held, form.b.held)
     unit = target.dot(*held, tiles=True) if form.group > 1 else None
     offset = form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
-    if unit is not None and (k is None or k % unit.depth or packed not in (unit.columns, 2 * unit.columns)):
+    if unit is not None and (
+        k is None or not unit.fills(k) or packed not in (unit.columns, 2 * unit.columns)
+    ):
         unit = None
     if m is not None and m <= FEW:
         unit = None

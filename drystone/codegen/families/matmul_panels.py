@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.dry_op import laid_down, widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
 from drystone.codegen.search import Point
@@ -23,8 +23,12 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         p = replace(p, wide=p.width)
     # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
     few = [] if form.out.shape[rank] is not None else [1] if product.tile is None else [1, FEW]
-    points = [{**point, "rows": rows} for rows in few if rows < p.rows and not p.block]
-    shorter = [schedule(product, fewer, target) for fewer in points]
+    points = [{**point, "rows": rows} for rows in few if rows < p.rows]
+    # What stays in the cache while rows pass by is worth its trouble where there are some.
+    points += [point] if p.tiles and p.block and few else []
+    shorter = [
+        schedule(product, {**fewer, "passes": 1}, target) for fewer in points if p.tiles or not p.block
+    ]
 
     def body(t: TileBuilder) -> None:
         for each in forms:
@@ -93,8 +97,7 @@ class _Step:
     def __init__(self, form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at: Index) -> None:
         self.form, self.product, self.t, self.p, self.at = form, product, t, p, at
         *self.batch, self.n, self.m = at
-        in_tiles = product.tile is not None and p.rows >= product.tile.rows
-        self.offset = product.offset and not in_tiles
+        self.offset = product.offset and not p.tiles
         self.inner = [_Step(inner, product, t, p, *at) for _, inner in form.inner]
         #: What the sums of the step's rows start from, where that is not zero.
         self.first: Tensor | None = None
@@ -128,7 +131,8 @@ class _Step:
 
     def whole(self, m: Index) -> Tile:
         """The products of all k in rows m.."""
-        return self.sums(m, self.start(m), index(0), self.form.depth)
+        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest)
+        return self.last(m, laid_down(self.t, acc)) if self.p.rest else acc
 
     def in_one_pass(self) -> None:
         """All products in one pass over k: one row is bound by the reading of b, which goes on through every
@@ -210,21 +214,22 @@ class _Step:
         zeros = [t.full(0, (1, lanes), "i32") for _ in range(self.p.rows)]
         return [t.reduce("arith.addi", acc, 1) for acc in t.loop(form.depth, lanes * form.group, add, zeros)]
 
-    def left(self, m: Index, k: Index) -> Tile:
+    def left(self, m: Index, k: Index, depth: int = 0) -> Tile:
         """Rows m.. of a from k, as they are held where a dot unit takes them so."""
         form, t, p = self.form, self.t, self.p
         at = [*places(form, form.a, self.batch), m, k]
-        sizes = [*([None] * form.batch), p.rows, p.depth]
+        sizes = [*([None] * form.batch), p.rows, depth or p.depth]
         if form.group > 1 or self.product.run:
             return t.load(form.a, at, sizes, held=True)
         return widened(t, t.load(form.a, at, sizes))
 
-    def right(self, k: Index) -> Tile:
+    def right(self, k: Index, depth: int = 0) -> Tile:
         """Rows k.. of b in the panel."""
         form, t, p, n = self.form, self.t, self.p, self.n
         if form.group > 1:
             at = [n // p.width, k // form.group, index(0)]
-            b = t.load(form.b, at, [None, p.depth // form.group, p.width * form.group], held=True)
+            sizes = [None, (depth or p.depth) // form.group, p.width * form.group]
+            b = t.load(form.b, at, sizes, held=True)
             return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
         if form.pack is None:
             at = [*places(form, form.b, self.batch), k, n]
@@ -242,9 +247,18 @@ class _Step:
         """acc and the products of k0 .. k1."""
 
         def products(k: Index, acc: Tile) -> Tile:
-            return self.t.dot(acc, self.left(m, k), self.right(k))
+            return self.t.dot(acc, self.left(m, k), self.right(k), tiles=self.p.tiles)
 
         return self.t.loop(k1, self.p.depth, products, [acc], lower=k0)[0]
+
+    def last(self, m: Index, acc: Tile) -> Tile:
+        """acc and the products of the k at the end that tiles of the usual shape leave over."""
+        k, rest = self.form.depth, self.p.rest
+
+        def products(k: Index, acc: Tile) -> Tile:
+            return self.t.dot(acc, self.left(m, k, rest), self.right(k, rest), tiles=True)
+
+        return self.t.loop(k, rest, products, [acc], lower=k - rest)[0]
 
     def in_blocks(self, partial: Tensor, end: Index) -> None:
         """Several register tiles through one part of k after the other."""
@@ -256,10 +270,16 @@ class _Step:
         def block(k: Index) -> None:
             def rows(i: Index) -> None:
                 acc = t.load(partial, [i, 0], [p.rows, p.width])
-                last = (k + (p.block or 0)).min(form.depth)
+                last = (k + (p.block or 0)).min(form.depth - p.rest)
                 t.store(partial, [i, 0], self.sums(first + i, acc, k, last))
 
             t.loop(end, p.rows, rows)
 
+        def rest(i: Index) -> None:
+            acc = t.load(partial, [i, 0], [p.rows, p.width])
+            t.store(partial, [i, 0], self.last(first + i, acc))
+
         t.loop(end, p.rows, clear)
-        t.loop(form.depth, p.block or 1, block)
+        t.loop(form.depth - p.rest, p.block or 1, block)
+        if p.rest:
+            t.loop(end, p.rows, rest)

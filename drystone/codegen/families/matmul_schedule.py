@@ -48,7 +48,7 @@ class Product:
 class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
     once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
-    other rows."""
+    other rows. tiles: in tile registers; rest: k at the end that are a part of their own there."""
 
     rows: int
     width: int
@@ -57,6 +57,8 @@ class Schedule:
     high: int
     wide: int
     by_rows: bool = False
+    tiles: bool = False
+    rest: int = 0
 
 
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
@@ -64,11 +66,11 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     rows, width, k = point["rows"], point["width"], product.k
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
-        high, depth = _resident(product, rows, target), product.tile.depth
+        high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
         by_rows = product.m is None or product.m > high
         block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
         high = high if by_rows or block else rows
-        return Schedule(rows, width, depth, block, high, width, by_rows)
+        return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest)
     if k is None or point["passes"] == 1:
         high = _high(product, rows, width)
         return Schedule(rows, width, depth, None, high, _wide(product, high, width))
@@ -148,7 +150,7 @@ def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTar
     """So many that the part of a panel that one of them reads stays in the first cache while rows pass by:
     tile registers take both operands faster than the second cache gives them."""
     panel = (product.k or 1) * width * product.bits // 8 // product.group
-    few = product.m is None or product.m <= 2 * tile.rows
+    few = product.m is not None and product.m <= 2 * tile.rows
     return 1 if product.k is None or few else -(-panel // int(target.l1 * _PANEL))
 
 

@@ -34,10 +34,10 @@ _TILES = 8
 
 def unit_of(low: "Lowering", s: Dot) -> DotUnit | None:
     """The tile unit that does a product; None where its shape is not one of tiles."""
-    unit = low.target.dot(s.a.dtype, s.b.dtype, tiles=True)
+    unit = low.target.dot(s.a.dtype, s.b.dtype, tiles=True) if s.tiles else None
     rows, columns = s.acc.shape
     shaped = rows <= 2 * _SIDE and columns in (_SIDE, 2 * _SIDE)
-    if unit is None or not shaped or (s.a.shape[1], s.group) != (unit.depth, unit.group):
+    if unit is None or not shaped or s.group != unit.group or s.a.shape[1] > unit.depth:
         return None
     return unit if s.acc.dtype == unit.acc else None
 
@@ -108,7 +108,7 @@ def enter(low: "Lowering", loop: Loop, number: int, s: Dot) -> InTiles:
     if not zero and not (isinstance(start, Loaded) and start.code == s.acc.dtype):
         raise InternalError("sums in tile registers start at zero or are read from memory")
     if low.tile_rows is None:
-        low.tile_rows = _rows(s.acc.shape)
+        low.tile_rows = _rows(s)
     _set_rows(low, loop, s)
     for i, place in enumerate(_places(s.acc.shape)):
         if isinstance(start, Loaded):
@@ -125,7 +125,7 @@ def leave(low: "Lowering", loop: Loop, number: int, s: Dot) -> None:
     low.values[value.number] = value
     if isinstance(low.value(loop.initial[number]), InTiles) or low.tile_rows is None:
         return
-    if _left_rows(low, loop, s) is not None or _rows(s.acc.shape) != low.tile_rows:
+    if _left_rows(low, loop, s) is not None or _rows(s) != low.tile_rows:
         value.settle()
         _configure(low, low.tile_rows)
 
@@ -182,17 +182,17 @@ def _left_rows(low: "Lowering", loop: Loop, s: Dot) -> str | None:
     return low.emit.arithmetic("ceildiv", left, low.emit.number(load.steps[dim]), nonnegative=False)
 
 
-def _rows(shape: tuple[int, ...]) -> list[int]:
-    """The rows of every tile for sums of a shape."""
-    rows = [_SIDE] * _TILES
-    for i, (row, _) in enumerate(_places(shape)):
-        rows[i] = rows[_LEFT + row // _SIDE] = min(_SIDE, shape[0] - row)
+def _rows(s: Dot) -> list[int]:
+    """The rows of every tile for a product."""
+    rows = [_SIDE] * _RIGHT + [s.b.shape[0]] * (_TILES - _RIGHT)
+    for i, (row, _) in enumerate(_places(s.acc.shape)):
+        rows[i] = rows[_LEFT + row // _SIDE] = min(_SIDE, s.acc.shape[0] - row)
     return rows
 
 
 def _set_rows(low: "Lowering", loop: Loop, s: Dot) -> None:
     """Set the tiles' rows where they are not the usual ones; those outside the left operand are taken out."""
-    usual, left = _rows(s.acc.shape), _left_rows(low, loop, s)
+    usual, left = _rows(s), _left_rows(low, loop, s)
     if left is None:
         if usual != low.tile_rows:
             _configure(low, usual)
@@ -209,10 +209,14 @@ def _set_rows(low: "Lowering", loop: Loop, s: Dot) -> None:
 
 
 def _configure(low: "Lowering", rows: Sequence[int | str]) -> None:
-    """Describe all tiles: their rows, of 64 bytes."""
+    """Describe all tiles: their rows, of 64 bytes; those of the left operand have 4 bytes for each row of the
+    right one."""
     emit, flat = low.emit, f"memref<{_CONFIG}xi8>"
     name = low.stack(_CONFIG, "i8", "tile shapes")
-    spelled = {_PALETTE: 1, **{_BYTES + 2 * i: 64 for i in range(_TILES)}}
+    depth = rows[_RIGHT]
+    assert isinstance(depth, int)
+    wide = [4 * depth if _LEFT <= i < _RIGHT else 64 for i in range(_TILES)]
+    spelled = {_PALETTE: 1, **{_BYTES + 2 * i: wide[i] for i in range(_TILES)}}
     for at in range(_CONFIG):
         count = rows[at - _ROWS] if _ROWS <= at < _ROWS + _TILES else spelled.get(at, 0)
         value = emit.constant(count, "i8") if isinstance(count, int) else low.from_index(count, "i8")
