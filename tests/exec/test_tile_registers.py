@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import drystone
+import drystone.ops
 from drystone import machine, targets
 from tests.exec.emulator import Emulator
 
@@ -165,7 +166,7 @@ def test_pointwise_pixels_known_at_the_call(tiles: Emulator, size: int) -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "causal", "mask", "row mask"])
 @pytest.mark.parametrize(
-    ("queries", "keys", "depth", "in_tiles"), [(64, 96, 64, True), (288, 512, 32, True), (80, 160, 48, False)]
+    ("queries", "keys", "depth", "in_tiles"), [(64, 96, 64, True), (288, 512, 32, True), (96, 160, 80, True)]
 )
 def test_attention(tiles: Emulator, kind: str, queries: int, keys: int, depth: int, in_tiles: bool) -> None:
     torch.manual_seed(0)
@@ -185,6 +186,32 @@ def test_attention(tiles: Emulator, kind: str, queries: int, keys: int, depth: i
     got, want = fitted.call(tuple(given), threads=2), Attention()(*(tensor.double() for tensor in given))
     assert _off(got, want) < 5e-3
     assert not tiles.needed or (tiles.executed() > before) == (in_tiles and whole)
+
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "window": {"causal": True, "window": 40},
+    "window with sinks": {"causal": True, "window": 40, "sinks": 4},
+    "window with many sinks": {"causal": True, "window": 17, "sinks": 40},
+    "lengths": {"lengths": torch.tensor([70, 128])},
+    "blocks": {"blocks": torch.tensor([[[1, 0], [0, 1]]], dtype=torch.bool), "tile": (64, 64)},
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_attention_with_limits(tiles: Emulator, name: str) -> None:
+    torch.manual_seed(0)
+    limits = LIMITS[name]
+
+    class Attention(nn.Module):
+        def forward(self, q: Any, k: Any, v: Any) -> Any:
+            return drystone.ops.attention(q, k, v, **limits)
+
+    given = tuple(torch.randn(2, 3, 128, 48) for _ in range(3))
+    before, options = tiles.executed(), drystone.Options(compute="bf16")
+    fitted = drystone.compile(Attention().eval(), given, "cpu:tiles", options=options)
+    got, want = fitted.call(given, threads=2), Attention()(*(tensor.double() for tensor in given))
+    assert _off(got, want) < 5e-3
+    assert not tiles.needed or tiles.executed() > before + 100
 
 
 class Bytes(nn.Module):

@@ -53,18 +53,16 @@ class Block(OfRows):
     def run(self) -> None:
         """The whole step."""
         seen = self.rows.seen()
-        *sinks, (start, end) = ranges(self.form, seen)
-        if self.values is not None:
-            # Pairs of keys start at even ones.
-            start = start // self.whole * self.whole
-        sums, _, total = self.swept(seen, [*sinks, (start, end)])
+        sums, _, total = self.swept(seen, ranges(self.form, seen))
         self.finish(sums, total)
 
     def swept(self, seen: Seen, where: Sequence[Range]) -> tuple[Tensor, Tile, Tile]:
         """Fold keys in: the sums of weighted values [depth, rows], and the peaks and totals [1, rows]."""
         form, t = self.form, self.t
         queries = self.queries()
-        rows = even(form.depth_v, self.cut.tile) if self.tiles is None else self.tiles.depth
+        rows = even(form.depth_v, self.cut.tile)
+        if self.tiles is not None:
+            rows = divisor(form.depth_v, self.tiles.depth)
         sums = t.scratch([-(-form.depth_v // rows) * rows, self.width], form.dtype)
         zeros = t.full(0, (rows, self.width), form.dtype)
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
@@ -82,8 +80,14 @@ class Block(OfRows):
             t.full(lowest(form.dtype), (1, self.width), form.dtype),
             t.full(0, (1, self.width), form.dtype),
         ]
-        for start, end in where:
-            state = self.over(start, end, block, sweep.step, state)
+        for begin, end in where:
+            # Pairs of keys start at even ones.
+            start = begin if self.values is None else begin // self.whole * self.whole
+
+            def step(k: Index, end: Index, state: Sequence[Tile], begin: Index = begin) -> Sequence[Tile]:
+                return sweep.step(k, (begin, end), state)
+
+            state = self.over(start, end, block, step, state)
         return sums, state[0], state[1]
 
     def over(
@@ -203,17 +207,17 @@ class _Sweep:
         """Keys of a tile of scores."""
         return self.block.cut.tile
 
-    def step(self, start: Index, end: Index, state: Sequence[Tile]) -> Sequence[Tile]:
-        """Fold the block of keys at `start` in: the new peak and total."""
+    def step(self, start: Index, within: Range, state: Sequence[Tile]) -> Sequence[Tile]:
+        """Fold the keys at `start` in, as far as they are `within` a range: the new peak and total."""
         rows, t = self.block.rows, self.block.t
         peak, total = state
-        stop = self._stop(start, end)
+        stop = self._stop(start, within[1])
         if rows.laid:
             self._lay_mask(start, stop)
         if self.block.tiles is not None:
             t.loop(stop, self.block.whole, lambda k: self._in_tiles(start, k, self.block.whole))
         # Tiles that all rows see need no comparison.
-        low, high = self._inner(start, stop)
+        low, high = self._inner(start, stop, within)
         new = peak
         for first, last, edge in ((index(0), low, True), (low, high, False), (high, stop, True)):
             if first == last:
@@ -221,7 +225,7 @@ class _Sweep:
             (new,) = t.loop(
                 last,
                 self.tile,
-                lambda k, p, edge=edge: self._scores(start, end, k, p, edge=edge),
+                lambda k, p, edge=edge: self._scores(start, within, k, p, edge=edge),
                 [new],
                 lower=first,
             )
@@ -254,19 +258,23 @@ class _Sweep:
         some = self.block.whole if self.block.tiles is not None else 1
         return ((end - start).ceildiv(some) * some).min(self.keys)
 
-    def _inner(self, start: Index, stop: Index) -> tuple[Index, Index]:
+    def _inner(self, start: Index, stop: Index, within: Range) -> tuple[Index, Index]:
         """The tiles, from and to, in which all rows see all keys."""
+        begin, end = within
         form = self.block.form
         keys = form.keys.constant
         low = index(0)
         if form.span is not None:
-            low = ((self.seen.all_from - start).max(0).ceildiv(self.tile) * self.tile).min(stop)
+            low = ((self.seen.all_from.max(begin) - start).max(0).ceildiv(self.tile) * self.tile).min(stop)
         if not form.causal and form.span is None and keys is not None and keys % self.tile == 0:
             return low, stop
         whole = (
             (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // self.tile * self.tile
         )
-        return low, whole if form.span is None else whole.min(stop // self.tile * self.tile).max(low)
+        if form.span is None:
+            return low, whole
+        last = (end - start).max(0).min(stop)
+        return low, whole.min(last // self.tile * self.tile).max(low)
 
     def _lay_mask(self, start: Index, stop: Index) -> None:
         """Put a mask of rows by keys, transposed, where the scores go: they are added to it."""
@@ -282,18 +290,25 @@ class _Sweep:
     def _in_tiles(self, start: Index, k: Index, keys: int) -> None:
         """The products of the rows with some keys, in tile registers."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
+        assert self.block.tiles is not None
+        depth, _ = self.block.tiles.parts_of(form.depth)
 
         def products(d: Index, acc: Tile) -> Tile:
-            place = form.place(rows.b, rows.group, start + k, d)
-            a = t.load(form.k, place, form.place(None, None, keys, self.block.whole), held=True)
-            b = t.load(self.queries, [d // 2, 0], [self.block.whole // 2, rows.width * 2])
+            place = form.place(rows.b, rows.group, self._key(start + k), d)
+            a = t.load(form.k, place, form.place(None, None, keys, depth), held=True)
+            b = t.load(self.queries, [d // 2, 0], [depth // 2, rows.width * 2])
             return t.dot(acc, a, b, tiles=True)
 
         zeros = t.full(0, (keys, rows.width), form.dtype)
-        (acc,) = t.loop(form.depth, self.block.whole, products, [zeros])
+        (acc,) = t.loop(form.depth, depth, products, [zeros])
         t.store(self.scores, [k, 0], acc)
 
-    def _scores(self, start: Index, end: Index, k: Index, peak: Tile, *, edge: bool) -> Tile:
+    def _key(self, key: Index) -> Index:
+        """The first key of a whole tile: the bound says nothing new, but lets it be proven to lie inside."""
+        form = self.block.form
+        return key if form.span is None else key.min(form.keys - self.block.whole)
+
+    def _scores(self, start: Index, within: Range, k: Index, peak: Tile, *, edge: bool) -> Tile:
         """One tile of scores, kept in `weights`; the new peak."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
         depth = divisor(form.depth, 4) if self.pairs is None else 2 * divisor(form.depth // 2, 4)
@@ -321,7 +336,7 @@ class _Sweep:
         if not rows.laid:
             tile = rows.masked(tile, (key, self.tile))
         if edge:
-            tile = self.limits.apply(tile, key, end)
+            tile = self.limits.apply(tile, key, within)
         t.store(self.weights, [k, 0], tile)
         return t.apply("arith.maximumf", peak, t.reduce("arith.maximumf", tile, 0))
 
@@ -332,7 +347,8 @@ class _Sweep:
         step = _STEP if self.pairs is None else 2 * _STEP if self.block.tiles is None else self.block.whole
 
         def short(k: Index, acc: Tile, values: Tensor, pairs: Tensor) -> Tile:
-            a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, step])
+            key = start + k if self.block.tiles is None else self._key(start + k)
+            a = t.load(values, [rows.b, rows.group, e, key], [None, None, self.rows, step])
             w = t.load(pairs, [k // 2, 0], [step // 2, rows.width * 2])
             return t.dot(acc, a, w, tiles=self.block.tiles is not None)
 

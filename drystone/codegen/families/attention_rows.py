@@ -194,9 +194,9 @@ class Limits:
     first: Tile | None
     last: Tile
 
-    def apply(self, scores: Tile, key: Index, end: Index) -> Tile:
+    def apply(self, scores: Tile, key: Index, within: tuple[Index, Index]) -> Tile:
         """Scores [keys, rows] from a key on, without those of keys that a row does not see. With sinks, also
-        without those from `end` on."""
+        without those outside a range."""
         t, form = self.t, self.form
         where = t.iota(key, (scores.shape[0], 1), 0)
         inside = t.apply("arith.cmpi", where, self.last, dtype="i1", predicate="sle")
@@ -206,9 +206,11 @@ class Limits:
                 sinks = t.full(form.sinks, (1, 1), "i64")
                 sink = t.apply("arith.cmpi", where, sinks, dtype="i1", predicate="slt")
                 after = t.apply("arith.ori", after, sink)
-                # Keys behind the sinks have their turn later.
-                here = t.apply("arith.cmpi", where, t.full(end, (1, 1), "i64"), dtype="i1", predicate="slt")
-                after = t.apply("arith.andi", after, here)
+                # Keys behind the sinks have their turn later, and the sinks none again.
+                for bound, predicate in zip(within, ("sge", "slt"), strict=True):
+                    limit = t.full(bound, (1, 1), "i64")
+                    here = t.apply("arith.cmpi", where, limit, dtype="i1", predicate=predicate)
+                    after = t.apply("arith.andi", after, here)
             inside = t.apply("arith.andi", inside, after)
         never = t.full(float("-inf"), (1, 1), scores.dtype)
         return t.apply("arith.select", inside, scores, never, dtype=scores.dtype)

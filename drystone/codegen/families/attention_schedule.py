@@ -55,8 +55,6 @@ def in_pairs(form: AttentionForm) -> bool:
     """Whether keys and values are multiplied in pairs: many queries of a short element."""
     queries, keys = form.queries.constant, form.keys.constant
     known = queries is not None and keys is not None and form.depth_v % SQUARE == 0
-    # The window starts with a whole tile of keys, also behind the sinks.
-    known = known and form.sinks % _TILE == 0
     return known and form.short is not None and (queries or 0) >= _LEAST and (keys or 1) % SQUARE == 0
 
 
@@ -65,12 +63,11 @@ def tile_unit(form: AttentionForm, target: CpuTarget, width: int) -> DotUnit | N
     if not in_pairs(form) or form.short is None:
         return None
     unit = target.dot(form.short, form.short, tiles=True)
-    # Blocks of keys are whole tiles from the first key on: no row has a first key of its own.
-    plain = form.sinks == 0 and form.span is None and form.blocks is None
-    if unit is None or not plain or width not in (unit.columns, 2 * unit.columns):
+    if unit is None or width not in (unit.columns, 2 * unit.columns) or not unit.fills(form.depth):
         return None
-    extents = (form.depth, form.depth_v, form.keys.constant or 1)
-    return None if any(extent % unit.depth for extent in extents) else unit
+    # Blocks of keys are whole tiles.
+    keys = (form.keys.constant or 1, *form.tile[1:])
+    return None if any(n % unit.depth for n in keys) or unit.parts_of(form.depth)[1] else unit
 
 
 def grouped(form: AttentionForm) -> bool:
@@ -127,7 +124,6 @@ def space(form: AttentionForm, target: CpuTarget) -> Space:
             and held <= target.l2 // 2
             and _fits(form, width, tile, target)
             and (not form.tile or _cuts(form, width, block))
-            and not (in_pairs(form) and form.sinks % tile)
         )
 
     return Space(
@@ -175,7 +171,7 @@ def _block(form: AttentionForm, width: int, tile: int, target: CpuTarget) -> int
     """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
     keys = form.keys.constant
     if tile != _TILE and keys is not None:
-        return tile * divisor(keys // tile, _BLOCK // tile)
+        return tile * divisor((form.tile[1] if form.tile else keys) // tile, _BLOCK // tile)
     if form.tile:
         return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
     most = _BLOCK if in_pairs(form) or _room(form, width, target) < _LONGEST else _LONGEST
