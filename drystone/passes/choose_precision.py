@@ -8,10 +8,10 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.encoding import Encoding, decode, encode, with_encoding
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, nested, producer_name, shape
+from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.dims import empty_like
-from drystone.passes.generic import body, generic
+from drystone.passes.generic import body, generic, is_identity, maps_of
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.dots import DotUnit
@@ -43,6 +43,7 @@ class ChoosePrecision:
       factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
       gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
     - The queries, keys and values of attention over many queries, where the target multiplies the element.
+      Those that are widened for attention only are read as they are, whatever the number of queries.
     - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums (of a run,
       where its sums are short). Convolutions without groups are products of that kind where channels are
       innermost and sums are not short; depthwise ones read such images.
@@ -61,6 +62,8 @@ class ChoosePrecision:
         holders = {
             element: _Holder(program, element) for element in ([self.element] if self.element else _SHORT)
         }
+        for op in ops(block, "dry.attention"):
+            _read_short(op)
         chosen = [
             (op, numbers, holder)
             for op in ops(block, "dry.conv", *_FACTORS, *_READ, "dry.attention")
@@ -98,6 +101,25 @@ class ChoosePrecision:
 
 def _values(op: Any, numbers: tuple[int, ...]) -> list[Any]:
     return [op.operation.operands[number] for number in numbers]
+
+
+def _read_short(op: Any) -> None:
+    """Let attention read queries, keys and values of a short element as they are, where they are only widened
+    for it."""
+    for number in range(3):
+        made = producer(op.operation.operands[number])
+        if made is None or made.operation.name != "linalg.generic" or len(made.operation.operands) != 2:
+            continue
+        first, *rest = list(body(made).operations)
+        alone = len(rest) == 1 and first.operation.name == "arith.extf"
+        if (
+            alone
+            and all(map(is_identity, maps_of(made)))
+            and first.operation.operands[0] == body(made).arguments[0]
+        ):
+            given = made.operation.operands[0]
+            if str(given.type.element_type) in _SHORT:
+                op.operation.operands[number] = given
 
 
 def _of_convolution(op: Any, unit: DotUnit) -> tuple[int, ...]:
@@ -142,6 +164,8 @@ class _Holder:
     def exact(self, value: Any) -> bool:
         """Whether the element holds an f32 value without rounding."""
         root = _viewed(value)
+        if str(root.type.element_type) == self.element:
+            return True
         key = weight_key(root)
         if key is not None:
             stored = self.program.weights[key].reshape(-1)

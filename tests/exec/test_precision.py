@@ -184,3 +184,25 @@ def test_factors_that_a_short_element_holds_exactly_are_held_in_it(dtype: str) -
         ]
         assert len(packed) == 2
         assert all((f'enc<"{dtype}"' in line) == short for line in packed)
+
+
+@pytest.mark.parametrize("queries", [1, 3, 20, 64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_attention_reads_short_keys_as_they_are(dtype: torch.dtype, queries: int) -> None:
+    torch.manual_seed(0)
+
+    class Attention(nn.Module):
+        def forward(self, q: Any, k: Any, v: Any) -> Any:
+            return nn.functional.scaled_dot_product_attention(q, k, v)
+
+    given = tuple(torch.randn(2, 3, n, 32).to(dtype) for n in (queries, 640, 640))
+    fitted = drystone.compile(Attention().eval(), given)
+    assert [call.kind for call in fitted.manifest.kernels] == ["attention", "map"]
+    exact = Attention()(*(each.double() for each in given))
+    assert _off(fitted(*given).double(), exact) < 5e-3
+    program = frontend.import_model(Attention().eval(), given, ctx=mlir.context())
+    arrays = [each.view(torch.uint16).numpy() if dtype == torch.bfloat16 else each.numpy() for each in given]
+    (before,) = interpret(program, arrays)
+    passes.run(program, passes.pipeline(targets.resolve("cpu")))
+    (after,) = interpret(program, arrays)
+    assert np.array_equal(before, after)

@@ -144,7 +144,7 @@ class Block(OfRows):
             h, s = self.rows.at(row)
             place = form.place(self.rows.b, h, s, 2 * d + side)
             sizes = form.place(None, None, None, count)
-            tile = t.load(form.q, place, sizes, steps=form.place(1, 1, 1, 2))
+            tile = widened(t, t.load(form.q, place, sizes, steps=form.place(1, 1, 1, 2)))
             tile = t.apply("arith.truncf", t.apply("arith.mulf", tile, scale), dtype=form.short)
             t.store(scratch, [d, 2 * row + side], tile, [count, None])
 

@@ -11,6 +11,7 @@ from drystone.codegen.families.attention_block import Block
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows
 from drystone.codegen.families.attention_schedule import SQUARE, Schedule, tile_unit
+from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tensor, TileBuilder, index
 from drystone.targets.target import CpuTarget
 
@@ -52,7 +53,8 @@ def _transpose(
     start = (first // width) * share
 
     def square(k: Index, e: Index) -> None:
-        tile = t.load(form.v, form.place(b, g, k, e), form.place(None, None, SQUARE, SQUARE))
+        sizes = form.place(None, None, SQUARE, SQUARE)
+        tile = widened(t, t.load(form.v, form.place(b, g, k, e), sizes))
         short = t.apply("arith.truncf", t.transpose(tile), dtype=values.dtype)
         t.store(values, [b, g, e, k], short, [None, None, SQUARE, SQUARE])
 
