@@ -51,15 +51,12 @@ def shared(kernel: Kernel, types: Sequence[str], first_check: int) -> str:
     return f"""
 func.func private @{kernel.name}_shared({arguments}%team: !llvm.ptr) {{
   %units = call @{kernel.name}_grid({names}) : ({kinds}) -> index
-  %chunk = call @drystone_chunk(%team, %units) : (!llvm.ptr, index) -> index
-  scf.while : () -> index {{
-    %begin = func.call @drystone_claim(%team, %chunk) : (!llvm.ptr, index) -> index
-    %some = arith.cmpi ult, %begin, %units : index
-    scf.condition(%some) %begin : index
+  scf.while : () -> (index, index) {{
+    %begin, %end = func.call @drystone_claim(%team, %units) : (!llvm.ptr, index) -> (index, index)
+    %some = arith.cmpi ult, %begin, %end : index
+    scf.condition(%some) %begin, %end : index, index
   }} do {{
-  ^bb0(%begin: index):
-    %past = arith.addi %begin, %chunk : index
-    %end = arith.minui %past, %units : index
+  ^bb0(%begin: index, %end: index):
 {body}
     scf.yield
   }}

@@ -248,28 +248,38 @@ func.func private @drystone_barrier(%team: !llvm.ptr) {
   return
 }
 
-// How many units of a grid to claim at a time: a quarter of an even share, so that a thread that is late or
-// slow (its core has other work) leaves the rest to the others.
-func.func private @drystone_chunk(%team: !llvm.ptr, %units: index) -> index {
+// Claim the next units of a grid, the first of them and the one after the last (both its end: nothing is
+// left). They are half an even share of what is left, so that a thread that is late or slow (its core has other
+// work) leaves the rest to the others, and all end within one unit: guided self-scheduling (Polychronopoulos
+// and Kuck, IEEE Transactions on Computers C-36(12), 1987). A thread alone takes all.
+func.func private @drystone_claim(%team: !llvm.ptr, %units: index) -> (index, index) {
   %one = arith.constant 1 : index
-  %four = arith.constant 4 : index
+  %two = arith.constant 2 : index
+  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
   %n = call @drystone_threads(%team) : (!llvm.ptr) -> i32
   %threads = arith.index_cast %n : i32 to index
   %alone = arith.cmpi eq, %threads, %one : index
-  %shares = arith.muli %threads, %four : index
-  %quarter = arith.divui %units, %shares : index
-  %some = arith.maxui %quarter, %one : index
-  %chunk = arith.select %alone, %units, %some : index
-  return %chunk : index
-}
-
-// Claim the next `chunk` units; the first of them (at or past the grid's end: nothing is left).
-func.func private @drystone_claim(%team: !llvm.ptr, %chunk: index) -> index {
-  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
-  %n = arith.index_cast %chunk : index to i64
-  %first = llvm.atomicrmw add %next, %n monotonic : !llvm.ptr, i64
-  %begin = arith.index_cast %first : i64 to index
-  return %begin : index
+  %twice = arith.muli %threads, %two : index
+  %shares = arith.select %alone, %one, %twice : index
+  %claimed:2 = scf.while : () -> (index, index) {
+    %before = llvm.load %next atomic monotonic {alignment = 8 : i64} : !llvm.ptr -> i64
+    %begin = arith.index_cast %before : i64 to index
+    %left = arith.subi %units, %begin : index
+    %half = arith.divui %left, %shares : index
+    %least = arith.minui %left, %one : index
+    %count = arith.maxui %half, %least : index
+    %end = arith.addi %begin, %count : index
+    %after = arith.index_cast %end : index to i64
+    %swapped = llvm.cmpxchg %next, %before, %after monotonic monotonic : !llvm.ptr, i64
+    %done = llvm.extractvalue %swapped[1] : !llvm.struct<(i64, i1)>
+    %true = arith.constant true
+    %again = arith.xori %done, %true : i1
+    scf.condition(%again) %begin, %end : index, index
+  } do {
+  ^bb0(%begin: index, %end: index):
+    scf.yield
+  }
+  return %claimed#0, %claimed#1 : index, index
 }
 
 // Keep the status of a kernel whose check failed, for the end of the run.
