@@ -40,6 +40,7 @@ __all__ = [
     "ints",
     "ir",
     "ir_place",
+    "ir_places",
     "linalg",
     "math",
     "memref",
@@ -159,10 +160,21 @@ def ir_place(op: Any) -> Place | None:
 
     Of a chain of calls that is the innermost line outside torch itself.
     """
+    return _place(str(op.location))
+
+
+def ir_places(op: Any) -> list[Place]:
+    """The places that an operation came from, each once: those of all parts where it was made of several."""
+    location = op.location
+    parts = location.locations if isinstance(location, ir.FusedLoc) else [location]
+    return list(dict.fromkeys(place for part in parts if (place := _place(str(part))) is not None))
+
+
+def _place(location: str) -> Place | None:
     # The bindings give locations as text only: "layer"("file":line:column), callsite(inner at outer),
     # fused<"what">[one, other], unknown.
     layer, places = "", []
-    for name, line in _NAME_OR_FILE.findall(re.sub(r"fused<[^>]*>", "fused", str(op.location))):
+    for name, line in _NAME_OR_FILE.findall(re.sub(r"fused<[^>]*>", "fused", location)):
         if line:
             places.append(Place(_plain(name), int(line), layer))
         elif not places:

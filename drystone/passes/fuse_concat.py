@@ -7,8 +7,8 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, producer, shape
 from drystone.mlir import arith, ir, linalg, run_pipeline, tensor
 from drystone.passes.dims import extent
-from drystone.passes.fuse_elementwise import FuseElementwise, is_producer
-from drystone.passes.generic import body, dims_of, generic, is_parallel, maps_of
+from drystone.passes.fuse_elementwise import FuseElementwise
+from drystone.passes.generic import body, dims_of, generic, is_parallel, is_producer, maps_of
 from drystone.passes.loops import join_dim, split_loop, splits
 from drystone.passes.outline_kernels import is_contiguous
 from drystone.passes.regions import is_cheap

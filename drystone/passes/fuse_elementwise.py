@@ -7,7 +7,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import captured, is_tensor, main_block, operand_groups, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
-from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of, without_units
+from drystone.passes.generic import body, composed, dims_of, is_parallel, is_producer, maps_of, without_units
 from drystone.passes.loops import split_dim
 from drystone.passes.moves import sizes_of
 from drystone.passes.outline_kernels import is_contiguous
@@ -123,18 +123,6 @@ def part_of(value: Any) -> tuple[int, int, int] | None:
     if len(cut) != 1 or not whole or not part or whole % part or offsets[cut[0]] % part:
         return None
     return cut[0], offsets[cut[0]] // part, whole // part
-
-
-def is_producer(op: Any) -> bool:
-    """Whether a linalg.generic gives each element of its one result by itself, in some order."""
-    operation = op.operation
-    out = maps_of(op)[-1]
-    return (
-        is_parallel(op)
-        and len(operation.results) == 1
-        and out.is_permutation
-        and not any(True for _ in body(op).arguments[len(operation.operands) - 1].uses)
-    )
 
 
 def _readers(value: Any) -> set[Any]:

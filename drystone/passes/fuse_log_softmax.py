@@ -9,8 +9,8 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
-from drystone.passes.fuse_elementwise import is_producer, merge
-from drystone.passes.generic import dims_of, generic, maps_of
+from drystone.passes.fuse_elementwise import merge
+from drystone.passes.generic import dims_of, generic, is_producer, maps_of
 from drystone.passes.moves import permutation_of, source_of
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 

@@ -7,8 +7,7 @@ from drystone.ir.dialect import Norm
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, operand_groups, producer
 from drystone.mlir import ir
-from drystone.passes.fuse_elementwise import is_producer
-from drystone.passes.generic import body, is_identity, maps_of
+from drystone.passes.generic import body, is_identity, is_producer, maps_of
 from drystone.passes.rewriting import erase_dead, ops, read_later, uses
 
 

@@ -34,6 +34,18 @@ def is_parallel(op: Any) -> bool:
     return "reduction" not in str(op.operation.attributes["iterator_types"])
 
 
+def is_producer(op: Any) -> bool:
+    """Whether a linalg.generic gives each element of its one result by itself, in some order."""
+    operation = op.operation
+    out = maps_of(op)[-1]
+    return (
+        is_parallel(op)
+        and len(operation.results) == 1
+        and out.is_permutation
+        and not any(True for _ in body(op).arguments[len(operation.operands) - 1].uses)
+    )
+
+
 def body(op: Any) -> Any:
     """The block of a linalg operation."""
     return op.operation.regions[0].blocks[0]

@@ -154,7 +154,9 @@ class _Merger:
                 returned += results if each in stored else []
             with stored[0].call.location:
                 func.ReturnOp(returned)
-        with ir.InsertionPoint(stored[0].call), stored[0].call.location:
+        # One part for each of the calls it stands for.
+        layers = ir.Location.fused([each.call.location for each in group])
+        with ir.InsertionPoint(stored[0].call), layers:
             call = func.CallOp(types, "kernel", [*inputs, *inits]).operation
         name_kernel(kernel, call, "matmul", self.names)
         self.kernels.setdefault(call.attributes["callee"].value, kernel)

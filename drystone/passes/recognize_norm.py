@@ -8,12 +8,12 @@ from drystone.ir.dialect import Norm
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
-from drystone.passes.fuse_elementwise import is_producer
 from drystone.passes.generic import (
     body,
     dims_of,
     is_filled_with_zero,
     is_identity,
+    is_producer,
     maps_of,
     read_by,
     without_units,

@@ -232,6 +232,11 @@ def test_products_of_one_tensor_share_a_grid(rows: int, columns: tuple[int, ...]
     assert fused(Projections(*columns), torch.randn(rows, 40)) == {"matmul": kernels}
 
 
+def test_a_merged_product_is_named_after_all_its_layers() -> None:
+    (call,) = drystone.compile(Projections(64, 32, 32).eval(), (torch.randn(7, 40),)).manifest.kernels
+    assert [place.split()[0] for place in call.where.split(", ")] == ["layers.0", "layers.1", "layers.2"]
+
+
 @pytest.mark.parametrize("compute", ["f32", "bf16"])
 @pytest.mark.parametrize(
     ("model", "products"), [(GatedMLP(48, 96, bias=True), 2), (Projections(64, 32, 32), 1)]

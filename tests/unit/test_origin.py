@@ -107,3 +107,9 @@ def test_locations_are_read_from_their_text(text: str, expected: Place | None) -
     assert mlir.ir_place(SimpleNamespace(location=text)) == expected
     # And as MLIR prints it.
     assert mlir.ir_place(mlir.parse(f"module {{}} {text}", mlir.context()).operation) == expected
+
+
+def test_an_operation_made_of_several_has_all_their_places() -> None:
+    text = 'module {} loc(fused["a"("m.py":1:0), "b"("n.py":2:0), "a"("m.py":1:0), unknown])'
+    found = mlir.ir_places(mlir.parse(text, mlir.context()).operation)
+    assert found == [Place("m.py", 1, "a"), Place("n.py", 2, "b")]

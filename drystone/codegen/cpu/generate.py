@@ -20,7 +20,7 @@ from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
 from drystone.ir.values import function, main_block
-from drystone.mlir import ir, ir_place, parse, run_pipeline, walk
+from drystone.mlir import ir, ir_places, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
 
 
@@ -135,8 +135,8 @@ def _is_declaration(operation: Any) -> bool:
 
 def _listed(op: Any, kernels: Mapping[str, Kernel], cost: Cost) -> KernelCall:
     kernel = kernels[op.attributes["callee"].value]
-    place = ir_place(op)
-    return KernelCall(kernel.name, kernel.kind, "" if place is None else str(place), cost.bytes, cost.flops)
+    places = ", ".join(map(str, ir_places(op)))
+    return KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops)
 
 
 def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:
