@@ -192,6 +192,13 @@ def _linear_scan(kernel: _Kernel) -> int:
     return 2 * prod(kernel.result)
 
 
+def _selective_scan(kernel: _Kernel) -> int:
+    """The step of every state, its product and sum, and those of the result."""
+    operation = kernel.main.operation
+    own = 4 if operation.attributes["summed"].value else 2
+    return _iterations(kernel) * (own + _body(operation.regions[0]))
+
+
 def _iterations(kernel: _Kernel) -> int:
     """Iterations of the main operation, whose extents its indexing maps give; without maps, the elements of
     its result."""
@@ -228,6 +235,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.recurrent": _recurrent,
     "dry.scan": _scan,
     "dry.linear_scan": _linear_scan,
+    "dry.selective_scan": _selective_scan,
     "linalg.fill": _nothing,
     "linalg.copy": _nothing,
     "linalg.transpose": _nothing,

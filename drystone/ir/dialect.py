@@ -70,6 +70,8 @@ class Weight(Dry.Operation, name="weight", traits=[Pure]):
     key: ir.StringAttr  #: its name in the weight store
 
 
+#: What ends the regions of other operations.
+TERMINATORS = ("dry.yield", "dry.coefficients")
 #: How many extras an epilogue can read.
 MAX_EXTRAS = 8
 
@@ -286,3 +288,29 @@ class LinearScan(Dry.Operation, name="linear_scan", traits=[Pure]):
     x: Operand[Any]  #: what is added in each step
     factor: Operand[Any]  #: as x: what the state before is multiplied by
     dim: ir.IntegerAttr  #: the dimension it runs along
+
+
+class Coefficients(Dry.Operation, name="coefficients", traits=[ir.IsTerminatorTrait]):
+    """Ends the step of a selective scan."""
+
+    factor: Operand[Any]  #: what the state before is multiplied by
+    x: Operand[Any]  #: what is added
+    weight: Sequence[Operand[Any]]  #: none, or what the new state is multiplied by in the sum
+
+
+class SelectiveScan(Dry.Operation, name="selective_scan", traits=[Pure]):
+    """A linear recurrence whose coefficients are computed step by step: h[t] = factor * h[t - 1] + x along
+    `dim`, from 0 before the first (Mamba: Gu and Dao 2023, section 3.3.2).
+
+    The block of `step` takes one element of each operand, read through the map of the same position in
+    `indexing_maps` (dimensions of h -> its own: dimensions, each once, or position 0), and ends in
+    `dry.coefficients`; its operations are of the dialects arith and math only. The result is h or, with
+    `summed`, the sum of weight * h over the last dimension of h.
+    """
+
+    out: Result[Any]  #: h, or with `summed` h without its last dimension
+    __annotations__.update({f"input{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
+    dim: ir.IntegerAttr  #: the dimension of h it runs along
+    summed: ir.IntegerAttr  #: flag: the states are weighted and summed
+    indexing_maps: ir.ArrayAttr  #: one map per operand: dimensions of h -> its own
+    step: Region  #: factor, x and with `summed` weight of an element of h

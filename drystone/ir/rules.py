@@ -6,7 +6,7 @@ from typing import Any
 
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import operand_groups, shape
-from drystone.mlir import ints
+from drystone.mlir import ints, ir
 
 Problems = Iterator[str]
 
@@ -162,6 +162,45 @@ def linear_scan(op: Any) -> Problems:
         yield f"factors of {op.operands[1].type} for {op.operands[0].type}"
 
 
+def selective_scan(op: Any) -> Problems:
+    maps = [ir.AffineMapAttr(item).value for item in op.attributes["indexing_maps"]]
+    if len(maps) != len(op.operands) or not maps:
+        yield f"{len(maps)} maps for {len(op.operands)} operands"
+        return
+    rank, found = maps[0].n_dims, set()
+    yield from _in_rank(op, "dim", rank - bool(op.attributes["summed"].value))
+    for number, (map_, value) in enumerate(zip(maps, op.operands, strict=True)):
+        read = [expr.maybe_downcast() for expr in map_.results]
+        dims = [expr.position for expr in read if isinstance(expr, ir.AffineDimExpr)]
+        found.update(dims)
+        at_zero = all(isinstance(e, ir.AffineConstantExpr) and e.value == 0 for e in _others(read))
+        if map_.n_dims != rank or len(read) != value.type.rank or len(set(dims)) != len(dims) or not at_zero:
+            yield f"operand {number}: {map_} does not index {value.type}"
+            return
+    if found != set(range(rank)):
+        yield f"no operand has dimension {min(set(range(rank)) - found)}"
+    yield from _step(op)
+
+
+def _others(read: Sequence[Any]) -> list[Any]:
+    return [expr for expr in read if not isinstance(expr, ir.AffineDimExpr)]
+
+
+def _step(op: Any) -> Problems:
+    """The region that gives the coefficients of one element."""
+    block, element = op.regions[0].blocks[0], op.results[0].type.element_type
+    kinds = [argument.type for argument in block.arguments]
+    if kinds != [value.type.element_type for value in op.operands]:
+        yield f"the step takes {[str(kind) for kind in kinds]} for {len(op.operands)} operands"
+    *body, last = (inner.operation for inner in block.operations)
+    for inner in body:
+        if inner.name.split(".")[0] not in ("arith", "math"):
+            yield f"the step holds {inner.name}"
+    count = 3 if op.attributes["summed"].value else 2
+    if last.name != "dry.coefficients" or [value.type for value in last.operands] != [element] * count:
+        yield f"the step ends in {last.name} and does not give {count} {element}"
+
+
 def embedding(op: Any) -> Problems:
     table, indices = op.operands[0], op.operands[1]
     if table.type.rank != 2:
@@ -226,6 +265,9 @@ def _result_rank(op: Any, number: int) -> int:
         return int(op.operands[1].type.rank) + 1
     if op.name == "dry.logsumexp":
         return int(op.operands[0].type.rank) - 1
+    if op.name == "dry.selective_scan":
+        rank = ir.AffineMapAttr(op.attributes["indexing_maps"][0]).value.n_dims
+        return int(rank) - bool(op.attributes["summed"].value)
     return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
 
 
@@ -241,5 +283,6 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.recurrent": recurrent,
     "dry.scan": scan,
     "dry.linear_scan": linear_scan,
+    "dry.selective_scan": selective_scan,
     "dry.softmax": softmax,
 }

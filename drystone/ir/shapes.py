@@ -134,6 +134,15 @@ def _recurrent(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) 
     return extent(weight, 1) if axis == rank - 1 else extent(projected, axis + 3 - rank)
 
 
+def _selective_scan(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:
+    for value, attribute in zip(op.operands, op.attributes["indexing_maps"], strict=True):
+        for place, expr in enumerate(ir.AffineMapAttr(attribute).value.results):
+            read = expr.maybe_downcast()
+            if isinstance(read, ir.AffineDimExpr) and read.position == axis:
+                return extent(value, place)
+    raise InternalError(f"{op.name}: no operand has dimension {axis}")
+
+
 _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.attention": _attention,
     "dry.conv": _conv,
@@ -145,5 +154,6 @@ _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.recurrent": _recurrent,
     "dry.scan": _same,
     "dry.linear_scan": _same,
+    "dry.selective_scan": _selective_scan,
     "dry.softmax": _same,
 }

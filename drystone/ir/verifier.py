@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from drystone.errors import InternalError
+from drystone.ir.dialect import TERMINATORS
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import Encoding, encoding_of, part_key, storage_parts
 from drystone.ir.program import Program, TensorSpec, WeightStore
@@ -22,7 +23,7 @@ def verify(program: Program) -> None:
         raise InternalError(f"the module is not valid MLIR\n{error}") from error
     for op in walk(program.module):
         operation = op.operation
-        if not operation.name.startswith("dry.") or operation.name == "dry.yield":
+        if not operation.name.startswith("dry.") or operation.name in TERMINATORS:
             continue
         problems = _weight(operation, program.weights) if operation.name == "dry.weight" else _dry(operation)
         for problem in problems:
@@ -48,7 +49,7 @@ def _dry(op: Any) -> Iterator[str]:
         yield problem
     if sound:
         yield from results(op)
-    if len(op.regions):
+    if "extra_maps" in op.attributes:
         yield from _epilogue(op)
 
 

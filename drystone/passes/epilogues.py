@@ -5,9 +5,26 @@ from typing import Any
 
 from drystone.ir.build import maps as maps_attribute
 from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.values import captured, constant_value, shape
 from drystone.mlir import ir
+from drystone.passes.generic import body, dims_of
 
 WITH_EPILOGUE = ("dry.matmul", "dry.conv")
+
+
+def is_plain(op: Any) -> bool:
+    """Whether the body of a linalg.generic can be an epilogue: scalar arithmetic, constants from outside."""
+    inner = list(body(op).operations)[:-1]
+    known = all(each.operation.name.startswith(("arith.", "math.")) for each in inner)
+    return known and all(constant_value(value) is not None for value in captured(op))
+
+
+def projects(value: Any, map_: Any) -> bool:
+    """Whether a map reads a tensor at dimensions, each once, and at position 0 of unit ones."""
+    dims = dims_of(map_)
+    named = [d for d in dims if d is not None]
+    zero = all(d is not None or shape(value)[k] == 1 for k, d in enumerate(dims))
+    return zero and len(set(named)) == len(named)
 
 
 def extras_of(op: Any) -> list[tuple[Any, Any]]:

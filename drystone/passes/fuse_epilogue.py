@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.program import Program
-from drystone.ir.values import captured, constant_value, is_tensor, main_block, producer, shape
+from drystone.ir.values import is_tensor, main_block, producer
 from drystone.mlir import ir
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
+from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, is_plain, projects, remade
 from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
@@ -41,7 +41,7 @@ def _fuse(op: Any) -> None:
     if len(op.operation.results) != 1 or not is_parallel(op):
         return
     block = body(op)
-    if any(True for _ in block.arguments[len(block.arguments) - 1].uses) or not _plain(op):
+    if any(True for _ in block.arguments[len(block.arguments) - 1].uses) or not is_plain(op):
         return
     out = maps_of(op)[-1]
     if not out.is_permutation:
@@ -58,13 +58,6 @@ def _fuse(op: Any) -> None:
             return
 
 
-def _plain(op: Any) -> bool:
-    """Whether a body can be an epilogue: scalar arithmetic, and constants only from outside."""
-    inner = list(body(op).operations)[:-1]
-    known = all(each.operation.name.startswith(("arith.", "math.")) for each in inner)
-    return known and all(constant_value(value) is not None for value in captured(op))
-
-
 def _takes(op: Any, made: Any, out: Any) -> bool:
     result = made.operation.results[0]
     if result.type != op.operation.results[0].type:
@@ -77,17 +70,10 @@ def _takes(op: Any, made: Any, out: Any) -> bool:
             if map_ != out:
                 return False
             continue
-        if not is_tensor(value) or not _projects(value, map_):
+        if not is_tensor(value) or not projects(value, map_):
             return False
         others += 1
     return len(extras_of(made)) + others <= MAX_EXTRAS
-
-
-def _projects(value: Any, map_: Any) -> bool:
-    dims = dims_of(map_)
-    named = [d for d in dims if d is not None]
-    zero = all(d is not None or shape(value)[k] == 1 for k, d in enumerate(dims))
-    return zero and len(set(named)) == len(named)
 
 
 def _merge(op: Any, made: Any, out: Any) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from drystone.ir.dialect import TERMINATORS
 from drystone.ir.program import Program
 from drystone.ir.values import (
     captured,
@@ -105,7 +106,7 @@ def _kind(op: Any) -> str:
 
 def _reads_memory(name: str) -> bool:
     """Whether the operation of this name takes tensors only as memory, also where they are constants."""
-    return name in _VIEWS or (name.startswith("dry.") and name != "dry.yield")
+    return name in _VIEWS or (name.startswith("dry.") and name not in TERMINATORS)
 
 
 def _is_destination(owner: Any, number: int) -> bool:

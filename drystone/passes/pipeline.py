@@ -14,6 +14,7 @@ from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.fuse_gather import FuseGather
 from drystone.passes.fuse_log_softmax import FuseLogSoftmax
 from drystone.passes.fuse_residual import FuseResidual
+from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.outline_kernels import OutlineKernels
@@ -50,6 +51,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseLogSoftmax(),
         FuseGather(),
         FuseElementwise(),
+        FuseScan(),
         PickOneHot(),
         RecognizeNorm(),
         FuseConcat(),

@@ -1,5 +1,9 @@
 """Operations of drystone's own in models: what torch computes, and what the compiled model does."""
 
+import copy
+from collections import Counter
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +52,62 @@ def test_a_selective_state_space_compiles_to_a_scan(steps: int | None) -> None:
             x = torch.randn(2, count, 24)
             torch.testing.assert_close(model(x), model.step_by_step(x))
             torch.testing.assert_close(fitted(x), model(x))
+
+
+class Core(nn.Module):
+    """y[l] = sum of c[l] * h[l] over the states, h[l] = exp(-dt * a) * h[l - 1] + dt * x * b, in several
+    spellings; "states": h itself with its last step, "plain": one state, no sum."""
+
+    def __init__(self, channels: int, states: int, form: str) -> None:
+        super().__init__()
+        self.form, self.a = form, nn.Parameter(torch.rand(channels, states))
+
+    def forward(self, dt: torch.Tensor, x: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> Any:
+        if self.form == "plain":
+            return drystone.ops.linear_scan(torch.exp(-dt * self.a[:, 0]), dt * x + b[..., :1], dim=1)
+        decay, update = torch.exp(-dt[..., None] * self.a), (dt * x)[..., None] * b[:, :, None]
+        if self.form == "channels first":
+            h = drystone.ops.linear_scan(decay.transpose(1, 2), update.transpose(1, 2), dim=2)
+            return (h * c[:, None]).sum(-1)
+        h = drystone.ops.linear_scan(decay, update, dim=1)
+        if self.form == "states":
+            return (h * c[:, :, None]).sum(-1), h[:, -1]
+        if self.form == "product":
+            return (h @ c[..., None]).squeeze(-1)
+        return torch.einsum("blcs,bls->blc", h, c) if self.form == "einsum" else (h * c[:, :, None]).sum(-1)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("extents", [(2, 19, 37, 5), (1, 8, 64, 16), (1, 3, 32, 40)])
+@pytest.mark.parametrize(
+    ("form", "kinds"),
+    [
+        ("sum", {"scan": 1}),
+        ("product", {"scan": 1}),
+        ("einsum", None),
+        ("channels first", {"scan": 1}),
+        ("plain", {"scan": 1, "slice": 1}),
+        ("states", None),
+    ],
+)
+def test_coefficients_and_states_of_a_scan_are_not_in_memory(
+    form: str, kinds: dict[str, int] | None, extents: tuple[int, ...], dynamic: bool
+) -> None:
+    torch.manual_seed(0)
+    batch, steps, channels, states = extents
+    model = Core(channels, states, form).eval()
+    inputs = [torch.rand(batch, steps, n) for n in (channels, channels, states, states)]
+    lengths = ({1: torch.export.Dim("steps", min=2, max=64)},) * 4 if dynamic else None
+    fitted = drystone.compile(model, tuple(inputs), dynamic_shapes=lengths)
+    found = Counter(kernel.kind for kernel in fitted.manifest.kernels)
+    assert found["scan"] == 1 and (kinds is None or found == kinds)
+    for count in (2, 5, 64) if dynamic else (steps,):
+        inputs = [torch.randn(batch, count, each.shape[-1]) for each in inputs]
+        inputs[0] = inputs[0].abs()
+        with torch.no_grad():
+            got, want = fitted(*inputs), copy.deepcopy(model).double()(*(each.double() for each in inputs))
+        for one, other in zip(*((v if isinstance(v, tuple) else (v,)) for v in (got, want)), strict=True):
+            torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
 class Looped(Selective):

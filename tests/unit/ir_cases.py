@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import build
-from drystone.ir.dialect import WithEpilogue, Yield
+from drystone.ir.dialect import MAX_EXTRAS, Coefficients, SelectiveScan, WithEpilogue, Yield
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.mlir import context, func, ir, parse
+from drystone.mlir import arith, context, func, ir, parse
 from tests.elements import element as element_of
 
 CONTEXT = context()
@@ -58,6 +58,25 @@ def build_epilogue(op: Any, extras: Sequence[Any], body: Any) -> None:
         block.add_argument(kind, op.location)
     with ir.InsertionPoint(block):
         Yield(body(block.arguments))
+
+
+def selective_scan(
+    inputs: Sequence[Any], reads: Sequence[Sequence[int]], dim: int, out: Any, *, summed: bool = True
+) -> Any:
+    """A scan along `dim` of h[t] = i * h[t - 1] + j of its first and last input, weighted by i + j where it
+    is `summed`; reads: the dimensions of h that each input is read at."""
+    rank = out.rank + summed
+    maps = [ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(d) for d in dims]) for dims in reads]
+    groups = [[value] for value in inputs] + [[]] * (MAX_EXTRAS - len(inputs))
+    flags = {"summed": build.flag(summed), "indexing_maps": build.maps(maps)}
+    op = SelectiveScan(out, *groups, dim=build.integer(dim), **flags)
+    block = op.step.blocks[0] if len(op.step.blocks) else op.step.blocks.append()
+    for value in inputs:
+        block.add_argument(value.type.element_type, op.location)
+    with ir.InsertionPoint(block):
+        first, last = block.arguments[0], block.arguments[len(inputs) - 1]
+        Coefficients(first, last, [arith.addf(first, last)] if summed else [])
+    return op.out
 
 
 def program(

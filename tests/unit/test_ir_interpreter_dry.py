@@ -11,7 +11,7 @@ from drystone.ir import dialect as dry
 from drystone.ir.encoding import Encoding, Pack, encode, with_encoding
 from drystone.ir.interpreter import run
 from drystone.mlir import arith, ir
-from tests.unit.ir_cases import make, program, tensor, types_of
+from tests.unit.ir_cases import make, program, selective_scan, tensor, types_of
 
 functional = torch.nn.functional
 torch.manual_seed(0)
@@ -369,6 +369,23 @@ def test_linear_scan(dim: int) -> None:
         state = factor.select(dim, t) * state + x.select(dim, t)
         states.append(state)
     check(dry.LinearScan, [x, factor], torch.stack(states, dim), dim=dim)
+
+
+@pytest.mark.parametrize("summed", [True, False])
+def test_selective_scan(summed: bool) -> None:
+    factor, x = random(2, 5, 3), random(4, 5)
+    state, states = torch.zeros(2, 4, 3), []
+    for t in range(5):
+        state = factor[:, t, None] * state + x[:, t, None]
+        states.append(state)
+    h = torch.stack(states, 2)
+    expected = (h * (factor[:, None] + x[..., None])).sum(-1) if summed else h
+    reads = [(0, 2, 3), (1, 2)]
+    (ours,) = execute(
+        [factor.numpy(), x.numpy()],
+        lambda *xs: [selective_scan(xs, reads, 2, tensor(list(expected.shape), "f64"), summed=summed)],
+    )
+    close(ours, expected)
 
 
 def test_a_weight_is_decoded() -> None:

@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from drystone.codegen.families import conv as convolution
-from drystone.codegen.families import embedding, logsumexp, move, norm, reduce, scan, scatter, softmax
+from drystone.codegen.families import (
+    embedding,
+    logsumexp,
+    move,
+    norm,
+    reduce,
+    scan,
+    scatter,
+    selective_scan,
+    softmax,
+)
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families import matmul as product
 from drystone.codegen.families.attention import attention
@@ -37,6 +47,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),
     "dry.linear_scan": (scan.build_linear,),
+    "dry.selective_scan": (selective_scan.build,),
     "tm_tensor.scatter": (scatter.build,),
     "tensor.extract_slice": (move.extract_slice,),
     "tensor.insert_slice": (move.insert_slice,),

@@ -11,10 +11,11 @@ from typing import Any
 from drystone.codegen.elements import FLOATS, INTEGERS, width
 from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import InternalError
+from drystone.ir import dialect
 from drystone.ir.values import constant_number
 from drystone.mlir import ir
 
-TERMINATORS = ("linalg.yield", "dry.yield", "tensor.yield", "tm_tensor.yield")
+TERMINATORS = ("linalg.yield", *dialect.TERMINATORS, "tensor.yield", "tm_tensor.yield")
 
 # Assertions that a gather's index is in range: gathers clamp their indices, so that nothing is read outside.
 DROPPED = ("cf.assert",)

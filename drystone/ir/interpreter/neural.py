@@ -1,6 +1,6 @@
 """The operations of the dialect dry that are no convolution, pooling or recurrence, and epilogues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,18 @@ def result_element(op: Any) -> str:
 def finish(machine: Machine, op: Any, value: Array, extras: list[Array]) -> list[Array]:
     """The result of an operation: its epilogue on every element of `value`."""
     block = op.operation.regions[0].blocks[0]
-    points = [np.arange(n).reshape(-1, *[1] * (value.ndim - 1 - d)) for d, n in enumerate(value.shape)]
-    points = [point.reshape([1] * (value.ndim - point.ndim) + list(point.shape)) for point in points]
-    maps = [ir.AffineMapAttr(item).value for item in op.operation.attributes["extra_maps"]]
-    elements = [read(extra, m, points) for extra, m in zip(extras, maps, strict=True)]
+    elements = _elements(op.operation.attributes["extra_maps"], extras, value.shape)
     (out,) = machine.block(block, [to_element(value, str(block.arguments[0].type)), *elements])
     return [np.array(np.broadcast_to(out, value.shape))]
+
+
+def _elements(maps: Any, arrays: list[Array], extents: Sequence[int]) -> list[Array]:
+    """What the elements of a tensor of these extents read of arrays through maps of its dimensions."""
+    points = [
+        np.arange(n).reshape([-1 if at == d else 1 for at in range(len(extents))])
+        for d, n in enumerate(extents)
+    ]
+    return [read(array, ir.AffineMapAttr(m).value, points) for array, m in zip(arrays, maps, strict=True)]
 
 
 @handles("dry.matmul")
@@ -133,8 +139,27 @@ def _scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
 
 @handles("dry.linear_scan")
 def _linear_scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    factor, out = (np.moveaxis(a, op.dim.value, 0) for a in (wide(args[1]), np.array(wide(args[0]))))
+    return [to_element(_recurrence(args[1], args[0], op.dim.value), result_element(op))]
+
+
+def _recurrence(factor: Array, x: Array, dim: int) -> Array:
+    """h[t] = factor[t] * h[t - 1] + x[t] along `dim`, in float64."""
+    by, out = (np.moveaxis(a, dim, 0) for a in (wide(factor), np.array(wide(x))))
     with np.errstate(all="ignore"):
         for t in range(1, len(out)):
-            out[t] += factor[t] * out[t - 1]
-    return [to_element(np.moveaxis(out, 0, op.dim.value), result_element(op))]
+            out[t] += by[t] * out[t - 1]
+    return np.moveaxis(out, 0, dim)
+
+
+@handles("dry.selective_scan")
+def _selective_scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    maps = op.operation.attributes["indexing_maps"]
+    extents = [1] * ir.AffineMapAttr(maps[0]).value.n_dims
+    for array, item in zip(args, maps, strict=True):
+        for n, expr in zip(array.shape, ir.AffineMapAttr(item).value.results, strict=True):
+            if isinstance(expr, ir.AffineDimExpr):
+                extents[expr.position] = n
+    found = machine.block(op.step.blocks[0], _elements(maps, args, extents))
+    factor, x, *weight = (np.broadcast_to(each, extents) for each in found)
+    h = _recurrence(factor, x, op.dim.value)
+    return [to_element((h * wide(weight[0])).sum(-1) if weight else h, result_element(op))]
