@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
-from drystone.ir.values import operand_groups, shape
+from drystone.ir.values import dims_of, operand_groups, shape
 from drystone.mlir import ints, ir
 
 Problems = Iterator[str]
@@ -170,20 +170,16 @@ def selective_scan(op: Any) -> Problems:
     rank, found = maps[0].n_dims, set()
     yield from _in_rank(op, "dim", rank - bool(op.attributes["summed"].value))
     for number, (map_, value) in enumerate(zip(maps, op.operands, strict=True)):
-        read = [expr.maybe_downcast() for expr in map_.results]
-        dims = [expr.position for expr in read if isinstance(expr, ir.AffineDimExpr)]
+        read, zero = dims_of(map_), ir.AffineExpr.get_constant(0, op.context)
+        dims = [dim for dim in read if dim is not None]
         found.update(dims)
-        at_zero = all(isinstance(e, ir.AffineConstantExpr) and e.value == 0 for e in _others(read))
+        at_zero = all(dim is not None or map_.results[place] == zero for place, dim in enumerate(read))
         if map_.n_dims != rank or len(read) != value.type.rank or len(set(dims)) != len(dims) or not at_zero:
             yield f"operand {number}: {map_} does not index {value.type}"
             return
     if found != set(range(rank)):
         yield f"no operand has dimension {min(set(range(rank)) - found)}"
     yield from _step(op)
-
-
-def _others(read: Sequence[Any]) -> list[Any]:
-    return [expr for expr in read if not isinstance(expr, ir.AffineDimExpr)]
 
 
 def _step(op: Any) -> Problems:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drystone.errors import InternalError
+from drystone.ir.values import dims_of
 from drystone.mlir import ints, ir
 
 ExtentOf = Callable[[Any, int], Any]
@@ -136,10 +137,9 @@ def _recurrent(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) 
 
 def _selective_scan(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:
     for value, attribute in zip(op.operands, op.attributes["indexing_maps"], strict=True):
-        for place, expr in enumerate(ir.AffineMapAttr(attribute).value.results):
-            read = expr.maybe_downcast()
-            if isinstance(read, ir.AffineDimExpr) and read.position == axis:
-                return extent(value, place)
+        read = dims_of(ir.AffineMapAttr(attribute).value)
+        if axis in read:
+            return extent(value, read.index(axis))
     raise InternalError(f"{op.name}: no operand has dimension {axis}")
 
 

@@ -89,6 +89,15 @@ def splat(constant: Any) -> Any:
     return constant.get_splat_value() if known else None
 
 
+def dims_of(map_: Any) -> list[int | None]:
+    """For each result of an affine map the dimension it is, or None where it is anything else."""
+    found: list[int | None] = []
+    for expr in map_.results:
+        kind = expr.maybe_downcast()
+        found.append(kind.position if isinstance(kind, ir.AffineDimExpr) else None)
+    return found
+
+
 def attribute(op: Any, name: str) -> Any:
     """An attribute of an operation; None where it has none of this name."""
     return op.operation.attributes.get(name, None)

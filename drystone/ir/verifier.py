@@ -11,7 +11,7 @@ from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import Encoding, encoding_of, part_key, storage_parts
 from drystone.ir.program import Program, TensorSpec, WeightStore
 from drystone.ir.rules import RULES, agree, results
-from drystone.ir.values import shape
+from drystone.ir.values import dims_of, shape
 from drystone.mlir import ir, ir_place, walk
 
 
@@ -127,9 +127,9 @@ def _extra(affine_map: Any, extra: Any, result: Any) -> Iterator[str]:
     elif len(affine_map.results) != extra.type.rank:
         yield f"{affine_map} does not index {extra.type}"
     else:
-        for axis, expr in enumerate(expr.maybe_downcast() for expr in affine_map.results):
-            if isinstance(expr, ir.AffineDimExpr):
-                there, here = shape(extra)[axis], shape(result)[expr.position]
+        for axis, dim in enumerate(dims_of(affine_map)):
+            if dim is not None:
+                there, here = shape(extra)[axis], shape(result)[dim]
                 if not agree(there, here):
                     yield f"extent {there} is read along one of {here}"
 

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from drystone.ir.build import flag, string
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, producer_name, shape
+from drystone.ir.values import dims_of, main_block, producer_name, shape
 from drystone.mlir import ints, ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import dims_of, expand
+from drystone.passes.generic import expand
 from drystone.passes.moves import cut, in_order, move, permutation_of, sink, source_of
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type, uses
 

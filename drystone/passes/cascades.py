@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drystone.ir.program import Program
-from drystone.ir.values import function, main_block, nested, shape, tensors
+from drystone.ir.values import dims_of, function, main_block, nested, shape, tensors
 from drystone.mlir import ints, ir, ir_place
-from drystone.passes.generic import dims_of
 
 
 @dataclass(frozen=True)

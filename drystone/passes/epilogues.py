@@ -5,9 +5,9 @@ from typing import Any
 
 from drystone.ir.build import maps as maps_attribute
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.values import captured, constant_value, shape
+from drystone.ir.values import captured, constant_value, dims_of, shape
 from drystone.mlir import ir
-from drystone.passes.generic import body, dims_of
+from drystone.passes.generic import body
 
 WITH_EPILOGUE = ("dry.matmul", "dry.conv")
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.program import Program
-from drystone.ir.values import constant_value, main_block
+from drystone.ir.values import constant_value, dims_of, main_block
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade, take_epilogue
-from drystone.passes.generic import dims_of
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 

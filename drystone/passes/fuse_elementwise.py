@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.ir.values import captured, is_tensor, main_block, operand_groups, producer, shape
+from drystone.ir.values import captured, dims_of, is_tensor, main_block, operand_groups, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
-from drystone.passes.generic import body, composed, dims_of, is_parallel, is_producer, maps_of, without_units
+from drystone.passes.generic import body, composed, is_parallel, is_producer, maps_of, without_units
 from drystone.passes.loops import split_dim
 from drystone.passes.moves import sizes_of
 from drystone.passes.outline_kernels import is_contiguous

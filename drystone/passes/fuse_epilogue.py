@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.program import Program
-from drystone.ir.values import is_tensor, main_block, producer
+from drystone.ir.values import dims_of, is_tensor, main_block, producer
 from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, is_plain, projects, remade
-from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of
+from drystone.passes.generic import body, composed, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.ir.values import is_tensor, main_block, nested, producer
+from drystone.ir.values import dims_of, is_tensor, main_block, nested, producer
 from drystone.mlir import ir, tensor
-from drystone.passes.generic import body, dims_of, is_producer, maps_of, without_units
+from drystone.passes.generic import body, is_producer, maps_of, without_units
 from drystone.passes.regions import copy_body, is_cheap
 from drystone.passes.rewriting import erase_dead, index_constant, ops, uses
 

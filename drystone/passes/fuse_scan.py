@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 from drystone.ir import build
 from drystone.ir.dialect import MAX_EXTRAS, Coefficients
 from drystone.ir.program import Program
-from drystone.ir.values import is_tensor, main_block, producer, producer_name, shape
+from drystone.ir.values import dims_of, is_tensor, main_block, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.epilogues import is_plain, projects
 from drystone.passes.generic import (
     body,
     composed,
-    dims_of,
     is_filled_with_zero,
     is_producer,
     maps_of,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program
-from drystone.ir.values import is_tensor, main_block, producer, shape
+from drystone.ir.values import dims_of, is_tensor, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
-from drystone.passes.generic import body, dims_of, generic, is_identity, is_parallel, maps_of
+from drystone.passes.generic import body, generic, is_identity, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import latest_first, ops, read_later, uses
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from drystone.ir.values import constant_number, producer, producer_name, shape
+from drystone.ir.values import constant_number, dims_of, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.rewriting import tensor_type
@@ -49,15 +49,6 @@ def is_producer(op: Any) -> bool:
 def body(op: Any) -> Any:
     """The block of a linalg operation."""
     return op.operation.regions[0].blocks[0]
-
-
-def dims_of(map_: Any) -> list[int | None]:
-    """For each result of an affine map the dimension it is, or None where it is anything else."""
-    found: list[int | None] = []
-    for expr in map_.results:
-        kind = expr.maybe_downcast()
-        found.append(kind.position if isinstance(kind, ir.AffineDimExpr) else None)
-    return found
 
 
 def used_dims(exprs: Iterable[Any]) -> set[int]:

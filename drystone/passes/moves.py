@@ -6,14 +6,13 @@ A move by `p` gives a result whose dimension i is dimension p[i] of its source, 
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.ir.values import is_tensor, operand_groups, producer, producer_name, shape
+from drystone.ir.values import dims_of, is_tensor, operand_groups, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.generic import (
     body,
     collapse,
     composed,
-    dims_of,
     expand,
     generic,
     is_identity,

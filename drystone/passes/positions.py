@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from drystone.ir.values import constant_number, constant_value, is_tensor, number_of, producer, splat, uncast
+from drystone.ir.values import (
+    constant_number,
+    constant_value,
+    dims_of,
+    is_tensor,
+    number_of,
+    producer,
+    splat,
+    uncast,
+)
 from drystone.mlir import ir
-from drystone.passes.generic import body, composed, dims_of, is_parallel, maps_of, read_by, without_units
+from drystone.passes.generic import body, composed, is_parallel, maps_of, read_by, without_units
 
 
 @dataclass(frozen=True)

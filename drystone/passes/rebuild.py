@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from drystone.ir.values import constant_value, is_tensor, producer, producer_name, splat
+from drystone.ir.values import constant_value, dims_of, is_tensor, producer, producer_name, splat
 from drystone.mlir import arith, ir
-from drystone.passes.generic import body, dims_of, generic, maps_of
+from drystone.passes.generic import body, generic, maps_of
 from drystone.passes.regions import copy_body
 
 

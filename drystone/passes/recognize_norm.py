@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 from drystone.ir.build import integer, number, string
 from drystone.ir.dialect import Norm
 from drystone.ir.program import Program
-from drystone.ir.values import constant_number, main_block, producer, shape
+from drystone.ir.values import constant_number, dims_of, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.generic import (
     body,
-    dims_of,
     is_filled_with_zero,
     is_identity,
     is_producer,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from drystone.ir.values import producer, producer_name, shape, uncast
+from drystone.ir.values import dims_of, producer, producer_name, shape, uncast
 from drystone.mlir import ints
-from drystone.passes.generic import collapse, dims_of, moved_input, through_units
+from drystone.passes.generic import collapse, moved_input, through_units
 from drystone.passes.moves import move
 from drystone.passes.rewriting import tensor_type
 

@@ -4,12 +4,11 @@ from typing import Any
 
 from drystone.ir import build
 from drystone.ir.dialect import Softmax
-from drystone.ir.values import is_tensor, producer, producer_name, shape
+from drystone.ir.values import dims_of, is_tensor, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.attention_graph import is_plain
 from drystone.passes.generic import (
     body,
-    dims_of,
     is_filled_with_zero,
     is_identity,
     is_parallel,

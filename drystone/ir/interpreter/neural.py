@@ -1,6 +1,6 @@
 """The operations of the dialect dry that are no convolution, pooling or recurrence, and epilogues."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element, widen
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
-from drystone.ir.interpreter.structured import read
+from drystone.ir.interpreter.structured import extents_of, points_of, read
 from drystone.mlir import ints, ir
 
 
@@ -26,18 +26,10 @@ def result_element(op: Any) -> str:
 def finish(machine: Machine, op: Any, value: Array, extras: list[Array]) -> list[Array]:
     """The result of an operation: its epilogue on every element of `value`."""
     block = op.operation.regions[0].blocks[0]
-    elements = _elements(op.operation.attributes["extra_maps"], extras, value.shape)
+    points, maps = points_of(value.shape), op.operation.attributes["extra_maps"]
+    elements = [read(each, ir.AffineMapAttr(m).value, points) for each, m in zip(extras, maps, strict=True)]
     (out,) = machine.block(block, [to_element(value, str(block.arguments[0].type)), *elements])
     return [np.array(np.broadcast_to(out, value.shape))]
-
-
-def _elements(maps: Any, arrays: list[Array], extents: Sequence[int]) -> list[Array]:
-    """What the elements of a tensor of these extents read of arrays through maps of its dimensions."""
-    points = [
-        np.arange(n).reshape([-1 if at == d else 1 for at in range(len(extents))])
-        for d, n in enumerate(extents)
-    ]
-    return [read(array, ir.AffineMapAttr(m).value, points) for array, m in zip(arrays, maps, strict=True)]
 
 
 @handles("dry.matmul")
@@ -153,13 +145,11 @@ def _recurrence(factor: Array, x: Array, dim: int) -> Array:
 
 @handles("dry.selective_scan")
 def _selective_scan(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    maps = op.operation.attributes["indexing_maps"]
-    extents = [1] * ir.AffineMapAttr(maps[0]).value.n_dims
-    for array, item in zip(args, maps, strict=True):
-        for n, expr in zip(array.shape, ir.AffineMapAttr(item).value.results, strict=True):
-            if isinstance(expr, ir.AffineDimExpr):
-                extents[expr.position] = n
-    found = machine.block(op.step.blocks[0], _elements(maps, args, extents))
+    maps = [ir.AffineMapAttr(item).value for item in op.operation.attributes["indexing_maps"]]
+    extents = [n or 0 for n in extents_of(maps, args)]
+    points = points_of(extents)
+    elements = [read(array, map_, points) for array, map_ in zip(args, maps, strict=True)]
+    found = machine.block(op.step.blocks[0], elements)
     factor, x, *weight = (np.broadcast_to(each, extents) for each in found)
     h = _recurrence(factor, x, op.dim.value)
     return [to_element((h * wide(weight[0])).sum(-1) if weight else h, result_element(op))]

@@ -21,6 +21,7 @@ from drystone.ir import scalars
 from drystone.ir.elements import to_element, widen
 from drystone.ir.interpreter.machine import Machine, fault, handles
 from drystone.ir.interpreter.scalar import affine_value
+from drystone.ir.values import dims_of
 from drystone.mlir import ir, linalg
 
 #: Elements of an iteration space above which a reduction is done in pieces.
@@ -38,7 +39,7 @@ class _Space:
 
     def points(self) -> list[Array]:
         """The position of every dimension, shaped to broadcast over the space."""
-        return [_along(np.arange(n), d, len(self.extents)) for d, n in enumerate(self.extents)]
+        return points_of(self.extents)
 
     def points_of_outputs(self) -> list[Array]:
         """As `points`, with one position for each reduced dimension."""
@@ -52,19 +53,24 @@ def _along(positions: Array, dim: int, rank: int) -> Array:
     return positions.reshape([positions.size if d == dim else 1 for d in range(rank)])
 
 
-def _positions(affine_map: Any) -> list[int | None]:
-    """The dimension each result of a map is; None for other expressions."""
-    exprs = [expr.maybe_downcast() for expr in affine_map.results]
-    return [expr.position if isinstance(expr, ir.AffineDimExpr) else None for expr in exprs]
+def points_of(extents: Sequence[int]) -> list[Array]:
+    """The position of every dimension, shaped to broadcast over a space of these extents."""
+    return [_along(np.arange(n), d, len(extents)) for d, n in enumerate(extents)]
+
+
+def extents_of(maps: Sequence[Any], arrays: Sequence[Array]) -> list[int | None]:
+    """The extents of the space that arrays are read from through maps; None for one that none states."""
+    extents: list[int | None] = [None] * maps[0].n_dims
+    for affine_map, array in zip(maps, arrays, strict=True):
+        for axis, position in enumerate(dims_of(affine_map)):
+            if position is not None:
+                extents[position] = array.shape[axis]
+    return extents
 
 
 def _space(op: Any, args: Sequence[Array], outputs: int) -> _Space:
     maps = [ir.AffineMapAttr(attribute).value for attribute in linalg.get_indexing_maps(op)]
-    extents: list[int | None] = [None] * maps[0].n_dims
-    for affine_map, array in zip(maps, args, strict=True):
-        for axis, position in enumerate(_positions(affine_map)):
-            if position is not None:
-                extents[position] = array.shape[axis]
+    extents = extents_of(maps, args)
     if None in extents:
         raise fault(op, "no operand states the extent of one of its loops")
     old = list(op.operation.regions[0].blocks[0].arguments)[-outputs:]
@@ -91,7 +97,7 @@ def _mentions(expr: Any, dim: int) -> bool:
 
 def read(array: Array, affine_map: Any, points: Sequence[Array]) -> Array:
     """The operand's element at each of the points (a range per dimension), broadcasting over all of them."""
-    positions = _positions(affine_map)
+    positions = dims_of(affine_map)
     plain = [p for p in positions if p is not None]
     if len(plain) == len(positions) and len(set(plain)) == len(plain):
         starts = [int(points[p].flat[0]) if points[p].size else 0 for p in plain]
@@ -110,7 +116,7 @@ def _write(value: Array, affine_map: Any, space: _Space, old: Array) -> Array:
     shape = [1 if d in space.reduced else n for d, n in enumerate(space.extents)]
     last = tuple(slice(None) if d in used else slice(-1, None) for d in range(len(shape)))
     value = np.broadcast_to(value, shape)[last]
-    plain = [p for p in _positions(affine_map) if p is not None]
+    plain = [p for p in dims_of(affine_map) if p is not None]
     if len(plain) == old.ndim and len(set(plain)) == len(plain):
         flat = value.reshape([n for d, n in enumerate(shape) if d in used])
         return np.ascontiguousarray(flat.transpose(np.argsort(np.argsort(plain)))).reshape(old.shape)
@@ -156,7 +162,7 @@ def _contraction(block: Any, args: Sequence[Array], space: _Space) -> list[Array
         return None
     left, right, old = block.arguments[0], block.arguments[1], block.arguments[len(block.arguments) - 1]
     product, total, _ = (op.operation for op in block.operations)
-    labels = [_positions(m) for m in space.maps]
+    labels = [dims_of(m) for m in space.maps]
     factors, terms = list(product.operands), list(total.operands)
     plain = all(None not in axes and len(set(axes)) == len(axes) for axes in labels)
     if len(args) != 3 or not plain or left not in factors or right not in factors or old not in terms:
