@@ -145,7 +145,8 @@ def _product(op: Any, h: Any) -> _Readout | None:
 def _is_identity(op: Any) -> bool:
     """Whether an operation stores its result as it is."""
     block = body(op)
-    return bool(block.operations[0].operation.operands[0] == block.arguments[0])
+    (stored,) = list(block.operations)[-1].operation.operands
+    return bool(stored == block.arguments[0])
 
 
 def _sum(op: Any, h: Any) -> _Readout | None:

@@ -87,6 +87,31 @@ module {
   }
 }
 
+// case: a product that does more than sum stays
+func.func @main(%f: tensor<2x5x6x4xf32>, %x: tensor<2x5x6x4xf32>, %c: tensor<2x5x4x1xf32>) -> tensor<2x5x6x1xf32> {
+  %h = "dry.linear_scan"(%x, %f) {dim = 1 : i64} : (tensor<2x5x6x4xf32>, tensor<2x5x6x4xf32>) -> tensor<2x5x6x4xf32>
+  %y = "dry.matmul"(%h, %c) ({
+  ^bb0(%p: f32):
+    %r = arith.negf %p : f32
+    "dry.yield"(%r) : (f32) -> ()
+  }) {transpose_b = false, extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<2x5x6x4xf32>, tensor<2x5x4x1xf32>) -> tensor<2x5x6x1xf32>
+  return %y : tensor<2x5x6x1xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<2x5x6x4xf32>, %arg1: tensor<2x5x6x4xf32>, %arg2: tensor<2x5x4x1xf32>) -> tensor<2x5x6x1xf32> {
+    %0 = "dry.linear_scan"(%arg1, %arg0) {dim = 1 : i64} : (tensor<2x5x6x4xf32>, tensor<2x5x6x4xf32>) -> tensor<2x5x6x4xf32>
+    %1 = "dry.matmul"(%0, %arg2) ({
+    ^bb0(%arg3: f32):
+      %2 = arith.negf %arg3 : f32
+      "dry.yield"(%2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<2x5x6x4xf32>, tensor<2x5x4x1xf32>) -> tensor<2x5x6x1xf32>
+    return %1 : tensor<2x5x6x1xf32>
+  }
+}
+
 // case: states that are returned as well, and a factor that something else reads
 func.func @main(%d: tensor<5x6xf32>, %x: tensor<5x6xf32>) -> (tensor<5x6xf32>, tensor<5x6xf32>) {
   %e = tensor.empty() : tensor<5x6xf32>
