@@ -92,11 +92,8 @@ def default(form: AttentionForm, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     rows = few_rows(form)
     width = _width(form, target) if rows is None else 0 if rows < FEW else _wide(rows, target)
-    block, tile = single(form).block, single(form).tile
-    if width:
-        unit = tile_unit(form, target, width)
-        block, tile = _block(form, width, _TILE if unit is None else unit.depth, target), _TILE
-    return {"width": width, "block": block, "tile": tile, "parts": _parts(form, target)}
+    cut = Schedule(width, _block(form, width, target), _TILE) if width else single(form)
+    return {"width": width, "block": cut.block, "tile": cut.tile, "parts": _parts(form, target)}
 
 
 def space(form: AttentionForm, target: CpuTarget) -> Space:
@@ -167,11 +164,12 @@ def _wide(rows: int, target: CpuTarget) -> int:
     return lanes if rows <= lanes or target.registers < 32 else 2 * lanes
 
 
-def _block(form: AttentionForm, width: int, tile: int, target: CpuTarget) -> int:
+def _block(form: AttentionForm, width: int, target: CpuTarget) -> int:
     """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
-    keys = form.keys.constant
-    if tile != _TILE and keys is not None:
-        return tile * divisor((form.tile[1] if form.tile else keys) // tile, _BLOCK // tile)
+    keys, unit = form.keys.constant, tile_unit(form, target, width)
+    if unit is not None and keys is not None:
+        whole = (form.tile[1] if form.tile else keys) // unit.depth
+        return unit.depth * divisor(whole, _BLOCK // unit.depth)
     if form.tile:
         return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
     most = _BLOCK if in_pairs(form) or _room(form, width, target) < _LONGEST else _LONGEST

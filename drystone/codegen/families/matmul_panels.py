@@ -21,14 +21,13 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     rank, p = form.batch, schedule(product, point, target)
     if len(forms) > 1:
         p = replace(p, wide=p.width)
-    # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
-    few = [] if form.out.shape[rank] is not None else [1] if product.tile is None else [1, FEW]
-    points = [{**point, "rows": rows} for rows in few if rows < p.rows]
-    # What stays in the cache while rows pass by is worth its trouble where there are some.
-    points += [point] if p.tiles and p.block and few else []
-    shorter = [
-        schedule(product, {**fewer, "passes": 1}, target) for fewer in points if p.tiles or not p.block
-    ]
+    heights: list[int] = []
+    if form.out.shape[rank] is None and (p.tiles or not p.block):
+        # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
+        heights = [rows for rows in ([1] if product.tile is None else [1, FEW]) if rows < p.rows]
+        # What stays in the cache while rows pass by is worth its trouble where there are some.
+        heights += [p.rows] if p.block else []
+    shorter = [schedule(product, {**point, "rows": rows, "passes": 1}, target) for rows in heights]
 
     def body(t: TileBuilder) -> None:
         for each in forms:
@@ -131,7 +130,7 @@ class _Step:
 
     def whole(self, m: Index) -> Tile:
         """The products of all k in rows m.."""
-        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest)
+        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest, self.p.depth)
         return self.last(m, laid_down(self.t, acc)) if self.p.rest else acc
 
     def in_one_pass(self) -> None:
@@ -140,8 +139,9 @@ class _Step:
         t, steps = self.t, [*self.inner, self]
 
         def products(k: Index, *accs: Tile) -> list[Tile]:
-            left = self.left(self.m, k)
-            return [t.dot(acc, left, step.right(k)) for step, acc in zip(steps, accs, strict=True)]
+            left = self.left(self.m, k, self.p.depth)
+            pairs = zip(steps, accs, strict=True)
+            return [t.dot(acc, left, step.right(k, self.p.depth)) for step, acc in pairs]
 
         starts = [step.start(self.m) for step in steps]
         *others, acc = t.loop(self.form.depth, self.p.depth, products, starts)
@@ -214,51 +214,47 @@ class _Step:
         zeros = [t.full(0, (1, lanes), "i32") for _ in range(self.p.rows)]
         return [t.reduce("arith.addi", acc, 1) for acc in t.loop(form.depth, lanes * form.group, add, zeros)]
 
-    def left(self, m: Index, k: Index, depth: int = 0) -> Tile:
-        """Rows m.. of a from k, as they are held where a dot unit takes them so."""
+    def left(self, m: Index, k: Index, depth: int) -> Tile:
+        """Rows m.. of a, `depth` columns from k, as they are held where a dot unit takes them so."""
         form, t, p = self.form, self.t, self.p
         at = [*places(form, form.a, self.batch), m, k]
-        sizes = [*([None] * form.batch), p.rows, depth or p.depth]
+        sizes = [*([None] * form.batch), p.rows, depth]
         if form.group > 1 or self.product.run:
             return t.load(form.a, at, sizes, held=True)
         return widened(t, t.load(form.a, at, sizes))
 
-    def right(self, k: Index, depth: int = 0) -> Tile:
-        """Rows k.. of b in the panel."""
+    def right(self, k: Index, depth: int) -> Tile:
+        """`depth` rows of b from k in the panel."""
         form, t, p, n = self.form, self.t, self.p, self.n
         if form.group > 1:
             at = [n // p.width, k // form.group, index(0)]
-            sizes = [None, (depth or p.depth) // form.group, p.width * form.group]
+            sizes = [None, depth // form.group, p.width * form.group]
             b = t.load(form.b, at, sizes, held=True)
             return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
         if form.pack is None:
             at = [*places(form, form.b, self.batch), k, n]
-            return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), p.depth, p.width]))
+            return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), depth, p.width]))
         outer = form.pack.outer_perm or (0, 1)
         blocks_first = outer[0] == form.pack.inner_dims[0]
         block = n // p.width
         at = [block, k, index(0)] if blocks_first else [k, block, index(0)]
-        sizes = [None, p.depth, p.width] if blocks_first else [p.depth, None, p.width]
+        sizes = [None, depth, p.width] if blocks_first else [depth, None, p.width]
         if self.product.run:
             return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
 
-    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index) -> Tile:
-        """acc and the products of k0 .. k1."""
+    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int) -> Tile:
+        """acc and the products of k0 .. k1, `depth` of them in a round."""
 
         def products(k: Index, acc: Tile) -> Tile:
-            return self.t.dot(acc, self.left(m, k), self.right(k), tiles=self.p.tiles)
+            return self.t.dot(acc, self.left(m, k, depth), self.right(k, depth), tiles=self.p.tiles)
 
-        return self.t.loop(k1, self.p.depth, products, [acc], lower=k0)[0]
+        return self.t.loop(k1, depth, products, [acc], lower=k0)[0]
 
     def last(self, m: Index, acc: Tile) -> Tile:
         """acc and the products of the k at the end that tiles of the usual shape leave over."""
-        k, rest = self.form.depth, self.p.rest
-
-        def products(k: Index, acc: Tile) -> Tile:
-            return self.t.dot(acc, self.left(m, k, rest), self.right(k, rest), tiles=True)
-
-        return self.t.loop(k, rest, products, [acc], lower=k - rest)[0]
+        end, rest = self.form.depth, self.p.rest
+        return self.sums(m, acc, end - rest, end, rest)
 
     def in_blocks(self, partial: Tensor, end: Index) -> None:
         """Several register tiles through one part of k after the other."""
@@ -271,7 +267,7 @@ class _Step:
             def rows(i: Index) -> None:
                 acc = t.load(partial, [i, 0], [p.rows, p.width])
                 last = (k + (p.block or 0)).min(form.depth - p.rest)
-                t.store(partial, [i, 0], self.sums(first + i, acc, k, last))
+                t.store(partial, [i, 0], self.sums(first + i, acc, k, last, p.depth))
 
             t.loop(end, p.rows, rows)
 

@@ -62,9 +62,9 @@ class _Plan:
         return ([k], [self.width]) if self.turned else ([k, 0], [None, self.width])
 
     def each_state(
-        self, t: TileBuilder, body: Callable[[Index, Tile], Tile | None], carry: tuple[Tile, ...] = ()
+        self, t: TileBuilder, body: Callable[..., Tile | None], carry: tuple[Tile, ...] = ()
     ) -> tuple[Tile, ...]:
-        """Run `body` on the tiles of all states."""
+        """Run `body` for the tile of states at each place, and what it carries."""
         return t.loop(self.states, self.width if self.turned else 1, body, carry)
 
     def fixed(self, t: TileBuilder, rooms: dict[int, Tensor], at: At) -> dict[int, Tile]:
@@ -81,7 +81,7 @@ class _Plan:
                     where, sizes = self.part(k)
                     t.store(room, where, spread(t, tile, (self.width,)), sizes)
 
-            t.loop(self.states, self.width if self.turned else 1, copy)
+            self.each_state(t, copy)
         return ready
 
     def coefficients(self, t: TileBuilder, tiles: dict[int, Tile]) -> list[Tile]:
@@ -103,14 +103,21 @@ class _Plan:
 
         t.loop(self.extents[self.dim], 1, step, [t.full(0.0, (self.width,), self.out.tensor.dtype)])
 
-    def sums(self, t: TileBuilder, rooms: dict[int, Tensor], held: Tensor, at: At) -> None:
+    def sums(self, t: TileBuilder, at: At) -> None:
         """All steps of a tile of columns with their states: every step gives the sum over them."""
+        held = self.room(t, self.out.tensor.dtype)
+        rooms = {
+            number: self.room(t, access.tensor.dtype)
+            for number, access in enumerate(self.reads)
+            if self.state in access.dims and self.dim not in access.dims
+        }
         zero = t.full(0.0, (self.width,), self.out.tensor.dtype)
-        t.loop(
-            self.states,
-            self.width if self.turned else 1,
-            lambda k: t.store(held, self.part(k)[0], zero, self.part(k)[1]),
-        )
+
+        def clear(k: Index) -> None:
+            where, sizes = self.part(k)
+            t.store(held, where, zero, sizes)
+
+        self.each_state(t, clear)
         ready = self.fixed(t, rooms, at)
 
         def step(j: Index) -> None:
@@ -159,12 +166,6 @@ class _Plan:
             for axis, d in enumerate(access.dims):
                 if d is not None:
                     t.same(self.extents[d], access.tensor.dim(axis))
-        rooms, dtype = {}, self.out.tensor.dtype
-        if self.state is not None:
-            held = self.room(t, dtype)
-            for number, access in enumerate(self.reads):
-                if self.state in access.dims and self.dim not in access.dims:
-                    rooms[number] = self.room(t, access.tensor.dtype)
         loops = [d for d in range(len(self.extents)) if d not in (self.dim, self.state)]
 
         def cell(*starts: Index) -> None:
@@ -172,7 +173,7 @@ class _Plan:
             if self.state is None:
                 self.columns(t, at)
             else:
-                self.sums(t, rooms, held, at)
+                self.sums(t, at)
 
         axes = [(self.extents[d], self.width if d == self.lane else 1) for d in loops]
         t.grid(axes or [(1, 1)], cell)

@@ -115,18 +115,18 @@ def dot_in_run(low: "Lowering", s: Dot, unit: DotUnit) -> None:
     for (m, first), whole in short.items():
         for j in range(count):
             at = m * acc.vectors + first + j
-            part = low.convert(_slice(low, whole, kind, j), unit.a, s.acc.dtype, vector=True)
+            part = low.convert(_slice(low, whole, unit.a, count, j), unit.a, s.acc.dtype, vector=True)
             sums[at] = low.emit.binary("arith.addf", sums[at], part, low.vector(s.acc.dtype))
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
 
 
-def _slice(low: "Lowering", whole: str, kind: str, j: int) -> str:
-    """A register's part `j` that has as many lanes as registers of 32-bit elements."""
-    dtype = kind.removesuffix(">").rsplit("x", 1)[-1]
-    if kind == low.vector(dtype):
+def _slice(low: "Lowering", whole: str, dtype: str, count: int, j: int) -> str:
+    """Part `j` of `count` in a vector; each has as many lanes as registers of 32-bit elements."""
+    if count == 1:
         return whole
     place = f"offsets = [{j * low.lanes}], sizes = [{low.lanes}], strides = [1]"
-    return low.emit.pure(f"vector.extract_strided_slice {whole} {{{place}}} : {kind} to {low.vector(dtype)}")
+    kinds = f"vector<{count * low.lanes}x{dtype}> to {low.vector(dtype)}"
+    return low.emit.pure(f"vector.extract_strided_slice {whole} {{{place}}} : {kinds}")
 
 
 def _left(low: "Lowering", a: Value) -> Value:
