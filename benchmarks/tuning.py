@@ -263,7 +263,7 @@ def main() -> None:
     measuring = Measuring(database, arguments.minutes, arguments.trials)
     rows, done = compared(cases, measuring, database, learned)
     print(table(rows) if rows else "", end="")
-    if arguments.output:
+    if arguments.output and rows:
         every = kept(rows, arguments.output.with_suffix(".json"))
         arguments.output.write_text(
             _ABOUT.format(machine=machine.cpu_name()) + table(every), encoding="utf-8"
