@@ -75,6 +75,11 @@ def compare(results: Sequence[Any], expected: Sequence[Any], tolerance: float) -
         np.testing.assert_allclose(result, wanted, rtol=tolerance, atol=tolerance * size)
 
 
+def relative_error(got: Any, want: Any) -> float:
+    """How far a torch tensor is off, over all its elements (L2), in float64."""
+    return float((got.double() - want.double()).norm() / want.double().norm())
+
+
 def generic(
     ins: Sequence[str],
     outs: Sequence[str],

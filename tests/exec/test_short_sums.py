@@ -17,6 +17,7 @@ from torch import nn
 import drystone
 from drystone import machine, targets
 from tests.exec.emulator import Emulator
+from tests.exec.families import relative_error
 
 FLAGS = ("avx512_fp16",)
 TARGET = replace(
@@ -39,10 +40,6 @@ def unit(monkeypatch: pytest.MonkeyPatch) -> Emulator:
     return Emulator(FLAGS)
 
 
-def _off(got: Any, want: Any) -> float:
-    return float((got.double() - want.double()).norm() / want.double().norm())
-
-
 def _rounded(layer: Any, x: Any) -> Any:
     """A product of factors in f16, with exact sums."""
     factors = (x.half().double(), layer.weight.detach().half().double())
@@ -57,7 +54,7 @@ def test_products(unit: Emulator, rows: int, k: int, n: int) -> None:
     before = unit.executed()
     fitted = drystone.compile(layer, (x,), "cpu:fp16", options=FP16)
     # Sums of up to 16 products are rounded to 11 bits, what they add up to is not.
-    assert 1e-5 < _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-3
+    assert 1e-5 < relative_error(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-3
     assert not unit.needed or unit.executed() > before
 
 
@@ -67,7 +64,7 @@ def test_sums_that_no_runs_divide_stay_wide(k: int) -> None:
     layer, x = nn.Linear(k, 48).eval(), torch.randn(5, k)
     fitted = drystone.compile(layer, (x,), "cpu:fp16", options=FP16)
     weight, bias = layer.weight.detach().half().double(), layer.bias.detach().double()
-    assert _off(fitted.call((x,), threads=1), nn.functional.linear(x.double(), weight, bias)) < 1e-6
+    assert relative_error(fitted.call((x,), threads=1), nn.functional.linear(x.double(), weight, bias)) < 1e-6
 
 
 def test_long_sums_are_as_exact_as_short_ones() -> None:
@@ -76,7 +73,7 @@ def test_long_sums_are_as_exact_as_short_ones() -> None:
     for k in (64, 8192):
         layer, x = nn.Linear(k, 64).eval(), torch.rand(16, k)
         fitted = drystone.compile(layer, (x,), "cpu:fp16", options=FP16)
-        off.append(_off(fitted.call((x,), threads=1), _rounded(layer, x)))
+        off.append(relative_error(fitted.call((x,), threads=1), _rounded(layer, x)))
     assert off[1] < 1.5 * off[0]
 
 
@@ -87,7 +84,7 @@ def test_rows_known_at_the_call() -> None:
     fitted = drystone.compile(model, (torch.randn(8, 64),), "cpu:fp16", dynamic_shapes=rows, options=FP16)
     for count in (1, 3, 33):
         x = torch.randn(count, 64)
-        assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
+        assert relative_error(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
 
 
 def test_models_of_f16_take_the_unit(unit: Emulator) -> None:
@@ -95,7 +92,7 @@ def test_models_of_f16_take_the_unit(unit: Emulator) -> None:
     layer, x = nn.Linear(64, 32).half().eval(), torch.randn(7, 64).half()
     before = unit.executed()
     fitted = drystone.compile(layer, (x,), "cpu:fp16")
-    assert _off(fitted.call((x,), threads=1), _rounded(layer, x)) < 1e-3
+    assert relative_error(fitted.call((x,), threads=1), _rounded(layer, x)) < 1e-3
     assert not unit.needed or unit.executed() > before
 
 

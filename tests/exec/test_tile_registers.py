@@ -11,6 +11,7 @@ import drystone
 import drystone.ops
 from drystone import machine, targets
 from tests.exec.emulator import Emulator
+from tests.exec.families import relative_error
 
 FLAGS = ("amx_tile", "amx_int8", "amx_bf16")
 TARGET = replace(
@@ -40,10 +41,6 @@ def tiles(monkeypatch: pytest.MonkeyPatch) -> Emulator:
     return Emulator(FLAGS)
 
 
-def _off(got: Any, want: Any) -> float:
-    return float((got.double() - want.double()).norm() / want.double().norm())
-
-
 @pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (24, 16), (40, 64), (136, 32), (6, 32)])
 @pytest.mark.parametrize("rows", [1, 4, 5, 16, 17, 32, 45, 70])
 def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
@@ -55,7 +52,7 @@ def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
     rounded = nn.functional.linear(
         x.bfloat16().double(), model[0].weight.bfloat16().double(), model[0].bias.double()
     )
-    assert _off(got, nn.functional.gelu(rounded)) < 1e-5
+    assert relative_error(got, nn.functional.gelu(rounded)) < 1e-5
     used = not tiles.needed or tiles.executed() > before
     assert used == (not tiles.needed or (rows > 4 and k > 6))
 
@@ -68,7 +65,7 @@ def test_long_sums_are_made_part_by_part(tiles: Emulator, rows: int, k: int, n: 
     rounded = nn.functional.linear(
         x.bfloat16().double(), model.weight.bfloat16().double(), model.bias.double()
     )
-    assert _off(fitted.call((x,), threads=2), rounded) < 1e-5
+    assert relative_error(fitted.call((x,), threads=2), rounded) < 1e-5
 
 
 def test_only_code_with_tile_registers_needs_them() -> None:
@@ -91,7 +88,7 @@ def test_rows_known_at_the_call(tiles: Emulator) -> None:
     )
     for count in (1, 3, 5, 16, 31, 33, 80):
         x = torch.randn(count, 64)
-        assert _off(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
+        assert relative_error(fitted.call((x,), threads=2), model(x).detach()) < 1e-2
 
 
 @pytest.mark.parametrize("k", [1600, 1608])
@@ -103,7 +100,7 @@ def test_long_sums_of_rows_known_at_the_call(tiles: Emulator, k: int) -> None:
     for count in (1, 4, 31, 33, 77):
         x, before = torch.randn(count, k), tiles.executed()
         rounded = (x.bfloat16().double(), model.weight.bfloat16().double(), model.bias.double())
-        assert _off(fitted.call((x,), threads=2), nn.functional.linear(*rounded)) < 1e-5
+        assert relative_error(fitted.call((x,), threads=2), nn.functional.linear(*rounded)) < 1e-5
         assert not tiles.needed or count <= 4 or tiles.executed() > before + 100
 
 
@@ -147,7 +144,7 @@ def test_convolutions(tiles: Emulator, name: str) -> None:
     x, before = torch.randn(shape), tiles.executed()
     model = nn.Sequential(layer, nn.ReLU()).eval()
     fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
-    assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
+    assert relative_error(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
     assert not tiles.needed or (tiles.executed() > before) == in_tiles
 
 
@@ -161,7 +158,7 @@ def test_pointwise_pixels_known_at_the_call(tiles: Emulator, size: int) -> None:
     fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=({0: batch},), options=options)
     for count in (1, 3, 7):
         x = torch.randn(count, 64, 5, size)
-        assert _off(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
+        assert relative_error(fitted.call((x,), threads=2), _rounded(layer, x)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["plain", "causal", "mask", "row mask"])
@@ -184,7 +181,7 @@ def test_attention(tiles: Emulator, kind: str, queries: int, keys: int, depth: i
     before, options = tiles.executed(), drystone.Options(compute="bf16")
     fitted = drystone.compile(Attention().eval(), tuple(given), "cpu:tiles", options=options)
     got, want = fitted.call(tuple(given), threads=2), Attention()(*(tensor.double() for tensor in given))
-    assert _off(got, want) < 5e-3
+    assert relative_error(got, want) < 5e-3
     assert not tiles.needed or (tiles.executed() > before) == (in_tiles and whole)
 
 
@@ -210,7 +207,7 @@ def test_attention_with_limits(tiles: Emulator, name: str) -> None:
     before, options = tiles.executed(), drystone.Options(compute="bf16")
     fitted = drystone.compile(Attention().eval(), given, "cpu:tiles", options=options)
     got, want = fitted.call(given, threads=2), Attention()(*(tensor.double() for tensor in given))
-    assert _off(got, want) < 5e-3
+    assert relative_error(got, want) < 5e-3
     assert not tiles.needed or tiles.executed() > before + 100
 
 
@@ -262,5 +259,5 @@ def test_products_beside_each_other(tiles: Emulator, rows: int | None) -> None:
     assert [call.kind for call in fitted.manifest.kernels] == ["map", "matmul"]
     for count in (1, 3, 17, 70) if rows is None else (rows,):
         x, before = torch.randn(count, 64), tiles.executed()
-        assert _off(fitted.call((x,), threads=1), model(x).detach()) < 1e-2
+        assert relative_error(fitted.call((x,), threads=1), model(x).detach()) < 1e-2
         assert not tiles.needed or count <= 4 or tiles.executed() > before
