@@ -8,7 +8,8 @@ from drystone.ir.program import Program
 from drystone.ir.values import dims_of, main_block, producer_name, shape
 from drystone.mlir import ints, ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import expand
+from drystone.passes.generic import collapse, expand
+from drystone.passes.moved_rows import keep_rows_apart, pass_rows
 from drystone.passes.moves import cut, in_order, move, permutation_of, sink, source_of
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type, uses
 
@@ -27,7 +28,10 @@ class AbsorbTransposes:
     - dry.attention in layout "bhsd" whose q, k and v are moved from "bshd" (or have one head or position)
       takes that layout; its result is moved back, which the move behind it undoes.
     - dry.matmul of a b whose last two dimensions are swapped -> transpose_b is.
-    - Moves of moves are one; slices are taken before a move rather than behind it.
+    - Moves of moves are one; slices are taken before a move rather than behind it, also where dimensions of
+      extent 1 are dropped between the two.
+    - A product with a plain matrix passes a move of its rows where another move follows behind reshapes, as
+      in torch.nn.MultiheadAttention with the batch first; rows joined for such a product stay apart.
     - A dry.matmul with a weight of which only slices of the columns are read (the queries, keys and values
       of one product) becomes a product for each, with a slice of the weight: each has its result by itself.
     """
@@ -37,21 +41,34 @@ class AbsorbTransposes:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
-        for op in ops(block):
-            name = op.operation.name
-            if name == "dry.attention":
-                _attention(op)
-            elif name == "dry.matmul":
-                _swapped(op)
-            elif name in _SINKING:
-                _sink(op)
-        erase_dead(block)
+        for op in ops(block, "tensor.extract_slice"):
+            _slice_before_collapse(op)
+        _absorb(block)
         for op in ops(block, "tensor.extract_slice"):
             _slice_before_expand(op)
         erase_dead(block)
         for op in ops(block, "dry.matmul"):
             _split(op)
         run_pipeline(program.module, "canonicalize,cse")
+        # Rows into attention first: what it gives is in their order then.
+        for rule in (pass_rows, keep_rows_apart):
+            passed = [rule(op) for op in ops(block, "dry.matmul")]
+            if any(passed):
+                _absorb(block)
+                run_pipeline(program.module, "canonicalize,cse")
+
+
+def _absorb(block: Any) -> None:
+    """Let moves pass what they can, and operations read tensors as they lie."""
+    for op in ops(block):
+        name = op.operation.name
+        if name == "dry.attention":
+            _attention(op)
+        elif name == "dry.matmul":
+            _swapped(op)
+        elif name in _SINKING:
+            _sink(op)
+    erase_dead(block)
 
 
 def _sink(op: Any) -> None:
@@ -108,6 +125,26 @@ def _bounds(op: Any) -> tuple[list[int], list[int]] | None:
     if len(op.operation.operands) != 1 or not kept or set(attributes["static_strides"]) - {1}:
         return None
     return list(attributes["static_offsets"]), list(attributes["static_sizes"])
+
+
+def _slice_before_collapse(op: Any) -> None:
+    """slice(collapse(move)) -> collapse(slice(move)), where only dimensions of extent 1 are dropped."""
+    value, bounds = op.operation.operands[0], _bounds(op)
+    if bounds is None or producer_name(value) != "tensor.collapse_shape":
+        return
+    source = value.owner.operation.operands[0]
+    groups = [ints(group) for group in value.owner.operation.attributes["reassociation"]]
+    extents = shape(source)
+    if permutation_of(source) is None or any(sum(extents[d] != 1 for d in group) > 1 for group in groups):
+        return
+    offsets, sizes = [0] * len(extents), [1] * len(extents)
+    for group, offset, size in zip(groups, *bounds, strict=True):
+        d = next((d for d in group if extents[d] != 1), group[0])
+        offsets[d], sizes[d] = offset, size
+    with ir.InsertionPoint(op), op.operation.location:
+        part = collapse(cut(source, offsets, sizes, [1] * len(sizes)), groups)
+    replace(op.operation.results[0], part)
+    op.operation.erase()
 
 
 def _slice_before_expand(op: Any) -> None:
