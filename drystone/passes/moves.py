@@ -157,34 +157,36 @@ def _sink_map(op: Any) -> Any:
     return move(made.operation.results[0], p)
 
 
-def _sink_expand(op: Any) -> Any:
-    value = op.operation.operands[0]
-    p = permutation_of(value)
-    if p is None:
-        return None
+def reshape_of_moved(op: Any, p: Permutation) -> tuple[list[list[int]], Permutation] | None:
+    """A reshape of a tensor moved by `p` as a move of a reshape of what was moved: the groups of that reshape
+    and the move behind it; None where dimensions that are joined lie apart."""
     groups = [ints(group) for group in op.operation.attributes["reassociation"]]
-    result = op.operation.results[0]
-    order = [d for k in range(len(p)) for d in groups[p.index(k)]]
-    sizes = [extent(result, d) for d in order]
-    at, regrouped = 0, []
-    for k in range(len(p)):
-        count = len(groups[p.index(k)])
-        regrouped.append(list(range(at, at + count)))
-        at += count
-    expanded = expand(source_of(value), regrouped, sizes)
-    return move(expanded, tuple(order.index(d) for d in range(len(order))))
+    if op.operation.name == "tensor.expand_shape":
+        order = [d for k in range(len(p)) for d in groups[p.index(k)]]
+        regrouped, at = [], 0
+        for k in range(len(p)):
+            count = len(groups[p.index(k)])
+            regrouped.append(list(range(at, at + count)))
+            at += count
+        return regrouped, tuple(order.index(d) for d in range(len(order)))
+    joined = [[p[d] for d in group] for group in groups]
+    if any(group != list(range(group[0], group[0] + len(group))) for group in joined):
+        return None
+    ordered = sorted(joined)
+    return ordered, tuple(ordered.index(group) for group in joined)
 
 
-def _sink_collapse(op: Any) -> Any:
-    value = op.operation.operands[0]
+def _sink_reshape(op: Any) -> Any:
+    value, result = op.operation.operands[0], op.operation.results[0]
     p = permutation_of(value)
-    if p is None:
+    found = None if p is None else reshape_of_moved(op, p)
+    if found is None:
         return None
-    groups = [[p[d] for d in ints(group)] for group in op.operation.attributes["reassociation"]]
-    if any(group != list(range(group[0], group[0] + len(group))) for group in groups):
-        return None
-    ordered = sorted(groups)
-    return move(collapse(source_of(value), ordered), tuple(ordered.index(group) for group in groups))
+    groups, behind = found
+    if op.operation.name == "tensor.collapse_shape":
+        return move(collapse(source_of(value), groups), behind)
+    sizes = [extent(result, d) for d in inverse(behind)]
+    return move(expand(source_of(value), groups, sizes), behind)
 
 
 def _sink_slice(op: Any) -> Any:
@@ -256,8 +258,8 @@ def _sink_concat(op: Any) -> Any:
 
 _RULES = {
     "linalg.generic": _sink_move,
-    "tensor.expand_shape": _sink_expand,
-    "tensor.collapse_shape": _sink_collapse,
+    "tensor.expand_shape": _sink_reshape,
+    "tensor.collapse_shape": _sink_reshape,
     "tensor.extract_slice": _sink_slice,
     "tensor.pad": _sink_pad,
     "tensor.concat": _sink_concat,

@@ -257,3 +257,35 @@ def test_merged_products_of_rows_known_at_the_call(model: nn.Module, products: i
         for one, other in pairs:
             error = float((one.double() - other).norm().detach() / other.norm().detach())
             assert error < (2e-6 if compute == "f32" else 2e-2)
+
+
+class Attends(nn.Module):
+    """torch.nn.MultiheadAttention of the first tensor to the last, which may be the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(64, 4, batch_first=True)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        x, y = inputs[0], inputs[-1]
+        mixed: torch.Tensor = self.attention(x, y, y, need_weights=False)[0]
+        return x + mixed
+
+
+@pytest.mark.parametrize("extents", [(7,), (7, 5)])
+@pytest.mark.parametrize("dim", [None, 0, 1])
+def test_attention_of_torch_reads_its_projections_as_they_lie(
+    extents: tuple[int, ...], dim: int | None
+) -> None:
+    inputs = [torch.randn(2, n, 64) for n in extents]
+    names = [ROWS, Dim("others", min=1, max=8) if dim else ROWS]
+    shapes = None if dim is None else (tuple({dim: name} for name in names[: len(inputs)]),)
+    assert fused(Attends(), *inputs, shapes=shapes) == {"matmul": 1 + len(inputs), "attention": 1}
+
+
+def test_layers_of_a_transformer_of_torch_copy_nothing() -> None:
+    kinds = fused(nn.TransformerEncoderLayer(64, 4, 40, batch_first=True), torch.randn(2, 7, 64))
+    assert kinds == {"matmul": 4, "attention": 1, "norm": 2}
+    layer = nn.TransformerDecoderLayer(64, 4, 40, batch_first=True)
+    kinds = fused(layer, torch.randn(2, 7, 64), torch.randn(2, 5, 64))
+    assert kinds == {"matmul": 7, "attention": 2, "norm": 3}
