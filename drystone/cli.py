@@ -311,6 +311,39 @@ def unpack_command(quiet: bool, path: Path, folder: Path) -> None:
             click.echo(str(written))
 
 
+@main.command("mlsys")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the solution here.")
+@click.option(
+    "--time-limit", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Seconds."
+)
+@click.option("--evaluate", "given", type=click.Path(path_type=Path), help="Judge this solution instead.")
+@click.pass_obj
+def mlsys_command(
+    quiet: bool, path: Path, output: Path | None, time_limit: float, given: Path | None
+) -> None:
+    """Schedule a graph of the MLSys 2026 contest, or judge a solution (exit code 1: invalid)."""
+    from drystone.scheduling import mlsys
+
+    problem = mlsys.read_problem(path)
+    if given is None:
+        solved = mlsys.solve(problem, time_limit)
+        steps = solved.steps
+    else:
+        try:
+            steps = mlsys.evaluate(problem, mlsys.read_solution(given))
+        except mlsys.Invalid as error:
+            click.echo(f"{given} is invalid: {error}", err=True)
+            sys.exit(1)
+    if output is not None:
+        output.write_text(mlsys.write_solution(steps), encoding="utf-8")
+    if not quiet and given is not None:
+        for number, step in enumerate(steps):
+            click.echo(f"step {number}: {step.latency:.1f}")
+    bound = "" if given is not None else f" (at least {solved.bound:.1f})"
+    click.echo(f"{len(steps)} steps, latency {mlsys.total(steps):.1f}{bound}")
+
+
 @main.command("targets")
 def targets_command() -> None:
     """The machines drystone compiles for."""
