@@ -45,6 +45,13 @@ PUBLIC = {
 #: Seconds that the contest gives each block of four.
 LIMITS = (2, 5, 15, 30, 60, 120)
 
+_INTRO = """\
+The graphs of the MLSys 2026 graph-scheduling contest, each solved within the contest's time limit by
+`benchmarks/planning/mlsys.py`: Python, one core of an AMD EPYC (Zen 4). *cost*: latency as our judge has it;
+*at least*: what no solution is below; *public*: what TeamKorea published for its pattern solver (C++) and its
+agent; *ratio*: our cost to the better of them.
+
+"""
 _HEAD = """\
 | graph | operations | limit s | time s | steps | cost | at least | public solver | public agent | ratio |
 |---|---|---|---|---|---|---|---|---|---|
@@ -56,20 +63,30 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", help="numbers of instances, separated by commas")
     parser.add_argument("--limit", type=float, help="seconds for each, instead of the contest's")
-    parser.add_argument("--output", type=Path, help="also write the table here")
+    parser.add_argument(
+        "--output", type=Path, help="also write the table here, with rows of other graphs it has"
+    )
     options = parser.parse_args()
     chosen = [int(number) for number in options.only.split(",")] if options.only else list(PUBLIC)
     found = {
         int(m[1]): path for path in options.folder.iterdir() if (m := re.search(r"-(\d+)\.json$", path.name))
     }
-    table = _HEAD
-    print(table, end="")
+    rows = _rows(options.output)
+    print(_HEAD, end="")
     for number in chosen:
         if number in found:
-            table += (row := _row(number, found[number], options.limit))
-            print(row, end="", flush=True)
-    if options.output:
-        options.output.write_text(table)
+            rows[number] = _row(number, found[number], options.limit)
+            print(rows[number], end="", flush=True)
+            if options.output:
+                options.output.write_text(_INTRO + _HEAD + "".join(rows[n] for n in sorted(rows)))
+
+
+def _rows(output: Path | None) -> dict[int, str]:
+    """The rows of an earlier table by instance."""
+    if output is None or not output.exists():
+        return {}
+    lines = output.read_text().splitlines(keepends=True)
+    return {int(m[1]): line for line in lines if (m := re.match(r"\| (\d+) \|", line))}
 
 
 def _row(number: int, path: Path, limit: float | None) -> str:

@@ -62,7 +62,6 @@ class Graph:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         count = len(problem.operations)
-        self.all = (1 << count) - 1
         self.rank = {op: rank for rank, op in enumerate(problem.order)}
         made = [op.output for op in problem.operations]
         self.readers = [_bits(problem.readers[tensor]) for tensor in made]
@@ -72,11 +71,11 @@ class Graph:
         ]
         self.size = [problem.shapes[t][0] * problem.shapes[t][1] for t in made]
         self.touched = [frozenset((*op.inputs, op.output)) for op in problem.operations]
-        by_tensor = dict.fromkeys(range(len(problem.shapes)), 0)
+        by_tensor = [0] * len(problem.shapes)
         for op, tensors in enumerate(self.touched):
             for tensor in tensors:
                 by_tensor[tensor] |= 1 << op
-        self.near = [_union(by_tensor[t] for t in self.touched[i]) & ~(1 << i) for i in range(count)]
+        self.near = [gather(_bits(self.touched[i]), by_tensor) & ~(1 << i) for i in range(count)]
 
     def members(self, group: int) -> list[int]:
         """The operations of a set, each after those it reads from."""
@@ -85,10 +84,8 @@ class Graph:
     def connected(self, group: int) -> bool:
         """Whether the operations hang together by the tensors they touch."""
         reached = group & -group
-        edge = reached
-        while edge:
-            edge = _union(self.near[op] for op in each(edge)) & group & ~reached
-            reached |= edge
+        while new := gather(reached, self.near) & group & ~reached:
+            reached |= new
         return reached == group
 
     def form(self, group: int, before: int, after: int) -> Form | None:
@@ -235,12 +232,13 @@ def each(group: int) -> Iterable[int]:
         group ^= low
 
 
-def _bits(members: Iterable[int]) -> int:
-    return _union(1 << member for member in members)
-
-
-def _union(sets: Iterable[int]) -> int:
+def gather(group: int, neighbours: Sequence[int]) -> int:
+    """All the neighbours of a set's members."""
     found = 0
-    for one in sets:
-        found |= one
+    for member in each(group):
+        found |= neighbours[member]
     return found
+
+
+def _bits(members: Iterable[int]) -> int:
+    return sum(1 << member for member in set(members))

@@ -41,7 +41,8 @@ class Slice:
 
 @dataclass(frozen=True)
 class Cell:
-    """Tile (row, column) of width by height elements, and the part of the sum, of `depth` terms."""
+    """Tile (row, column) of width by height elements, and the part of the sum, of `depth` terms. `count`
+    parts from this one on do the same: all between the first and the last."""
 
     row: int
     column: int
@@ -49,6 +50,7 @@ class Cell:
     width: int
     height: int
     depth: int
+    count: int = 1
 
 
 def evaluate(problem: Problem, steps: Sequence[Step], *, claims: bool = True) -> tuple[Step, ...]:
@@ -282,9 +284,10 @@ class _Run:
             row, column = divmod(tile, columns)
             width = min(self.width, self.shape[0] - column * self.width)
             height = min(self.height, self.shape[1] - row * self.height)
-            for part in range(self.parts):
+            for part in sorted({0, min(1, self.parts - 1), self.parts - 1}):
                 depth = min(self.depth, self.sum - part * self.depth)
-                yield Cell(row, column, part, width, height, depth)
+                count = self.parts - 2 if 0 < part < self.parts - 1 else 1
+                yield Cell(row, column, part, width, height, depth, count)
 
     def latency(self) -> float:
         """The time of all cells."""
@@ -300,7 +303,7 @@ class _Run:
                         held[tensor] = slice.key
             if cell.part == self.parts - 1:
                 moved += len(self.evicted) * cell.width * cell.height
-            time += max(compute, moved / self.problem.bandwidth)
+            time += cell.count * max(compute, moved / self.problem.bandwidth)
         return time
 
     def _compute(self, op: int, cell: Cell) -> float:

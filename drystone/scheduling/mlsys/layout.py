@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from drystone.scheduling.mlsys.group import Form, Graph, each
+from drystone.scheduling.mlsys.group import Form, Graph, each, gather
 from drystone.scheduling.mlsys.tiles import Pricer
 
 INFINITE = float("inf")
@@ -88,34 +88,27 @@ class Layout:
 
     def lay_out(self, cores: Sequence[int], copies: int) -> tuple[float, list[Placed]]:
         """The time of all groups in a good order, with what is retained; infinite where there is no order."""
-        order = self._order([self.whole(core, copies) for core in cores], cores, copies)
+        order = self._order([self.whole(core, copies) for core in cores], copies)
         return (INFINITE, []) if order is None else self._retain(order, copies)
 
     @cached_property
     def retained_by(self) -> int:
         """All that read a tensor that may be retained."""
-        return self._union(self.retainable, self.graph.readers)
-
-    @staticmethod
-    def _union(group: int, neighbours: Sequence[int]) -> int:
-        found = 0
-        for op in each(group):
-            found |= neighbours[op]
-        return found
+        return gather(self.retainable, self.graph.readers)
 
     def _sources(self, group: int) -> int:
         found = self.sources.get(group)
         if found is None:
-            found = self.sources[group] = self._union(group, self.graph.sources)
+            found = self.sources[group] = gather(group, self.graph.sources)
         return found
 
     def _readers(self, group: int) -> int:
         found = self.readers.get(group)
         if found is None:
-            found = self.readers[group] = self._union(group, self.graph.readers)
+            found = self.readers[group] = gather(group, self.graph.readers)
         return found
 
-    def _order(self, groups: Sequence[int], cores: Sequence[int], copies: int) -> list[int] | None:
+    def _order(self, groups: Sequence[int], copies: int) -> list[int] | None:
         """Each group after those it needs, and where there is a choice, after the one that leaves it most."""
         waiting = dict(enumerate(groups))
         ready = [at for at, group in waiting.items() if not self._sources(group) & ~group]
@@ -133,8 +126,6 @@ class Layout:
             order.append(last)
             done |= last
             after = self._readers(last) & ~last
-            if copies & after:  # what reads a copy of a reader waits for this group too
-                after = self.graph.all
             ready += [
                 to
                 for to, group in waiting.items()

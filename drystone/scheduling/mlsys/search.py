@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drystone.scheduling.mlsys.group import Graph, each
+from drystone.scheduling.mlsys.group import Graph, each, gather
 from drystone.scheduling.mlsys.layout import INFINITE, Layout, Placed
 
 #: Temperatures of annealing at its start and end, in parts of the mean time of an operation.
@@ -46,12 +46,8 @@ class Search:
 
     @staticmethod
     def _closure(op: int, neighbours: list[int]) -> int:
-        found, new = 1 << op, 1 << op
-        while new:
-            reached = 0
-            for member in each(new):
-                reached |= neighbours[member]
-            new = reached & ~found
+        found = 1 << op
+        while new := gather(found, neighbours) & ~found:
             found |= new
         return found
 
@@ -139,13 +135,9 @@ class Search:
 
     def _pieces(self, core: int) -> Iterator[int]:
         while core:
-            piece = edge = core & -core
-            while edge:
-                reached = 0
-                for op in each(edge):
-                    reached |= self.graph.near[op]
-                edge = reached & core & ~piece
-                piece |= edge
+            piece = core & -core
+            while new := gather(piece, self.graph.near) & core & ~piece:
+                piece |= new
             yield piece
             core &= ~piece
 
