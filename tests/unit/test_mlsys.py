@@ -24,7 +24,10 @@ from drystone.scheduling.mlsys import (
     write_solution,
 )
 from drystone.scheduling.mlsys.format import MATMUL, POINTWISE, Operation
+from drystone.scheduling.mlsys.group import Graph
 from drystone.scheduling.mlsys.judge import step_latency
+from drystone.scheduling.mlsys.layout import INFINITE, Layout
+from drystone.scheduling.mlsys.tiles import Pricer
 
 
 def _times(problem: Problem, *steps: Step) -> list[float]:
@@ -251,6 +254,14 @@ def test_the_solver_is_valid_and_deterministic(seed: int) -> None:
     alone = solve(problem, 1e-6)
     assert total(evaluate(problem, alone.steps)) >= solved.time - 1e-6
     assert solve(problem, 1e-6) == alone
+
+
+def test_what_a_copy_reads_is_no_other_groups_own() -> None:
+    made = [Operation(POINTWISE, (source,), op + 1, 1.0) for op, source in enumerate((0, 1, 2, 2))]
+    problem = Problem(((4, 4),) * 5, tuple(made), 1000, 1.0, (4, 4))
+    layout = Layout(Graph(problem), Pricer(problem.capacity, problem.bandwidth, problem.native))
+    assert layout.lay_out([0b0001, 0b0100, 0b1000], 0b0010)[0] < INFINITE
+    assert layout.lay_out([0b0101, 0b1000], 0b0010)[0] == INFINITE  # operation 3 copies 1, which reads 0
 
 
 def test_a_proven_optimum_ends_the_search() -> None:

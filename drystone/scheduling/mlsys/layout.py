@@ -57,12 +57,14 @@ class Layout:
         return group
 
     def torn(self, group: int, copies: int) -> int:
-        """Results that a group makes and reads and others read too: it must retain them."""
+        """Results that a group makes and reads and others read too (as copies of their readers may): it must
+        retain them."""
         key = (group, copies)
         found = self.torn_known.get(key)
         if found is None:
             readers = self.graph.readers
-            members = [op for op in each(group & ~copies) if readers[op] & group and readers[op] & ~group]
+            others = ~group | copies
+            members = [op for op in each(group & ~copies) if readers[op] & group and readers[op] & others]
             found = self.torn_known[key] = sum(1 << op for op in members)
         return found
 
