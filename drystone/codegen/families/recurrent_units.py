@@ -13,11 +13,9 @@ from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.targets.target import CpuTarget
 
-#: Multiplications in a step above which dividing it among threads, which meet after it, saves time: about a
-#: microsecond's.
-_STEP = 32_768
-#: Rows for each thread up to which a step's time goes into reading the weight, not into arithmetic.
-_ROWS = 4
+#: Numbers of a weight above which dividing them among threads, which meet after every step, saves time: about
+#: a microsecond's products.
+_WEIGHT = 12_288
 
 
 def divides_units(form: RecurrentForm, target: CpuTarget) -> bool:
@@ -27,11 +25,11 @@ def divides_units(form: RecurrentForm, target: CpuTarget) -> bool:
 
 
 def by_units(form: RecurrentForm, target: CpuTarget) -> bool:
-    """Whether to divide the hidden units among the threads rather than the rows of the batch: where there are
-    few rows, and a step is long enough to meet after it."""
+    """Whether to divide the hidden units among the threads rather than the rows of the batch: where a step is
+    long enough to meet after it, and there are not two rows for every thread: two read the weight once."""
     batch = form.outs[0].shape[1]
-    few = batch is None or batch <= _ROWS * target.threads
-    return divides_units(form, target) and few and form.gates * form.hidden * (batch or 1) >= _STEP
+    few = batch is None or batch < 2 * target.threads
+    return divides_units(form, target) and few and form.gates * form.hidden >= _WEIGHT
 
 
 def most_rows(form: RecurrentForm, target: CpuTarget) -> int:
