@@ -7,19 +7,23 @@ from drystone.ir import build
 from drystone.ir.dialect import MAX_EXTRAS, Coefficients
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, is_tensor, main_block, producer, producer_name, shape
-from drystone.mlir import ir
+from drystone.mlir import ints, ir
+from drystone.passes.dims import Extent, extent
 from drystone.passes.epilogues import is_plain, projects
 from drystone.passes.generic import (
     body,
+    collapse,
     composed,
+    expand,
     is_filled_with_zero,
     is_producer,
     maps_of,
     through_units,
     without_units,
 )
+from drystone.passes.moves import origin, permutation_of
 from drystone.passes.regions import copy_body, copy_value
-from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
+from drystone.passes.rewriting import erase_dead, only_user, ops, tensor_type, uses
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class FuseScan:
     - A factor or addend that a linalg.generic over parallel dimensions makes for the scan alone is computed
       where it is used; reshapes of dimensions of extent 1 between the two do not matter.
     - States that are only read to be multiplied with something and summed over their last dimension, of known
-      extent, are weighted and summed as they come: by a linalg.generic, or a product with one column.
+      extent, are weighted and summed as they come: by a linalg.generic, or a product with one column or
+      row, also of joined dimensions, as einsum makes it.
     - Bodies are of the dialects arith and math; inputs are read through projections, `MAX_EXTRAS` at most.
     - States of f32 or f64; not those of a scan along the last dimension.
     """
@@ -70,10 +75,11 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Readout:
-    """The operation that sums the weighted states."""
+    """The operation that sums the weighted states, and how it joins the dimensions that are left."""
 
     op: Any
     weight: _Part
+    groups: list[list[int]] | None = None
 
 
 def _fuse(op: Any) -> None:
@@ -119,27 +125,86 @@ def _coefficient(op: Any, value: Any) -> _Part:
 
 def _readout(h: Any) -> _Readout | None:
     """The only reader of the states, where it weighs and sums them."""
-    readers = uses(h)
-    if len(readers) != 1 or shape(h)[-1] is None:
+    op = only_user(h)
+    if op is None or shape(h)[-1] is None:
         return None
-    op = readers[0][0].opview
-    if op.operation.name == "dry.matmul":
+    if op.operation.name == "linalg.generic" and not _moves(op):
+        return _sum(op, h)
+    value = h
+    while op is not None and _moves(op):
+        value = op.operation.results[0]
+        op = only_user(value)
+    if op is None or op.operation.name != "dry.matmul" or len(op.operation.operands) > 2:
+        return None
+    if not _is_identity(op):
+        return None
+    if op.operation.operands[1] == value:
+        return _row(op, h)
+    if value == h:
         return _product(op, h)
-    return _sum(op, h) if op.operation.name == "linalg.generic" else None
+    return _joined_product(value.owner, h) if producer_name(value) == "tensor.collapse_shape" else None
+
+
+def _moves(op: Any) -> bool:
+    """Whether an operation only reshapes or moves what it reads."""
+    name = op.operation.name
+    moved = name == "linalg.generic" and permutation_of(op.operation.results[0]) is not None
+    return moved or name in ("tensor.expand_shape", "tensor.collapse_shape")
 
 
 def _product(op: Any, h: Any) -> _Readout | None:
     """A product of the states with one column."""
-    a, b, *extras = op.operation.operands
+    b = op.operation.operands[1]
     flipped = op.operation.attributes["transpose_b"].value
     extents = shape(b)
-    if a != h or extras or extents[-2 if flipped else -1] != 1 or not _is_identity(op):
+    if extents[-2 if flipped else -1] != 1:
         return None
     rank = h.type.rank
     zero, last = ir.AffineExpr.get_constant(0), ir.AffineExpr.get_dim(rank - 1)
     batch = [zero if n == 1 else ir.AffineExpr.get_dim(d) for d, n in enumerate(extents[:-2])]
     map_ = ir.AffineMap.get(rank, 0, [*batch, *([zero, last] if flipped else [last, zero])])
     return _Readout(op, _Part([(b, map_)]))
+
+
+def _joined_product(reshape: Any, h: Any) -> _Readout | None:
+    """A product of the states, their first dimensions joined, with one column, as einsum makes it."""
+    joined, groups = (
+        reshape.operation.results[0],
+        [ints(g) for g in reshape.operation.attributes["reassociation"]],
+    )
+    if reshape.operation.operands[0] != h or any(len(group) > 1 for group in groups[-2:]):
+        return None
+    op = only_user(joined)
+    found = _product(op, joined)
+    if found is None:
+        return None
+    ((b, map_),) = found.weight.inputs
+    kept: list[list[int]] = []
+    sizes: list[Extent] = []
+    exprs: list[Any] = []
+    with ir.InsertionPoint(op), op.operation.location:
+        for axis, (read, d) in enumerate(zip(map_.results, dims_of(map_), strict=True)):
+            apart = [] if d is None else groups[d]
+            kept.append(list(range(len(sizes), len(sizes) + max(1, len(apart)))))
+            sizes.extend([extent(h, k) for k in apart] or [extent(b, axis)])
+            exprs.extend([ir.AffineExpr.get_dim(k) for k in apart] or [read])
+        weight = expand(b, kept, sizes)
+    place = ir.AffineMap.get(h.type.rank, 0, exprs)
+    return _Readout(op, _Part([(weight, place)]), groups[:-1])
+
+
+def _row(op: Any, h: Any) -> _Readout | None:
+    """A product of one row with the states, moved so that it sums over their last dimension."""
+    a, b = op.operation.operands
+    source, map_ = origin(b)
+    rank = b.type.rank
+    dims, summed = dims_of(map_), rank - 1 if op.operation.attributes["transpose_b"].value else rank - 2
+    left = [d for d in dims[:-1] if d is not None]
+    if source != h or a.type.rank != rank or shape(a)[-2] != 1 or dims[-1] != summed or left != sorted(left):
+        return None
+    zero, last = ir.AffineExpr.get_constant(0), ir.AffineExpr.get_dim(h.type.rank - 1)
+    batch = [zero if n == 1 else ir.AffineExpr.get_dim(dims.index(d)) for d, n in enumerate(shape(a)[:-2])]
+    return _Readout(op, _Part([(a, ir.AffineMap.get(h.type.rank, 0, [*batch, zero, last]))]))
 
 
 def _is_identity(op: Any) -> bool:
@@ -199,11 +264,19 @@ def _replace(op: Any, parts: list[_Part], inputs: list[tuple[Any, Any]], readout
         values = [value for value, _ in inputs]
         made = ir.Operation.create("dry.selective_scan", [kind], values, attributes, regions=1)
         block = made.regions[0].blocks.append(*(value.type.element_type for value in values))
-        old.replace_all_uses_with(through_units(made.results[0], old.type))
+        result = made.results[0]
+        if readout is not None and readout.groups is not None:
+            result = collapse(result, readout.groups)
+        old.replace_all_uses_with(through_units(result, old.type))
     with ir.InsertionPoint(block), op.operation.location:
         known = dict(zip(inputs, block.arguments, strict=True))
         steps = [part.copied([known[pair] for pair in part.inputs]) for part in parts]
         Coefficients(*steps[:2], steps[2:])
-    last.operation.erase()
-    if readout is not None:
-        op.operation.erase()
+    _erase(op)
+
+
+def _erase(op: Any) -> None:
+    """Erase an operation, and all that reads it."""
+    for user, _ in uses(op.operation.results[0]):
+        _erase(user.opview)
+    op.operation.erase()

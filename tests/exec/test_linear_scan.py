@@ -84,7 +84,7 @@ class Core(nn.Module):
     [
         ("sum", {"scan": 1}),
         ("product", {"scan": 1}),
-        ("einsum", None),
+        ("einsum", {"scan": 1}),
         ("channels first", {"scan": 1}),
         ("plain", {"scan": 1, "slice": 1}),
         ("states", None),
