@@ -8,6 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.generic import body, is_producer
 from drystone.passes.moved_rows import keep_rows_apart, pass_rows
 from drystone.passes.moves import in_order, move, permutation_of, sink, source_of
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type, uses
@@ -29,7 +30,7 @@ class AbsorbTransposes:
       takes that layout; its result is moved back, which the move behind it undoes.
     - dry.matmul of a b whose last two dimensions are swapped -> transpose_b is.
     - Moves of moves are one; slices are taken before a move rather than behind it, also where dimensions of
-      extent 1 are dropped between the two.
+      extent 1 are dropped between the two. Floats are made longer or shorter before a move, too.
     - A product with a plain matrix passes a move of its rows where another move follows behind reshapes, as
       in torch.nn.MultiheadAttention with the batch first; rows joined for such a product stay apart.
     - A dry.matmul with a weight or part of one, of which only slices of the columns are read (the queries,
@@ -74,18 +75,27 @@ def _absorb(block: Any) -> None:
 
 
 def _sink(op: Any) -> None:
-    """Let a move pass what reads it, where that is another move or a slice."""
+    """Let a move pass what reads it, where that is another move, a slice or a conversion."""
     operation = op.operation
     value = operation.operands[0] if len(operation.operands) else None
     if value is None or permutation_of(value) is None:
         return
-    passing = permutation_of(operation.results[0]) is not None or operation.name == "tensor.extract_slice"
+    slices = operation.name == "tensor.extract_slice"
+    passing = slices or permutation_of(operation.results[0]) is not None or _converts(op)
     # A reshape passes where nothing else needs the moved tensor, so that no second copy comes of it.
     reshaped = operation.name != "linalg.generic" and len(uses(value)) == 1
     moved = sink(op) if passing or reshaped else None
     if moved is not None:
         replace(operation.results[0], moved)
         operation.erase()
+
+
+def _converts(op: Any) -> bool:
+    """Whether an operation is a linalg.generic that only makes each element a longer or shorter float."""
+    if op.operation.name != "linalg.generic" or not is_producer(op):
+        return False
+    first, last = body(op).operations[0].operation, list(body(op).operations)[-1].operation
+    return first.name in ("arith.extf", "arith.truncf") and last.operands[0] == first.results[0]
 
 
 def _attention(op: Any) -> None:

@@ -648,3 +648,109 @@ module {
     return %5 : tensor<8x12xf32>
   }
 }
+
+// case: queries, keys and values of bf16, computed with as f32
+#map = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#map1 = affine_map<(d0, d1) -> (d0, d1)>
+#map2 = affine_map<(d0, d1, d2, d3) -> (d0, d2, d1, d3)>
+#map3 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+module {
+  func.func @main(%arg0: tensor<2x6x8xbf16>) -> tensor<2x6x8xbf16> {
+    %0 = "dry.weight"() {key = "q.weight"} : () -> tensor<8x8xbf16>
+    %1 = tensor.empty() : tensor<2x6x8xf32>
+    %2 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel", "parallel"]} ins(%arg0 : tensor<2x6x8xbf16>) outs(%1 : tensor<2x6x8xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %16 = arith.extf %in : bf16 to f32
+      linalg.yield %16 : f32
+    } -> tensor<2x6x8xf32>
+    %3 = tensor.empty() : tensor<8x8xf32>
+    %4 = linalg.generic {indexing_maps = [#map1, #map1], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<8x8xbf16>) outs(%3 : tensor<8x8xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %16 = arith.extf %in : bf16 to f32
+      linalg.yield %16 : f32
+    } -> tensor<8x8xf32>
+    %5 = "dry.matmul"(%2, %4) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x6x8xf32>, tensor<8x8xf32>) -> tensor<2x6x8xf32>
+    %6 = tensor.empty() : tensor<2x6x8xbf16>
+    %7 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel", "parallel"]} ins(%5 : tensor<2x6x8xf32>) outs(%6 : tensor<2x6x8xbf16>) {
+    ^bb0(%in: f32, %out: bf16):
+      %16 = arith.truncf %in : f32 to bf16
+      linalg.yield %16 : bf16
+    } -> tensor<2x6x8xbf16>
+    %expanded = tensor.expand_shape %7 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xbf16> into tensor<2x6x2x4xbf16>
+    %8 = tensor.empty() : tensor<2x2x6x4xbf16>
+    %9 = linalg.generic {indexing_maps = [#map2, #map3], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%expanded : tensor<2x6x2x4xbf16>) outs(%8 : tensor<2x2x6x4xbf16>) {
+    ^bb0(%in: bf16, %out: bf16):
+      linalg.yield %in : bf16
+    } -> tensor<2x2x6x4xbf16>
+    %10 = tensor.empty() : tensor<2x2x6x4xf32>
+    %11 = linalg.generic {indexing_maps = [#map3, #map3], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%9 : tensor<2x2x6x4xbf16>) outs(%10 : tensor<2x2x6x4xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %16 = arith.extf %in : bf16 to f32
+      linalg.yield %16 : f32
+    } -> tensor<2x2x6x4xf32>
+    %12 = "dry.attention"(%11, %11, %11) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+    %13 = linalg.generic {indexing_maps = [#map3, #map3], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%12 : tensor<2x2x6x4xf32>) outs(%8 : tensor<2x2x6x4xbf16>) {
+    ^bb0(%in: f32, %out: bf16):
+      %16 = arith.truncf %in : f32 to bf16
+      linalg.yield %16 : bf16
+    } -> tensor<2x2x6x4xbf16>
+    %14 = tensor.empty() : tensor<2x6x2x4xbf16>
+    %15 = linalg.generic {indexing_maps = [#map2, #map3], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%13 : tensor<2x2x6x4xbf16>) outs(%14 : tensor<2x6x2x4xbf16>) {
+    ^bb0(%in: bf16, %out: bf16):
+      linalg.yield %in : bf16
+    } -> tensor<2x6x2x4xbf16>
+    %collapsed = tensor.collapse_shape %15 [[0], [1], [2, 3]] : tensor<2x6x2x4xbf16> into tensor<2x6x8xbf16>
+    return %collapsed : tensor<2x6x8xbf16>
+  }
+}
+
+// after:
+#map = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#map1 = affine_map<(d0, d1) -> (d0, d1)>
+#map2 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+module {
+  func.func @main(%arg0: tensor<2x6x8xbf16>) -> tensor<2x6x8xbf16> {
+    %0 = "dry.weight"() {key = "q.weight"} : () -> tensor<8x8xbf16>
+    %1 = tensor.empty() : tensor<2x6x8xf32>
+    %2 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel", "parallel"]} ins(%arg0 : tensor<2x6x8xbf16>) outs(%1 : tensor<2x6x8xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %13 = arith.extf %in : bf16 to f32
+      linalg.yield %13 : f32
+    } -> tensor<2x6x8xf32>
+    %3 = tensor.empty() : tensor<8x8xf32>
+    %4 = linalg.generic {indexing_maps = [#map1, #map1], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<8x8xbf16>) outs(%3 : tensor<8x8xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %13 = arith.extf %in : bf16 to f32
+      linalg.yield %13 : f32
+    } -> tensor<8x8xf32>
+    %5 = "dry.matmul"(%2, %4) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x6x8xf32>, tensor<8x8xf32>) -> tensor<2x6x8xf32>
+    %6 = tensor.empty() : tensor<2x6x8xbf16>
+    %7 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel", "parallel"]} ins(%5 : tensor<2x6x8xf32>) outs(%6 : tensor<2x6x8xbf16>) {
+    ^bb0(%in: f32, %out: bf16):
+      %13 = arith.truncf %in : f32 to bf16
+      linalg.yield %13 : bf16
+    } -> tensor<2x6x8xbf16>
+    %expanded = tensor.expand_shape %7 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xbf16> into tensor<2x6x2x4xbf16>
+    %8 = tensor.empty() : tensor<2x6x2x4xf32>
+    %9 = linalg.generic {indexing_maps = [#map2, #map2], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%expanded : tensor<2x6x2x4xbf16>) outs(%8 : tensor<2x6x2x4xf32>) {
+    ^bb0(%in: bf16, %out: f32):
+      %13 = arith.extf %in : bf16 to f32
+      linalg.yield %13 : f32
+    } -> tensor<2x6x2x4xf32>
+    %10 = "dry.attention"(%9, %9, %9) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %11 = tensor.empty() : tensor<2x6x2x4xbf16>
+    %12 = linalg.generic {indexing_maps = [#map2, #map2], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%10 : tensor<2x6x2x4xf32>) outs(%11 : tensor<2x6x2x4xbf16>) {
+    ^bb0(%in: f32, %out: bf16):
+      %13 = arith.truncf %in : f32 to bf16
+      linalg.yield %13 : bf16
+    } -> tensor<2x6x2x4xbf16>
+    %collapsed = tensor.collapse_shape %12 [[0], [1], [2, 3]] : tensor<2x6x2x4xbf16> into tensor<2x6x8xbf16>
+    return %collapsed : tensor<2x6x8xbf16>
+  }
+}
