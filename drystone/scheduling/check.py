@@ -1,13 +1,13 @@
-"""The independent judge of plans: it replays a plan on a memory that remembers what every byte holds.
+"""The independent judge of plans: it replays a plan on memories that remember what every byte holds.
 
 It shares no code with the planner. It believes nothing but the problem and the plan's own words.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drystone.errors import InternalError
-from drystone.scheduling.problem import Home, Operation, Plan, Problem
+from drystone.scheduling.problem import Home, Move, Operation, Plan, Problem
 
 
 class PlanError(InternalError):
@@ -15,16 +15,19 @@ class PlanError(InternalError):
 
 
 def check(problem: Problem, plan: Plan) -> None:
-    """Raise PlanError unless the plan runs every operation once, after all it depends on, with every byte it
-    reads still there, every home aligned and inside its level's capacity, and peaks as stated."""
+    """Raise PlanError unless the plan runs every operation, after all it depends on, with every byte it reads
+    still there, every home aligned and inside its level's capacity, and peaks and cost as stated."""
     _Judge(problem, plan).judge()
 
 
 @dataclass(frozen=True)
 class _Span:
+    """The bytes a tensor has in a level during one of its homes."""
+
     name: str
     low: int
     high: int
+    end: int
 
     def meets(self, other: "_Span") -> bool:
         return max(self.low, other.low) < min(self.high, other.high)
@@ -36,118 +39,165 @@ class _Judge:
         self.sizes = {tensor.name: tensor.size for tensor in problem.tensors}
         self.sizes |= {f"{op.name}.scratch": op.scratch for op in problem.operations if op.scratch}
         self.operations = {op.name: op for op in problem.operations}
-        self.homes: dict[str, Home] = {}
+        self.produced = {name for op in problem.operations for name in op.outputs}
+        #: What always lies in a slower level, by tensor: no home is written for it there.
+        self.settled = {tensor.name: tensor.home for tensor in problem.tensors if tensor.home}
+        self.levels = {level.name: level for level in problem.levels}
+        self.first = problem.levels[0].name
+        self.working = [n for n, level in self.levels.items() if level.direct or n == self.first]
+        #: Homes that nobody has written to yet, by their first step, tensor and level.
+        self.awaited: dict[tuple[int, str, str], Home] = {}
+        self.memory: dict[str, dict[str, _Span]] = {name: {} for name in self.levels}
+        self.cost = 0
 
     def judge(self) -> None:
         self._judge_order()
         self._judge_homes()
         self._replay()
+        self._judge_totals()
 
     def _judge_order(self) -> None:
-        if sorted(self.plan.order) != sorted(self.operations):
-            raise PlanError("the plan's order is not the problem's operations, each once")
+        if set(self.plan.order) != set(self.operations):
+            raise PlanError("the plan's order is not the problem's operations, each at least once")
         producer = {name: op.name for op in self.problem.operations for name in op.outputs}
         done: set[str] = set()
         for name in self.plan.order:
             op = self.operations[name]
+            if name in done:
+                if op.work is None:
+                    raise PlanError(f"{name} runs again, which it may not")
+                self.cost += op.work
             for needed in (*op.after, *(producer[t] for t in op.inputs if t in producer)):
                 if needed not in done:
                     raise PlanError(f"{name} runs before {needed}, which it depends on")
             done.add(name)
 
     def _judge_homes(self) -> None:
-        if self.plan.moves:
-            raise PlanError("the plan moves tensors between levels, but there is one level")
-        levels = {level.name: level for level in self.problem.levels[:1]}
-        used = dict.fromkeys(levels, 0)
-        for home in self.plan.homes:
-            level = levels.get(home.level)
-            if level is None or home.tensor not in self.sizes or home.tensor in self.homes:
-                raise PlanError(f"{home.tensor} has a home too many, or in an unknown level")
+        used = dict.fromkeys(self.levels, 0)
+        ends: dict[tuple[str, str], int] = {}
+        for home in sorted(self.plan.homes, key=lambda home: home.start):
+            level = self.levels.get(home.level)
+            if level is None or home.tensor not in self.sizes or home.level == self.settled.get(home.tensor):
+                raise PlanError(f"{home.tensor} has a home in {home.level}, which is not for it")
+            if home.start < ends.get((home.tensor, home.level), 0):
+                raise PlanError(f"{home.tensor} has a home too many at step {home.start}")
             if home.offset < 0 or home.offset % level.alignment:
                 raise PlanError(f"{home.tensor} is at {home.offset}, not a multiple of {level.alignment}")
             if not 0 <= home.start < home.end <= max(1, len(self.plan.order)):
                 raise PlanError(f"{home.tensor} lives during steps {home.start} to {home.end}")
-            self.homes[home.tensor] = home
+            ends[home.tensor, home.level] = home.end
+            self.awaited[home.start, home.tensor, home.level] = home
             end = home.offset + self.sizes[home.tensor]
             used[home.level] = max(used[home.level], end)
             if level.capacity is not None and end > level.capacity:
                 raise PlanError(
                     f"{home.tensor} ends at {end}, beyond the {level.capacity} bytes of {level.name}"
                 )
-        if homeless := sorted(set(self.sizes) - set(self.homes)):
-            raise PlanError(f"{', '.join(homeless)} without a home")
         for name, needed in used.items():
-            if self.plan.peaks.get(name, -1) < needed:
+            if self.plan.peaks.get(name, 0 if name != self.first else -1) < needed:
                 raise PlanError(
-                    f"the plan states a peak of {self.plan.peaks.get(name)} bytes but uses {needed}"
+                    f"the plan states a peak of {self.plan.peaks.get(name)} bytes in {name} but uses {needed}"
                 )
-            if self.plan.peaks[name] < self.plan.bound:
-                raise PlanError(
-                    f"the plan's peak {self.plan.peaks[name]} is below its bound {self.plan.bound}"
-                )
-
-    def _span(self, name: str) -> _Span:
-        low = self.homes[name].offset
-        return _Span(name, low, low + self.sizes[name])
 
     def _replay(self) -> None:
-        produced = {name for op in self.problem.operations for name in op.outputs}
-        memory: dict[str, _Span] = {}
-        for name in self.sizes:
-            if name not in produced and not self._is_scratch(name):
-                self._write(memory, self._span(name), 0)
+        for tensor in self.problem.tensors:
+            if tensor.name not in self.produced and not tensor.home:
+                self._write(tensor.name, self.first, 0, ())
+        moves: dict[int, list[Move]] = {}
+        for move in self.plan.moves:
+            if not 0 <= move.step < len(self.plan.order):
+                raise PlanError(f"{move.tensor} is moved before step {move.step}, which there is not")
+            moves.setdefault(move.step, []).append(move)
         for step, name in enumerate(self.plan.order):
-            self._run(memory, self.operations[name], step)
+            for move in moves.get(step, ()):
+                self._move(move)
+            self._run(self.operations[name], step)
         for name in self.problem.kept:
-            if name not in memory:
-                raise PlanError(f"{name} is to last to the end but was overwritten")
-            if self.homes[name].end < len(self.plan.order):
-                raise PlanError(f"{name} is to last to the end but its home ends earlier")
+            if not any(self._holds(level, name, len(self.plan.order) - 1) for level in self.levels):
+                raise PlanError(f"{name} is to last to the end but does not")
+        for _, name, level in sorted(self.awaited):
+            raise PlanError(f"{name} has a home in {level} that nothing writes")
 
-    def _is_scratch(self, name: str) -> bool:
-        return name.endswith(".scratch") and name.removesuffix(".scratch") in self.operations
+    def _move(self, move: Move) -> None:
+        if {move.source, move.destination} - set(self.levels) or move.source == move.destination:
+            raise PlanError(f"{move.tensor} is moved from {move.source} to {move.destination}")
+        there = move.tensor in self.memory[move.source] or self.settled.get(move.tensor) == move.source
+        if not there:
+            raise PlanError(
+                f"{move.tensor} is moved from {move.source} at step {move.step}, but is not there"
+            )
+        self._write(move.tensor, move.destination, move.step, ())
+        self._pay(move.tensor, max(move.source, move.destination, key=list(self.levels).index))
 
-    def _run(self, memory: dict[str, _Span], op: Operation, step: int) -> None:
-        for name in op.inputs:
-            if name not in memory:
+    def _pay(self, tensor: str, level: str) -> None:
+        self.cost += self.sizes[tensor] * self.levels[level].cost
+
+    def _holds(self, level: str, name: str, step: int) -> bool:
+        """Whether the tensor can be read in the level during the step."""
+        span = self.memory[level].get(name)
+        return self.settled.get(name) == level or (span is not None and span.end > step)
+
+    def _run(self, op: Operation, step: int) -> None:
+        touched: dict[str, list[_Span]] = {level: [] for level in self.levels}
+        for name in dict.fromkeys(op.inputs):
+            level = next((level for level in self.working if self._holds(level, name, step)), None)
+            if level is None:
                 raise PlanError(f"{op.name} reads {name}, which is not there at step {step}")
-            self._at_home(name, step)
-        scratch = [f"{op.name}.scratch"] if op.scratch else []
-        touched = [self._span(name) for name in dict.fromkeys((*op.inputs, *op.outputs, *scratch))]
-        for number, one in enumerate(touched):
-            for other in touched[number + 1 :]:
-                if one.meets(other) and not self._may_share(op, one, other):
-                    raise PlanError(f"{one.name} and {other.name} overlap at step {step}, in {op.name}")
-        for name in (*scratch, *op.outputs):
-            self._write(memory, self._span(name), step)
-        for name in scratch:
-            memory.pop(name, None)
+            if level != self.first:
+                self._pay(name, level)
+            if name in self.memory[level]:
+                touched[level].append(self.memory[level][name])
+        made: list[tuple[str, str]] = [(f"{op.name}.scratch", self.first)] if op.scratch else []
+        for name in op.outputs:
+            found = [level for level in self.working if (step, name, level) in self.awaited]
+            still = next((level for level in self.working if self._holds(level, name, step)), None)
+            if not found and still is not None:
+                # It runs again while this result is still there, and writes the same once more.
+                touched[still].append(self.memory[still][name])
+                continue
+            if not found:
+                raise PlanError(f"{op.name} writes {name} at step {step}, which has no home then")
+            made += [(name, level) for level in found[:1]]
+            if found[0] != self.first:
+                self._pay(name, found[0])
+        for name, level in made:
+            span = self._span(name, level, step)
+            for other in touched[level]:
+                if span.meets(other) and not self._may_share(op, span, other):
+                    raise PlanError(f"{name} and {other.name} overlap at step {step}, in {op.name}")
+            touched[level].append(span)
+        for name, level in made:
+            self._write(name, level, step, op.in_place)
+        if op.scratch:
+            del self.memory[self.first][f"{op.name}.scratch"]
 
     def _may_share(self, op: Operation, one: _Span, other: _Span) -> bool:
         pair = {(one.name, other.name), (other.name, one.name)} & set(op.in_place)
         return bool(pair) and (one.low, one.high) == (other.low, other.high)
 
-    def _at_home(self, name: str, step: int) -> None:
-        home = self.homes[name]
-        if not home.start <= step < home.end:
-            raise PlanError(f"{name} is used at step {step}, outside its steps {home.start} to {home.end}")
+    def _span(self, name: str, level: str, step: int) -> _Span:
+        home = self.awaited.get((step, name, level))
+        if home is None:
+            raise PlanError(f"{name} without a home in {level} at step {step}")
+        return _Span(name, home.offset, home.offset + self.sizes[name], home.end)
 
-    def _write(self, memory: dict[str, _Span], span: _Span, step: int) -> None:
-        """The bytes of `span` now hold its tensor; whatever they held before is gone, and must be dead."""
-        self._at_home(span.name, step)
-        for name in [held for held, other in memory.items() if other.meets(span)]:
-            del memory[name]
-            if self.homes[name].end > step + 1 or not self._overwritten(name, span.name, step):
-                raise PlanError(f"{span.name} overwrites {name} at step {step}, while that still lives")
-        memory[span.name] = span
+    def _write(self, name: str, level: str, step: int, in_place: Sequence[tuple[str, str]]) -> None:
+        """The bytes of a home now hold its tensor; whatever they held before is gone, and must be dead, or be
+        what this step's operation writes over."""
+        span, memory = self._span(name, level, step), self.memory[level]
+        del self.awaited[step, name, level]
+        for held, other in list(memory.items()):
+            if other.meets(span):
+                del memory[held]
+                if other.end > step and not (other.end == step + 1 and (name, held) in in_place):
+                    raise PlanError(f"{name} overwrites {held} at step {step}, while that still lives")
+        memory[name] = span
 
-    def _overwritten(self, held: str, writer: str, step: int) -> bool:
-        """Whether `held` may lose its bytes now: its steps are over, or this step's operation takes its
-        place."""
-        if self.homes[held].end <= step:
-            return True
-        pairs: Iterable[tuple[str, str]] = (
-            self.operations[self.plan.order[step]].in_place if self.plan.order else ()
-        )
-        return (writer, held) in pairs
+    def _judge_totals(self) -> None:
+        peak = self.plan.peaks.get(self.first, 0)
+        if peak < self.plan.bound:
+            raise PlanError(f"the plan's peak {peak} is below its bound {self.plan.bound}")
+        if self.cost != self.plan.cost:
+            raise PlanError(f"the plan states a cost of {self.plan.cost}, but spends {self.cost}")
+        if self.cost < self.plan.cost_bound:
+            raise PlanError(f"the plan's cost {self.cost} is below its bound {self.plan.cost_bound}")

@@ -4,6 +4,7 @@ bound on the memory that holds for every order."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 
 from drystone.errors import InternalError
 from drystone.scheduling.problem import Problem
@@ -30,9 +31,12 @@ class Graph:
         self.problem = problem
         self.alignment = problem.levels[0].alignment
         self.number = {op.name: index for index, op in enumerate(problem.operations)}
-        self.size = {t.name: self.rounded(t.size) for t in problem.tensors}
+        self.bytes = {t.name: t.size for t in problem.tensors}
+        self.size = {name: self.rounded(size) for name, size in self.bytes.items()}
         self.scratch = [self.rounded(op.scratch) for op in problem.operations]
         self.kept = frozenset(problem.kept)
+        #: The slower level in which each tensor always lies, "" where there is none.
+        self.home = {t.name: t.home for t in problem.tensors}
         if len(self.number) != len(problem.operations) or len(self.size) != len(problem.tensors):
             raise InternalError("a planning problem names two things the same")
         self.producer: dict[str, int] = {}
@@ -63,6 +67,11 @@ class Graph:
     def rounded(self, size: int) -> int:
         """`size` rounded up to the alignment."""
         return -(-size // self.alignment) * self.alignment
+
+    @cached_property
+    def unit(self) -> int:
+        """The greatest number of bytes that divides all sizes."""
+        return gcd(*(n for n in self.size.values() if n), *(n for n in self.scratch if n)) or 1
 
     @cached_property
     def after(self) -> list[set[int]]:
@@ -134,6 +143,23 @@ class Graph:
         readers = {name: sum(1 << reader for reader in found) for name, found in self.readers.items()}
         kept = sum(self.size[name] for name in self.kept)
         return max([kept, *(self._needed(index, readers) for index in range(len(self.before)))])
+
+    def least(self) -> int:
+        """Bytes of the first level that some operation needs for itself, whatever is moved or computed again
+        around it; 0 where operations may work in other levels."""
+        if any(level.direct for level in self.problem.levels[1:]):
+            return 0
+        return max((self._own(index) for index in range(len(self.before))), default=0)
+
+    def _own(self, index: int) -> int:
+        """Bytes of an operation's own tensors, less what outputs may take over from inputs."""
+        op = self.problem.operations[index]
+        own = sum(self.size[name] for name in dict.fromkeys((*op.inputs, *op.outputs)))
+        outputs = {output for output, source in op.in_place if source not in self.kept}
+        sources = {source for _, source in op.in_place if source not in self.kept}
+        # At most one input goes for each output, and one output comes for each input.
+        spared = min(sum(self.size[name] for name in names) for names in (outputs, sources))
+        return own + self.scratch[index] - spared
 
     def _needed(self, index: int, readers: dict[str, int]) -> int:
         op, own = self.problem.operations[index], 1 << index

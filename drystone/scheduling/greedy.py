@@ -67,12 +67,12 @@ def _place(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
             for other in placed
             if blocks[other].start < block.end and block.start < blocks[other].end
         )
-        offsets[index] = _tightest_gap(beside, block.size)
+        offsets[index] = tightest_gap(beside, block.size)
         placed.append(index)
     return offsets
 
 
-def _tightest_gap(occupied: Sequence[tuple[int, int]], size: int) -> int:
+def tightest_gap(occupied: Sequence[tuple[int, int]], size: int) -> int:
     best, slack, bottom = -1, 0, 0
     for low, high in occupied:
         room = low - bottom

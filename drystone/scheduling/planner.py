@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drystone.scheduling import beam, greedy, solver
+from drystone.scheduling import beam, greedy, solver, traffic
 from drystone.scheduling.budget import within_capacity
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.problem import Home, Plan, Problem
@@ -33,20 +33,32 @@ class _Answer:
 
 
 def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
-    """An order and a home for every tensor of the first level, with the least peak found.
+    """An order, a home for every tensor over the steps it lives, and moves between levels where the first one
+    is too small.
 
-    Greedy answers (the given order and a thrifty one, placed by best fit) are improved unless they reach the
-    bound already: the order by dynamic programming and CP-SAT, the placement by CP-SAT. `time_limit`, in
-    seconds of a common machine (0: greedy answers only), is spent in the solver's deterministic time, so that
-    a plan does not depend on the machine's load.
+    Where everything fits, the plan of least peak: greedy answers (the given order and a thrifty one, placed
+    by best fit) are improved unless they reach the bound already: the order by dynamic programming and
+    CP-SAT, the placement by CP-SAT. Where it does not, and wherever tensors have their home in a slower
+    level, the plan of least cost (see `Plan`). `time_limit`, in seconds of a common machine (0: greedy
+    answers only), is spent in the solver's deterministic time, so that a plan does not depend on the
+    machine's load.
 
-    Raises UserError where the plan needs more than the level's capacity.
+    Raises UserError where no plan is found within the levels' capacities.
     """
     graph = Graph(problem)
-    search = _Search(graph, time_limit * _EFFORT_PER_SECOND)
+    effort = time_limit * _EFFORT_PER_SECOND
+    search = _Search(graph, effort)
     answer = search.run()
     status: Literal["optimal", "feasible", "greedy"] = "feasible" if search.solved else "greedy"
     found = _as_plan(graph, answer, search.bound, "optimal" if answer.peak == search.bound else status)
+    capacity = problem.levels[0].capacity
+    fits = capacity is None or answer.peak <= capacity
+    if fits and not any(graph.home.values()):
+        return found
+    orders = [list(range(len(graph.before))), greedy.thrifty_order(graph), search.lightest.order]
+    cheapest = traffic.cheapest(graph, orders, effort)
+    if cheapest is not None:
+        return cheapest
     within_capacity(problem, found)
     return found
 

@@ -13,11 +13,13 @@ from drystone.targets.target import Level
 @dataclass(frozen=True)
 class Tensor:
     """A buffer to place: `size` in bytes at the declared bounds. `where` names the user's layer in
-    messages."""
+    messages. `home` is the slower level in which it always lies, as weights and inputs may: its first fetch
+    costs what any fetch costs, and it is never written back."""
 
     name: str
     size: int
     where: str = ""
+    home: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Operation:
     """A kernel call: tensors read and written, working memory in bytes live during its step only, pairs
     (output, input) of equal size that may share one home when the input dies here, and the operations that
     must come before it for other reasons than its inputs (memory that is not planned). `where` names the
-    user's layer in messages."""
+    user's layer in messages. `work` is what running it once more costs, in bytes moved; None: it may run
+    only once."""
 
     name: str
     inputs: tuple[str, ...]
@@ -34,13 +37,16 @@ class Operation:
     in_place: tuple[tuple[str, str], ...] = ()
     after: tuple[str, ...] = ()
     where: str = ""
+    work: int | None = None
 
 
 @dataclass(frozen=True)
 class Problem:
     """Operations in one valid order, the tensors they touch, the levels from fast to slow.
 
-    A tensor no operation produces lives from the start; one in `kept` lives to the end.
+    A tensor that no operation produces lives from the start: in the slower level it names as its home, else
+    in the first. One in `kept` lives to the end. Operations work on the first level, and on others where they
+    are `direct`.
     """
 
     operations: tuple[Operation, ...]
@@ -62,21 +68,25 @@ class Home:
 
 @dataclass(frozen=True)
 class Move:
-    """Before step `step`: fetch or evict a tensor from one level to another, or compute it again."""
+    """Before step `step`, copy a tensor from its home in one level to a home in another that starts at this
+    step. Moves before the same step are made in the order given."""
 
     step: int
     tensor: str
-    kind: Literal["fetch", "evict", "recompute"]
     source: str
     destination: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The order of operations by name, homes, moves, bytes used of each level (`peaks`), the proven lower
-    bound on the first level's peak, and how it was found: "optimal", "feasible" or "greedy".
+    """Operations by name in the order they run (one that runs again is there again), homes, moves, and bytes
+    used of each level (`peaks`) with the proven lower bound on the first level's (`bound`).
 
-    Scratch of an operation has a home under the name "<operation>.scratch".
+    `cost` is what the plan spends: bytes moved to or from a slower level, or accessed there, times what that
+    level's bytes cost, and the work of what runs again. `cost_bound` is the least that any plan of this
+    capacity must spend. `status` is "optimal" where cost, and without any cost the peak, is proven least;
+    "feasible" and "greedy" say whether the solver found the plan or did not better the quick answer. Scratch
+    of an operation has a home under the name "<operation>.scratch".
     """
 
     order: tuple[str, ...]
@@ -85,6 +95,8 @@ class Plan:
     peaks: dict[str, int]
     bound: int
     status: Literal["optimal", "feasible", "greedy"]
+    cost: int = 0
+    cost_bound: int = 0
 
 
 def offsets(plan: Plan) -> dict[str, int]:
@@ -101,6 +113,11 @@ def as_data(plan: Plan) -> dict[str, Any]:
 
 
 def plan_gap(plan: Plan) -> float:
-    """How far above the proven bound the plan may be, as a part of the bound; 0 where it is optimal."""
-    peak = next(iter(plan.peaks.values()), 0)
-    return (peak - plan.bound) / plan.bound if plan.bound else 0.0
+    """How far above the proven bound the plan's cost (without any: its peak) may be, as a part of the bound;
+    0 where it is optimal."""
+    found, bound = next(iter(plan.peaks.values()), 0), plan.bound
+    if plan.cost:
+        found, bound = plan.cost, plan.cost_bound
+    if plan.status == "optimal":
+        return 0.0
+    return (found - bound) / bound if bound else float("inf")

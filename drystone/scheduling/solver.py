@@ -32,7 +32,13 @@ class Placed:
     offsets: list[int]
 
 
-def _solve(model: Any, effort: float) -> tuple[Any, bool]:
+def new_model() -> Any:
+    """An empty CP-SAT model."""
+    return cp_model.CpModel()
+
+
+def solve(model: Any, effort: float) -> tuple[Any, bool]:
+    """The solver after its search, and whether it found an answer."""
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 1
@@ -40,6 +46,23 @@ def _solve(model: Any, effort: float) -> tuple[Any, bool]:
     solver.parameters.max_time_in_seconds = _CLOCK_FACTOR * effort + 1.0
     status = solver.solve(model)
     return solver, status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+
+
+def positions(model: Any, graph: Graph) -> list[Any]:
+    """The step of each operation: between the number of its ancestors and that of its descendants, all
+    different, each after what it depends on."""
+    count = len(graph.before)
+    found = [
+        model.new_int_var(
+            graph.ancestors[index].bit_count(), count - 1 - graph.descendants[index].bit_count(), ""
+        )
+        for index in range(count)
+    ]
+    model.add_all_different(found)
+    for index, earlier in enumerate(graph.before):
+        for other in sorted(earlier):
+            model.add(found[other] < found[index])
+    return found
 
 
 def place(
@@ -51,7 +74,7 @@ def place(
     """
     chosen = [index for index, block in enumerate(blocks) if block.size]
     unit = gcd(*(blocks[index].size for index in chosen))
-    model = cp_model.CpModel()
+    model = new_model()
     peak = model.new_int_var(-(-least // unit), most // unit, "peak")
     wide, high, tops = [], [], {}
     for index in chosen:
@@ -66,7 +89,7 @@ def place(
     model.add_no_overlap_2d(wide, high)
     model.add_cumulative(wide, [blocks[index].size // unit for index in chosen], peak)
     model.minimize(peak)
-    solver, found = _solve(model, effort)
+    solver, found = solve(model, effort)
     if not found:
         return None
     offsets = [0] * len(blocks)
@@ -89,21 +112,17 @@ def arrange(graph: Graph, hint: Sequence[int], least: int, most: int, effort: fl
 class _OrderModel:
     """Positions of operations, lifetimes of tensors, the load they make and, where `placed`, their offsets.
 
-    An operation stands between the number of its ancestors and that of its descendants. A tensor's interval
-    reaches from its producer to one after its last reader, or to the last reader where that overwrites it.
+    A tensor's interval reaches from its producer to one after its last reader, or to the last reader where
+    that overwrites it.
     """
 
     def __init__(self, graph: Graph, least: int, most: int, placed: bool) -> None:
         self.graph, self.count = graph, len(graph.before)
-        self.unit = gcd(*(n for n in graph.size.values() if n), *(n for n in graph.scratch if n)) or 1
+        self.unit = graph.unit
         self.most = most // self.unit
-        self.model = cp_model.CpModel()
+        self.model = new_model()
         self.peak = self.model.new_int_var(-(-least // self.unit), self.most, "peak")
-        self.position = [self._position(index) for index in range(self.count)]
-        self.model.add_all_different(self.position)
-        for index, earlier in enumerate(graph.before):
-            for other in sorted(earlier):
-                self.model.add(self.position[other] < self.position[index])
+        self.position = positions(self.model, graph)
         self.offset: dict[str, Any] = {}
         self.wide: list[Any] = []
         self.high: list[Any] = []
@@ -113,11 +132,6 @@ class _OrderModel:
         if placed:
             self.model.add_no_overlap_2d(self.wide, self.high)
         self.model.minimize(self.peak)
-
-    def _position(self, index: int) -> Any:
-        first = self.graph.ancestors[index].bit_count()
-        last = self.count - 1 - self.graph.descendants[index].bit_count()
-        return self.model.new_int_var(first, last, "")
 
     def _lay_out(self, placed: bool) -> None:
         graph = self.graph
@@ -182,7 +196,7 @@ class _OrderModel:
     def solve(self, hint: Sequence[int], effort: float) -> Ordered:
         for step, index in enumerate(hint):
             self.model.add_hint(self.position[index], step)
-        solver, found = _solve(self.model, effort)
+        solver, found = solve(self.model, effort)
         if not found:
             return Ordered(list(hint), 0, {})
         order = sorted(range(self.count), key=lambda index: solver.value(self.position[index]))

@@ -7,11 +7,15 @@ from drystone.targets.dots import DotUnit, units_of
 
 @dataclass(frozen=True)
 class Level:
-    """A memory level: capacity in bytes (None: unlimited), alignment of every offset in bytes."""
+    """A memory level: capacity in bytes (None: unlimited), alignment of every offset in bytes, what moving a
+    byte to or from it costs beside the other levels, and whether operations may work in it directly (as they
+    always may in the first level)."""
 
     name: str
     capacity: int | None = None
     alignment: int = 64
+    cost: int = 1
+    direct: bool = False
 
 
 @dataclass(frozen=True)

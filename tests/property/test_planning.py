@@ -2,12 +2,14 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drystone.errors import UserError
 from drystone.scheduling import PlanError, beam, check, plan
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.greedy import best_fit, height, thrifty_order
@@ -200,3 +202,101 @@ def test_the_checker_refuses_orders_that_break_a_dependency(seed: int, count: in
 def test_planning_twice_gives_the_same_plan(seed: int) -> None:
     problem = random_problem(seed, 12)
     assert plan(problem, time_limit=0.5) == plan(problem, time_limit=0.5)
+
+
+def _unit_problem(
+    seed: int, count: int, capacity: int, levels: tuple[Level, ...] = (Level("dram"),)
+) -> Problem:
+    """A random graph of tensors of one size, so that any choice that fits can also be placed; some of them
+    lie in the slower level from the start."""
+    rng = random.Random(seed)
+    problem = random_problem(seed, count, in_place=False, extras=False)
+    given = {"x"} if rng.random() < 0.5 and levels else set()
+    tensors = tuple(
+        Tensor(t.name, ALIGNMENT, home="dram" if t.name in given else "") for t in problem.tensors
+    )
+    fast = Level("ram", capacity * ALIGNMENT, ALIGNMENT)
+    return replace(problem, tensors=tensors, levels=(fast, *levels))
+
+
+def _least_moved(problem: Problem, order: Sequence[int]) -> float:
+    """The least number of tensors moved under an order, by trying every choice of what stays at each step."""
+    graph = Graph(problem)
+    capacity = (problem.levels[0].capacity or 0) // ALIGNMENT
+    home = frozenset(name for name in graph.size if graph.home[name])
+    given = frozenset(name for name in graph.size if name not in graph.producer) - home
+    states: dict[tuple[frozenset[str], frozenset[str]], int] = {(given, home): 0}
+    for step, index in enumerate(order):
+        op = problem.operations[index]
+        inputs, outputs = frozenset(op.inputs), frozenset(op.outputs)
+        reached: dict[tuple[frozenset[str], frozenset[str]], int] = {}
+        for (here, copied), cost in states.items():
+            staying = given if step == 0 else frozenset()
+            for left in _subsets(sorted(here - inputs - staying)):
+                for saved in _subsets(sorted(here - copied)) if step else [frozenset()]:
+                    now = (here - left) | inputs | outputs
+                    copies = copied | saved
+                    fetched = inputs - here
+                    if len(now) > capacity or fetched - copies:
+                        continue
+                    key, paid = (now, copies), cost + len(saved) + len(fetched)
+                    reached[key] = min(paid, reached.get(key, paid))
+        states = reached
+    kept = set(problem.kept)
+    return min(
+        (cost for (here, copied), cost in states.items() if kept <= here | copied), default=float("inf")
+    )
+
+
+def _subsets(names: Sequence[str]) -> list[frozenset[str]]:
+    return [frozenset(c) for size in range(len(names) + 1) for c in itertools.combinations(names, size)]
+
+
+@QUICK
+@given(st.integers(0, 10**6), st.integers(2, 5), st.integers(3, 4))
+def test_no_plan_under_any_order_moves_less(seed: int, count: int, capacity: int) -> None:
+    problem = _unit_problem(seed, count, capacity)
+    least = min(_least_moved(problem, order) for order in _orders(Graph(problem)))
+    if least == float("inf"):
+        with pytest.raises(UserError, match="the budget is"):
+            plan(problem)
+        return
+    found = plan(problem)
+    check(problem, found)
+    assert found.cost == found.cost_bound == least * ALIGNMENT
+
+
+_SLOWER = [
+    (Level("dram"),),
+    (Level("dram", direct=True),),
+    (Level("near", 3 * ALIGNMENT), Level("dram", cost=5)),
+    (Level("near", 3 * ALIGNMENT, direct=True), Level("dram", cost=5, direct=True)),
+]
+
+
+@QUICK
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 12),
+    st.sampled_from([(), *_SLOWER]),
+    st.booleans(),
+    st.floats(0.4, 1),
+)
+def test_plans_of_all_levels_are_valid(
+    seed: int, count: int, slower: tuple[Level, ...], again: bool, part: float
+) -> None:
+    problem = random_problem(seed, count)
+    capacity = int(plan(problem, time_limit=0).peaks["ram"] * part)
+    operations = problem.operations
+    if again:
+        operations = tuple(replace(op, work=7 * number) for number, op in enumerate(operations))
+    fast = Level("ram", max(ALIGNMENT, capacity), ALIGNMENT)
+    problem = replace(problem, operations=operations, levels=(fast, *slower))
+    for time_limit in (0.0, 0.5):
+        try:
+            found = plan(problem, time_limit)
+        except UserError:
+            continue
+        check(problem, found)
+        assert found.cost >= found.cost_bound
+        assert slower or not found.moves

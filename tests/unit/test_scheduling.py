@@ -12,7 +12,7 @@ from drystone.scheduling import PlanError, as_data, check, offsets, plan, proble
 from drystone.scheduling.budget import spell_bytes
 from drystone.scheduling.graph import Graph, load
 from drystone.scheduling.greedy import best_fit, height
-from drystone.scheduling.problem import Home, Operation, Problem, Tensor
+from drystone.scheduling.problem import Home, Move, Operation, Problem, Tensor
 from drystone.targets import Level, resolve
 
 KB = 1024
@@ -168,20 +168,24 @@ def test_sizes_are_spelled_in_readable_units(size: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda p: replace(p, order=("op0",)), "each once"),
+        (lambda p: replace(p, order=("op0",)), "at least once"),
+        (lambda p: replace(p, order=("op0", "op1", "op1")), "op1 runs again"),
         (lambda p: replace(p, order=("op1", "op0")), "depends on"),
         (lambda p: replace(p, homes=p.homes[1:]), "x without a home"),
         (lambda p: replace(p, homes=(*p.homes, p.homes[0])), "a home too many"),
-        (lambda p: replace(p, homes=(replace(p.homes[0], level="sram"), *p.homes[1:])), "unknown level"),
+        (lambda p: replace(p, homes=(replace(p.homes[0], level="sram"), *p.homes[1:])), "not for it"),
         (lambda p: replace(p, homes=(replace(p.homes[0], offset=32), *p.homes[1:])), "not a multiple"),
         (lambda p: replace(p, homes=(replace(p.homes[0], offset=-64), *p.homes[1:])), "not a multiple"),
         (lambda p: replace(p, homes=(replace(p.homes[0], offset=2**20), *p.homes[1:])), "beyond the 8192"),
         (lambda p: replace(p, homes=tuple(replace(h, offset=0) for h in p.homes)), "overlap at step 0"),
-        (lambda p: replace(p, homes=(*p.homes[:1], replace(p.homes[1], end=1), *p.homes[2:])), "outside its"),
+        (lambda p: replace(p, homes=(*p.homes[:1], replace(p.homes[1], end=1), *p.homes[2:])), "not there"),
         (lambda p: replace(p, homes=(*p.homes[:2], replace(p.homes[2], end=99))), "lives during steps"),
         (lambda p: replace(p, peaks={"ram": 64}), "states a peak of 64"),
         (lambda p: replace(p, bound=10**6), "below its bound"),
-        (lambda p: replace(p, moves=("fetch",)), "moves tensors"),
+        (lambda p: replace(p, moves=(Move(1, "x", "ram", "ram"),)), "moved from ram to ram"),
+        (lambda p: replace(p, moves=(Move(9, "x", "ram", "dram"),)), "before step 9"),
+        (lambda p: replace(p, cost=64), "states a cost of 64"),
+        (lambda p: replace(p, cost_bound=1), "cost 0 is below"),
     ],
 )
 def test_the_checker_says_what_is_wrong(change: object, fault: str) -> None:
