@@ -3,11 +3,12 @@
 Exit codes: 0 done, 1 a comparison or check failed, 2 wrong use or input, 3 a fault of drystone.
 """
 
+import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import numpy as np
@@ -342,6 +343,66 @@ def mlsys_command(
             click.echo(f"step {number}: {step.latency:.1f}")
     bound = "" if given is not None else f" (at least {solved.bound:.1f})"
     click.echo(f"{len(steps)} steps, latency {mlsys.total(steps):.1f}{bound}")
+
+
+@main.command("place")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--capacity", help='Bytes of memory, such as 1048576 or "1MB".')
+@click.option("--minimize", is_flag=True, help="Find the lowest placement (within the capacity, if given).")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write the offsets here, not to stdout."
+)
+@click.option("--time-limit", type=click.FloatRange(0), default=60.0, show_default=True, help="In seconds.")
+@click.pass_obj
+def place_command(
+    quiet: bool, path: Path, capacity: str | None, minimize: bool, output: Path | None, time_limit: float
+) -> None:
+    """Place buffers of known lifetimes in one memory: a .csv of id,lower,upper,size, as MiniMalloc's.
+
+    Exit code 0: placed; 2: proven impossible; 3: not found in time.
+    """
+    from drystone.options import byte_count
+    from drystone.scheduling import lifetimes, overlap, placement
+
+    if capacity is None and not minimize:
+        raise UserError("the memory has no capacity", hint="give --capacity BYTES, --minimize or both")
+    limit = None if capacity is None else byte_count(capacity)
+    table = lifetimes.read_lifetimes(path)
+    blocks, known, began = table.blocks, table.hints, time.monotonic()
+    if limit is not None and not minimize:
+        found = placement.place(blocks, limit, effort=math.inf, time_limit=time_limit, known=known)
+    else:
+        found = placement.minimize(
+            blocks, capacity=limit, effort=math.inf, time_limit=time_limit, known=known
+        )
+    if found.status != "placed":
+        _no_placement(found, blocks, limit or 0)
+    overlap.check_offsets(blocks, found.offsets, limit)
+    text = lifetimes.write_offsets(table, found.offsets)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+    if not quiet:
+        proof = "proved least" if found.height == found.bound else f"at least {found.bound}"
+        spent = time.monotonic() - began
+        click.echo(f"{len(blocks)} buffers placed in {found.height} bytes ({proof}), {spent:.2f} s", err=True)
+
+
+def _no_placement(found: Any, blocks: Sequence[Any], capacity: int) -> NoReturn:
+    """Say why there is no placement and exit."""
+    if found.status == "unknown":
+        click.echo(f"not found in time; every placement needs at least {found.bound} bytes", err=True)
+        sys.exit(3)
+    from drystone.scheduling.conflict import cannot_share
+
+    click.echo(f"impossible: every placement needs at least {found.bound} bytes, not {capacity}", err=True)
+    conflict = cannot_share(blocks, capacity)
+    if conflict is not None:
+        left_out = "any left out, the others can" if conflict.irreducible else "perhaps not all are needed"
+        names = ", ".join(block.tensors[0] for block in conflict.blocks)
+        click.echo(f"cannot share it ({left_out}): {names}", err=True)
+    sys.exit(2)
 
 
 @main.command("targets")

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.scheduling.graph import Graph
+from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.greedy import tightest_gap
 from drystone.scheduling.problem import Home, Move
 
@@ -114,8 +114,8 @@ class _Replacer:
         """Give the tensor a place, evicting what is needed latest; fetch it where it was made earlier."""
         size, capacity = sizes[name], self.fast.capacity
         while True:
-            ends = sorted((h.offset, h.offset + h.size) for h in self.here.values() if h.size)
-            offset = tightest_gap(ends, size)
+            taken = sorted((h.offset - size, h.offset + h.size) for h in self.here.values() if h.size)
+            offset = tightest_gap(taken, Block((name,), size, step, step + 1))
             if capacity is None or offset + size <= capacity:
                 break
             others = [other for other in self.here if other not in staying and self.here[other].size]

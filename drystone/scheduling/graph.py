@@ -11,14 +11,43 @@ from drystone.scheduling.problem import Problem
 
 
 @dataclass(frozen=True)
+class Piece:
+    """The bytes low <= byte < high of a block, counted from its offset, during start <= step < end."""
+
+    start: int
+    end: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
 class Block:
-    """A rectangle to place: `size` bytes during start <= step < end. More than one tensor where an operation
-    writes over its dying input."""
+    """A rectangle to place: `size` bytes during start <= step < end, at a multiple of `alignment`. More than
+    one tensor where an operation writes over its dying input. During each of its `gaps` (in order, none
+    overlapping another) it uses only that piece of itself, or nothing where low is high."""
 
     tensors: tuple[str, ...]
     size: int
     start: int
     end: int
+    alignment: int = 1
+    gaps: tuple[Piece, ...] = ()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The rectangles it uses, in order of time."""
+        if not self.gaps:
+            return [Piece(self.start, self.end, 0, self.size)] if self.size else []
+        found, step = [], self.start
+        for gap in self.gaps:
+            found += [Piece(step, gap.start, 0, self.size), gap]
+            step = gap.end
+        found.append(Piece(step, self.end, 0, self.size))
+        return [piece for piece in found if piece.start < piece.end and piece.low < piece.high]
+
+    def aligned(self, offset: int) -> int:
+        """`offset` rounded up to the block's alignment."""
+        return -(-offset // self.alignment) * self.alignment
 
 
 class Graph:
@@ -182,11 +211,17 @@ class Graph:
 def load(blocks: Sequence[Block]) -> int:
     """The most bytes alive at one step: no placement of the blocks can use less."""
     change: dict[int, int] = {}
-    for block in blocks:
-        change[block.start] = change.get(block.start, 0) + block.size
-        change[block.end] = change.get(block.end, 0) - block.size
+    for piece in (piece for block in blocks for piece in block.pieces):
+        change[piece.start] = change.get(piece.start, 0) + piece.high - piece.low
+        change[piece.end] = change.get(piece.end, 0) - piece.high + piece.low
     most = now = 0
     for step in sorted(change):
         now += change[step]
         most = max(most, now)
     return most
+
+
+def unit(blocks: Sequence[Block]) -> int:
+    """Bytes that divide every offset, size and height of a placement whose blocks stand on one another."""
+    parts = [n for b in blocks for n in (b.size, *(n for gap in b.gaps for n in (gap.low, gap.high)))]
+    return gcd(*parts, *(block.alignment for block in blocks if block.alignment > 1)) or 1

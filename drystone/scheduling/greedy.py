@@ -62,21 +62,36 @@ def _place(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
         block = blocks[index]
         if not block.size:
             continue
-        beside = sorted(
-            (offsets[other], offsets[other] + blocks[other].size)
+        taken = sorted(
+            span
             for other in placed
             if blocks[other].start < block.end and block.start < blocks[other].end
+            for span in _taken(blocks[other], offsets[other], block)
         )
-        offsets[index] = tightest_gap(beside, block.size)
+        offsets[index] = tightest_gap(taken, block)
         placed.append(index)
     return offsets
 
 
-def tightest_gap(occupied: Sequence[tuple[int, int]], size: int) -> int:
+def _taken(placed: Block, offset: int, block: Block) -> list[tuple[int, int]]:
+    """The open ranges in which `block` cannot have its offset beside a placed one."""
+    if not placed.gaps and not block.gaps:
+        return [(offset - block.size, offset + placed.size)]
+    return [
+        (offset + one.low - other.high, offset + one.high - other.low)
+        for one in placed.pieces
+        for other in block.pieces
+        if one.start < other.end and other.start < one.end
+    ]
+
+
+def tightest_gap(taken: Sequence[tuple[int, int]], block: Block) -> int:
+    """The offset for a block that leaves the least room free above or below it, outside the open ranges
+    `taken` (in order)."""
     best, slack, bottom = -1, 0, 0
-    for low, high in occupied:
+    for low, high in taken:
         room = low - bottom
-        if room >= size and (best < 0 or room - size < slack):
-            best, slack = bottom, room - size
-        bottom = max(bottom, high)
+        if room >= 0 and (best < 0 or room < slack):
+            best, slack = bottom, room
+        bottom = max(bottom, block.aligned(high))
     return bottom if best < 0 else best

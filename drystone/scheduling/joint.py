@@ -28,8 +28,8 @@ def arrange(graph: Graph, hint: Sequence[int], most: int | None, effort: float) 
     model = _Model(graph, most)
     for step, index in enumerate(hint):
         model.model.add_hint(model.position[index], step)
-    answer, found = solver.solve(model.model, effort)
-    if not found:
+    answer, status = solver.solve(model.model, effort)
+    if status not in solver.FOUND:
         return Joint(list(hint), 0)
     order = sorted(range(len(model.position)), key=lambda index: answer.value(model.position[index]))
     return Joint(order, max(0, round(answer.best_objective_bound)))

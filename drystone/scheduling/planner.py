@@ -7,6 +7,7 @@ from typing import Literal
 from drystone.scheduling import beam, greedy, solver, traffic
 from drystone.scheduling.budget import within_capacity
 from drystone.scheduling.graph import Block, Graph, load
+from drystone.scheduling.placement import minimize
 from drystone.scheduling.problem import Home, Plan, Problem
 
 #: Up to this many operations the solver looks for an order.
@@ -118,8 +119,8 @@ class _Search:
         least, most = load(answer.blocks), min(answer.peak, self.best.peak)
         if least >= most:
             return
-        found = solver.place(answer.blocks, answer.offsets, least, most, self.effort)
-        if found is not None:
+        found = minimize(answer.blocks, effort=self.effort, known=answer.offsets)
+        if found.height < most:
             self._keep(_Answer(answer.order, answer.blocks, found.offsets))
 
     def _arrange(self) -> None:

@@ -210,8 +210,8 @@ class ResidencyModel:
 
     def solve(self, effort: float) -> Residency | None:
         """The cheapest choice found within the effort, in deterministic time; None without any."""
-        answer, found = solver.solve(self.model, effort)
-        if not found:
+        answer, status = solver.solve(self.model, effort)
+        if status not in solver.FOUND:
             return None
 
         def true(literal: Any) -> bool:

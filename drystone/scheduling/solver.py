@@ -4,16 +4,19 @@ Both are deterministic: one worker, a fixed seed, a limit in the solver's own de
 a safety net of several times that.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
 from typing import Any
 
 from ortools.sat.python import cp_model
 
-from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.graph import Block, Graph, unit
+from drystone.scheduling.greedy import height
 
 _CLOCK_FACTOR = 20.0
+#: The states of a search that found an answer.
+FOUND = (cp_model.OPTIMAL, cp_model.FEASIBLE)
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,11 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Placed:
-    """Offsets of the blocks, in their order."""
+    """Offsets of the blocks, in their order (none where none were found), and bytes that every placement
+    needs."""
 
     offsets: list[int]
+    bound: int
 
 
 def new_model() -> Any:
@@ -37,15 +42,14 @@ def new_model() -> Any:
     return cp_model.CpModel()
 
 
-def solve(model: Any, effort: float) -> tuple[Any, bool]:
-    """The solver after its search, and whether it found an answer."""
+def solve(model: Any, effort: float, seconds: float = math.inf) -> tuple[Any, Any]:
+    """The solver after its search, and with what status it ended (see `FOUND`)."""
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 1
     solver.parameters.max_deterministic_time = effort
-    solver.parameters.max_time_in_seconds = _CLOCK_FACTOR * effort + 1.0
-    status = solver.solve(model)
-    return solver, status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+    solver.parameters.max_time_in_seconds = min(_CLOCK_FACTOR * effort + 1.0, seconds)
+    return solver, solver.solve(model)
 
 
 def positions(model: Any, graph: Graph) -> list[Any]:
@@ -66,36 +70,48 @@ def positions(model: Any, graph: Graph) -> list[Any]:
 
 
 def place(
-    blocks: Sequence[Block], hint: Sequence[int], least: int, most: int, effort: float
-) -> Placed | None:
-    """The lowest placement of fixed rectangles, of a height from `least` to `most`; None where none is found.
+    blocks: Sequence[Block],
+    hint: Sequence[int],
+    least: int,
+    most: int,
+    effort: float,
+    seconds: float = math.inf,
+) -> Placed:
+    """The lowest placement of fixed rectangles, of a height from `least` to `most`.
 
-    `hint` is a known placement, `effort` the limit in deterministic time.
+    `hint` is a known placement, `effort` the limit in deterministic time, `seconds` one by the clock.
     """
-    chosen = [index for index, block in enumerate(blocks) if block.size]
-    unit = gcd(*(blocks[index].size for index in chosen))
+    chosen = [index for index, block in enumerate(blocks) if block.pieces]
+    step = unit([blocks[index] for index in chosen])
     model = new_model()
-    peak = model.new_int_var(-(-least // unit), most // unit, "peak")
-    wide, high, tops = [], [], {}
+    top = most // step
+    # `least` may be no height that blocks can have.
+    peak = model.new_int_var(min(-(-least // step), top), top, "peak")
+    wide, high, demands, places = [], [], [], {}
     for index in chosen:
         block = blocks[index]
-        size = block.size // unit
-        offset = model.new_int_var(0, most // unit - size, "")
-        tops[index] = offset
-        wide.append(model.new_fixed_size_interval_var(block.start, block.end - block.start, ""))
-        high.append(model.new_fixed_size_interval_var(offset, size, ""))
+        size, apart = block.size // step, -(-block.alignment // step)
+        if size > top:
+            return Placed([], most + 1)
+        multiple = model.new_int_var(0, (top - size) // apart, "")
+        offset = places[index] = multiple * apart
         model.add(offset + size <= peak)
-        model.add_hint(offset, min(hint[index] // unit, most // unit - size))
+        model.add_hint(multiple, min(hint[index] // step, top - size) // apart)
+        for piece in block.pieces:
+            length = (piece.high - piece.low) // step
+            wide.append(model.new_fixed_size_interval_var(piece.start, piece.end - piece.start, ""))
+            high.append(model.new_fixed_size_interval_var(offset + piece.low // step, length, ""))
+            demands.append(length)
     model.add_no_overlap_2d(wide, high)
-    model.add_cumulative(wide, [blocks[index].size // unit for index in chosen], peak)
+    model.add_cumulative(wide, demands, peak)
     model.minimize(peak)
-    solver, found = solve(model, effort)
-    if not found:
-        return None
+    solver, status = solve(model, effort, seconds)
+    if status not in FOUND:
+        return Placed([], most + 1 if status == cp_model.INFEASIBLE else 0)
     offsets = [0] * len(blocks)
     for index in chosen:
-        offsets[index] = solver.value(tops[index]) * unit
-    return Placed(offsets)
+        offsets[index] = solver.value(places[index]) * step
+    return Placed(offsets, min(round(solver.best_objective_bound) * step, height(blocks, offsets)))
 
 
 def order(graph: Graph, hint: Sequence[int], least: int, most: int, effort: float) -> Ordered:
@@ -196,8 +212,8 @@ class _OrderModel:
     def solve(self, hint: Sequence[int], effort: float) -> Ordered:
         for step, index in enumerate(hint):
             self.model.add_hint(self.position[index], step)
-        solver, found = solve(self.model, effort)
-        if not found:
+        solver, status = solve(self.model, effort)
+        if status not in FOUND:
             return Ordered(list(hint), 0, {})
         order = sorted(range(self.count), key=lambda index: solver.value(self.position[index]))
         offsets = {name: solver.value(offset) * self.unit for name, offset in self.offset.items()}

@@ -2,14 +2,16 @@
 chosen first, then addresses, and what cannot be placed is forbidden, until both agree."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from drystone.scheduling import belady, greedy, joint, solver
-from drystone.scheduling.graph import Block, Graph, load
+from drystone.scheduling import belady, greedy, joint
+from drystone.scheduling.conflict import Conflict, cannot_share
+from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.placement import place
 from drystone.scheduling.problem import Home, Move, Plan
 from drystone.scheduling.residency import ResidencyModel
-from drystone.scheduling.stays import Residency, Stay, blocks_of
+from drystone.scheduling.stays import Residency, Stay, Transfer, blocks_of
 from drystone.scheduling.timeline import timeline
 from drystone.targets.target import Level
 
@@ -111,6 +113,14 @@ def _direct(graph: Graph, order: Sequence[str], homes: Sequence[Home]) -> int:
     return cost
 
 
+@dataclass(frozen=True)
+class _Unplaced:
+    """Stays that have no place together in a level, proven or (`sure` is False) only not found."""
+
+    stays: list[Stay]
+    sure: bool
+
+
 class TrafficSearch:
     """The Benders loop on one order: the least that must be spent, and the best plan found."""
 
@@ -121,78 +131,79 @@ class TrafficSearch:
 
     def run(self, effort: float) -> Plan | None:
         """The cheapest plan that could be placed; `bound` is then what any plan of this order must spend."""
-        model = ResidencyModel(self.graph, self.line)
-        for number in range(_ROUNDS):
-            # The first answer bounds them all: what follows is only told more that it may not choose.
+        model, sure = ResidencyModel(self.graph, self.line), True
+        for _ in range(_ROUNDS):
             found = model.solve(effort)
             if found is None:
                 return None
-            self.bound = found.bound if not number else self.bound
-            plan = self._placed(found, effort)
-            if plan is not None:
-                return plan
-            stays = [stay for stay in found.stays if stay.level == self.graph.problem.levels[0].name]
-            model.forbid(stays, found.shared)
+            self.bound = found.bound if sure else self.bound
+            homes = self._homes(found, effort)
+            if not isinstance(homes, _Unplaced):
+                moves = [Move(step, t.tensor, t.source, t.destination) for step, t in self._moves(found)]
+                return finished(self.graph, self._names(found), homes, moves, self.bound)
+            if not any(stay.gaps for stay in homes.stays):
+                # Nothing that was chosen is to blame: the operations themselves are too large.
+                return None
+            named = {(stay.tensor, event) for stay in homes.stays for event in (stay.start, stay.end - 1)}
+            shared = [pair for pair in found.shared if {(pair[1], pair[0]), (pair[2], pair[0])} & named]
+            model.forbid(homes.stays, shared)
+            sure = sure and homes.sure
         return None
 
-    def _placed(self, found: Residency, effort: float) -> Plan | None:
-        """The residency with addresses in every level; None where a level has no room for it."""
-        steps = [0, *accumulate(map(int, found.runs))]
-        homes: list[Home] = []
-        for level in self.graph.problem.levels:
-            placed = self._place(found, level, steps, effort)
-            if placed is None:
-                return None
-            homes += placed
-        moves = [Move(steps[t.event], t.tensor, t.source, t.destination) for t in found.transfers]
+    def _names(self, found: Residency) -> tuple[str, ...]:
         operations = self.graph.problem.operations
-        order = tuple(
-            operations[event.op].name
-            for event, runs in zip(self.line.events, found.runs, strict=True)
-            if runs
-        )
-        return finished(self.graph, order, homes, moves, self.bound)
+        events = zip(self.line.events, found.runs, strict=True)
+        return tuple(operations[event.op].name for event, runs in events if runs)
 
-    def _place(
-        self, found: Residency, level: Level, steps: Sequence[int], effort: float
-    ) -> list[Home] | None:
+    def _moves(self, found: Residency) -> list[tuple[int, Transfer]]:
+        steps = _steps(found)
+        return [(steps[transfer.event], transfer) for transfer in found.transfers]
+
+    def _homes(self, found: Residency, effort: float) -> list[Home] | _Unplaced:
+        """Addresses in every level for what stays there."""
+        steps = _steps(found)
+        homes = [
+            Home(stay.tensor, stay.level, 0, steps[stay.start], steps[stay.end])
+            for stay in found.stays
+            if not self.graph.size[stay.tensor]
+        ]
+        for level in self.graph.problem.levels:
+            pairs = self._blocks(found, level)
+            offsets = _placed([block for block, _ in pairs], level.capacity, effort)
+            if isinstance(offsets, Conflict):
+                guilty = [stay for block, stays in pairs if block in offsets.blocks for stay in stays]
+                return _Unplaced(guilty, sure=True)
+            if offsets is None:
+                return _Unplaced([stay for _, stays in pairs for stay in stays], sure=False)
+            homes += [
+                Home(stay.tensor, level.name, offset, steps[stay.start], steps[stay.end])
+                for offset, (_, stays) in zip(offsets, pairs, strict=True)
+                for stay in stays
+            ]
+        return homes
+
+    def _blocks(self, found: Residency, level: Level) -> list[tuple[Block, list[Stay]]]:
+        """What must be placed in a level: stays, and in the first one working memory."""
         fast = level is self.graph.problem.levels[0]
         pairs = blocks_of(found.stays, level.name, self.graph.size, found.shared if fast else [])
-        blocks = [block for block, _ in pairs]
-        stays = [stays for _, stays in pairs]
-        if fast:
-            scratch = self._scratch(found)
-            blocks += scratch
-            stays += [[Stay(b.tensors[0], level.name, b.start, b.end)] for b in scratch]
-        offsets = placed(blocks, level.capacity, effort)
-        if offsets is None:
-            return None
-        empty = [
-            Home(stay.tensor, level.name, 0, steps[stay.start], steps[stay.end])
-            for stay in found.stays
-            if stay.level == level.name and not self.graph.size[stay.tensor]
-        ]
-        return empty + [
-            Home(stay.tensor, level.name, offset, steps[stay.start], steps[stay.end])
-            for offset, chain in zip(offsets, stays, strict=True)
-            for stay in chain
-        ]
-
-    def _scratch(self, found: Residency) -> list[Block]:
-        return [
-            Block((self.graph.scratch_name(event.op),), self.graph.scratch[event.op], number, number + 1)
-            for number, event in enumerate(self.line.events)
-            if self.graph.scratch[event.op] and found.runs[number]
-        ]
+        for number, event in enumerate(self.line.events if fast else ()):
+            size, name = self.graph.scratch[event.op], self.graph.scratch_name(event.op)
+            if size and found.runs[number]:
+                stay = Stay(name, level.name, number, number + 1)
+                pairs.append((Block((name,), size, number, number + 1), [stay]))
+        return pairs
 
 
-def placed(blocks: Sequence[Block], capacity: int | None, effort: float) -> list[int] | None:
-    """Offsets of the blocks below the capacity, by best fit or else by the solver; None if none are found."""
-    offsets = greedy.best_fit(blocks)
-    if capacity is None or greedy.height(blocks, offsets) <= capacity:
-        return offsets
-    most = load(blocks)
-    if most > capacity:
-        return None
-    found = solver.place(blocks, [0] * len(blocks), most, capacity, effort)
-    return None if found is None else found.offsets
+def _steps(found: Residency) -> list[int]:
+    """The step of each event: how many take place before it."""
+    return [0, *accumulate(map(int, found.runs))]
+
+
+def _placed(blocks: Sequence[Block], capacity: int | None, effort: float) -> list[int] | Conflict | None:
+    """Offsets of the blocks below the capacity; what cannot share it where that is proven, else None."""
+    if capacity is None:
+        return greedy.best_fit(blocks)
+    found = place(blocks, capacity, effort=effort)
+    if found.status == "placed":
+        return found.offsets
+    return cannot_share(blocks, capacity, effort=effort) if found.status == "impossible" else None
