@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a comparison or check failed, 2 wrong use or input, 3 a fault of drystone.
 """
 
+import json
 import math
 import sys
 import time
@@ -310,6 +311,42 @@ def unpack_command(quiet: bool, path: Path, folder: Path) -> None:
     for written in artifact.unpack(path, folder):
         if not quiet:
             click.echo(str(written))
+
+
+@main.command("plan")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, not to stdout.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the memory picture.")
+@click.option(
+    "--time-limit", type=click.FloatRange(0), default=5.0, show_default=True, help="In seconds; 0: greedy."
+)
+@click.pass_obj
+def plan_command(quiet: bool, path: Path, output: Path | None, html: Path | None, time_limit: float) -> None:
+    """Plan a graph's memory: a .json of operations, tensors and levels (see docs/planning.md)."""
+    from drystone import scheduling
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    problem = scheduling.read(text)
+    began = time.monotonic()
+    found = scheduling.plan(problem, time_limit=time_limit)
+    scheduling.check(problem, found)
+    spent = time.monotonic() - began
+    data = json.dumps(scheduling.as_data(found), indent=1)
+    if output is None:
+        click.echo(data)
+    else:
+        output.write_text(data + "\n", encoding="utf-8")
+    if html is not None:
+        html.write_text(scheduling.page(problem, found), encoding="utf-8")
+    if not quiet:
+        peaks = ", ".join(f"{name} {size} bytes" for name, size in found.peaks.items())
+        proven = (
+            f"cost {found.cost} (at least {found.cost_bound})" if found.cost else f"at least {found.bound}"
+        )
+        click.echo(f"{len(found.order)} steps, {peaks}; {proven}; {found.status}, {spent:.2f} s", err=True)
 
 
 @main.command("mlsys")

@@ -131,6 +131,12 @@ class Graph:
                 found[other] |= found[index] | 1 << index
         return found
 
+    @property
+    def forced(self) -> bool:
+        """Whether the dependencies leave one order only."""
+        pairs = zip(self.ancestors, self.descendants, strict=True)
+        return all((before | after).bit_count() + 1 == len(self.before) for before, after in pairs)
+
     def lifetimes(self, order: Sequence[int]) -> dict[str, tuple[int, int]]:
         """First step and the step after the last, of every tensor."""
         step = {index: position for position, index in enumerate(order)}

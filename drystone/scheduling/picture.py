@@ -8,7 +8,8 @@ from html import escape
 from zlib import crc32
 
 from drystone.scheduling.budget import spell_bytes
-from drystone.scheduling.problem import Home, Plan, Problem
+from drystone.scheduling.problem import Home, Plan, Problem, plan_gap
+from drystone.targets.target import Level
 
 _WIDTH, _HEIGHT = 960.0, 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78.0, 18.0, 58.0, 52.0
@@ -61,27 +62,43 @@ class _Scale:
         return _TOP + _INNER_HEIGHT * (1 - address / self.top)
 
 
-def svg(problem: Problem, plan: Plan) -> str:
-    """The plan as an SVG element: steps to the right, addresses upwards, a tooltip on every stone and step.
+def page(problem: Problem, plan: Plan) -> str:
+    """A self-contained page with a wall for every level that is used."""
+    used = {home.level for home in plan.homes}
+    walls = [svg(problem, plan, level) for level in problem.levels if level.name in used]
+    return (
+        '<!doctype html><meta charset="utf-8"><title>Memory plan</title>\n'
+        '<body style="max-width: 1100px; margin: 2em auto; background: #f1ede4">\n' + "<br>\n".join(walls)
+    )
+
+
+def svg(problem: Problem, plan: Plan, level: Level | None = None) -> str:
+    """The plan of a level (the first) as an SVG element: steps to the right, addresses upwards, a tooltip on
+    every stone and step.
 
     The shade behind the wall is the sum of the bytes alive: what rises above it is lost to fragmentation. The
     same plan gives the same text.
     """
-    level = problem.levels[0]
+    level = level or problem.levels[0]
+    first = level == problem.levels[0]
     peak = plan.peaks.get(level.name, 0)
     limit = level.capacity if level.capacity is not None and level.capacity <= 2 * peak else 0
     scale = _Scale(max(1, len(plan.order)), max(1, peak, limit))
-    stones = list(_stones(problem, plan))
+    stones = list(_stones(problem, plan, level))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" class="wall">',
         f"<style>{_STYLE}</style>",
         f'<rect width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="8" fill="#fbf9f5"/>',
-        *_heading(plan, peak),
+        *_heading(plan, peak, len(stones), "Activation memory" if first else f"Memory {level.name}"),
         *_legend(bool(limit)),
         _alive(stones, scale),
         *_grid(scale),
         *(_draw(stone, scale) for stone in stones),
-        _line("bound", plan.bound, scale, f"no order needs less than {spell_bytes(plan.bound)}"),
+        *(
+            [_line("bound", plan.bound, scale, f"no plan needs less than {spell_bytes(plan.bound)}")]
+            if first
+            else []
+        ),
         _line("peak", peak, scale, f"peak {spell_bytes(peak)}"),
         *([_line("capacity", limit, scale, f"capacity {spell_bytes(limit)}")] if limit else []),
         *_steps(problem, plan, scale),
@@ -90,36 +107,41 @@ def svg(problem: Problem, plan: Plan) -> str:
     return "\n".join(part for part in parts if part) + "\n"
 
 
-def _stones(problem: Problem, plan: Plan) -> Iterator[_Stone]:
-    """The stones, those of large tensors first. One that is written over ends where its successor begins."""
+def _stones(problem: Problem, plan: Plan, level: Level) -> Iterator[_Stone]:
+    """A level's stones, those of large tensors first. One that is written over ends where its successor
+    begins."""
     size = {tensor.name: tensor.size for tensor in problem.tensors}
     where = {tensor.name: tensor.where for tensor in problem.tensors}
     scratch = {f"{op.name}.scratch": op.scratch for op in problem.operations}
     pairs = {pair for op in problem.operations for pair in op.in_place}
-    homes = {home.tensor: home for home in plan.homes}
-    replaced = {
-        old: homes[new].start
-        for new, old in sorted(pairs)
-        if homes[new].offset == homes[old].offset and homes[new].start == homes[old].end - 1
-    }
+    homes = [home for home in plan.homes if home.level == level.name]
+    starts = {(home.tensor, home.start, home.offset) for home in homes}
+    successors: dict[str, list[str]] = {}
+    for new, old in pairs:
+        successors.setdefault(old, []).append(new)
 
     def stone(home: Home) -> _Stone:
         name = home.tensor
         bytes_ = size.get(name, scratch.get(name, 0))
-        end = replaced.get(name, home.end)
-        return _Stone(name, where.get(name, ""), home.start, end, home.offset, bytes_, name not in size)
+        followed = any((new, home.end - 1, home.offset) in starts for new in successors.get(name, ()))
+        return _Stone(
+            name, where.get(name, ""), home.start, home.end - followed, home.offset, bytes_, name not in size
+        )
 
-    found = [stone(home) for home in plan.homes]
+    found = [stone(home) for home in homes]
     return iter(sorted((s for s in found if s.size), key=lambda s: (-s.size, s.start, s.low, s.name)))
 
 
-def _heading(plan: Plan, peak: int) -> Iterator[str]:
-    quality = "proven optimal"
-    if plan.status != "optimal":
-        above = 100 * (peak - plan.bound) / plan.bound if plan.bound else 0.0
-        quality = f"at most {above:.1f} % above the optimum ({plan.status})"
-    yield f'<text x="{_LEFT:g}" y="26" class="head">Activation memory: {spell_bytes(peak)}</text>'
-    what = f"{len(plan.order)} kernel calls, {len(plan.homes)} tensors, {quality}"
+def _heading(plan: Plan, peak: int, stones: int, title: str) -> Iterator[str]:
+    gap = 100 * plan_gap(plan)
+    quality = f"at most {gap:.1f} % above the optimum ({plan.status})"
+    if plan.status == "optimal" or not gap:
+        quality = "proven optimal"
+    elif gap == float("inf"):
+        quality = f"not proven ({plan.status})"
+    yield f'<text x="{_LEFT:g}" y="26" class="head">{title}: {spell_bytes(peak)}</text>'
+    cost = f", cost {plan.cost}" if plan.cost else ""
+    what = f"{len(plan.order)} kernel calls, {stones} tensors{cost}, {quality}"
     yield f'<text x="{_LEFT:g}" y="43">{what}</text>'
 
 

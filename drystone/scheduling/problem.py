@@ -108,8 +108,9 @@ def offsets(plan: Plan) -> dict[str, int]:
 
 
 def as_data(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON-able values, for an artifact's manifest."""
-    return {**asdict(plan), "gap": plan_gap(plan)}
+    """The plan as JSON-able values, for an artifact's manifest; its gap is None where nothing is proven."""
+    gap = plan_gap(plan)
+    return {**asdict(plan), "gap": None if gap == float("inf") else gap}
 
 
 def plan_gap(plan: Plan) -> float:
@@ -118,6 +119,6 @@ def plan_gap(plan: Plan) -> float:
     found, bound = next(iter(plan.peaks.values()), 0), plan.bound
     if plan.cost:
         found, bound = plan.cost, plan.cost_bound
-    if plan.status == "optimal":
+    if plan.status == "optimal" or found == bound:
         return 0.0
     return (found - bound) / bound if bound else float("inf")

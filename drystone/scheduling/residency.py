@@ -14,6 +14,7 @@ from typing import Any
 
 from drystone.scheduling import solver
 from drystone.scheduling.graph import Graph
+from drystone.scheduling.problem import Home
 from drystone.scheduling.stays import Choices, Reading, Residency, Stay
 from drystone.scheduling.timeline import START, Timeline
 from drystone.targets.target import Level
@@ -126,6 +127,8 @@ class ResidencyModel:
                 self.model.add(copies[0] == 0)
             if level.capacity is None:
                 spilled[:1] = copies[:1]
+                for copy, held, others in zip(copies[:1], found.held, found.direct, strict=False):
+                    self.model.add(copy <= held + others.get(level.name, 0))
                 self.cost += [weight * copy for copy in copies[:1]]
                 continue
             for number, copy in enumerate(copies):
@@ -200,13 +203,43 @@ class ResidencyModel:
         literals += [known[pair] for pair in shared]
         self.model.add_bool_or([~literal for literal in literals])
 
-    def hint(self, found: Residency) -> None:
-        """Start the search from a known answer."""
-        gaps = {(stay.tensor, gap) for stay in found.stays for gap in stay.gaps}
-        for name, tensor in self.tensors.items():
-            for number, literal in enumerate(tensor.kept):
-                if not isinstance(literal, int):
-                    self.model.add_hint(literal, (name, number) in gaps)
+    def tighten(self, level: str, spared: int) -> None:
+        """Choose as if the level had `spared` bytes less, but for what single operations need."""
+        (capacity,) = (each.capacity for each in self.graph.problem.levels if each.name == level)
+        for row in self.rows[level]:
+            needed = sum(term for term in row if isinstance(term, int))
+            self.model.add(sum(row) <= max(needed, ((capacity or 0) - spared) // self.graph.unit))
+
+    def hint(self, homes: Sequence[Home]) -> None:
+        """Start the search from a known plan of this order, in which nothing runs again."""
+        steps = [number for number, event in enumerate(self.line.events) if not event.again]
+        spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for home in homes:
+            end = steps[home.end] if home.end < len(steps) else len(self.line.events)
+            spans.setdefault((home.tensor, home.level), []).append((steps[home.start], end))
+
+        def there(name: str, level: str, event: int) -> bool:
+            return any(start <= event < end for start, end in spans.get((name, level), ()))
+
+        def say(literal: Any, value: bool) -> None:
+            if not isinstance(literal, int):
+                self.model.add_hint(literal, value)
+
+        for literal in self.runs:
+            say(literal, False)
+        for name, found in self.tensors.items():
+            kept = False
+            for number, touch in enumerate(self.line.touches[name]):
+                here = there(name, self.fast.name, max(0, touch.event))
+                say(found.held[number], here)
+                for level, literal in found.fetched[number].items():
+                    copied = self.graph.home[name] == level or (name, level) in spans
+                    say(literal, touch.sure and here and not kept and copied)
+                kept = here and there(name, self.fast.name, max(0, touch.event) + 1)
+                say(found.kept[number], kept)
+            for level, copies in found.copy.items():
+                for literal in copies[:1]:
+                    say(literal, (name, level) in spans)
 
     def solve(self, effort: float) -> Residency | None:
         """The cheapest choice found within the effort, in deterministic time; None without any."""

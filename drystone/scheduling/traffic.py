@@ -1,8 +1,9 @@
 """Plans where the fast level is too small for all that lives: what is kept, moved and computed again is
 chosen first, then addresses, and what cannot be placed is forbidden, until both agree."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 
 from drystone.scheduling import belady, greedy, joint
@@ -19,35 +20,33 @@ from drystone.targets.target import Level
 LARGE = 150
 #: How many operations back what is computed again may reach.
 DEPTH = 3
-#: How often a choice that cannot be placed is forbidden before the next is made of less room.
-_ROUNDS = 12
+#: How often another choice is made where one cannot be placed.
+_ROUNDS = 8
+#: The part of a level's room that is left out first where no placement is found.
+_SPARED = 0.01
 
 
 def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Plan | None:
     """The plan of least cost found from some orders and, where it can be searched, from the best order; None
     where none keeps to the capacities. With no effort, Belady's replacement alone."""
     known = list(dict.fromkeys(map(tuple, orders)))
-    quickly = [plan for order in known if (plan := quick(graph, order))]
-    best = min(quickly, key=_rank, default=None)
+    quickly = {order: quick(graph, order) for order in known}
+    best = min((plan for plan in quickly.values() if plan is not None), key=_rank, default=None)
     if not effort:
         return best
-    forced = all(
-        (before | after).bit_count() + 1 == len(graph.before)
-        for before, after in zip(graph.ancestors, graph.descendants, strict=True)
-    )
-    bound = 0
+    forced, bound = graph.forced, 0
     if not forced and joint.suits(graph) and len(graph.before) <= LARGE:
-        hint = best.order if best else [graph.problem.operations[index].name for index in known[0]]
-        found = joint.arrange(
-            graph, [graph.number[n] for n in hint], None if best is None else best.cost, effort
-        )
+        hint = [graph.number[name] for name in best.order] if best is not None else known[0]
+        found = joint.arrange(graph, hint, None if best is None else best.cost, effort)
         bound = found.bound
         known = list(dict.fromkeys([tuple(found.order), *known]))
-    for order in known:
+    elif best is not None:
+        known.sort(key=lambda order: math.inf if (plan := quickly[order]) is None else plan.cost)
+    for order in known[: 1 if len(graph.before) > LARGE else None]:
         if best is not None and best.cost == bound and not forced:
             break
         search = TrafficSearch(graph, order, DEPTH)
-        plan = search.run(effort)
+        plan = search.run(effort, quickly.get(order))
         bound = search.bound if forced else bound
         if plan is not None and (best is None or _rank(plan) <= _rank(best)):
             best = replace(plan, status="feasible")
@@ -113,14 +112,6 @@ def _direct(graph: Graph, order: Sequence[str], homes: Sequence[Home]) -> int:
     return cost
 
 
-@dataclass(frozen=True)
-class _Unplaced:
-    """Stays that have no place together in a level, proven or (`sure` is False) only not found."""
-
-    stays: list[Stay]
-    sure: bool
-
-
 class TrafficSearch:
     """The Benders loop on one order: the least that must be spent, and the best plan found."""
 
@@ -129,25 +120,33 @@ class TrafficSearch:
         self.line = timeline(graph, order, depth)
         self.bound = 0
 
-    def run(self, effort: float) -> Plan | None:
-        """The cheapest plan that could be placed; `bound` is then what any plan of this order must spend."""
-        model, sure = ResidencyModel(self.graph, self.line), True
+    def run(self, effort: float, known: Plan | None = None) -> Plan | None:
+        """The cheapest plan that could be placed; `bound` is then what any plan of this order must spend.
+        `known` is a plan of this order to start from."""
+        model, sure, spared = ResidencyModel(self.graph, self.line), True, 0.0
+        if known is not None:
+            model.hint(known.homes)
         for _ in range(_ROUNDS):
-            found = model.solve(effort)
+            found = model.solve(effort / 2)
             if found is None:
                 return None
             self.bound = found.bound if sure else self.bound
-            homes = self._homes(found, effort)
-            if not isinstance(homes, _Unplaced):
+            if known is not None and found.cost >= known.cost:
+                return None
+            homes = self._homes(found, effort / _ROUNDS)
+            if isinstance(homes, Level):
+                sure, spared = False, 1.5 * spared + _SPARED
+                model.tighten(homes.name, int((homes.capacity or 0) * spared))
+            elif isinstance(homes, list):
                 moves = [Move(step, t.tensor, t.source, t.destination) for step, t in self._moves(found)]
                 return finished(self.graph, self._names(found), homes, moves, self.bound)
-            if not any(stay.gaps for stay in homes.stays):
+            elif not any(stay.gaps for stay in homes):
                 # Nothing that was chosen is to blame: the operations themselves are too large.
                 return None
-            named = {(stay.tensor, event) for stay in homes.stays for event in (stay.start, stay.end - 1)}
-            shared = [pair for pair in found.shared if {(pair[1], pair[0]), (pair[2], pair[0])} & named]
-            model.forbid(homes.stays, shared)
-            sure = sure and homes.sure
+            else:
+                named = {(stay.tensor, event) for stay in homes for event in (stay.start, stay.end - 1)}
+                shared = [pair for pair in found.shared if {(pair[1], pair[0]), (pair[2], pair[0])} & named]
+                model.forbid(list(homes), shared)
         return None
 
     def _names(self, found: Residency) -> tuple[str, ...]:
@@ -159,8 +158,9 @@ class TrafficSearch:
         steps = _steps(found)
         return [(steps[transfer.event], transfer) for transfer in found.transfers]
 
-    def _homes(self, found: Residency, effort: float) -> list[Home] | _Unplaced:
-        """Addresses in every level for what stays there."""
+    def _homes(self, found: Residency, effort: float) -> list[Home] | tuple[Stay, ...] | Level:
+        """Addresses in every level for what stays there; else stays that cannot share one, which is proven,
+        or the level in which none were found."""
         steps = _steps(found)
         homes = [
             Home(stay.tensor, stay.level, 0, steps[stay.start], steps[stay.end])
@@ -171,10 +171,9 @@ class TrafficSearch:
             pairs = self._blocks(found, level)
             offsets = _placed([block for block, _ in pairs], level.capacity, effort)
             if isinstance(offsets, Conflict):
-                guilty = [stay for block, stays in pairs if block in offsets.blocks for stay in stays]
-                return _Unplaced(guilty, sure=True)
+                return tuple(stay for block, stays in pairs if block in offsets.blocks for stay in stays)
             if offsets is None:
-                return _Unplaced([stay for _, stays in pairs for stay in stays], sure=False)
+                return level
             homes += [
                 Home(stay.tensor, level.name, offset, steps[stay.start], steps[stay.end])
                 for offset, (_, stays) in zip(offsets, pairs, strict=True)

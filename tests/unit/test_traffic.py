@@ -3,9 +3,12 @@
 import json
 from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from drystone.cli import main
 from drystone.errors import UserError
 from drystone.scheduling import PlanError, check, plan
 from drystone.scheduling.graph import Graph
@@ -208,3 +211,24 @@ def test_a_problem_is_read_from_json() -> None:
 def test_text_that_is_no_problem_is_refused(text: str, fault: str) -> None:
     with pytest.raises(UserError, match=fault):
         read(text)
+
+
+def test_the_command_plans_a_graph_and_draws_every_level(tmp_path: Path) -> None:
+    source, target, page = tmp_path / "problem.json", tmp_path / "plan.json", tmp_path / "plan.html"
+    source.write_text(json.dumps(asdict(skip(4 * KB, DRAM))))
+    done = CliRunner().invoke(main, ["plan", str(source), "-o", str(target), "--html", str(page)])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "5 steps, sram 4096 bytes, dram 1024 bytes; cost 2048 (at least 2048); optimal" in done.stderr
+    assert json.loads(target.read_text())["moves"][0]["destination"] == "dram"
+    drawn = page.read_text()
+    assert drawn.count("<svg") == 2
+    assert "Activation memory: 4.00 KiB" in drawn
+    assert "Memory dram: 1.00 KiB" in drawn
+    # e has a stone before it leaves and one after it came back, and one in the slower level.
+    assert drawn.count("<title>e\n1.00 KiB") == 3
+
+
+def test_the_command_says_what_it_cannot_read(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["plan", str(tmp_path / "none.json")])
+    assert done.exit_code == 2
+    assert "cannot read" in done.stderr
