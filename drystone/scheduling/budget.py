@@ -1,10 +1,14 @@
 """What to say where a plan needs more memory than there is."""
 
 from drystone.errors import UserError
+from drystone.scheduling.conflict import Conflict, cannot_share
+from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Plan, Problem
 
 _UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
-_SHOWN = 5
+_SHOWN = 8
+#: What finding out which tensors are too many may take.
+_EFFORT = 0.5
 
 
 def spell_bytes(size: int) -> str:
@@ -16,26 +20,36 @@ def spell_bytes(size: int) -> str:
 
 
 def within_capacity(problem: Problem, plan: Plan) -> None:
-    """Raise UserError where the plan needs more than the first level has, naming the largest tensors that are
-    alive when it needs most."""
+    """Raise UserError where the plan needs more than the first level has, naming the step that needs most and
+    tensors that cannot share the level under this order (Chinneck and Dravnieks' irreducible set, where it is
+    proven)."""
     level = problem.levels[0]
     peak = plan.peaks[level.name]
     if level.capacity is None or peak <= level.capacity:
         return
-    size = {tensor.name: tensor.size for tensor in problem.tensors}
-    layer = {tensor.name: tensor.where or tensor.name for tensor in problem.tensors}
-    homes = [home for home in plan.homes if home.tensor in size]
+    graph = Graph(problem)
+    blocks = graph.blocks([graph.number[name] for name in plan.order])
     alive = [
-        [home.tensor for home in homes if home.start <= step < home.end] for step in range(len(plan.order))
+        [block for block in blocks if block.start <= step < block.end] for step in range(len(plan.order))
     ]
-    fullest = max(range(len(alive)), key=lambda step: sum(size[name] for name in alive[step]))
-    largest = sorted(alive[fullest], key=lambda name: (-size[name], name))[:_SHOWN]
+    fullest = max(range(len(alive)), key=lambda step: sum(block.size for block in alive[step]))
+    conflict = cannot_share(blocks, level.capacity, effort=_EFFORT)
+    if conflict is None:
+        guilty, why = alive[fullest], "tensors alive then"
+    else:
+        guilty = list(conflict.blocks)
+        why = "these cannot share the budget in this order"
+        why += " (any of them left out, the others can)" if conflict.irreducible else ""
+    names = Conflict(tuple(guilty), False).layers(problem)
+    listed = sorted(zip(guilty, names, strict=True), key=lambda pair: (-pair[0].size, pair[1]))
+    shown = [f"    {spell_bytes(block.size):>11}  {name}" for block, name in listed[:_SHOWN]]
+    shown += [f"    and {len(listed) - _SHOWN} more"] if len(listed) > _SHOWN else []
     step = plan.order[fullest]
     place = next((op.where for op in problem.operations if op.name == step), "") or step
-    shown = "\n".join(f"    {spell_bytes(size[name]):>11}  {layer[name]}" for name in largest)
+    text = "\n".join(shown)
     raise UserError(
         f"the activations need {spell_bytes(peak)}, the budget is {spell_bytes(level.capacity)}",
-        hint=f"largest tensors alive at the fullest step, {place}:\n{shown}\n"
+        hint=f"the fullest step is {place}; {why}:\n{text}\n"
         f"  the least budget this version can meet: ram={peak} (no order of this model can need less than "
         f"{plan.bound} bytes); smaller inputs or a smaller batch need less",
     )

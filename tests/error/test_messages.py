@@ -145,7 +145,7 @@ def test_layers_that_training_does_not_change_may_be_left_in_it(model: nn.Module
 
 def test_a_budget_that_cannot_be_met() -> None:
     said = refused(Scorer().eval(), (X, PAIR), kwargs={"mask": MASK}, budget=Budget(ram=100))
-    assert said.startswith("the activations need 768 B, the budget is 100 B\n  largest tensors alive at the ")
+    assert said.startswith("the activations need 768 B, the budget is 100 B\n  the fullest step is ")
     assert f"          384 B  hidden ({line('score')})" in said.splitlines()
     assert "\n  the least budget this version can meet: ram=768 (" in said
 
