@@ -88,7 +88,8 @@ class Bench:
         codegen.add_workspaces(program, target, schedules)
         found = buffers(program)
         offsets, size = _side_by_side(found)
-        code = codegen.generate(program, [call.name for call in found.calls], offsets, target, schedules)
+        order = [call.name for call in found.calls]
+        code = codegen.generate(program, order, [offsets] * len(order), target, schedules)
         made = codegen.jit(code)
         entry = native.Code(made.create, made.destroy, made.run, made.owner)
         places = [list(self._data.weights).index(key) for key in code.weights]

@@ -29,6 +29,10 @@ _NORM = {"layer": 7, "rms": 5}
 _CELL = {"lstm": 13, "gru": 12, "tanh": 2, "relu": 2}
 
 
+#: Operations that a core computes while it moves one byte, roughly.
+_BALANCE = 4
+
+
 @dataclass(frozen=True)
 class Cost:
     """Arithmetic operations and bytes moved."""
@@ -111,6 +115,12 @@ def costs_of(program: Program, found: Buffers) -> dict[str, Cost]:
 def bytes_moved(program: Program) -> int:
     """Bytes that all kernels of an outlined program read and write, at the symbols' upper bounds."""
     return sum(cost.bytes for cost in costs_of(program, buffers(program)).values())
+
+
+def work(program: Program) -> dict[str, int]:
+    """What running each call of an outlined program takes, in bytes that could be moved meanwhile."""
+    costs = costs_of(program, buffers(program))
+    return {name: max(cost.bytes, cost.flops // _BALANCE) for name, cost in costs.items()}
 
 
 def _picked(main: Any) -> list[Any]:

@@ -19,21 +19,18 @@ def spell_bytes(size: int) -> str:
     return f"{size} B"
 
 
-def within_capacity(problem: Problem, plan: Plan) -> None:
-    """Raise UserError where the plan needs more than the first level has, naming the step that needs most and
-    tensors that cannot share the level under this order (Chinneck and Dravnieks' irreducible set, where it is
-    proven)."""
-    level = problem.levels[0]
-    peak = plan.peaks[level.name]
-    if level.capacity is None or peak <= level.capacity:
-        return
-    graph = Graph(problem)
+def too_small(problem: Problem, plan: Plan, least: int) -> UserError:
+    """What to say where the first level is too small: `plan` is the one of least peak in which nothing moves,
+    `least` the capacity that would do. It names the step that needs most, and tensors that cannot share the
+    level under this order (an irreducible set, where it is proven)."""
+    level, graph = problem.levels[0], Graph(problem)
+    peak, capacity = plan.peaks[level.name], level.capacity or 0
     blocks = graph.blocks([graph.number[name] for name in plan.order])
     alive = [
         [block for block in blocks if block.start <= step < block.end] for step in range(len(plan.order))
     ]
     fullest = max(range(len(alive)), key=lambda step: sum(block.size for block in alive[step]))
-    conflict = cannot_share(blocks, level.capacity, effort=_EFFORT)
+    conflict = cannot_share(blocks, capacity, effort=_EFFORT)
     if conflict is None:
         guilty, why = alive[fullest], "tensors alive then"
     else:
@@ -47,9 +44,17 @@ def within_capacity(problem: Problem, plan: Plan) -> None:
     step = plan.order[fullest]
     place = next((op.where for op in problem.operations if op.name == step), "") or step
     text = "\n".join(shown)
-    raise UserError(
-        f"the activations need {spell_bytes(peak)}, the budget is {spell_bytes(level.capacity)}",
+    needed = spell_bytes(peak)
+    if least < peak:
+        needed += f", with part of it computed again or moved {spell_bytes(least)}"
+    proven = graph.least() if len(problem.levels) > 1 or _repeats(problem) else plan.bound
+    return UserError(
+        f"the activations need {needed}, the budget is {spell_bytes(capacity)}",
         hint=f"the fullest step is {place}; {why}:\n{text}\n"
-        f"  the least budget this version can meet: ram={peak} (no order of this model can need less than "
-        f"{plan.bound} bytes); smaller inputs or a smaller batch need less",
+        f"  the least budget this version can meet: ram={least} (no plan of this model can need less than "
+        f"{proven} bytes); smaller inputs or a smaller batch need less",
     )
+
+
+def _repeats(problem: Problem) -> bool:
+    return any(op.work is not None for op in problem.operations)

@@ -1,5 +1,6 @@
 """From an outlined program to a planning problem."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,17 @@ from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.targets.target import CpuTarget
 
 
-def problem_of(program: Program, target: CpuTarget, ram: int | str | None = None) -> Problem:
+def problem_of(
+    program: Program,
+    target: CpuTarget,
+    ram: int | str | None = None,
+    work: Mapping[str, int] | None = None,
+) -> Problem:
     """The planning problem of an outlined program on a target: the kernel calls over the arena's buffers.
 
     Inputs, outputs, states and weights have memory of their own, so that they only order the calls. `ram`
-    limits the first level (bytes, or text such as "256KB").
+    limits the first level (bytes, or text such as "256KB"). `work` says what running each call again costs,
+    in bytes moved; those may that write the arena alone and read nothing that changes.
 
     Raises UserError where `ram` is no amount of memory, and where a size depends on the model's data.
     """
@@ -29,7 +36,10 @@ def problem_of(program: Program, target: CpuTarget, ram: int | str | None = None
             fastest, capacity=limit if fastest.capacity is None else min(limit, fastest.capacity)
         )
     return Problem(
-        tuple(_operation(call, found, set(arena), writers) for call, writers in _with_writers(found)),
+        tuple(
+            _operation(call, found, set(arena), writers, (work or {}).get(call.name))
+            for call, writers in _with_writers(found)
+        ),
         tuple(Tensor(buffer.name, buffer.size, buffer.where) for buffer in arena.values()),
         (fastest, *others),
         tuple(name for name in arena if name in _read_at_the_end(program, found)),
@@ -46,7 +56,9 @@ def _with_writers(found: Buffers) -> list[tuple[Call, dict[str, str]]]:
     return pairs
 
 
-def _operation(call: Call, found: Buffers, arena: set[str], writers: dict[str, str]) -> Operation:
+def _operation(
+    call: Call, found: Buffers, arena: set[str], writers: dict[str, str], work: int | None
+) -> Operation:
     size = {name: buffer.size for name, buffer in found.buffers.items()}
     outside = [writers[name] for name in call.inputs if name not in arena and name in writers]
     return Operation(
@@ -56,7 +68,14 @@ def _operation(call: Call, found: Buffers, arena: set[str], writers: dict[str, s
         in_place=tuple((new, old) for new, old in call.in_place if size[new] == size[old]),
         after=tuple(dict.fromkeys(outside)),
         where=str(ir_place(call.op) or ""),
+        work=work if _repeatable(call, found, arena) else None,
     )
+
+
+def _repeatable(call: Call, found: Buffers, arena: set[str]) -> bool:
+    """Whether a call gives the same whenever it runs, and changes nothing outside the arena."""
+    constant = all(found.buffers[name].kind in ("input", "weight", "arena") for name in call.inputs)
+    return constant and set(call.outputs) <= arena
 
 
 def _read_at_the_end(program: Program, found: Buffers) -> set[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drystone.scheduling import beam, greedy, solver, traffic
-from drystone.scheduling.budget import within_capacity
+from drystone.scheduling.budget import too_small
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.placement import minimize
 from drystone.scheduling.problem import Home, Plan, Problem
@@ -60,8 +60,8 @@ def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
     cheapest = traffic.cheapest(graph, orders, effort)
     if cheapest is not None:
         return cheapest
-    within_capacity(problem, found)
-    return found
+    least = traffic.least_capacity(graph, orders, answer.peak, effort) if not fits else answer.peak
+    raise too_small(problem, found, least)
 
 
 class _Search:

@@ -99,11 +99,12 @@ class Plan:
     cost_bound: int = 0
 
 
-def offsets(plan: Plan) -> dict[str, int]:
-    """The first home's offset of every tensor, for code generation."""
-    found: dict[str, int] = {}
+def places(plan: Plan) -> list[dict[str, int]]:
+    """The offset of every tensor at each step, for code generation."""
+    found: list[dict[str, int]] = [{} for _ in plan.order]
     for home in plan.homes:
-        found.setdefault(home.tensor, home.offset)
+        for step in range(home.start, min(home.end, len(found))):
+            found[step][home.tensor] = home.offset
     return found
 
 

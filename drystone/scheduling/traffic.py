@@ -20,6 +20,8 @@ from drystone.targets.target import Level
 LARGE = 150
 #: How many operations back what is computed again may reach.
 DEPTH = 3
+#: How often the range of budgets is halved to find the least that can be met.
+_HALVINGS = 8
 #: How often another choice is made where one cannot be placed.
 _ROUNDS = 8
 #: The part of a level's room that is left out first where no placement is found.
@@ -53,6 +55,28 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Pl
     if best is None:
         return None
     return replace(best, cost_bound=bound, status="optimal" if best.cost == bound else best.status)
+
+
+def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, effort: float) -> int:
+    """The least capacity of the first level for which a plan is found, by halving what lies between what an
+    operation needs and `most`, for which there is one."""
+    problem = graph.problem
+    if len(problem.levels) == 1 and all(op.work is None for op in problem.operations):
+        return most
+
+    def meets(capacity: int) -> bool:
+        levels = (replace(problem.levels[0], capacity=capacity), *problem.levels[1:])
+        return cheapest(Graph(replace(problem, levels=levels)), orders, effort / _HALVINGS) is not None
+
+    low, high = graph.least(), most
+    if low and meets(low):
+        return low
+    for _ in range(_HALVINGS):
+        middle = graph.rounded((low + high) // 2)
+        if not low < middle < high:
+            break
+        low, high = (low, middle) if meets(middle) else (middle, high)
+    return high
 
 
 def _rank(plan: Plan) -> tuple[int, int]:

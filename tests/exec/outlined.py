@@ -61,9 +61,8 @@ class Model:
                 offsets[buffer.name] = top
                 top += -(-buffer.size // 64) * 64
         names = [call.name for call in found.calls]
-        self.code = generate(
-            self.program, [names[i] for i in order or range(len(names))], offsets, resolve("cpu")
-        )
+        names = [names[i] for i in order or range(len(names))]
+        self.code = generate(self.program, names, [offsets] * len(names), resolve("cpu"))
         self.compiled = jit(self.code)
         self.states = [np.array(state) for state in states]
         self.weights = [np.ascontiguousarray(store[key]) for key in self.code.weights]

@@ -1,6 +1,7 @@
 """The whole trip: compile, call, save, load, run from C; against torch."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -226,3 +227,77 @@ def test_a_kernel_too_wide_to_write_out(groups: int) -> None:
     model = nn.Conv2d(4, 4, (2, 700), padding=(1, 300), groups=groups).eval()
     x = torch.randn(1, 4, 5, 900)
     torch.testing.assert_close(compile(model, (x,))(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+class Skip(nn.Module):
+    """What is made first is needed last, and much larger things lie between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.narrow, self.late = nn.Linear(16, 512), nn.Linear(512, 16), nn.Linear(1024, 512)
+        self.wide, self.wider = nn.Linear(16, 1024), nn.Linear(1024, 1024)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        early = torch.relu(self.early(x))
+        wide = torch.tanh(self.wider(torch.tanh(self.wide(self.narrow(early)))))
+        return torch.softmax(self.late(wide) * early, -1)
+
+
+def test_a_budget_below_what_all_needs_is_met_by_computing_again() -> None:
+    torch.manual_seed(0)
+    model, x = Skip().eval(), torch.randn(64, 16)
+    free = compile(model, (x,))
+    held = 64 * (512 + 1024 + 1024) * 4
+    assert free.memory.arena == held
+    tight = compile(model, (x,), budget=drystone.Budget(ram=held - 64))
+    # The first layer runs once more before the last product, instead of lying below the wide ones.
+    assert tight.memory.arena == 64 * 2 * 1024 * 4
+    order = tight.memory.plan["order"]
+    assert [name for name in order if order.count(name) == 2] == [order[0], order[0]]
+    assert tight.memory.plan["cost"] > 0
+    torch.testing.assert_close(tight(x), model(x), rtol=1e-5, atol=1e-6)
+    assert len(tight.report().rows) == len(order)
+    with pytest.raises(drystone.UserError, match=f"ram={64 * 2 * 1024 * 4} "):
+        compile(model, (x,), budget=drystone.Budget(ram=64 * 2 * 1024 * 4 - 64))
+
+
+_GUARDED = """
+import ctypes, mmap, sys, numpy as np, drystone
+fitted, shift = drystone.load(sys.argv[1]), int(sys.argv[2])
+page, size = mmap.PAGESIZE, fitted.memory.arena
+middle = -(-size // page) * page
+libc = ctypes.CDLL(None, use_errno=True)
+pointer, size_t, integer = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+libc.mmap.restype = pointer
+libc.mmap.argtypes = [pointer, size_t, integer, integer, integer, ctypes.c_long]
+libc.mprotect.argtypes = [pointer, size_t, integer]
+start = libc.mmap(None, middle + 2 * page, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+assert libc.mprotect(start + page, middle, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+# The arena's last byte is the last before the guard.
+place = start + page + middle - size + shift
+arena = np.frombuffer((ctypes.c_uint8 * size).from_address(place), np.uint8)
+arena = np.lib.stride_tricks.as_strided(arena, writeable=True)
+changed = np.zeros(size, bool)
+x = np.random.default_rng(0).standard_normal((64, 16), np.float32)
+for fill in (0xAA, 0x55):
+    arena[: size - shift] = fill
+    fitted.call([x], arena=arena)
+    changed |= arena != fill
+print(int(np.flatnonzero(changed)[-1]) + 1)
+"""
+
+
+def test_a_call_uses_the_planned_arena_and_no_byte_more(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    fitted = compile(Skip().eval(), (torch.randn(64, 16),))
+    fitted.save(tmp_path / "skip.dry")
+
+    def run(shift: int) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", _GUARDED, str(tmp_path / "skip.dry"), str(shift)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    inside = run(0)
+    assert inside.returncode == 0, inside.stderr
+    assert int(inside.stdout) == fitted.memory.arena
+    # The same arena one vector further reaches into the page behind it, and faults.
+    assert run(64).returncode == -signal.SIGSEGV

@@ -34,17 +34,18 @@ def driver(
     program: Program,
     found: Buffers,
     order: Sequence[str],
-    offsets: Mapping[str, int],
+    places: Sequence[Mapping[str, int]],
     kernels: Mapping[str, Kernel],
     signatures: Mapping[str, Sequence[str]],
     costs: Mapping[str, Cost],
 ) -> tuple[str, tuple[str, ...]]:
     """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
 
-    order: the names of `found.calls` as they are to run. offsets: every arena buffer's. kernels and
-    the types their code takes: by the name of the kernel function. costs: of every call.
+    order: the names of `found.calls` as they are to run, some of them more than once. places: the offsets of
+    the arena buffers at each step. kernels and the types their code takes: by the name of the kernel
+    function. costs: of every call.
     """
-    return _Driver(program, found, offsets, kernels, signatures, costs).run(order)
+    return _Driver(program, found, kernels, signatures, costs).run(order, places)
 
 
 class _Driver:
@@ -52,7 +53,6 @@ class _Driver:
         self,
         program: Program,
         found: Buffers,
-        offsets: Mapping[str, int],
         kernels: Mapping[str, Kernel],
         signatures: Mapping[str, Sequence[str]],
         costs: Mapping[str, Cost],
@@ -62,7 +62,7 @@ class _Driver:
         self._kernels = kernels
         self._signatures = signatures
         self._costs = costs
-        self._out = Writer(program, found, offsets)
+        self._out = Writer(program, found)
         operations = [op.operation for op in main_block(program).operations]
         self._asserts = [op for op in operations if op.name == "cf.assert"]
         self._extracts = [op for op in operations if op.name == "tensor.extract"]
@@ -75,13 +75,14 @@ class _Driver:
         # What threads other than 0 cannot see yet; what other threads may still be reading.
         self._unseen = self._being_read = False
 
-    def run(self, order: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    def run(self, order: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[str, tuple[str, ...]]:
         """See `driver`."""
         calls = {call.name: call for call in self._found.calls}
-        if sorted(order) != sorted(calls):
+        if set(order) != set(calls):
             raise InternalError(f"the plan orders {sorted(order)}, the program calls {sorted(calls)}")
         self._emit_ready()
         for position, name in enumerate(order):
+            self._out.move_to(places[position])
             self._call(calls[name], position)
             self._done.add(calls[name].op)
             self._emit_ready()

@@ -27,15 +27,15 @@ from drystone.targets.target import CpuTarget
 def generate(
     program: Program,
     order: Sequence[str],
-    offsets: Mapping[str, int],
+    places: Sequence[Mapping[str, int]],
     target: CpuTarget,
     schedules: Mapping[str, Point] | None = None,
 ) -> Code:
     """Code for an outlined program.
 
-    order: the names of its kernel calls (ir.buffers) as they are to run. offsets: where every arena buffer
-    starts, in bytes. schedules: by the name of a kernel function, the point of its search space that it is
-    built at; the families choose for the others.
+    order: the names of its kernel calls (ir.buffers) as they are to run, some of them more than once. places:
+    where each arena buffer that is there at each step starts, in bytes. schedules: by the name of a kernel
+    function, the point of its search space that it is built at; the families choose for the others.
     """
     schedules = schedules or {}
     found = buffers(program)
@@ -49,7 +49,7 @@ def generate(
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
-    text, messages = driver(program, found, order, offsets, kernels, types, costs)
+    text, messages = driver(program, found, order, places, kernels, types, costs)
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
     with context, ir.Location.unknown():
         for name, source in parsed.items():

@@ -55,10 +55,10 @@ class View:
 class Writer(Extents[Size]):
     """The text of the driver under construction; see `driver`."""
 
-    def __init__(self, program: Program, found: Buffers, offsets: Mapping[str, int]) -> None:
+    def __init__(self, program: Program, found: Buffers) -> None:
         self._signature = program.signature
         self._found = found
-        self._offsets = offsets
+        self._offsets: dict[str, int] = {}
         self._lines: list[str] = []
         self._count = 0
         self._constants: dict[int, str] = {}
@@ -69,6 +69,12 @@ class Writer(Extents[Size]):
         self._scalars = Copier(self._known, self.line, "s")
         self._head: list[str] = []
         self._tables: dict[int, str] = {}
+
+    def move_to(self, places: Mapping[str, int]) -> None:
+        """From here on arena buffers start at these offsets, and others where they started before."""
+        if any(self._offsets.get(name, offset) != offset for name, offset in places.items()):
+            self._views.clear()
+        self._offsets |= places
 
     # -- text --------------------------------------------------------------------------------------------
 
