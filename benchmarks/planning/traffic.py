@@ -8,12 +8,12 @@ The budgets are COSMA's: M_R, what the largest operation needs; M_P, the least w
 M_H, half way between.
 """
 
-import argparse
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.planning.table import run
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
@@ -81,22 +81,5 @@ def _line(
     return " | ".join(["", *cells, bound, less, f"{spent:.2f}", ""]).strip()
 
 
-def main() -> None:
-    """Print the table and, if asked to, write it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--time-limit", type=float, default=10.0)
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    print(_HEAD, end="")
-    lines = []
-    for path in sorted(arguments.folder.glob("*.json")):
-        for line in rows(path, arguments.time_limit):
-            lines.append(line)
-            print(line, flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__ or "", "*.json", _HEAD, rows)
