@@ -90,7 +90,7 @@ def svg(problem: Problem, plan: Plan, level: Level | None = None) -> str:
         f"<style>{_STYLE}</style>",
         f'<rect width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="8" fill="#fbf9f5"/>',
         *_heading(plan, peak, len(stones), "Activation memory" if first else f"Memory {level.name}"),
-        *_legend(bool(limit)),
+        *_legend(bound=first, capacity=bool(limit)),
         _alive(stones, scale),
         *_grid(scale),
         *(_draw(stone, scale) for stone in stones),
@@ -145,9 +145,9 @@ def _heading(plan: Plan, peak: int, stones: int, title: str) -> Iterator[str]:
     yield f'<text x="{_LEFT:g}" y="43">{what}</text>'
 
 
-def _legend(capacity: bool) -> Iterator[str]:
+def _legend(bound: bool, capacity: bool) -> Iterator[str]:
     """What the lines and the shade mean, at the upper right."""
-    entries = [("peak", "peak"), ("bound", "least possible"), ("alive", "bytes alive")]
+    entries = [("peak", "peak"), *([("bound", "least possible")] if bound else []), ("alive", "bytes alive")]
     entries += [("capacity", "capacity")] if capacity else []
     x = _WIDTH - _RIGHT - 112.0 * len(entries)
     for kind, text in entries:
