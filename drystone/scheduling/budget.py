@@ -3,7 +3,7 @@
 from drystone.errors import UserError
 from drystone.scheduling.conflict import Conflict, cannot_share
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.problem import Plan, Problem
+from drystone.scheduling.problem import Plan
 
 _UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _SHOWN = 8
@@ -19,11 +19,11 @@ def spell_bytes(size: int) -> str:
     return f"{size} B"
 
 
-def too_small(problem: Problem, plan: Plan, least: int) -> UserError:
+def too_small(graph: Graph, plan: Plan, least: int) -> UserError:
     """What to say where the first level is too small: `plan` is the one of least peak in which nothing moves,
     `least` the capacity that would do. It names the step that needs most, and tensors that cannot share the
     level under this order (an irreducible set, where it is proven)."""
-    level, graph = problem.levels[0], Graph(problem)
+    problem, level = graph.problem, graph.problem.levels[0]
     peak, capacity = plan.peaks[level.name], level.capacity or 0
     blocks = graph.blocks([graph.number[name] for name in plan.order])
     alive = [
@@ -47,14 +47,10 @@ def too_small(problem: Problem, plan: Plan, least: int) -> UserError:
     needed = spell_bytes(peak)
     if least < peak:
         needed += f", with part of it computed again or moved {spell_bytes(least)}"
-    proven = graph.least() if len(problem.levels) > 1 or _repeats(problem) else plan.bound
+    proven = plan.bound if graph.rigid else graph.least()
     return UserError(
         f"the activations need {needed}, the budget is {spell_bytes(capacity)}",
         hint=f"the fullest step is {place}; {why}:\n{text}\n"
         f"  the least budget this version can meet: ram={least} (no plan of this model can need less than "
         f"{proven} bytes); smaller inputs or a smaller batch need less",
     )
-
-
-def _repeats(problem: Problem) -> bool:
-    return any(op.work is not None for op in problem.operations)

@@ -132,6 +132,11 @@ class Graph:
         return found
 
     @property
+    def rigid(self) -> bool:
+        """Whether nothing can be moved or computed again."""
+        return len(self.problem.levels) == 1 and all(op.work is None for op in self.problem.operations)
+
+    @property
     def forced(self) -> bool:
         """Whether the dependencies leave one order only."""
         pairs = zip(self.ancestors, self.descendants, strict=True)

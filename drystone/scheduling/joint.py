@@ -72,14 +72,9 @@ class _Model:
     def _in_place(self) -> dict[tuple[str, int], list[Any]]:
         """Literals for the outputs that may overwrite a tensor, by that tensor and the operation."""
         found: dict[tuple[str, int], list[Any]] = {}
-        by_output: dict[str, list[Any]] = {}
-        for index, op in enumerate(self.graph.problem.operations):
-            for output, source in dict.fromkeys(op.in_place):
-                if self.graph.size[source] and source not in self.graph.kept:
-                    literal = self.model.new_bool_var("")
-                    found.setdefault((source, index), []).append(literal)
-                    by_output.setdefault(output, []).append(literal)
-        for literals in [*by_output.values(), *found.values()]:
+        for index, _, source, literal in solver.overwriting(self.model, self.graph):
+            found.setdefault((source, index), []).append(literal)
+        for literals in found.values():
             self.model.add_at_most_one(literals)
         return found
 

@@ -61,7 +61,7 @@ def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
     if cheapest is not None:
         return cheapest
     least = traffic.least_capacity(graph, orders, answer.peak, effort) if not fits else answer.peak
-    raise too_small(problem, found, least)
+    raise too_small(graph, found, least)
 
 
 class _Search:

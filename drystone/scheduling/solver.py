@@ -69,6 +69,22 @@ def positions(model: Any, graph: Graph) -> list[Any]:
     return found
 
 
+def overwriting(model: Any, graph: Graph) -> list[tuple[int, str, str, Any]]:
+    """A literal for every pair that may share a place, with the operation, the output and the input it
+    overwrites; an output takes one place at most."""
+    found: list[tuple[int, str, str, Any]] = []
+    by_output: dict[str, list[Any]] = {}
+    for index, op in enumerate(graph.problem.operations):
+        for output, source in dict.fromkeys(op.in_place):
+            if graph.size[source] and source not in graph.kept:
+                literal = model.new_bool_var("")
+                found.append((index, output, source, literal))
+                by_output.setdefault(output, []).append(literal)
+    for literals in by_output.values():
+        model.add_at_most_one(literals)
+    return found
+
+
 def place(
     blocks: Sequence[Block],
     hint: Sequence[int],
@@ -175,18 +191,10 @@ class _OrderModel:
     def _in_place(self) -> dict[str, dict[int, list[Any]]]:
         """Literals for the pairs of an output and the tensor it overwrites, by that tensor and operation."""
         literals: dict[str, dict[int, list[Any]]] = {}
-        by_output: dict[str, list[Any]] = {}
-        for index, op in enumerate(self.graph.problem.operations):
-            for output, source in dict.fromkeys(op.in_place):
-                if source in self.graph.kept or not self.graph.size[source]:
-                    continue
-                literal = self.model.new_bool_var("")
-                literals.setdefault(source, {}).setdefault(index, []).append(literal)
-                by_output.setdefault(output, []).append(literal)
-                if self.offset:
-                    self.model.add(self.offset[output] == self.offset[source]).only_enforce_if(literal)
-        for choices in by_output.values():
-            self.model.add_at_most_one(choices)
+        for index, output, source, literal in overwriting(self.model, self.graph):
+            literals.setdefault(source, {}).setdefault(index, []).append(literal)
+            if self.offset:
+                self.model.add(self.offset[output] == self.offset[source]).only_enforce_if(literal)
         return literals
 
     def _life(self, name: str, overwriters: dict[int, list[Any]]) -> Any:

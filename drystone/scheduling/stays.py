@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from drystone.scheduling.graph import Block, Graph
@@ -40,6 +42,11 @@ class Residency:
     shared: list[tuple[int, str, str]]
     cost: int
     bound: int
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """The step of each event: how many take place before it."""
+        return [0, *accumulate(map(int, self.runs))]
 
 
 class Choices:

@@ -4,7 +4,6 @@ chosen first, then addresses, and what cannot be placed is forbidden, until both
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 from drystone.scheduling import belady, greedy, joint
 from drystone.scheduling.conflict import Conflict, cannot_share
@@ -12,7 +11,7 @@ from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.placement import place
 from drystone.scheduling.problem import Home, Move, Plan
 from drystone.scheduling.residency import ResidencyModel
-from drystone.scheduling.stays import Residency, Stay, Transfer, blocks_of
+from drystone.scheduling.stays import Residency, Stay, blocks_of
 from drystone.scheduling.timeline import timeline
 from drystone.targets.target import Level
 
@@ -61,7 +60,7 @@ def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, eff
     """The least capacity of the first level for which a plan is found, by halving what lies between what an
     operation needs and `most`, for which there is one."""
     problem = graph.problem
-    if len(problem.levels) == 1 and all(op.work is None for op in problem.operations):
+    if graph.rigid:
         return most
 
     def meets(capacity: int) -> bool:
@@ -89,11 +88,11 @@ def quick(graph: Graph, order: Sequence[int]) -> Plan | None:
     if found is None:
         return None
     names = tuple(graph.problem.operations[index].name for index in order)
-    return finished(graph, names, found.homes, found.moves, 0)
+    return _finished(graph, names, found.homes, found.moves)
 
 
-def finished(graph: Graph, order: tuple[str, ...], homes: list[Home], moves: list[Move], bound: int) -> Plan:
-    """The plan with its peaks and cost."""
+def _finished(graph: Graph, order: tuple[str, ...], homes: list[Home], moves: list[Move]) -> Plan:
+    """The plan with its peaks and cost, of which nothing is proven yet."""
     peaks = {level.name: 0 for level in graph.problem.levels}
     size = graph.bytes | {f"{op.name}.scratch": op.scratch for op in graph.problem.operations}
     for home in homes:
@@ -105,7 +104,7 @@ def finished(graph: Graph, order: tuple[str, ...], homes: list[Home], moves: lis
         for move in moves
     )
     cost += _again(graph, order) + _direct(graph, order, homes)
-    return Plan(order, tuple(homes), tuple(moves), peaks, graph.least(), "greedy", cost, bound)
+    return Plan(order, tuple(homes), tuple(moves), peaks, graph.least(), "greedy", cost)
 
 
 def _again(graph: Graph, order: Sequence[str]) -> int:
@@ -140,7 +139,7 @@ class TrafficSearch:
     """The Benders loop on one order: the least that must be spent, and the best plan found."""
 
     def __init__(self, graph: Graph, order: Sequence[int], depth: int = 0) -> None:
-        self.graph, self.order = graph, order
+        self.graph = graph
         self.line = timeline(graph, order, depth)
         self.bound = 0
 
@@ -162,8 +161,11 @@ class TrafficSearch:
                 sure, spared = False, 1.5 * spared + _SPARED
                 model.tighten(homes.name, int((homes.capacity or 0) * spared))
             elif isinstance(homes, list):
-                moves = [Move(step, t.tensor, t.source, t.destination) for step, t in self._moves(found)]
-                return finished(self.graph, self._names(found), homes, moves, self.bound)
+                moves = [
+                    Move(found.steps[each.event], each.tensor, each.source, each.destination)
+                    for each in found.transfers
+                ]
+                return _finished(self.graph, self._names(found), homes, moves)
             elif not any(stay.gaps for stay in homes):
                 # Nothing that was chosen is to blame: the operations themselves are too large.
                 return None
@@ -178,14 +180,10 @@ class TrafficSearch:
         events = zip(self.line.events, found.runs, strict=True)
         return tuple(operations[event.op].name for event, runs in events if runs)
 
-    def _moves(self, found: Residency) -> list[tuple[int, Transfer]]:
-        steps = _steps(found)
-        return [(steps[transfer.event], transfer) for transfer in found.transfers]
-
     def _homes(self, found: Residency, effort: float) -> list[Home] | tuple[Stay, ...] | Level:
         """Addresses in every level for what stays there; else stays that cannot share one, which is proven,
         or the level in which none were found."""
-        steps = _steps(found)
+        steps = found.steps
         homes = [
             Home(stay.tensor, stay.level, 0, steps[stay.start], steps[stay.end])
             for stay in found.stays
@@ -215,11 +213,6 @@ class TrafficSearch:
                 stay = Stay(name, level.name, number, number + 1)
                 pairs.append((Block((name,), size, number, number + 1), [stay]))
         return pairs
-
-
-def _steps(found: Residency) -> list[int]:
-    """The step of each event: how many take place before it."""
-    return [0, *accumulate(map(int, found.runs))]
 
 
 def _placed(blocks: Sequence[Block], capacity: int | None, effort: float) -> list[int] | Conflict | None:

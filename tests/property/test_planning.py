@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from drystone.errors import UserError
 from drystone.scheduling import PlanError, beam, check, plan
-from drystone.scheduling.graph import Block, Graph, load
+from drystone.scheduling.graph import Graph, load
 from drystone.scheduling.greedy import best_fit, height, thrifty_order
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
 from drystone.targets import Level
+from tests.packing import least_height
 
 ALIGNMENT = 64
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -84,22 +85,6 @@ def test_thrifty_order_respects_dependencies_and_best_fit_never_overlaps(seed: i
     assert height(blocks, offsets) >= load(blocks)
 
 
-def _least_height(blocks: list[Block]) -> int:
-    """The least height of any placement: dropping the blocks in some sequence gives it."""
-    best = sum(block.size for block in blocks)
-    for sequence in itertools.permutations(range(len(blocks))):
-        tops: dict[int, int] = {}
-        for index in sequence:
-            block = blocks[index]
-            low = max(
-                (tops[o] for o in tops if blocks[o].start < block.end and block.start < blocks[o].end),
-                default=0,
-            )
-            tops[index] = low + block.size
-        best = min(best, max(tops.values()))
-    return best
-
-
 def _orders(graph: Graph) -> list[tuple[int, ...]]:
     count = len(graph.before)
     return [
@@ -115,7 +100,7 @@ def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
     problem = random_problem(seed, 4, in_place=False, extras=False)
     graph = Graph(problem)
     least = min(
-        _least_height([block for block in graph.blocks(order) if block.size]) for order in _orders(graph)
+        least_height([block for block in graph.blocks(order) if block.size]) for order in _orders(graph)
     )
     found = plan(problem, time_limit=5)
     assert (found.peaks["ram"], found.status) == (least, "optimal")

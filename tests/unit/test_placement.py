@@ -21,6 +21,7 @@ from drystone.scheduling.overlap import check_offsets
 from drystone.scheduling.placement import minimize, place
 from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.targets import Level
+from tests.packing import least_height
 
 
 def cut(seed: int, count: int, width: int = 60, tall: int = 64) -> list[Block]:
@@ -80,21 +81,6 @@ def fits(blocks: Sequence[Block], capacity: int) -> bool:
         )
 
     return extend([])
-
-
-def least_height(blocks: Sequence[Block]) -> int:
-    """The least height, as some order of stacking gives it."""
-    best = sum(block.size for block in blocks)
-    for order in itertools.permutations(range(len(blocks))):
-        tops: dict[int, int] = {}
-        for index in order:
-            one = blocks[index]
-            below = [
-                top for o, top in tops.items() if blocks[o].start < one.end and one.start < blocks[o].end
-            ]
-            tops[index] = one.aligned(max(below, default=0)) + one.size
-        best = min(best, max(tops.values()))
-    return best
 
 
 @pytest.mark.parametrize("seed", range(12))
