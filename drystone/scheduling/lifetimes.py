@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drystone.errors import UserError
+from drystone.files import read_text
 from drystone.scheduling.check import PlanError
 from drystone.scheduling.graph import Block, Piece
 from drystone.scheduling.overlap import check_offsets
@@ -37,8 +38,8 @@ class Lifetimes:
 def read_lifetimes(path: Path) -> Lifetimes:
     """The table in a file. Raises UserError, with the line, where it is none."""
     try:
-        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        lines = list(csv.reader(io.StringIO(read_text(path))))
+    except csv.Error as error:
         raise UserError(f"{path} is no table of lifetimes: {error}") from error
     columns = tuple(name.strip() for name in lines[0]) if lines else ()
     names = [_SAME.get(name, name) for name in columns]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drystone.errors import UserError
+from drystone.files import read_text
 
 MATMUL, POINTWISE = "MatMul", "Pointwise"
 _PROBLEM_FIELDS = (
@@ -157,9 +158,7 @@ def write_solution(steps: tuple[Step, ...]) -> str:
 
 def _load(path: Path, fields: tuple[str, ...]) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        data = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
     missing = [name for name in fields if not isinstance(data, dict) or name not in data]

@@ -1,0 +1,116 @@
+"""What is done with an artifact: `drystone run`, `bench`, `report`, `unpack`."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from drystone.cli.common import ARTIFACT, THREADS
+from drystone.errors import UserError
+from drystone.runtime import artifact
+from drystone.runtime.fitted import Fitted, load
+
+
+def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
+    """Arrays for the model's inputs: from an .npz by name (or arr_0, arr_1, ...), or seeded random ones."""
+    specs = fitted.manifest.inputs
+    if source is None:
+        rng = np.random.default_rng(0)
+        arrays: list[Any] = []
+        for spec in specs:
+            shape = fitted.manifest.largest(spec)
+            dtype = fitted.manifest.numpy_dtype(spec.dtype)
+            floating = np.issubdtype(dtype, np.floating)
+            arrays.append((rng.standard_normal(shape) if floating else np.zeros(shape)).astype(dtype))
+        return arrays
+    try:
+        held = np.load(source, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{source} is not an .npz of arrays: {error}") from error
+    if not isinstance(held, np.lib.npyio.NpzFile):
+        raise UserError(f"{source} is not an .npz of arrays", hint="write it with numpy.savez, by input name")
+    names = [s.name if s.name in held else f"arr_{i}" for i, s in enumerate(specs)]
+    missing = [s.name for s, name in zip(specs, names, strict=True) if name not in held]
+    if missing:
+        raise UserError(f"{source} lacks the inputs {missing}", hint=f"it holds {sorted(held)}")
+    return [held[name] for name in names]
+
+
+@click.command("run")
+@ARTIFACT
+@click.argument("inputs", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the outputs as an .npz.")
+@THREADS
+@click.pass_obj
+def run_command(
+    quiet: bool, path: Path, inputs: Path | None, output: Path | None, threads: int | None
+) -> None:
+    """Run an artifact on the arrays of an .npz (by input name), or on seeded random inputs."""
+    fitted = load(path)
+    outputs = fitted.execute(_inputs(fitted, inputs), threads=threads or fitted.threads)
+    named = dict(zip([leaf.name for leaf in fitted.manifest.outputs], outputs, strict=True))
+    if output is not None:
+        with output.open("wb") as file:
+            np.savez(file, allow_pickle=False, **named)
+    if not quiet:
+        for name, array in named.items():
+            click.echo(f"{name}: {array.dtype} {list(array.shape)}")
+
+
+@click.command("bench")
+@ARTIFACT
+@click.option("--runs", type=click.IntRange(3), default=50, show_default=True)
+@THREADS
+@click.pass_obj
+def bench_command(quiet: bool, path: Path, runs: int, threads: int | None) -> None:
+    """Time an artifact: median, fastest and spread over many calls."""
+    fitted = load(path)
+    arrays = _inputs(fitted, None)
+    times = []
+    for _ in _progress(range(runs + 3), "bench", quiet):
+        began = time.perf_counter()
+        fitted.execute(arrays, threads=threads or fitted.threads)
+        times.append(time.perf_counter() - began)
+    low, middle, high = np.percentile(np.array(times[3:]) * 1e3, [25, 50, 75])
+    click.echo(
+        f"median {middle:.3f} ms, fastest {min(times[3:]) * 1e3:.3f} ms, quartiles {low:.3f} {high:.3f} ms"
+    )
+
+
+def _progress(items: Sequence[Any], label: str, quiet: bool) -> Any:
+    if quiet or not sys.stderr.isatty():
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, label, console=Console(stderr=True), transient=True)
+
+
+@click.command("report")
+@ARTIFACT
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the memory picture.")
+@THREADS
+@click.pass_obj
+def report_command(quiet: bool, path: Path, html: Path | None, threads: int | None) -> None:
+    """Per kernel: what it is, where it came from, bytes, flops, time, share of peak."""
+    report = load(path).report(threads=threads)
+    click.echo(str(report))
+    if html is not None:
+        report.to_html(html)
+        if not quiet:
+            click.echo(f"wrote {html}")
+
+
+@click.command("unpack")
+@ARTIFACT
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.pass_obj
+def unpack_command(quiet: bool, path: Path, folder: Path) -> None:
+    """Write an artifact's parts as files: model.so, model.h, weights.safetensors, manifest.json."""
+    for written in artifact.unpack(path, folder):
+        if not quiet:
+            click.echo(str(written))

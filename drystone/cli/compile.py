@@ -1,0 +1,41 @@
+"""`drystone compile`."""
+
+import time
+from pathlib import Path
+
+import click
+
+from drystone.cli.common import ARTIFACT, TARGET, save
+from drystone.options import Budget, Options
+
+
+@click.command("compile")
+@ARTIFACT
+@TARGET
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
+@click.option("--ram", help='Limit on activation memory, such as "256KB".')
+@click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
+@click.option(
+    "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
+)
+@click.option("--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time.")
+@click.option("--database", help="Take the best schedules known to these measurements (see `tune`).")
+@click.pass_obj
+def compile_command(
+    quiet: bool,
+    path: Path,
+    target: str,
+    output: Path,
+    ram: str | None,
+    compute: str | None,
+    error: float | None,
+    plan_seconds: float,
+    database: str | None,
+) -> None:
+    """Compile an exported program (.pt2, from torch.export.save) into an artifact."""
+    from drystone.compiler import compile
+
+    began = time.monotonic()
+    options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
+    fitted = compile(path, target=target, budget=Budget(ram=ram, error=error), options=options)
+    save(fitted, output, quiet, began)

@@ -1,0 +1,43 @@
+"""About this machine: `drystone targets`, `doctor`, `selftest`."""
+
+import sys
+
+import click
+
+
+@click.command("targets")
+def targets_command() -> None:
+    """The machines drystone compiles for."""
+    from drystone import targets
+
+    for name in targets.known():
+        machine = targets.resolve(name)
+        click.echo(
+            f"{name:12} {machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.registers} registers"
+        )
+
+
+@click.command("doctor")
+def doctor_command() -> None:
+    """What works on this machine and what is missing."""
+    from drystone import doctor
+
+    findings = doctor.examine()
+    for finding in findings:
+        click.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.what:24} {finding.detail}")
+    sys.exit(0 if all(finding.ok or not finding.needed for finding in findings) else 1)
+
+
+@click.command("selftest")
+@click.option("--target", default="cpu", show_default=True)
+@click.pass_obj
+def selftest_command(quiet: bool, target: str) -> None:
+    """Compile a fixed set of small models, run them and compare with the interpreter."""
+    from drystone import selftest
+
+    failed = 0
+    for result in selftest.run(target):
+        failed += not result.ok
+        if not quiet or not result.ok:
+            click.echo(str(result))
+    sys.exit(1 if failed else 0)
