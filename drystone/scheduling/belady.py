@@ -2,7 +2,7 @@
 the one needed last first, when another needs their room (Belady, "A study of replacement algorithms for a
 virtual-storage computer"), at addresses found by best fit on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.greedy import tightest_gap
 from drystone.scheduling.problem import Home, Move
+
+#: Chooses an offset: from the open ranges that are taken, in order, and what is to be placed.
+Fit = Callable[[Sequence[tuple[int, int]], Block], int]
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,15 @@ class _Here:
     since: int
 
 
-def replace(graph: Graph, order: Sequence[int]) -> Replaced | None:
+def replace(graph: Graph, order: Sequence[int], fit: Fit = tightest_gap) -> Replaced | None:
     """Homes and moves for an order; None where the slower level has no room for what leaves, or the fast one
     none for a single operation."""
-    return _Replacer(graph, order).run()
+    return _Replacer(graph, order, fit).run()
 
 
 class _Replacer:
-    def __init__(self, graph: Graph, order: Sequence[int]) -> None:
-        self.graph, self.order = graph, order
+    def __init__(self, graph: Graph, order: Sequence[int], fit: Fit) -> None:
+        self.graph, self.order, self.fit = graph, order, fit
         self.fast = graph.problem.levels[0]
         slow = [level for level in graph.problem.levels[1:] if level.capacity is None]
         self.slow = min(slow, key=lambda level: level.cost).name if slow else ""
@@ -115,7 +118,7 @@ class _Replacer:
         size, capacity = sizes[name], self.fast.capacity
         while True:
             taken = sorted((h.offset - size, h.offset + h.size) for h in self.here.values() if h.size)
-            offset = tightest_gap(taken, Block((name,), size, step, step + 1))
+            offset = self.fit(taken, Block((name,), size, step, step + 1))
             if capacity is None or offset + size <= capacity:
                 break
             others = [other for other in self.here if other not in staying and self.here[other].size]

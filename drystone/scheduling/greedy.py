@@ -46,7 +46,7 @@ def best_fit(blocks: Sequence[Block]) -> list[int]:
     answers = []
     for rank in _RANKS:
         ranks = [rank(block) for block in blocks]
-        answers.append(_place(blocks, sorted(range(len(blocks)), key=ranks.__getitem__)))
+        answers.append(place_in_order(blocks, sorted(range(len(blocks)), key=ranks.__getitem__)))
     return min(answers, key=lambda offsets: height(blocks, offsets))
 
 
@@ -55,7 +55,8 @@ def height(blocks: Sequence[Block], offsets: Sequence[int]) -> int:
     return max((offset + block.size for block, offset in zip(blocks, offsets, strict=True)), default=0)
 
 
-def _place(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
+def place_in_order(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
+    """An offset for every block, placed one after another, each in the tightest gap there is."""
     offsets = [0] * len(blocks)
     placed: list[int] = []
     for index in ranked:
