@@ -1,7 +1,7 @@
 """drystone compiles PyTorch models into memory-planned programs for the device they run on.
 
-`compile` needs torch and MLIR and loads them on its first call; `load` and everything a loaded model does
-need numpy only.
+`compile` and `fit` need torch and MLIR and load them on the first call; `load` and everything a loaded
+model does need numpy only.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
     from drystone import ops
-    from drystone.compiler import compile
+    from drystone.compiler import compile, fit
 
 __all__ = [
     "Budget",
@@ -24,16 +24,15 @@ __all__ = [
     "Tune",
     "UserError",
     "compile",
+    "fit",
     "load",
     "ops",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "compile":
-        from drystone.compiler import compile
-
-        return compile
+    if name in ("compile", "fit"):
+        return getattr(import_module("drystone.compiler"), name)
     if name == "ops":
         return import_module("drystone.ops")
     raise AttributeError(f"module 'drystone' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
@@ -45,15 +45,13 @@ def compile(
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
-    machine = targets.resolve(target)
+    machine, source = targets.resolve(target), _Source(model, example_inputs, kwargs, dynamic_shapes)
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
         own = replace(options, compute=compute)
-        built.append(
-            (_trip(model, example_inputs, kwargs, dynamic_shapes, machine, budget, own, search), compute)
-        )
+        built.append((_trip(source, machine, budget, own, search), compute))
         return built[-1][0]
 
     if budget.error is None:
@@ -64,43 +62,100 @@ def compile(
     return found if search is None else build(next(c for made, c in built if made is found), search)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What the user gave to compile."""
+
+    model: Any
+    example_inputs: Sequence[Any]
+    kwargs: Mapping[str, Any] | None
+    dynamic_shapes: Any
+
+    def imported(self) -> Program:
+        return frontend.import_model(
+            self.model,
+            self.example_inputs,
+            kwargs=self.kwargs,
+            dynamic_shapes=self.dynamic_shapes,
+            ctx=mlir.context(),
+        )
+
+
 def _trip(
-    model: Any,
-    example_inputs: Sequence[Any],
-    kwargs: Mapping[str, Any] | None,
-    dynamic_shapes: Any,
-    machine: targets.CpuTarget,
-    budget: Budget,
-    options: Options,
-    search: Tune | None,
+    source: _Source, machine: targets.CpuTarget, budget: Budget, options: Options, search: Tune | None
 ) -> Fitted:
     """Each stage once, in order."""
-    element = element_of(options.compute)
-    threads = options.threads or min(machine.threads, os.cpu_count() or 1)
+    threads = _threads(machine, options)
     stages = ["import", "optimize", "schedule", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
-        program = step.program = frontend.import_model(
-            model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, ctx=mlir.context()
-        )
+        program = step.program = source.imported()
         before = codegen.bytes_moved(passes.unfused(program))
         written = passes.cascades(program)
         step("optimize")
-        passes.run(program, passes.pipeline(machine, element), dump=env.dump_folder())
+        passes.run(program, passes.pipeline(machine, element_of(options.compute)), dump=env.dump_folder())
         step("schedule")
         schedules = _schedules(program, machine, threads, search, options, shown)
         step("plan")
         codegen.add_workspaces(program, machine, schedules)
-        work = None if budget.ram is None else codegen.work(program)
-        problem = scheduling.problem_of(program, machine, budget.ram, work)
-        plan = scheduling.plan(problem, time_limit=options.plan_seconds)
-        scheduling.check(problem, plan)
+        problem, plan = _planned(program, machine, budget, options)
         step("generate")
         code = codegen.generate(program, plan.order, scheduling.places(plan), machine, schedules)
         compiled = codegen.jit(code)
     manifest = _manifest(program, before, written, problem, plan, code, machine, threads, options.pin)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
+
+
+def fit(
+    model: Any,
+    example_inputs: Sequence[Any] = (),
+    target: str = "cpu",
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    points: int = 8,
+    options: Options | None = None,
+) -> scheduling.Curve:
+    """How much memory a model's activations need, and what needing less costs: plans from the least budget
+    that can be met up to the one above which nothing is gained.
+
+    The arguments are those of `compile`, which plans in the same way: it meets `Budget(ram=point.ram)` for
+    every point of the curve. At most `points` budgets are planned, each within `options.plan_seconds`.
+    `str()` of the curve is a table. Nothing is generated or run. Raises UserError as `compile` does.
+    """
+    options, machine = chosen(options, Options), targets.resolve(target)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes)
+    stages = ["import", "optimize", "schedule", "plan"]
+    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
+        step("import")
+        program = step.program = source.imported()
+        step("optimize")
+        passes.run(program, passes.pipeline(machine, element_of(options.compute)), dump=env.dump_folder())
+        step("schedule")
+        schedules = _schedules(program, machine, _threads(machine, options), None, options, shown)
+        step("plan")
+        codegen.add_workspaces(program, machine, schedules)
+
+        def planned(ram: int | None) -> tuple[Problem, Plan]:
+            return _planned(program, machine, Budget(ram=ram), options)
+
+        return scheduling.curve(planned, points, codegen.work(program))
+
+
+def _threads(machine: targets.CpuTarget, options: Options) -> int:
+    return options.threads or min(machine.threads, os.cpu_count() or 1)
+
+
+def _planned(
+    program: Program, machine: targets.CpuTarget, budget: Budget, options: Options
+) -> tuple[Problem, Plan]:
+    """The plan of an outlined program within a budget, checked."""
+    work = None if budget.ram is None else codegen.work(program)
+    problem = scheduling.problem_of(program, machine, budget.ram, work)
+    plan = scheduling.plan(problem, time_limit=options.plan_seconds)
+    scheduling.check(problem, plan)
+    return problem, plan
 
 
 def _schedules(

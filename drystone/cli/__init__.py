@@ -11,6 +11,7 @@ import click
 from drystone.cli.artifact import bench_command, report_command, run_command, unpack_command
 from drystone.cli.compile import compile_command
 from drystone.cli.database import database_group
+from drystone.cli.fit import fit_command
 from drystone.cli.machine import doctor_command, selftest_command, targets_command
 from drystone.cli.plan import mlsys_command, place_command, plan_command
 from drystone.cli.tune import tune_command
@@ -42,6 +43,7 @@ def main(ctx: click.Context, quiet: bool) -> None:
 
 for _command in (
     compile_command,
+    fit_command,
     tune_command,
     database_group,
     run_command,

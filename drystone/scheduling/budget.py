@@ -11,6 +11,15 @@ _SHOWN = 8
 _EFFORT = 0.5
 
 
+class OverBudget(UserError):
+    """The first level is too small for every plan that was looked for; `least` is the capacity that would
+    do."""
+
+    def __init__(self, what: str, *, least: int, hint: str) -> None:
+        self.least = least
+        super().__init__(what, hint=hint)
+
+
 def spell_bytes(size: int) -> str:
     """The amount in the largest unit that keeps it readable: "640 B", "1.50 MiB"."""
     for unit, scale in _UNITS.items():
@@ -19,7 +28,7 @@ def spell_bytes(size: int) -> str:
     return f"{size} B"
 
 
-def too_small(graph: Graph, plan: Plan, least: int) -> UserError:
+def too_small(graph: Graph, plan: Plan, least: int) -> OverBudget:
     """What to say where the first level is too small: `plan` is the one of least peak in which nothing moves,
     `least` the capacity that would do. It names the step that needs most, and tensors that cannot share the
     level under this order (an irreducible set, where it is proven)."""
@@ -48,8 +57,9 @@ def too_small(graph: Graph, plan: Plan, least: int) -> UserError:
     if least < peak:
         needed += f", with part of it computed again or moved {spell_bytes(least)}"
     proven = plan.bound if graph.rigid else graph.least()
-    return UserError(
+    return OverBudget(
         f"the activations need {needed}, the budget is {spell_bytes(capacity)}",
+        least=least,
         hint=f"the fullest step is {place}; {why}:\n{text}\n"
         f"  the least budget this version can meet: ram={least} (no plan of this model can need less than "
         f"{proven} bytes); smaller inputs or a smaller batch need less",

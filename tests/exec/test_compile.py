@@ -261,6 +261,17 @@ def test_a_budget_below_what_all_needs_is_met_by_computing_again() -> None:
         compile(model, (x,), budget=drystone.Budget(ram=64 * 2 * 1024 * 4 - 64))
 
 
+def test_the_curve_has_what_each_budget_gets() -> None:
+    torch.manual_seed(0)
+    model, x = Skip().eval(), torch.randn(64, 16)
+    found = drystone.fit(model, (x,), points=4)
+    least, most = found.points
+    assert (least.ram, most.ram) == (64 * 2 * 1024 * 4, 64 * (512 + 1024 + 1024) * 4)
+    assert most.extra == 0 < least.extra < 0.1 and found.bound == least.ram
+    tight = compile(model, (x,), budget=drystone.Budget(ram=least.ram))
+    assert tight.memory.plan["cost"] == least.plan.cost
+
+
 _GUARDED = """
 import ctypes, mmap, sys, numpy as np, drystone
 fitted, shift = drystone.load(sys.argv[1]), int(sys.argv[2])

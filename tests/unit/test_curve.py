@@ -1,0 +1,97 @@
+"""The curve of memory against work and traffic: what is planned is what each budget gets."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from drystone.cli import main
+from drystone.errors import UserError
+from drystone.scheduling import check, curve, curve_of, plan
+from drystone.scheduling.problem import Operation, Problem, Tensor
+from drystone.targets import Level
+
+KB = 1024
+#: `early` is needed again after wider tensors: it may wait in slow memory, or be made anew.
+OPERATIONS = (
+    Operation("early", ("x",), ("e",), work=100),
+    Operation("narrow", ("e",), ("n",), work=10),
+    Operation("wide", ("n",), ("w",), work=400),
+    Operation("wider", ("w",), ("v",), work=400),
+    Operation("late", ("v", "e"), ("y",), work=90),
+)
+SIZES = {"x": KB, "e": 4 * KB, "n": KB, "w": 8 * KB, "v": 8 * KB, "y": 2 * KB}
+PROBLEM = Problem(
+    OPERATIONS, tuple(Tensor(name, size) for name, size in SIZES.items()), (Level("ram"),), ("x", "y")
+)
+SLOW = replace(
+    PROBLEM,
+    operations=tuple(replace(op, work=None) for op in OPERATIONS),
+    levels=(Level("sram"), Level("dram")),
+)
+
+
+def test_less_memory_costs_work_where_nothing_can_be_moved() -> None:
+    found = curve_of(PROBLEM)
+    assert [(point.ram, point.moved) for point in found.points] == [(17 * KB, 0), (21 * KB, 0)]
+    assert [point.extra for point in found.points] == [pytest.approx(0.1), 0.0]
+    assert found.bound == 16 * KB  # what the widest operation has, whatever lies beside it
+    table = str(found).splitlines()
+    assert table[0].split() == ["ram", "of", "the", "most", "extra", "work", "cost"]
+    assert table[1].split()[:7] == ["17,408", "B", "17.00", "KiB", "81.0", "%", "10.0"]
+
+
+def test_less_memory_costs_traffic_where_there_is_a_slower_level() -> None:
+    found = curve_of(SLOW)
+    # x and e leave and come back; at 20 KiB x alone does, at 17 KiB e does.
+    assert [point.extra for point in found.points] == [0.0] * len(found.points)
+    assert [point.moved for point in found.points] == sorted((p.moved for p in found.points), reverse=True)
+    assert found.points[0].moved > 0 == found.points[-1].moved
+    assert "bytes moved" in str(found)
+    for point in found.points:
+        check(point.problem, point.plan)
+        assert point.plan.peaks["sram"] == point.ram
+        levels = (Level("sram", point.ram), Level("dram"))
+        assert plan(replace(SLOW, levels=levels)).cost == point.plan.cost
+
+
+def test_budgets_are_planned_where_the_widest_step_is_left() -> None:
+    asked = []
+
+    def planned(ram: int | None) -> tuple[Problem, object]:
+        asked.append(ram)
+        limited = replace(SLOW, levels=(Level("sram", ram), Level("dram")))
+        return limited, plan(limited)
+
+    found = curve(planned, points=4)
+    assert asked[:2] == [None, 1] and asked[2] == found.points[0].ram
+    assert len(asked) <= 5
+    assert all(found.points[0].ram < ram < found.points[-1].ram for ram in asked[3:])
+
+
+def test_a_problem_that_needs_the_same_whatever_it_has_is_one_point() -> None:
+    tensors = tuple(tensor for tensor in PROBLEM.tensors if tensor.name in "xen")
+    chain = replace(PROBLEM, operations=OPERATIONS[:2], tensors=tensors, kept=("n",))
+    found = curve_of(chain)
+    assert [point.ram for point in found.points] == [found.bound] == [5 * KB]
+
+
+def test_two_points_at_least() -> None:
+    with pytest.raises(UserError, match="a curve of 1 points"):
+        curve_of(PROBLEM, points=1)
+
+
+def test_the_command_reads_a_problem(tmp_path: Path) -> None:
+    source = tmp_path / "problem.json"
+    data = {
+        "operations": [{"name": op.name, "inputs": op.inputs, "outputs": op.outputs} for op in OPERATIONS],
+        "tensors": [{"name": name, "size": size} for name, size in SIZES.items()],
+        "levels": [{"name": "sram"}, {"name": "dram"}],
+        "kept": ["y"],
+    }
+    source.write_text(json.dumps(data))
+    done = CliRunner().invoke(main, ["fit", str(source), "--points", "4"])
+    assert done.exit_code == 0, done.stderr
+    assert "bytes moved" in done.stdout and "no plan of this program can need less" in done.stdout
