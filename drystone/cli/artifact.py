@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from drystone.cli.common import ARTIFACT, THREADS
+from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
 from drystone.errors import UserError
 from drystone.runtime import artifact
 from drystone.runtime.fitted import Fitted, load
@@ -92,17 +92,19 @@ def _progress(items: Sequence[Any], label: str, quiet: bool) -> Any:
 
 @click.command("report")
 @ARTIFACT
-@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the memory picture.")
+@HTML
+@PNG
 @THREADS
 @click.pass_obj
-def report_command(quiet: bool, path: Path, html: Path | None, threads: int | None) -> None:
+def report_command(quiet: bool, path: Path, html: Path | None, png: Path | None, threads: int | None) -> None:
     """Per kernel: what it is, where it came from, bytes, flops, time, share of peak."""
     report = load(path).report(threads=threads)
     click.echo(str(report))
-    if html is not None:
-        report.to_html(html)
-        if not quiet:
-            click.echo(f"wrote {html}")
+    for target, write in ((html, report.to_html), (png, report.to_png)):
+        if target is not None:
+            write(target)
+            if not quiet:
+                click.echo(f"wrote {target}")
 
 
 @click.command("unpack")

@@ -9,8 +9,6 @@ from drystone.runtime.fitted import Fitted
 
 ARTIFACT = click.argument("path", type=click.Path(path_type=Path))
 THREADS = click.option("--threads", type=click.IntRange(1), help="Threads; by default the artifact's own.")
-
-
 TARGET = click.option(
     "--target", default="cpu", show_default=True, help="What to compile for; see `drystone targets`."
 )
@@ -18,6 +16,10 @@ DATABASE = click.option(
     "--database",
     help="Measurements: a file or an SQLAlchemy URL; by default tuning.db in drystone's cache folder.",
 )
+
+
+HTML = click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the pictures.")
+PNG = click.option("--png", type=click.Path(path_type=Path), help="Also draw the picture into this file.")
 
 
 def save(fitted: Fitted, output: Path, quiet: bool, began: float) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from drystone.cli.common import ARTIFACT, TARGET
+from drystone.cli.common import ARTIFACT, HTML, PNG, TARGET
 from drystone.files import read_text
 from drystone.options import Options
+from drystone.png import write_png
 
 
 @click.command("fit")
@@ -18,21 +19,32 @@ from drystone.options import Options
 @click.option(
     "--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time for each."
 )
+@HTML
+@PNG
 @click.pass_obj
 def fit_command(
-    quiet: bool, path: Path, target: str, points: int, compute: str | None, plan_seconds: float
+    quiet: bool,
+    path: Path,
+    target: str,
+    points: int,
+    compute: str | None,
+    plan_seconds: float,
+    html: Path | None,
+    png: Path | None,
 ) -> None:
     """How much memory a model needs, and what needing less costs in work and traffic.
 
     PATH is an exported program (.pt2), or a planning problem (.json, see docs/planning.md).
     """
-    click.echo(
-        str(
-            _curve(
-                path, target, points, Options(plan_seconds=plan_seconds, progress=not quiet, compute=compute)
-            )
-        )
-    )
+    from drystone import scheduling
+
+    options = Options(plan_seconds=plan_seconds, progress=not quiet, compute=compute)
+    curve = _curve(path, target, points, options)
+    click.echo(str(curve))
+    if html is not None:
+        html.write_text(scheduling.curve_page(curve), encoding="utf-8")
+    if png is not None:
+        write_png(scheduling.curve_svg(curve), png)
 
 
 def _curve(path: Path, target: str, points: int, options: Options) -> Any:

@@ -10,19 +10,24 @@ from typing import Any, NoReturn
 
 import click
 
+from drystone.cli.common import HTML, PNG
 from drystone.errors import UserError
 from drystone.files import read_text
+from drystone.png import write_png
 
 
 @click.command("plan")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan here, not to stdout.")
-@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the memory picture.")
+@HTML
+@PNG
 @click.option(
     "--time-limit", type=click.FloatRange(0), default=5.0, show_default=True, help="In seconds; 0: greedy."
 )
 @click.pass_obj
-def plan_command(quiet: bool, path: Path, output: Path | None, html: Path | None, time_limit: float) -> None:
+def plan_command(
+    quiet: bool, path: Path, output: Path | None, html: Path | None, png: Path | None, time_limit: float
+) -> None:
     """Plan a graph's memory: a .json of operations, tensors and levels (see docs/planning.md)."""
     from drystone import scheduling
 
@@ -38,6 +43,8 @@ def plan_command(quiet: bool, path: Path, output: Path | None, html: Path | None
         output.write_text(data + "\n", encoding="utf-8")
     if html is not None:
         html.write_text(scheduling.page(problem, found), encoding="utf-8")
+    if png is not None:
+        write_png(scheduling.svg(problem, found), png)
     if not quiet:
         peaks = ", ".join(f"{name} {size} bytes" for name, size in found.peaks.items())
         proven = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.png import write_png
 from drystone.runtime import peaks
 from drystone.runtime.manifest import KernelCall, Manifest
 
@@ -84,6 +85,10 @@ class Report:
         target = Path(path)
         target.write_text(environment.from_string(source).render(report=self), encoding="utf-8")
         return target
+
+    def to_png(self, path: str | Path) -> Path:
+        """Draw the picture of the memory plan into a file; it takes the package resvg-py."""
+        return write_png(self.manifest.picture, path)
 
 
 def measure(fitted: "Fitted", inputs: list[Array], runs: int, threads: int) -> Report:

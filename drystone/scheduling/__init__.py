@@ -2,6 +2,7 @@
 
 from drystone.scheduling.check import PlanError, check
 from drystone.scheduling.curve import Curve, curve, curve_of
+from drystone.scheduling.curve_picture import curve_page, curve_svg
 from drystone.scheduling.extract import problem_of
 from drystone.scheduling.picture import page, svg
 from drystone.scheduling.planner import plan
@@ -15,6 +16,8 @@ __all__ = [
     "check",
     "curve",
     "curve_of",
+    "curve_page",
+    "curve_svg",
     "page",
     "places",
     "plan",

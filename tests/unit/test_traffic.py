@@ -221,11 +221,21 @@ def test_the_command_plans_a_graph_and_draws_every_level(tmp_path: Path) -> None
     assert "5 steps, sram 4096 bytes, dram 1024 bytes; cost 2048 (at least 2048); optimal" in done.stderr
     assert json.loads(target.read_text())["moves"][0]["destination"] == "dram"
     drawn = page.read_text()
-    assert drawn.count("<svg") == 2
-    assert "Activation memory: 4.00 KiB" in drawn
+    assert "Memory sram: 4.00 KiB" in drawn
     assert "Memory dram: 1.00 KiB" in drawn
     # e has a stone before it leaves and one after it came back, and one in the slower level.
     assert drawn.count("<title>e\n1.00 KiB") == 3
+
+
+def test_the_command_draws_for_terminals(tmp_path: Path) -> None:
+    pytest.importorskip("resvg_py")
+    source, target = tmp_path / "problem.json", tmp_path / "plan.png"
+    source.write_text(json.dumps(asdict(skip(4 * KB, DRAM))))
+    for command in ("plan", "fit"):
+        done = CliRunner().invoke(main, [command, str(source), "--png", str(target)])
+        assert done.exit_code == 0, done.stderr
+        assert target.read_bytes().startswith(b"\x89PNG")
+        target.unlink()
 
 
 def test_the_command_says_what_it_cannot_read(tmp_path: Path) -> None:

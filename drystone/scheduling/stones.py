@@ -1,0 +1,113 @@
+"""The stones of a plan's wall: what lies where and when, and why it comes and goes."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from drystone.scheduling.problem import Home, Plan, Problem
+from drystone.targets.target import Level
+
+
+@dataclass(frozen=True)
+class Stone:
+    """A rectangle of the wall: steps start..end, bytes low..low + size. `why` says what brings it and what
+    ends it. `comes` and `leaves`: whether it is fetched from a slower level, and whether it goes although it
+    is needed again."""
+
+    name: str
+    where: str
+    start: int
+    end: int
+    low: int
+    size: int
+    scratch: bool
+    why: str
+    comes: bool = False
+    leaves: bool = False
+
+
+def stones(problem: Problem, plan: Plan, level: Level) -> list[Stone]:
+    """A level's stones, those of large tensors first. One that is written over ends where its successor
+    begins."""
+    story = _Story(problem, plan)
+    size = {tensor.name: tensor.size for tensor in problem.tensors}
+    where = {tensor.name: tensor.where for tensor in problem.tensors}
+    scratch = {f"{op.name}.scratch": op for op in problem.operations}
+
+    def stone(home: Home) -> Stone:
+        name = home.tensor
+        if name not in size:
+            owner = scratch[name]
+            why = f"working memory of {owner.name}"
+            return Stone(name, owner.where, home.start, home.end, home.offset, owner.scratch, True, why)
+        heir = story.heir(home)
+        comes, how = story.arrival(home)
+        leaves, end = (False, f"written over by {heir}") if heir else story.departure(home)
+        last = home.end - (heir != "")
+        return Stone(
+            name,
+            where[name],
+            home.start,
+            last,
+            home.offset,
+            size[name],
+            False,
+            f"{how}; {end}",
+            comes,
+            leaves,
+        )
+
+    found = [stone(home) for home in plan.homes if home.level == level.name]
+    return sorted((s for s in found if s.size), key=lambda s: (-s.size, s.start, s.low, s.name))
+
+
+class _Story:
+    """When each tensor is made, read and moved under a plan."""
+
+    def __init__(self, problem: Problem, plan: Plan) -> None:
+        self.plan, self.kept = plan, set(problem.kept)
+        self.first = problem.levels[0].name
+        self.starts = {(home.tensor, home.level, home.start, home.offset) for home in plan.homes}
+        self.heirs: dict[str, list[str]] = defaultdict(list)
+        self.made: dict[str, list[int]] = defaultdict(list)
+        self.read: dict[str, list[int]] = defaultdict(list)
+        operations = {op.name: op for op in problem.operations}
+        for op in problem.operations:
+            for new, old in op.in_place:
+                self.heirs[old].append(new)
+        for step, name in enumerate(plan.order):
+            for tensor in operations[name].outputs:
+                self.made[tensor].append(step)
+            for tensor in operations[name].inputs:
+                self.read[tensor].append(step)
+
+    def heir(self, home: Home) -> str:
+        """The tensor that is written over this one, "" where none is."""
+        at = (home.level, home.end - 1, home.offset)
+        return next((new for new in self.heirs[home.tensor] if (new, *at) in self.starts), "")
+
+    def arrival(self, home: Home) -> tuple[bool, str]:
+        """Whether a move brings it from a slower level, and what brings it."""
+        for move in self.plan.moves:
+            if (move.tensor, move.destination, move.step) == (home.tensor, home.level, home.start):
+                return home.level == self.first, f"copied from {move.source}"
+        if home.start in self.made[home.tensor]:
+            again = " again" if home.start > self.made[home.tensor][0] else ""
+            return False, f"made{again} by {self.plan.order[home.start]}"
+        return False, "there from the start"
+
+    def departure(self, home: Home) -> tuple[bool, str]:
+        """Whether it goes although it is needed again, and why it ends."""
+        later = [
+            other.start
+            for other in self.plan.homes
+            if (other.tensor, other.level) == (home.tensor, home.level) and other.start >= home.end
+        ]
+        if later:
+            return home.level == self.first, f"makes room until step {min(later)}"
+        if home.tensor in self.kept and home.end >= len(self.plan.order):
+            return False, "kept to the end"
+        fetched = [m.step for m in self.plan.moves if (m.tensor, m.source) == (home.tensor, home.level)]
+        if home.level != self.first and fetched:
+            return False, f"fetched last before step {max(fetched)}"
+        readers = [step for step in self.read[home.tensor] if home.start <= step < home.end]
+        return False, f"read last by {self.plan.order[readers[-1]]}" if readers else "nothing reads it"
