@@ -2,7 +2,8 @@
 
 One byte an element (four an index). A batch norm after a convolution is part of it, elsewhere it is a product
 and a sum; relu is part of the operation before it where nothing else reads that; views and permutations are
-no operations. Attention is a product, a softmax and a product. Weights are not there.
+no operations. Attention is a product, a softmax and a product. Weights are there where they are asked for: in
+the second level, with how long each operation takes a device of so many products a nanosecond.
 """
 
 import math
@@ -23,16 +24,17 @@ _VIEWS = {
 _FUSED = {"relu", "relu_", "hardtanh", "hardtanh_", "relu6"}
 
 
-def shape_graph(model: nn.Module, *inputs: torch.Tensor) -> Problem:
+def shape_graph(model: nn.Module, *inputs: torch.Tensor, products: int = 0) -> Problem:
     """The planning problem of a model: the first level has no capacity yet; the network's inputs lie in the
-    second one."""
-    return _Shapes(torch.export.export(model, inputs)).problem()
+    second one, and where `products` are given (a nanosecond) its weights too."""
+    return _Shapes(torch.export.export(model, inputs), products).problem()
 
 
 class _Shapes:
     """Walks an exported graph in the order it was written."""
 
-    def __init__(self, exported: torch.export.ExportedProgram) -> None:
+    def __init__(self, exported: torch.export.ExportedProgram, products: int) -> None:
+        self.products = products
         self.nodes = list(exported.graph.nodes)
         self.given = set(exported.graph_signature.user_inputs)
         self.of: dict[Any, str] = {}
@@ -81,8 +83,20 @@ class _Shapes:
         self._tensor(name, node.meta["val"])
         if size is not None:
             self.sizes[name] = size
-        self.operations.append(Operation(name, tuple(dict.fromkeys(inputs)), (name,)))
+        weights, time = self._weights(node, self.sizes[name]) if self.products else ((), 0)
+        self.operations.append(Operation(name, (*dict.fromkeys(inputs), *weights), (name,), time=time))
         return name
+
+    def _weights(self, node: Any, results: int) -> tuple[tuple[str, ...], int]:
+        """The weights an operation reads, and how long it takes: a product for each byte it makes and each
+        input of that."""
+        read = [each for each in node.all_input_nodes if each.op == "placeholder" and each not in self.of]
+        for each in read:
+            self._tensor(each.name, each.meta["val"])
+        largest = max((each.meta["val"] for each in read), key=torch.numel, default=None)
+        table = "embedding" in str(node.target)
+        inputs = 1 if largest is None or table else largest.numel() // largest.shape[0]
+        return tuple(each.name for each in read), -(-results * inputs // self.products)
 
     def _attention(self, node: Any) -> None:
         query, key, value = (self.of[source] for source in node.args[:3])

@@ -50,7 +50,10 @@ def plan_command(
         proven = (
             f"cost {found.cost} (at least {found.cost_bound})" if found.cost else f"at least {found.bound}"
         )
-        click.echo(f"{len(found.order)} steps, {peaks}; {proven}; {found.status}, {spent:.2f} s", err=True)
+        lasts = f"; time {found.time}" if found.time else ""
+        click.echo(
+            f"{len(found.order)} steps, {peaks}; {proven}{lasts}; {found.status}, {spent:.2f} s", err=True
+        )
 
 
 @click.command("mlsys")

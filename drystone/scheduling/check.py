@@ -16,7 +16,7 @@ class PlanError(InternalError):
 
 def check(problem: Problem, plan: Plan) -> None:
     """Raise PlanError unless the plan runs every operation, after all it depends on, with every byte it reads
-    still there, every home aligned and inside its level's capacity, and peaks and cost as stated."""
+    still there, every home aligned and inside its level's capacity, and peaks, cost and time as stated."""
     _Judge(problem, plan).judge()
 
 
@@ -48,7 +48,14 @@ class _Judge:
         #: Homes that nobody has written to yet, by their first step, tensor and level.
         self.awaited: dict[tuple[int, str, str], Home] = {}
         self.memory: dict[str, dict[str, _Span]] = {name: {} for name in self.levels}
+        #: Copies under way, by tensor and either of their levels: the step before which they are complete.
+        self.leaving: dict[tuple[str, str], int] = {}
+        self.arriving: dict[tuple[str, str], int] = {}
         self.cost = 0
+        #: The clock, until when each level moves bytes, and what each step waits for.
+        self.now = 0
+        self.busy = dict.fromkeys(self.levels, 0)
+        self.ready: dict[int, int] = {}
 
     def judge(self) -> None:
         self._judge_order()
@@ -105,13 +112,14 @@ class _Judge:
                 self._write(tensor.name, self.first, 0, ())
         moves: dict[int, list[Move]] = {}
         for move in self.plan.moves:
-            if not 0 <= move.step < len(self.plan.order):
+            if not 0 <= move.begins <= move.step < len(self.plan.order):
                 raise PlanError(f"{move.tensor} is moved before step {move.step}, which there is not")
-            moves.setdefault(move.step, []).append(move)
+            moves.setdefault(move.begins, []).append(move)
         for step, name in enumerate(self.plan.order):
             for move in moves.get(step, ()):
                 self._move(move)
             self._run(self.operations[name], step)
+            self.now = max(self.now, self.ready.get(step, 0)) + self.operations[name].time
         for name in self.problem.kept:
             if not any(self._holds(level, name, len(self.plan.order) - 1) for level in self.levels):
                 raise PlanError(f"{name} is to last to the end but does not")
@@ -121,13 +129,18 @@ class _Judge:
     def _move(self, move: Move) -> None:
         if {move.source, move.destination} - set(self.levels) or move.source == move.destination:
             raise PlanError(f"{move.tensor} is moved from {move.source} to {move.destination}")
-        there = move.tensor in self.memory[move.source] or self.settled.get(move.tensor) == move.source
-        if not there:
-            raise PlanError(
-                f"{move.tensor} is moved from {move.source} at step {move.step}, but is not there"
-            )
-        self._write(move.tensor, move.destination, move.step, ())
-        self._pay(move.tensor, max(move.source, move.destination, key=list(self.levels).index))
+        name, begins = move.tensor, move.begins
+        span = self.memory[move.source].get(name)
+        lasts = span is not None and (begins == move.step or span.end >= move.step)
+        arrived = self.arriving.get((name, move.source), 0) <= begins
+        if not (lasts and arrived) and self.settled.get(name) != move.source:
+            raise PlanError(f"{name} is moved from {move.source} at step {begins}, but is not there")
+        self._write(name, move.destination, begins, ())
+        self.leaving[name, move.source] = move.step
+        self.arriving[name, move.destination] = move.step
+        slower = max(move.source, move.destination, key=list(self.levels).index)
+        self._pay(name, slower)
+        self._transfer(move, slower)
 
     def _pay(self, tensor: str, level: str) -> None:
         self.cost += self.sizes[tensor] * self.levels[level].cost
@@ -135,7 +148,8 @@ class _Judge:
     def _holds(self, level: str, name: str, step: int) -> bool:
         """Whether the tensor can be read in the level during the step."""
         span = self.memory[level].get(name)
-        return self.settled.get(name) == level or (span is not None and span.end > step)
+        there = span is not None and span.end > step and self.arriving.get((name, level), 0) <= step
+        return self.settled.get(name) == level or there
 
     def _run(self, op: Operation, step: int) -> None:
         touched: dict[str, list[_Span]] = {level: [] for level in self.levels}
@@ -189,7 +203,8 @@ class _Judge:
         for held, other in list(memory.items()):
             if other.meets(span):
                 del memory[held]
-                if other.end > step and not (other.end == step + 1 and (name, held) in in_place):
+                over = other.end == step + 1 and (name, held) in in_place
+                if (other.end > step and not over) or self.leaving.get((held, level), 0) > step:
                     raise PlanError(f"{name} overwrites {held} at step {step}, while that still lives")
         memory[name] = span
 
@@ -199,5 +214,16 @@ class _Judge:
             raise PlanError(f"the plan's peak {peak} is below its bound {self.plan.bound}")
         if self.cost != self.plan.cost:
             raise PlanError(f"the plan states a cost of {self.plan.cost}, but spends {self.cost}")
+        time = max(self.now, *self.busy.values())
+        if time != self.plan.time:
+            raise PlanError(f"the plan states a time of {self.plan.time}, but takes {time}")
         if self.cost < self.plan.cost_bound:
             raise PlanError(f"the plan's cost {self.cost} is below its bound {self.plan.cost_bound}")
+
+    def _transfer(self, move: Move, level: str) -> None:
+        """The move waits for the operations before the step it begins before, and for the moves of its slower
+        level before it; what comes at its last step waits for it."""
+        bandwidth = self.levels[level].bandwidth
+        needed = 0 if bandwidth is None else -(-self.sizes[move.tensor] // bandwidth)
+        self.busy[level] = max(self.busy[level], self.now) + needed
+        self.ready[move.step] = max(self.ready.get(move.step, 0), self.busy[level])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drystone.scheduling import beam, greedy, solver, traffic
+from drystone.scheduling import beam, greedy, prefetch, solver, traffic
 from drystone.scheduling.budget import too_small
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.placement import minimize
@@ -42,17 +42,22 @@ def plan(problem: Problem, time_limit: float = 5.0) -> Plan:
     CP-SAT, the placement by CP-SAT. Where it does not, and wherever tensors have their home in a slower
     level, the plan of least cost (see `Plan`). `time_limit`, in seconds of a common machine (0: greedy
     answers only), is spent in the solver's deterministic time, so that a plan does not depend on the
-    machine's load.
+    machine's load. Where levels have a bandwidth, moves are then made beside operations as far as there is
+    room for that.
 
     Raises UserError where no plan is found within the levels' capacities.
     """
-    graph = Graph(problem)
-    effort = time_limit * _EFFORT_PER_SECOND
+    graph, effort = Graph(problem), time_limit * _EFFORT_PER_SECOND
+    return prefetch.overlapped(graph, _still(graph, effort), effort)
+
+
+def _still(graph: Graph, effort: float) -> Plan:
+    """The plan in which nothing moves while operations run."""
     search = _Search(graph, effort)
     answer = search.run()
     status: Literal["optimal", "feasible", "greedy"] = "feasible" if search.solved else "greedy"
     found = _as_plan(graph, answer, search.bound, "optimal" if answer.peak == search.bound else status)
-    capacity = problem.levels[0].capacity
+    capacity = graph.problem.levels[0].capacity
     fits = capacity is None or answer.peak <= capacity
     if fits and not any(graph.home.values()):
         return found

@@ -28,7 +28,7 @@ class Operation:
     (output, input) of equal size that may share one home when the input dies here, and the operations that
     must come before it for other reasons than its inputs (memory that is not planned). `where` names the
     user's layer in messages. `work` is what running it once more costs, in bytes moved; None: it may run
-    only once."""
+    only once. `time` is how long it runs, in the unit in which the levels' bandwidths are given."""
 
     name: str
     inputs: tuple[str, ...]
@@ -38,6 +38,7 @@ class Operation:
     after: tuple[str, ...] = ()
     where: str = ""
     work: int | None = None
+    time: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,21 @@ class Home:
 
 @dataclass(frozen=True)
 class Move:
-    """Before step `step`, copy a tensor from its home in one level to a home in another that starts at this
-    step. Moves before the same step are made in the order given."""
+    """Copy a tensor from its home in one level to a home in another, complete before step `step`. It begins
+    before step `since`, or where that is None before `step` itself: there the home in the destination starts,
+    and the tensor stays in the source until `step`. Moves that begin before the same step are made in the
+    order given."""
 
     step: int
     tensor: str
     source: str
     destination: str
+    since: int | None = None
+
+    @property
+    def begins(self) -> int:
+        """The step before which the copy begins."""
+        return self.step if self.since is None else self.since
 
 
 @dataclass(frozen=True)
@@ -84,9 +93,10 @@ class Plan:
 
     `cost` is what the plan spends: bytes moved to or from a slower level, or accessed there, times what that
     level's bytes cost, and the work of what runs again. `cost_bound` is the least that any plan of this
-    capacity must spend. `status` is "optimal" where cost, and without any cost the peak, is proven least;
-    "feasible" and "greedy" say whether the solver found the plan or did not better the quick answer. Scratch
-    of an operation has a home under the name "<operation>.scratch".
+    capacity must spend. `time` is when all is done if operations run one after the other and, beside them,
+    each slower level moves one tensor after the other. `status` is "optimal" where cost, and without any cost
+    the peak, is proven least; "feasible" and "greedy" say whether the solver found the plan or did not better
+    the quick answer. Scratch of an operation has a home under the name "<operation>.scratch".
     """
 
     order: tuple[str, ...]
@@ -97,6 +107,7 @@ class Plan:
     status: Literal["optimal", "feasible", "greedy"]
     cost: int = 0
     cost_bound: int = 0
+    time: int = 0
 
 
 def places(plan: Plan) -> list[dict[str, int]]:

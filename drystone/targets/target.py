@@ -8,14 +8,16 @@ from drystone.targets.dots import DotUnit, units_of
 @dataclass(frozen=True)
 class Level:
     """A memory level: capacity in bytes (None: unlimited), alignment of every offset in bytes, what moving a
-    byte to or from it costs beside the other levels, and whether operations may work in it directly (as they
-    always may in the first level)."""
+    byte to or from it costs beside the other levels, whether operations may work in it directly (as they
+    always may in the first level), and how many bytes it moves per unit of time while operations run (None:
+    moves take no time)."""
 
     name: str
     capacity: int | None = None
     alignment: int = 64
     cost: int = 1
     direct: bool = False
+    bandwidth: int | None = None
 
 
 @dataclass(frozen=True)

@@ -252,9 +252,9 @@ def test_no_plan_under_any_order_moves_less(seed: int, count: int, capacity: int
 
 
 _SLOWER = [
-    (Level("dram"),),
+    (Level("dram", bandwidth=16),),
     (Level("dram", direct=True),),
-    (Level("near", 3 * ALIGNMENT), Level("dram", cost=5)),
+    (Level("near", 3 * ALIGNMENT, bandwidth=64), Level("dram", cost=5, bandwidth=4)),
     (Level("near", 3 * ALIGNMENT, direct=True), Level("dram", cost=5, direct=True)),
 ]
 
@@ -272,7 +272,7 @@ def test_plans_of_all_levels_are_valid(
 ) -> None:
     problem = random_problem(seed, count)
     capacity = int(plan(problem, time_limit=0).peaks["ram"] * part)
-    operations = problem.operations
+    operations = tuple(replace(op, time=5 * number) for number, op in enumerate(problem.operations))
     if again:
         operations = tuple(replace(op, work=7 * number) for number, op in enumerate(operations))
     fast = Level("ram", max(ALIGNMENT, capacity), ALIGNMENT)
@@ -285,3 +285,4 @@ def test_plans_of_all_levels_are_valid(
         check(problem, found)
         assert found.cost >= found.cost_bound
         assert slower or not found.moves
+        assert found.time >= sum(op.time for op in operations)
