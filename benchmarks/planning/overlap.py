@@ -28,7 +28,7 @@ _HEAD = """\
 
 def problem(name: str) -> Problem:
     """A network with its weights in slow memory."""
-    free = shape_graph(*build(name), products=PRODUCTS)
+    free = shape_graph(*build(name), weights=True, products=PRODUCTS)
     capacity = int(Graph(free).least() * ROOM)
     return replace(free, levels=(Level("sram", capacity, 1), Level("dram", None, 1, bandwidth=BANDWIDTH)))
 

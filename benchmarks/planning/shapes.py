@@ -24,10 +24,10 @@ _VIEWS = {
 _FUSED = {"relu", "relu_", "hardtanh", "hardtanh_", "relu6"}
 
 
-def shape_graph(model: nn.Module, *inputs: torch.Tensor, products: int = 0) -> Problem:
+def shape_graph(model: nn.Module, *inputs: torch.Tensor, weights: bool = False, products: int = 1) -> Problem:
     """The planning problem of a model: the first level has no capacity yet; the network's inputs lie in the
-    second one, and where `products` are given (a nanosecond) its weights too."""
-    return _Shapes(torch.export.export(model, inputs), products).problem()
+    second one, and where they are asked for its weights too. A device makes `products` in a nanosecond."""
+    return _Shapes(torch.export.export(model, inputs), products if weights else 0).problem()
 
 
 class _Shapes:

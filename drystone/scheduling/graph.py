@@ -137,6 +137,15 @@ class Graph:
         return len(self.problem.levels) == 1 and all(op.work is None for op in self.problem.operations)
 
     @property
+    def compulsory(self) -> int:
+        """The cost that no plan can avoid: what is read and has its home in a slower level comes once."""
+        levels = self.problem.levels
+        least = {level.name: min(other.cost for other in levels[i:]) for i, level in enumerate(levels)}
+        return sum(
+            self.bytes[name] * least[home] for name, home in self.home.items() if home and self.readers[name]
+        )
+
+    @property
     def forced(self) -> bool:
         """Whether the dependencies leave one order only."""
         pairs = zip(self.ancestors, self.descendants, strict=True)

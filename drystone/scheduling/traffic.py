@@ -35,11 +35,11 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Pl
     best = min((plan for plan in quickly.values() if plan is not None), key=_rank, default=None)
     if not effort:
         return best
-    forced, bound = graph.forced, 0
+    forced, bound = graph.forced, graph.compulsory
     if not forced and joint.suits(graph) and len(graph.before) <= LARGE:
         hint = [graph.number[name] for name in best.order] if best is not None else known[0]
         found = joint.arrange(graph, hint, None if best is None else best.cost, effort)
-        bound = found.bound
+        bound = max(bound, found.bound)
         known = list(dict.fromkeys([tuple(found.order), *known]))
     elif best is not None:
         known.sort(key=lambda order: math.inf if (plan := quickly[order]) is None else plan.cost)
@@ -48,7 +48,7 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Pl
             break
         search = TrafficSearch(graph, order, DEPTH)
         plan = search.run(effort, quickly.get(order))
-        bound = search.bound if forced else bound
+        bound = max(bound, search.bound) if forced else bound
         if plan is not None and (best is None or _rank(plan) <= _rank(best)):
             best = replace(plan, status="feasible")
     if best is None:

@@ -36,3 +36,11 @@ def test_planned_bytes_are_beside_those_of_the_baseline() -> None:
     line, belady, planned = row("BERT-small", 5)
     assert (belady, planned) == (2_621_440, 524_288)
     assert "| 524,288 | 524,288 | proved | 80 % |" in line
+
+
+def test_weights_lie_in_slow_memory_and_come_once_for_free() -> None:
+    problem = shape_graph(*build("ResNet-18"), weights=True)
+    graph = Graph(problem)
+    assert graph.least() == 512 * 512 * 9 + 2 * 512 * 7 * 7  # a last convolution: its weight and two images
+    assert graph.compulsory == sum(tensor.size for tensor in problem.tensors if tensor.home)
+    assert row("ResNet-18", 5, weights=True)[1:] == (200_704, 100_352)

@@ -242,3 +242,16 @@ def test_the_command_says_what_it_cannot_read(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["plan", str(tmp_path / "none.json")])
     assert done.exit_code == 2
     assert "cannot read" in done.stderr
+
+
+def test_what_comes_from_its_home_once_bounds_the_cost() -> None:
+    weight, unused = Tensor("weight", KB, home="dram"), Tensor("unused", KB, home="dram")
+    free = skip(8 * KB, DRAM)
+    first = free.operations[0]
+    reading = replace(first, inputs=(*first.inputs, "weight"))
+    problem = replace(
+        free, operations=(reading, *free.operations[1:]), tensors=(*free.tensors, weight, unused)
+    )
+    assert Graph(problem).compulsory == KB
+    found = plan(problem)
+    assert (found.cost, found.cost_bound, found.status) == (KB, KB, "optimal")
