@@ -32,6 +32,11 @@ class Needs:
         if value not in group:
             group.append(value)
 
+    def take_place(self, value: Any) -> None:
+        """Note an index operand, which is passed even where it is a constant."""
+        if value not in self.scalars:
+            self.scalars.append(value)
+
     def take_destination(self, op: Any, number: int, value: Any) -> None:
         """Note what starting from `value` as a destination needs from outside."""
         start = _start(op, number, value)

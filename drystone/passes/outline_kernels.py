@@ -36,6 +36,8 @@ _STAY = frozenset(
 )
 _SCALAR_DIALECTS = ("arith.", "math.", "affine.", "complex.", "index.")
 _RESHAPES = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
+#: Operations whose place in a tensor is passed to their kernel, so that it serves others of the same form.
+_MOVES = frozenset({"tensor.extract_slice", "tensor.insert_slice"})
 _VIEWS = _RESHAPES | {"tensor.extract_slice", "tensor.extract"}
 
 
@@ -52,6 +54,7 @@ class OutlineKernels:
     - A kernel's arguments are tensor inputs (each once), one destination per result, then scalars. Fills,
       empties and constants that an operation starts from go into its kernel. Where it updates a real tensor,
       that is an input, and the kernel copies it to the destination first.
+    - Places that a slice or an insertion has as operands become scalars also where they are constants.
     - Left in `@main`: weights, views, contiguous slices, scalar work, asserts.
     - The name is `<kind>_<hash of the text>`; kernels of equal text are one. A call has the model's location.
     - `dry.in_place` on a kernel lists [result, argument] pairs that may share memory when the argument dies.
@@ -152,6 +155,8 @@ class _Outliner:
         for number, value in enumerate(operation.operands):
             if number in destinations:
                 body.take_destination(op, number, value)
+            elif operation.name in _MOVES and not is_tensor(value):
+                body.take_place(value)
             else:
                 body.take(value)
         for value in outside:

@@ -20,6 +20,7 @@ from drystone.passes.merge_products import MergeProducts
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, run
+from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
@@ -62,6 +63,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FlattenMatmul(),
         ChoosePrecision(target, element),
         PackWeights(target),
+        Patch(),
         OutlineKernels(),
         MergeProducts(),
     )

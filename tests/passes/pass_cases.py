@@ -15,14 +15,17 @@ from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import encode, encoding_of
 from drystone.ir.interpreter import run as interpret
+from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.passes import Pass, pipeline, run
 from drystone.passes.choose_precision import ChoosePrecision
+from drystone.passes.patch import Patch
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
+PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 #: Passes that round on purpose, and how much.
 TOLERANCE = {"choose-precision": 2e-2}
 #: What a dynamic dimension is when a program runs.

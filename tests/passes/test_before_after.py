@@ -19,8 +19,8 @@ def test_pass(name: str, title: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize("name", cases.PASSES)
 def test_running_a_pass_again_changes_nothing(name: str) -> None:
-    if name == "outline-kernels":
-        pytest.skip("its result is the last form: kernels are not outlined again")
+    if name in ("outline-kernels", "patch"):
+        pytest.skip("kernels are not outlined again, and spans count the operations of the program before")
     for title, _, after in cases.cases(name):
         program = cases.program_of(after)
         cases.run(program, (cases.PASSES[name],))

@@ -78,6 +78,27 @@ class _Box:
             return None
         return _Box(lists[0], lists[1], known, dims)
 
+    def groups(self, out: Tensor) -> list[list[int]] | None:
+        """The dimensions of `out` with those joined that are one stretch of every row: the last ones that the
+        box fills, and the one before them; None where there are none, or the slice leaves some out."""
+        rank = len(out.shape)
+        if self.dims != list(range(rank)) or set(self.steps) != {1}:
+            return None
+        first = rank - 1
+        while first > 0 and out.shape[first] is not None and self.sizes[first].constant == out.shape[first]:
+            first -= 1
+        return None if first == rank - 1 else [*([d] for d in range(first)), list(range(first, rank))]
+
+    def joined(self, groups: list[list[int]]) -> "_Box":
+        """The same box with the dimensions of the last of `groups` joined."""
+        first = groups[-1][0]
+        inner = index(1)
+        for extent in self.sizes[first + 1 :]:
+            inner = inner * extent
+        offsets = [*self.offsets[:first], self.offsets[first] * inner]
+        sizes = [*self.sizes[:first], self.sizes[first] * inner]
+        return _Box(offsets, sizes, [1] * len(groups), list(range(len(groups))))
+
 
 def extract_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """A slice that is not one stretch of its source."""
@@ -198,15 +219,20 @@ def insert_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
     box = None if source is None else _Box.read(around, op, source.shape)
     if source is None or box is None or set(box.steps) != {1} or box.dims[-1] is None:
         return None
-    if not isinstance(before, Tensor) and (before is None or number(before) is None):
+    if before is not None and not isinstance(before, Tensor) and number(before) is None:
         return None
+    groups = box.groups(out)
+    if groups is not None:
+        source, out, box = source.collapse(groups), out.collapse(groups), box.joined(groups)
+        before = before.collapse(groups) if isinstance(before, Tensor) else before
     insertion = _Insertion(source, before, out, box, tile_width(target, out.dtype, box.sizes[-1]), around)
     return tile_program("insert", around.tensors, insertion.body, around.scalars)
 
 
 @dataclass(frozen=True)
 class _Insertion:
-    """`source` goes into `out` at a box; elsewhere is what was `before`, a tensor or one number."""
+    """`source` goes into `out` at a box; elsewhere is what was `before`: a tensor, one number, or (None)
+    nothing that matters."""
 
     source: Tensor
     before: Any
@@ -245,7 +271,7 @@ class _Insertion:
 
         if isinstance(self.before, Tensor):
             t.when(0, distinct(self.before, self.out), whole)
-        else:
+        elif self.before is not None:
             whole()
         self.within(t, place, len(place))
 

@@ -1,0 +1,50 @@
+"""Models computed piece by piece against torch."""
+
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone import compiler, passes
+from drystone.ir.pieces import Grid, Span
+from drystone.passes import Pass
+from drystone.passes.patch import Patch
+from drystone.targets import CpuTarget
+
+
+class Residual(nn.Module):
+    """Two convolutions of which the second has a residual, a max pool, a global average, and a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, 2, 1)
+        self.second = nn.Conv2d(16, 16, 3, 1, 1, groups=16)
+        self.last = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.first(x))
+        z = torch.relu(y + self.second(y))
+        pooled = nn.functional.adaptive_avg_pool2d(nn.functional.max_pool2d(z, 3, 2, 1), 1)
+        return self.last(pooled.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        Span(0, 1, Grid((3, 2))),
+        Span(0, 2, Grid((4, 2), kept=True)),
+        Span(0, 3, Grid((4, 1), kept=True), summed=True),
+        Span(1, 3, Grid((2, 3)), summed=True),
+    ],
+)
+def test_spans_compute_the_same(span: Span, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, x = Residual().eval(), torch.randn(1, 3, 29, 31)
+    listed = passes.pipeline
+
+    def patched(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
+        return tuple(Patch((span,)) if one.name == "patch" else one for one in listed(target, element))
+
+    monkeypatch.setattr(compiler.passes, "pipeline", patched)
+    fitted = drystone.compile(model, (x,))
+    torch.testing.assert_close(fitted(x), model(x), rtol=1e-5, atol=1e-5)
