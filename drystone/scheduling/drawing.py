@@ -26,6 +26,7 @@ _STYLE = """
 .plan .capacity { stroke: #2f2c28; stroke-width: 1.6; stroke-dasharray: 8 4; fill: none }
 .plan .alive { fill: #ebe5d8 }
 .plan .comes { fill: #1f7a8c; pointer-events: none } .plan .leaves { fill: #a4402f; pointer-events: none }
+.plan .arriving { fill: #fbf9f5; opacity: 0.6; pointer-events: none }
 .plan .step { fill: #cfc8ba } .plan .step:hover { fill: #a4402f }
 .plan .curve { stroke: #a4402f; stroke-width: 1.8; fill: none } .plan .point { fill: #a4402f }
 .plan .never { fill: #ebe5d8 }
@@ -92,8 +93,9 @@ def legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
     """What the marks of these classes mean, at the upper right: lines, or areas of "alive" and the like."""
     x = WIDTH - RIGHT - sum(40 + _CHARACTER * len(text) for _, text in entries)
     for kind, text in entries:
-        if kind in ("alive", "never"):
-            mark = f'<path class="{kind}" d="M{x:.1f} 17h18v10h-18z"/>'
+        if kind in ("alive", "never", "arriving"):
+            under = f'<path fill="#8e9aa6" d="M{x:.1f} 17h18v10h-18z"/>' if kind == "arriving" else ""
+            mark = f'{under}<path class="{kind}" d="M{x:.1f} 17h18v10h-18z"/>'
         elif kind in ("comes", "leaves"):
             mark = f'<path class="{kind}" d="M{x + 12:.1f} 16h4v12h-4z"/>'
         else:

@@ -82,6 +82,7 @@ def _summary(problem: Problem, plan: Plan, laid: int) -> str:
     ]
     said += [f"{spell_bytes(moved)} moved"] if moved else []
     said += [f"{again} run again"] if again else []
+    said += [f"time {plan.time:,}"] if plan.time else []
     return ", ".join([*said, quality])
 
 
@@ -90,6 +91,7 @@ def _entries(laid: Sequence[Stone], lines: Sequence[str]) -> list[tuple[str, str
     texts = {"bound": "least possible"}
     found = [(kind, texts.get(kind, kind)) for kind in lines]
     found.append(("alive", "bytes alive"))
+    found += [("arriving", "on its way")] if any(stone.whole > stone.start for stone in laid) else []
     found += [("comes", "fetched")] if any(stone.comes for stone in laid) else []
     return found + ([("leaves", "makes room")] if any(stone.leaves for stone in laid) else [])
 
@@ -108,6 +110,9 @@ def _draw(stone: Stone, scale: Scale) -> str:
         f'<rect class="stone" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
         f'rx="{radius:.1f}" fill="{fill}" stroke-width="{edge:.1f}"/>'
     )
+    if stone.whole > stone.start:
+        arriving = scale.x(min(stone.whole, stone.end)) - x
+        shape += f'<path class="arriving" d="M{x:.1f} {y:.1f}h{arriving:.1f}v{height:.1f}h-{arriving:.1f}z"/>'
     mark = min(4.0, width / 3)
     for kind, shown, left in (("comes", stone.comes, x), ("leaves", stone.leaves, x + width - mark)):
         if shown:

@@ -9,9 +9,9 @@ from drystone.targets.target import Level
 
 @dataclass(frozen=True)
 class Stone:
-    """A rectangle of the wall: steps start..end, bytes low..low + size. `why` says what brings it and what
-    ends it. `comes` and `leaves`: whether it is fetched from a slower level, and whether it goes although it
-    is needed again."""
+    """A rectangle of the wall: steps start..end, bytes low..low + size; a copy that is made beside operations
+    is whole from step `whole` on. `why` says what brings it and what ends it. `comes` and `leaves`: whether
+    it is fetched from a slower level, and whether it goes although it is needed again."""
 
     name: str
     where: str
@@ -19,6 +19,7 @@ class Stone:
     end: int
     low: int
     size: int
+    whole: int
     scratch: bool
     why: str
     comes: bool = False
@@ -34,26 +35,18 @@ def stones(problem: Problem, plan: Plan, level: Level) -> list[Stone]:
     scratch = {f"{op.name}.scratch": op for op in problem.operations}
 
     def stone(home: Home) -> Stone:
-        name = home.tensor
+        name, start = home.tensor, home.start
         if name not in size:
             owner = scratch[name]
             why = f"working memory of {owner.name}"
-            return Stone(name, owner.where, home.start, home.end, home.offset, owner.scratch, True, why)
+            return Stone(name, owner.where, start, home.end, home.offset, owner.scratch, start, True, why)
         heir = story.heir(home)
-        comes, how = story.arrival(home)
-        leaves, end = (False, f"written over by {heir}") if heir else story.departure(home)
         last = home.end - (heir != "")
+        comes, whole, how = story.arrival(home)
+        leaves, end = (False, f"written over by {heir}") if heir else story.departure(home)
+        why = f"{how}; {end}"
         return Stone(
-            name,
-            where[name],
-            home.start,
-            last,
-            home.offset,
-            size[name],
-            False,
-            f"{how}; {end}",
-            comes,
-            leaves,
+            name, where[name], start, last, home.offset, size[name], whole, False, why, comes, leaves
         )
 
     found = [stone(home) for home in plan.homes if home.level == level.name]
@@ -85,15 +78,17 @@ class _Story:
         at = (home.level, home.end - 1, home.offset)
         return next((new for new in self.heirs[home.tensor] if (new, *at) in self.starts), "")
 
-    def arrival(self, home: Home) -> tuple[bool, str]:
-        """Whether a move brings it from a slower level, and what brings it."""
+    def arrival(self, home: Home) -> tuple[bool, int, str]:
+        """Whether a move brings it from a slower level, the step before which all of it is there, and what
+        brings it."""
         for move in self.plan.moves:
-            if (move.tensor, move.destination, move.step) == (home.tensor, home.level, home.start):
-                return home.level == self.first, f"copied from {move.source}"
+            if (move.tensor, move.destination, move.begins) == (home.tensor, home.level, home.start):
+                until = f", whole before step {move.step}" if move.begins < move.step else ""
+                return home.level == self.first, move.step, f"copied from {move.source}{until}"
         if home.start in self.made[home.tensor]:
             again = " again" if home.start > self.made[home.tensor][0] else ""
-            return False, f"made{again} by {self.plan.order[home.start]}"
-        return False, "there from the start"
+            return False, home.start, f"made{again} by {self.plan.order[home.start]}"
+        return False, home.start, "there from the start"
 
     def departure(self, home: Home) -> tuple[bool, str]:
         """Whether it goes although it is needed again, and why it ends."""

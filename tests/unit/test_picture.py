@@ -142,6 +142,19 @@ def test_walls_of_several_levels_tell_why_tensors_come_and_go() -> None:
     assert (kinds.count("comes"), kinds.count("leaves")) == (3, 2)
 
 
+def test_a_copy_beside_operations_is_drawn_as_on_its_way() -> None:
+    slow = (Level("sram", 16 * KB), Level("flash", bandwidth=1))
+    operations = tuple(Operation(f"op{n}", (f"t{n}", f"w{n}"), (f"t{n + 1}",), time=KB) for n in range(3))
+    weights = [Tensor(f"w{n}", KB, home="flash") for n in range(3)]
+    problem = Problem(operations, (*(Tensor(f"t{n}", KB) for n in range(4)), *weights), slow)
+    found = plan(problem)
+    assert any(move.begins < move.step for move in found.moves)
+    text = svg(problem, found)
+    assert "on its way" in text and f"time {found.time:,}" in text
+    whys = [tip.split("\n")[-1] for tip, _ in _rects(text, "stone")]
+    assert "copied from flash, whole before step 2; read last by op2" in whys
+
+
 def test_a_stone_bears_its_layer_and_a_narrow_one_upright() -> None:
     labels = [
         e for e in ElementTree.fromstring(svg(LEVELS, plan(LEVELS))).iter() if e.get("class") == "name middle"
