@@ -51,17 +51,18 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 class Bottleneck(nn.Module):
-    """The residual block of ResNet-50 with the stride in its 3 x 3 convolution (He et al. 2015; v1.5)."""
+    """The residual block of ResNet-50 with the stride in its 3 x 3 convolution (He et al. 2015; v1.5); that of
+    ResNeXt-50 with 32 groups (Xie et al. 2016), which make it twice as wide inside."""
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, groups: int = 1) -> None:
         super().__init__()
-        outputs = 4 * width
+        outputs, inner = 4 * width, width if groups == 1 else 2 * width
         self.body = nn.Sequential(
-            *_conv(inputs, width, 1),
+            *_conv(inputs, inner, 1),
             nn.ReLU(),
-            *_conv(width, width, 3, stride),
+            *_conv(inner, inner, 3, stride, groups),
             nn.ReLU(),
-            *_conv(width, outputs, 1),
+            *_conv(inner, outputs, 1),
         )
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else nn.Sequential(*_conv(inputs, outputs, 1, stride))
@@ -70,13 +71,13 @@ class Bottleneck(nn.Module):
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet50() -> nn.Module:
-    """ResNet-50 for [batch, 3, 224, 224], 1000 classes."""
+def resnet50(groups: int = 1) -> nn.Module:
+    """ResNet-50 for [batch, 3, 224, 224], 1000 classes; with 32 groups ResNeXt-50."""
     layers: list[nn.Module] = [*_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     channels = 64
     for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
         for block in range(blocks):
-            layers.append(Bottleneck(channels, width, stride if block == 0 else 1))
+            layers.append(Bottleneck(channels, width, stride if block == 0 else 1, groups))
             channels = 4 * width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
 
@@ -84,12 +85,12 @@ def resnet50() -> nn.Module:
 class InvertedResidual(nn.Module):
     """MobileNetV2's block: expand, depthwise, project (Sandler et al. 2018)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, kernel: int = 3) -> None:
         super().__init__()
         hidden = inputs * expansion
         expand = [*_conv(inputs, hidden, 1), nn.ReLU6()] if expansion > 1 else []
         self.body = nn.Sequential(
-            *expand, *_conv(hidden, hidden, 3, stride, hidden), nn.ReLU6(), *_conv(hidden, outputs, 1)
+            *expand, *_conv(hidden, hidden, kernel, stride, hidden), nn.ReLU6(), *_conv(hidden, outputs, 1)
         )
         self.residual = stride == 1 and inputs == outputs
 
@@ -97,22 +98,26 @@ class InvertedResidual(nn.Module):
         return x + self.body(x) if self.residual else self.body(x)
 
 
-def mobilenet_v2() -> nn.Module:
-    """MobileNetV2 at width 1 for [batch, 3, 224, 224], 1000 classes."""
+#: Expansion, channels, blocks, stride and kernel of each stage.
+_MOBILENET_V2 = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 32, 3, 2, 3),
+    (6, 64, 4, 2, 3),
+    (6, 96, 3, 1, 3),
+    (6, 160, 3, 2, 3),
+    (6, 320, 1, 1, 3),
+)
+
+
+def mobilenet_v2(stages: tuple[tuple[int, int, int, int, int], ...] = _MOBILENET_V2) -> nn.Module:
+    """MobileNetV2 at width 1 for [batch, 3, 224, 224], 1000 classes; or a network of other stages."""
     layers: list[nn.Module] = [*_conv(3, 32, 3, 2), nn.ReLU6()]
     channels = 32
-    stages = (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    )
-    for expansion, outputs, blocks, stride in stages:
+    for expansion, outputs, blocks, stride, kernel in stages:
         for block in range(blocks):
-            layers.append(InvertedResidual(channels, outputs, stride if block == 0 else 1, expansion))
+            once = stride if block == 0 else 1
+            layers.append(InvertedResidual(channels, outputs, once, expansion, kernel))
             channels = outputs
     head = [*_conv(channels, 1280, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return nn.Sequential(*layers, *head, nn.Linear(1280, 1000))

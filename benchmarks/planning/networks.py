@@ -3,7 +3,7 @@
 Those that are measured elsewhere too are in benchmarks/models.py. Weights are made on torch's meta device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,55 +21,29 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 class _Residual(nn.Module):
-    """relu(body(x) + shortcut(x)), the shortcut projected where the shape changes."""
+    """The block of ResNet-18: two 3 x 3 convolutions, the shortcut projected where the shape changes."""
 
-    def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.body = body
-        same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else _conv(inputs, outputs, 1, stride)
+        self.body = nn.Sequential(_conv(inputs, width, 3, stride), nn.ReLU(), _conv(width, width, 3))
+        self.shortcut = nn.Identity() if stride == 1 else _conv(inputs, width, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
 
 
-def _residual_network(
-    blocks: Sequence[int], expansion: int, body: Callable[[int, int, int], nn.Module]
-) -> nn.Module:
-    layers: list[nn.Module] = [_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    channels = 64
-    for stage, count in enumerate(blocks):
-        for block in range(count):
-            width, stride = 64 << stage, 2 if stage and not block else 1
-            outputs = width * expansion
-            layers.append(_Residual(body(channels, width, stride), channels, outputs, stride))
-            channels = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
-
-
 def resnet18() -> nn.Module:
     """ResNet-18 (He et al. 2015)."""
-
-    def body(inputs: int, width: int, stride: int) -> nn.Module:
-        return nn.Sequential(_conv(inputs, width, 3, stride), nn.ReLU(), _conv(width, width, 3))
-
-    return _residual_network((2, 2, 2, 2), 1, body)
+    blocks = []
+    for inputs, width in ((64, 64), (64, 128), (128, 256), (256, 512)):
+        blocks += [_Residual(inputs, width, width // inputs), _Residual(width, width, 1)]
+    stem = (_conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
 
 
 def resnext50() -> nn.Module:
-    """ResNeXt-50, 32 groups of 4 channels (Xie et al. 2016)."""
-
-    def body(inputs: int, width: int, stride: int) -> nn.Module:
-        inner = 2 * width
-        return nn.Sequential(
-            _conv(inputs, inner, 1),
-            nn.ReLU(),
-            _conv(inner, inner, 3, stride, 32),
-            nn.ReLU(),
-            _conv(inner, 4 * width, 1),
-        )
-
-    return _residual_network((3, 4, 6, 3), 4, body)
+    """ResNeXt-50, 32 groups of 4 channels."""
+    return resnet50(groups=32)
 
 
 class _DenseLayer(nn.Module):
@@ -126,40 +100,19 @@ def squeezenet() -> nn.Module:
     )
 
 
-class _MobileBlock(nn.Module):
-    """Expand, depthwise, project (Sandler et al. 2018) with a kernel of any size."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        hidden = inputs * expansion
-        expand = [_conv(inputs, hidden, 1), nn.ReLU6()] if expansion > 1 else []
-        depthwise = _conv(hidden, hidden, kernel, stride, hidden)
-        self.body = nn.Sequential(*expand, depthwise, nn.ReLU6(), _conv(hidden, outputs, 1))
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
-
-
 def efficientnet_lite0() -> nn.Module:
     """EfficientNet-lite0: B0 (Tan and Le 2019) without squeeze and excitation, with ReLU6."""
-    layers: list[nn.Module] = [_conv(3, 32, 3, 2), nn.ReLU6()]
-    channels = 32
-    stages = (
-        (1, 16, 1, 1, 3),
-        (6, 24, 2, 2, 3),
-        (6, 40, 2, 2, 5),
-        (6, 80, 3, 2, 3),
-        (6, 112, 3, 1, 5),
-        (6, 192, 4, 2, 5),
-        (6, 320, 1, 1, 3),
+    return mobilenet_v2(
+        (
+            (1, 16, 1, 1, 3),
+            (6, 24, 2, 2, 3),
+            (6, 40, 2, 2, 5),
+            (6, 80, 3, 2, 3),
+            (6, 112, 3, 1, 5),
+            (6, 192, 4, 2, 5),
+            (6, 320, 1, 1, 3),
+        )
     )
-    for expansion, outputs, count, stride, kernel in stages:
-        for block in range(count):
-            layers.append(_MobileBlock(channels, outputs, kernel, stride if not block else 1, expansion))
-            channels = outputs
-    head = [_conv(channels, 1280, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, *head, nn.Linear(1280, 1000))
 
 
 class _BertLayer(nn.Module):
