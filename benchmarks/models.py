@@ -51,8 +51,8 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int =
 
 
 class Bottleneck(nn.Module):
-    """The residual block of ResNet-50 with the stride in its 3 x 3 convolution (He et al. 2015; v1.5); that of
-    ResNeXt-50 with 32 groups (Xie et al. 2016), which make it twice as wide inside."""
+    """The residual block of ResNet-50 with the stride in its 3 x 3 convolution (He et al. 2015; v1.5); with
+    32 groups and twice as wide inside that of ResNeXt-50 (Xie et al. 2016)."""
 
     def __init__(self, inputs: int, width: int, stride: int, groups: int = 1) -> None:
         super().__init__()
