@@ -44,10 +44,12 @@ class Point:
 @dataclass(frozen=True)
 class Curve:
     """Points from the least memory to that above which nothing is gained; each costs more than the next.
-    `bound`: bytes below which no plan of this program can be. `str()` gives a table."""
+    `bound`: bytes below which no plan of this program can be; `driver`: the operation that needs them for
+    itself, where one does. `str()` gives a table."""
 
     points: tuple[Point, ...]
     bound: int
+    driver: str = ""
 
     @property
     def moves(self) -> bool:
@@ -65,7 +67,8 @@ class Curve:
             lines = [[*cells[:4], cells[5]] for cells in lines]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(map(str.rjust, cells[:-1], widths)) + f"  {cells[-1]}" for cells in lines]
-        return "\n".join([*text, f"no plan of this program can need less than {self.bound:,} bytes"])
+        why = f": {self.driver} needs them for itself" if self.driver else ""
+        return "\n".join([*text, f"no plan of this program can need less than {self.bound:,} bytes{why}"])
 
 
 def curve_of(problem: Problem, points: int = 8, time_limit: float = 5.0) -> Curve:
@@ -101,7 +104,7 @@ def curve(planned: Planner, points: int = 8, work: Mapping[str, int] | None = No
         budget = tried.middle()
         if budget is None or tried.add(budget) is None:
             break
-    return Curve(tried.front(), tried.bound())
+    return Curve(tried.front(), *tried.bound())
 
 
 class _Tried:
@@ -164,10 +167,16 @@ class _Tried:
                 front.append(point)
         return tuple(front)
 
-    def bound(self) -> int:
-        """Bytes below which no plan of any of these problems can be."""
-        graphs = [(Graph(point.problem), point.plan) for point in self.points.values()]
-        return min(plan.bound if graph.rigid else graph.least() for graph, plan in graphs)
+    def bound(self) -> tuple[int, str]:
+        """Bytes below which no plan of any of these problems can be, and the operation that needs them for
+        itself, "" where none does."""
+        return min(map(_bound, self.points.values()))
+
+
+def _bound(point: Point) -> tuple[int, str]:
+    graph = Graph(point.problem)
+    bound = point.plan.bound if graph.rigid else graph.least()
+    return bound, graph.neediest() if bound == graph.least() else ""
 
 
 def _rank(point: Point) -> tuple[int, float]:

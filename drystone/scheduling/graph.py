@@ -200,6 +200,13 @@ class Graph:
             return 0
         return max((self._own(index) for index in range(len(self.before))), default=0)
 
+    def neediest(self) -> str:
+        """The operation that needs most for itself: its place in the user's model, or its name."""
+        most = max(range(len(self.before)), key=self._own, default=None)
+        return (
+            "" if most is None else self.problem.operations[most].where or self.problem.operations[most].name
+        )
+
     def _own(self, index: int) -> int:
         """Bytes of an operation's own tensors, less what outputs may take over from inputs."""
         op = self.problem.operations[index]

@@ -38,7 +38,9 @@ def test_less_memory_costs_work_where_nothing_can_be_moved() -> None:
     assert [(point.ram, point.moved) for point in found.points] == [(17 * KB, 0), (21 * KB, 0)]
     assert [point.extra for point in found.points] == [pytest.approx(0.1), 0.0]
     assert found.bound == 16 * KB  # what the widest operation has, whatever lies beside it
+    assert found.driver == "wider"
     table = str(found).splitlines()
+    assert table[-1].endswith("less than 16,384 bytes: wider needs them for itself")
     assert table[0].split() == ["ram", "of", "the", "most", "extra", "work", "cost"]
     assert table[1].split()[:7] == ["17,408", "B", "17.00", "KiB", "81.0", "%", "10.0"]
 
