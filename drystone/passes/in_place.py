@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from drystone.ir.values import captured
+from drystone.ir.values import captured, operand_groups
 from drystone.mlir import ir
+from drystone.passes.epilogues import WITH_EPILOGUE
+from drystone.passes.generic import is_identity
 
 
 def in_place(kernel: Any) -> list[list[int]]:
     """[result, argument] pairs of a kernel whose result may share memory with the argument.
 
     True of a linalg.generic over parallel dimensions only that reads the argument at the very element it
-    writes, and of an operation that updates a copy of the argument. It is the caller's to see that the
-    argument dies there and that no other argument shares its memory.
+    writes, of what the epilogue of a product or a convolution reads so (a residual), of what a normalization
+    or a softmax reads line by line, and of an operation that updates a copy of the argument. It is the
+    caller's to see that the argument dies there and that no other argument shares its memory.
     """
     block = kernel.entry_block
     arguments = list(block.arguments)
@@ -26,7 +29,30 @@ def in_place(kernel: Any) -> list[list[int]]:
                 pairs.append([result, source])
         elif operation.name == "linalg.generic":
             pairs.extend(_elementwise(operation, arguments, returned))
+        else:
+            pairs.extend(_line_by_line(operation, arguments, returned))
     return sorted(pairs)
+
+
+def _line_by_line(operation: Any, arguments: list[Any], returned: list[Any]) -> list[list[int]]:
+    """The pairs of an operation of the dialect `dry`: each of its results with each operand of which it reads
+    the last of a line, or an element, before it writes there."""
+    read: list[Any] = []
+    if operation.name in WITH_EPILOGUE:
+        maps = [attribute.value for attribute in operation.attributes["extra_maps"]]
+        read = [v for v, map_ in zip(list(operation.operands)[2:], maps, strict=True) if is_identity(map_)]
+    elif operation.name == "dry.norm":
+        (x,), _, _, residuals = operand_groups(operation)
+        read = [x, *residuals]
+    elif operation.name == "dry.softmax":
+        read = [operation.operands[0]]
+    results = [value for value in operation.results if value in returned]
+    return [
+        [returned.index(value), arguments.index(source)]
+        for value in results
+        for source in dict.fromkeys(read)
+        if source in arguments and source.type == value.type and len(list(source.uses)) == 1
+    ]
 
 
 def _scalars(arguments: list[Any]) -> int:

@@ -1,0 +1,81 @@
+"""Results that take the place of what they are computed from: models against torch, and their arenas."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import drystone
+
+
+class Residual(nn.Module):
+    """A first layer, a branch of two, and their sum: the sum lies where the first result lay."""
+
+    def __init__(self, layer: Any, last: Any = None) -> None:
+        super().__init__()
+        self.first, self.inner, self.outer, self.last = layer(), layer(), last or layer(), layer()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = self.first(x).relu()
+        result: torch.Tensor = self.last((self.outer(self.inner(first).sigmoid()) + first).tanh())
+        return result
+
+
+def linear() -> nn.Module:
+    return nn.Linear(37, 37)
+
+
+def conv(kernel: int, groups: int = 1) -> Any:
+    return lambda: nn.Conv2d(24, 24, kernel, padding=kernel // 2, groups=groups)
+
+
+class Normalized(nn.Module):
+    """Sums that are normalized where they are made, and are needed again."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b, c, d = self.layers
+        one, two = self.norms
+        first = a(x).relu()
+        total = first + b(first).cos()
+        total = one(total) + total
+        result: torch.Tensor = d(two(c(total).sin()).softmax(-1))
+        return result
+
+
+def arena(model: nn.Module, x: torch.Tensor, **options: Any) -> int:
+    """The arena of a model that gives what torch does, on one and on two threads."""
+    model.eval()
+    fitted = drystone.compile(model, (x,), options=drystone.Options(threads=2, **options))
+    with torch.no_grad():
+        want = model(x)
+    for threads in (1, 2):
+        got = torch.as_tensor(fitted.call((x,), threads=threads))
+        tolerance = 2e-5 if not options else 3e-2
+        torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance)
+    return int(fitted.memory.arena)
+
+
+@pytest.mark.parametrize("options", [{}, {"compute": "bf16"}], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("rows", [1, 13, 200])
+def test_a_residual_of_a_product(rows: int, options: Any) -> None:
+    size = -(-rows * 37 * 4 // 64) * 64
+    found = arena(Residual(linear), torch.randn(rows, 37), **options)
+    assert options or found == 2 * size
+
+
+@pytest.mark.parametrize("layer", [conv(1), conv(3), conv(5), conv(3, 24), conv(3, 4)])
+def test_a_residual_of_a_convolution(layer: Any) -> None:
+    size = -(-24 * 11 * 13 * 4 // 64) * 64
+    assert arena(Residual(layer), torch.randn(1, 24, 11, 13)) <= 2 * size + 64
+
+
+@pytest.mark.parametrize("width", [16, 70, 1030])
+def test_normalizations_and_a_softmax(width: int) -> None:
+    size = -(-9 * width * 4 // 64) * 64
+    assert arena(Normalized(width), torch.randn(9, width)) <= 2 * size
