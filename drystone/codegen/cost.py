@@ -178,6 +178,14 @@ def _logsumexp(kernel: _Kernel) -> int:
     return prod(kernel.extents(kernel.main.x)) * (_SOFTMAX - 1)
 
 
+def _row_stats(kernel: _Kernel) -> int:
+    """Of a product and of what is asked of its elements."""
+    product = kernel.mains[0].operation
+    (rows, depth), columns = kernel.extents(product.operands[0]), product.results[0].type.shape[1]
+    asked = _SOFTMAX - 1 if len(kernel.main.rest) else 1
+    return rows * int(columns) * (2 * depth + _body(product.regions[0]) + asked)
+
+
 def _pool(kernel: _Kernel) -> int:
     taps = prod(ints(kernel.main.kernel))
     return prod(kernel.result) * taps
@@ -240,6 +248,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.norm": _norm,
     "dry.softmax": _softmax,
     "dry.logsumexp": _logsumexp,
+    "dry.row_stats": _row_stats,
     "dry.embedding": _nothing,
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,

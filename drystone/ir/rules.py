@@ -151,6 +151,16 @@ def softmax(op: Any) -> Problems:
     yield from _in_rank(op, "dim", op.operands[0].type.rank)
 
 
+def row_stats(op: Any) -> Problems:
+    x, *pick = op.operands
+    if x.type.rank != 2:
+        yield f"scores of rank {x.type.rank}, not rows of them"
+    for each in pick:
+        yield from _fits("pick", each, shape(x)[:1])
+    if list(op.attributes["resultSegmentSizes"])[3] != len(pick):
+        yield f"{len(pick)} places to pick from, which is no result"
+
+
 def scan(op: Any) -> Problems:
     yield from _in_rank(op, "dim", op.operands[0].type.rank)
     yield from _one_of(op, "kind", ("sum", "prod"))
@@ -259,7 +269,7 @@ def results(op: Any) -> Problems:
 def _result_rank(op: Any, number: int) -> int:
     if op.name == "dry.embedding":
         return int(op.operands[1].type.rank) + 1
-    if op.name == "dry.logsumexp":
+    if op.name in ("dry.logsumexp", "dry.row_stats"):
         return int(op.operands[0].type.rank) - 1
     if op.name == "dry.selective_scan":
         rank = ir.AffineMapAttr(op.attributes["indexing_maps"][0]).value.n_dims
@@ -277,6 +287,7 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.norm": norm,
     "dry.pool": pool,
     "dry.recurrent": recurrent,
+    "dry.row_stats": row_stats,
     "dry.scan": scan,
     "dry.linear_scan": linear_scan,
     "dry.selective_scan": selective_scan,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from drystone.errors import InternalError
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, shape
@@ -20,6 +21,7 @@ class MergeProducts:
     Before:  %g = call @matmul_1(%x, %gate, %e0) ; %y = call @matmul_2(%x, %up, %g, %e1)
     After:   %y = call @matmul_3(%x, %gate, %up, %e1)
 
+    - The statistics of a product's rows are made with it.
     - A product that only the epilogue of another one reads, element for element (an MLP's gate: silu(gate) *
       up), is computed beside it, tile by tile, and is never in memory. Not where there are known to be less
       than `rows` rows: what that saves is little beside the weights, which are read best one by one.
@@ -35,6 +37,8 @@ class MergeProducts:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         merger = _Merger(program, self.rows)
+        for call in _calls(program):
+            merger.take_scores(call)
         for call in _calls(program):
             merger.take_in(call)
         for call in _calls(program):
@@ -91,6 +95,18 @@ class _Merger:
         packed = all(encoding_of(op.operands[1].type).layout is not None for op in mains)
         return _Products(call, kernel, mains) if mains and packed and not others else None
 
+    def take_scores(self, call: Any) -> None:
+        """Make the scores that a call gives the statistics of in its kernel."""
+        kernel = self.kernels[call.attributes["callee"].value]
+        first = next(iter(kernel.entry_block.operations)).operation
+        if first.name != "dry.row_stats":
+            return
+        own = _Products(call, kernel, (first,))
+        scores = self.products(own.a.owner)
+        if scores is None:
+            raise InternalError("statistics of the rows of what is no product with a packed weight")
+        self._merge([scores, own], [own], "row_stats")
+
     def take_in(self, call: Any) -> None:
         """Compute what the epilogue of a call's product reads of other products beside it."""
         own = self.products(call)
@@ -134,7 +150,7 @@ class _Merger:
         if len(group) > 1:
             self._merge(group, group)
 
-    def _merge(self, group: Sequence[_Products], stored: Sequence[_Products]) -> Any:
+    def _merge(self, group: Sequence[_Products], stored: Sequence[_Products], kind: str = "matmul") -> Any:
         """One call in the place of several, at the first one of `stored`, whose results it has."""
         made = [result for each in group if each not in stored for result in each.call.results]
         inputs: list[Any] = []
@@ -158,7 +174,7 @@ class _Merger:
         layers = ir.Location.fused([each.call.location for each in group])
         with ir.InsertionPoint(stored[0].call), layers:
             call = func.CallOp(types, "kernel", [*inputs, *inits]).operation
-        name_kernel(kernel, call, "matmul", self.names)
+        name_kernel(kernel, call, kind, self.names)
         self.kernels.setdefault(call.attributes["callee"].value, kernel)
         old = [result for each in stored for result in each.call.results]
         for value, new in zip(old, call.results, strict=True):

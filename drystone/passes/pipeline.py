@@ -14,6 +14,7 @@ from drystone.passes.fuse_epilogue import FuseEpilogue
 from drystone.passes.fuse_gather import FuseGather
 from drystone.passes.fuse_log_softmax import FuseLogSoftmax
 from drystone.passes.fuse_residual import FuseResidual
+from drystone.passes.fuse_row_stats import FuseRowStats
 from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.merge_products import MergeProducts
@@ -63,6 +64,7 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FlattenMatmul(),
         ChoosePrecision(target, element),
         PackWeights(target),
+        FuseRowStats(),
         Patch(),
         OutlineKernels(),
         MergeProducts(),

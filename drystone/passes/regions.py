@@ -43,9 +43,10 @@ def copy_value(value: Any, known: dict[Any, Any], at: Callable[[int], Any]) -> A
     if value.owner.name == "linalg.index":
         known[value] = at(value.owner.attributes["dim"].value)
         return known[value]
+    operands = [copy_value(operand, known, at) for operand in value.owner.operands]
     made = value.owner.clone()
-    for number, operand in enumerate(value.owner.operands):
-        made.operation.operands[number] = copy_value(operand, known, at)
+    for number, operand in enumerate(operands):
+        made.operation.operands[number] = operand
     known.update(zip(value.owner.results, made.operation.results, strict=True))
     return known[value]
 

@@ -8,7 +8,7 @@ from drystone.ir import dialect as dry
 from drystone.ir.encoding import Encoding, Pack, Scale, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir
-from tests.unit.ir_cases import make, program, selective_scan, tensor
+from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor
 
 LINEAR = Encoding("int4", Scale("group", 1, 4, zero_point=True), Pack((0,), (4,), (1, 0)))
 KERNEL = Encoding("f32", None, Pack((0, 1), (2, 2)))
@@ -58,13 +58,15 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
     product = make(dry.MatMul, tensor((2, 3, 6)), rows, linear, transpose_b=True).out
     chances = make(dry.Softmax, tensor((2, 3, 6)), product, dim=2, log=False).out
     parts = make(dry.LogSumExp, tensor((2, 6)), tensor((2, 6)), product, dim=1)
+    first = arith.constant(tensor((2,), "i64"), ir.DenseElementsAttr.get(np.array([1, 0])))
+    stats = row_stats(make(dry.MatMul, tensor((2, 2)), state, state, transpose_b=True).out, first)
     sums = make(dry.Scan, tensor((2, 3, 6)), chances, dim=1, kind="sum").out
     decayed = make(dry.LinearScan, tensor((2, 3, 6)), sums, chances, dim=1).out
     selected = selective_scan([decayed, bias], [(0, 1, 2), (2,)], 1, tensor((2, 3)))
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
-    return [normal, total, selected, parts.peak, parts.rest, *steps]
+    return [normal, total, selected, parts.peak, parts.rest, *stats, *steps]
 
 
 def arrays() -> dict[str, np.ndarray]:

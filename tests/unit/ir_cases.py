@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import build
-from drystone.ir.dialect import MAX_EXTRAS, Coefficients, SelectiveScan, WithEpilogue, Yield
+from drystone.ir.dialect import MAX_EXTRAS, Coefficients, RowStats, SelectiveScan, WithEpilogue, Yield
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import arith, context, func, ir, parse
 from tests.elements import element as element_of
@@ -77,6 +77,13 @@ def selective_scan(
         first, last = block.arguments[0], block.arguments[len(inputs) - 1]
         Coefficients(first, last, [arith.addf(first, last)] if summed else [])
     return op.out
+
+
+def row_stats(x: Any, pick: Any) -> list[Any]:
+    """Everything that is asked of rows of scores."""
+    rows, element = [x.type.get_dim_size(0)], str(x.type.element_type)
+    real = tensor(rows, element)
+    return list(RowStats(real, [real], [tensor(rows, "i64")], [real], x, [pick]).operation.results)
 
 
 def program(

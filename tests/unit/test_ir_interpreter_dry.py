@@ -11,7 +11,7 @@ from drystone.ir import dialect as dry
 from drystone.ir.encoding import Encoding, Pack, encode, with_encoding
 from drystone.ir.interpreter import run
 from drystone.mlir import arith, ir
-from tests.unit.ir_cases import make, program, selective_scan, tensor, types_of
+from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor, types_of
 
 functional = torch.nn.functional
 torch.manual_seed(0)
@@ -248,6 +248,15 @@ def test_logsumexp() -> None:
     peak, rest = execute([x.numpy()], body)
     close(peak + rest, torch.logsumexp(x, 1))
     assert (peak[1, 2], rest[1, 2]) == (np.finfo(np.float64).min, -np.inf)
+
+
+def test_row_stats() -> None:
+    x, pick = random(3, 5) * 50, torch.tensor([4, 0, 5])
+    x[1, 3] = -torch.inf
+    peak, rest, place, picked = execute([x.numpy(), pick.numpy()], row_stats)
+    close(peak + rest, torch.logsumexp(x, 1))
+    np.testing.assert_array_equal(place, x.argmax(1))
+    close(picked, torch.tensor([x[0, 4], x[1, 0], 0]).double())
 
 
 def test_embedding() -> None:

@@ -14,7 +14,7 @@ from drystone.ir.program import Program, TensorSpec
 from drystone.ir.verifier import verify
 from drystone.mlir import arith, ir, math, scf
 from tests.unit.every_op import ONE, every_op
-from tests.unit.ir_cases import from_text, make, program, tensor
+from tests.unit.ir_cases import from_text, make, program, row_stats, tensor
 
 
 def test_a_sound_program_passes() -> None:
@@ -156,6 +156,7 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     "sum": (lambda: residual(None), "2 results with 0 residuals"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
     "logsumexp": (lambda: logsumexp((2, 3), (2, 1)), "result 0 has rank 2, expected 1"),
+    "row stats": (lambda: program(lambda: [tensor((2, 3)), tensor((3,), "i64")], row_stats), "pick is"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),
     "linear scan": (
         lambda: binary(dry.LinearScan, [(2, 3), (2, 4)], (2, 3), dim=0),

@@ -14,6 +14,7 @@ from drystone.codegen.families import (
     move,
     norm,
     reduce,
+    row_stats,
     scan,
     scatter,
     selective_scan,
@@ -44,6 +45,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.norm": (norm.build,),
     "dry.softmax": (softmax.build,),
     "dry.logsumexp": (logsumexp.build,),
+    "dry.row_stats": (row_stats.build,),
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),
     "dry.linear_scan": (scan.build_linear,),
@@ -67,6 +69,7 @@ SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {
     "dry.attention": search_attention,
     "dry.matmul": product.search,
     "dry.conv": convolution.search,
+    "dry.row_stats": row_stats.search,
     "dry.recurrent": search_recurrent,
 }
 

@@ -39,7 +39,7 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return column(replace(form, b=flat, transposed=True), target)
     if form.transposed and form.pack is None:
         return along_k(form, target)
-    product = _product(forms, target)
+    product = product_of(forms, target)
     return panels(forms, product, default(product, target), target)
 
 
@@ -49,7 +49,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     form = forms[0] if forms else None
     if form is None or (form.pack is None and (form.transposed or form.b.shape[-1] == 1)):
         return None
-    product = _product(forms, target)
+    product = product_of(forms, target)
     sizes = {"m": product.m, "n": product.n, "k": product.k}
     features = {name: float(_UNKNOWN if size is None else size) for name, size in sizes.items()}
 
@@ -70,12 +70,12 @@ def _units(product: Product) -> dict[str, float]:
 def _forms(kernel: Any) -> list[MatMulForm]:
     """The products whose results are stored; none where one is packed in a way not known here."""
     ops = {op.main.operation.results[0]: op for op in dry_ops(kernel)}
-    forms = [_form(op, op.inits[0], ops) for op in ops.values() if op.inits]
+    forms = [form_of(op, op.inits[0], ops) for op in ops.values() if op.inits]
     known = [form for form in forms if form is not None]
     return known if len(known) == len(forms) else []
 
 
-def _form(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | None:
+def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | None:
     """What the operation multiplies, with the leading dimensions joined where b is one matrix."""
     main = op.main
     a, b = op.tensor(main.a), op.tensor(main.b)
@@ -87,7 +87,7 @@ def _form(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | None
     if pack is not None and len(pack.inner_dims) > 1:  # a block's columns with the k that lie beside them
         b = b.collapse([[0], [1], [2, 3]])
     maps = [ir.AffineMapAttr(m).value for m in main.extra_maps]
-    inner = {n: _form(ops[value], out, ops) for n, value in enumerate(main.extras) if value in ops}
+    inner = {n: form_of(ops[value], out, ops) for n, value in enumerate(main.extras) if value in ops}
     extras = tuple(
         (op.tensor(value), m)
         for n, (value, m) in enumerate(zip(main.extras, maps, strict=True))
@@ -104,7 +104,7 @@ def _form(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | None
     return MatMulForm(op, a, b, out, extras, pack, transposed, known)
 
 
-def _product(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
+def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     form = forms[0]
     m = form.out.shape[-2]
     columns = [each.out.shape[-1] for each in forms]

@@ -98,17 +98,17 @@ def _loaded(t: TileBuilder, kept: Sequence[Kept], i: Index, shape: tuple[int, ..
 
 def _write(form: MatMulForm, t: TileBuilder, accs: Sequence[Tile], place: Sequence[Index]) -> None:
     shape = [*([None] * form.batch), *accs[0].shape]
-    t.store(form.out, place, _result(form, t, accs, place, shape), shape)
+    t.store(form.out, place, result_tile(form, t, accs, place, shape), shape)
 
 
-def _result(
+def result_tile(
     form: MatMulForm, t: TileBuilder, accs: Sequence[Tile], place: Sequence[Index], shape: list[int | None]
 ) -> Tile:
     """The elements of a tile from the sums of the product, and of its inner ones."""
     main = form.op.main
     acc = narrowed(t, accs[0], str(main.out.type.element_type))
     given = {
-        number: _result(inner, t, [sums], place, shape)
+        number: result_tile(inner, t, [sums], place, shape)
         for (number, inner), sums in zip(form.inner, accs[1:], strict=True)
     }
     loaded = iter([load_extra(t, extra, m, place, shape) for extra, m in form.extras])

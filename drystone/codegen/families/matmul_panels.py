@@ -42,14 +42,14 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         def step(*at: Index) -> None:
             *batch, first, second = at
             n, m = (second, first) if p.by_rows else (first, second)
-            _side_by_side([_Step(each, product, t, p, *batch, n, m) for each in forms], shorter)
+            _side_by_side([Step(each, product, t, p, *batch, n, m) for each in forms], shorter)
 
         t.grid(axes, step)
 
     return program(form, body)
 
 
-def _side_by_side(steps: Sequence["_Step"], shorter: Sequence[Schedule]) -> None:
+def _side_by_side(steps: Sequence["Step"], shorter: Sequence[Schedule]) -> None:
     """The step of the product in whose columns a place is."""
     if len(steps) == 1:
         _by_height(steps[0], shorter)
@@ -60,7 +60,7 @@ def _side_by_side(steps: Sequence["_Step"], shorter: Sequence[Schedule]) -> None
         first = first + step.form.out.dim(step.form.batch + 1)
 
 
-def _in_columns(step: "_Step", first: Index, shorter: Sequence[Schedule], *, after: bool) -> None:
+def _in_columns(step: "Step", first: Index, shorter: Sequence[Schedule], *, after: bool) -> None:
     """The step where it is one of the columns from `first` on; `after`: there are others before."""
     t, n, columns = step.t, step.n, step.form.out.dim(step.form.batch + 1)
     # The bounds say nothing new, but let places be proven to lie inside.
@@ -72,14 +72,14 @@ def _in_columns(step: "_Step", first: Index, shorter: Sequence[Schedule], *, aft
     t.when(n, first + columns, (lambda: t.when(first - 1, n, run)) if after else run)
 
 
-def _by_height(step: "_Step", shorter: Sequence[Schedule]) -> None:
+def _by_height(step: "Step", shorter: Sequence[Schedule]) -> None:
     """The step by the first schedule that has all rows there are, or by its own."""
     t, height = step.t, step.form.out.dim(step.form.batch)
     least = 0
     for p in shorter:
-        few = _Step(step.form, step.product, t, p, *step.at)
+        few = Step(step.form, step.product, t, p, *step.at)
 
-        def run(few: _Step = few, least: int = least) -> None:
+        def run(few: Step = few, least: int = least) -> None:
             t.when(least, height, few.run)
 
         t.when(height, p.rows + 1, run)
@@ -90,20 +90,20 @@ def _by_height(step: "_Step", shorter: Sequence[Schedule]) -> None:
         step.run()
 
 
-class _Step:
+class Step:
     """One step of the grid: some rows of one panel, in one place of the batch."""
 
     def __init__(self, form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at: Index) -> None:
         self.form, self.product, self.t, self.p, self.at = form, product, t, p, at
         *self.batch, self.n, self.m = at
         self.offset = product.offset and not p.tiles
-        self.inner = [_Step(inner, product, t, p, *at) for _, inner in form.inner]
+        self.inner = [Step(inner, product, t, p, *at) for _, inner in form.inner]
         #: What the sums of the step's rows start from, where that is not zero.
         self.first: Tensor | None = None
 
-    def at_column(self, n: Index) -> "_Step":
+    def at_column(self, n: Index) -> "Step":
         """The step elsewhere in its rows."""
-        other = _Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
+        other = Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
         for step in (other, *other.inner):
             step.first = self.first
         return other

@@ -28,6 +28,7 @@ _ARITHMETIC: dict[str, Callable[[Index, Index], Index]] = {
     "arith.maxsi": Index.max,
     "arith.minsi": Index.min,
 }
+_PRODUCTS = ("dry.matmul", "dry.row_stats")
 _AROUND = ("linalg.fill", "linalg.copy", "tensor.empty", "tensor.cast", "tensor.dim", "func.return")
 
 
@@ -201,7 +202,8 @@ def main_operation(kernel: Any) -> Any:
 
 
 def main_operations(kernel: Any) -> list[Any]:
-    """The operations a kernel function is about: several ones are products; none where that is not clear."""
+    """The operations a kernel function is about: several ones are products, or one and the statistics of its
+    rows; none where that is not clear."""
     rest = []
     around = []
     for op in kernel.regions[0].blocks[0].operations:
@@ -212,7 +214,7 @@ def main_operations(kernel: Any) -> list[Any]:
             rest.append(op)
     if not rest:  # a kernel that only fills or copies
         rest = [op for op in around if op.operation.name in ("linalg.fill", "linalg.copy")]
-    alone = len(rest) == 1 or all(op.operation.name == "dry.matmul" for op in rest)
+    alone = len(rest) == 1 or all(op.operation.name in _PRODUCTS for op in rest)
     return rest if alone else []
 
 

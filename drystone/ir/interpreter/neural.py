@@ -114,6 +114,22 @@ def _logsumexp(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     return [to_element(part, element) for part in (peak.squeeze(dim), rest)]
 
 
+@handles("dry.row_stats")
+def _row_stats(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    x, picks = wide(args[0]), [pick[:, None] for pick in args[1:]]
+    element = element_name(op.operation.operands[0].type)
+    peak = x.max(1, initial=np.finfo(widen(args[0]).dtype).min if len(op.rest) else -np.inf)
+    with np.errstate(all="ignore"):
+        rest = np.log(np.exp(x - peak[:, None]).sum(1))
+    found = [to_element(peak, element), *([to_element(rest, element)] if len(op.rest) else [])]
+    found += [x.argmax(1)] if len(op.place) else []
+    inside = [(pick >= 0) & (pick < x.shape[1]) for pick in picks]
+    for pick, there in zip(picks, inside, strict=True):
+        one = np.take_along_axis(x, np.where(there, pick, 0), 1)
+        found.append(to_element(np.where(there, one, 0)[:, 0], element))
+    return found
+
+
 @handles("dry.embedding")
 def _embedding(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     table, indices = args
