@@ -12,7 +12,7 @@ from drystone.options import Budget, Options, Tune, chosen, element_of
 from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
-from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest
+from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Streaming
 from drystone.scheduling.problem import Plan, Problem
 
 
@@ -98,11 +98,12 @@ def _trip(
         schedules = _schedules(program, machine, threads, search, options, shown)
         step("plan")
         codegen.add_workspaces(program, machine, schedules)
-        problem, plan = _planned(program, machine, budget, options)
+        memory = scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
         step("generate")
-        code = codegen.generate(program, plan.order, scheduling.places(plan), machine, schedules)
+        order, places = memory.plan.order, scheduling.places(memory.plan)
+        code = codegen.generate(program, order, places, machine, schedules, memory.drops)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, written, problem, plan, code, machine, threads, options.pin)
+    manifest = _manifest(program, before, written, memory, code, machine, threads, options.pin)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -120,9 +121,10 @@ def fit(
     """How much memory a model's activations need, and what needing less costs: plans from the least budget
     that can be met up to the one above which nothing is gained.
 
-    The arguments are those of `compile`, which plans in the same way: it meets `Budget(ram=point.ram)` for
-    every point of the curve. At most `points` budgets are planned, each within `options.plan_seconds`.
-    `str()` of the curve is a table. Nothing is generated or run. Raises UserError as `compile` does.
+    The arguments are those of `compile`, which plans in the same way: it meets
+    `Budget(ram={"ram": point.ram})` for every point of the curve. At most `points` budgets are planned, each
+    within `options.plan_seconds`. `str()` of the curve is a table. Nothing is generated or run. Raises
+    UserError as `compile` does.
     """
     options, machine = chosen(options, Options), targets.resolve(target)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes)
@@ -138,24 +140,15 @@ def fit(
         codegen.add_workspaces(program, machine, schedules)
 
         def planned(ram: int | None) -> tuple[Problem, Plan]:
-            return _planned(program, machine, Budget(ram=ram), options)
+            limits = None if ram is None else {machine.levels[0].name: ram}
+            found = scheduling.allot(program, machine, Budget(ram=limits), codegen.work, options.plan_seconds)
+            return found.problem, found.plan
 
         return scheduling.curve(planned, points, codegen.work(program))
 
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:
     return options.threads or min(machine.threads, os.cpu_count() or 1)
-
-
-def _planned(
-    program: Program, machine: targets.CpuTarget, budget: Budget, options: Options
-) -> tuple[Problem, Plan]:
-    """The plan of an outlined program within a budget, checked."""
-    work = None if budget.ram is None else codegen.work(program)
-    problem = scheduling.problem_of(program, machine, budget.ram, work)
-    plan = scheduling.plan(problem, time_limit=options.plan_seconds)
-    scheduling.check(problem, plan)
-    return problem, plan
 
 
 def _schedules(
@@ -181,6 +174,16 @@ def _not_there_yet(**arguments: Any) -> None:
             )
 
 
+def _streaming(found: scheduling.Streaming | None, weights: Sequence[str]) -> Streaming | None:
+    """When weights come, in the manifest's words."""
+    if found is None:
+        return None
+    slot = {key: number for number, key in enumerate(weights)}
+    reads = tuple((begins, step, slot[key]) for begins, step, key in found.reads)
+    tables = dict.fromkeys(slot[key] for _, key in found.tables)
+    return Streaming(found.resident, tuple(slot[key] for key in found.kept), tuple(tables), reads)
+
+
 def _leaves(specs: Sequence[TensorSpec]) -> tuple[Leaf, ...]:
     return tuple(Leaf(spec.name, spec.dtype, spec.shape) for spec in specs)
 
@@ -203,8 +206,7 @@ def _manifest(
     program: Program,
     unfused: int,
     written: Sequence[passes.Cascade],
-    problem: Problem,
-    plan: Plan,
+    memory: scheduling.Allotment,
     code: codegen.Code,
     machine: Any,
     threads: int,
@@ -232,7 +234,8 @@ def _manifest(
         unfused=unfused,
         assertions=code.assertions,
         attention=_key_passes(written, passes.cascades(program)),
-        arena=plan.peaks[problem.levels[0].name],
-        plan=scheduling.as_data(plan),
-        picture=scheduling.svg(problem, plan),
+        arena=memory.arena,
+        plan=scheduling.as_data(memory.plan),
+        picture=scheduling.svg(memory.problem, memory.plan),
+        streaming=_streaming(memory.streaming, code.weights),
     )

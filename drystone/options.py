@@ -35,12 +35,17 @@ def byte_count(value: int | str) -> int:
 class Budget:
     """Limits the compiled model must keep.
 
-    ram: in bytes or as text ("256KB", "8MB"), for all activations. error: the largest relative L2 error of
-    any output on the example inputs, against the same model compiled in f32; where a shorter element keeps
-    it, products are computed in that one.
+    ram: in bytes or as text ("256KB", "8MB"), for all that the model has in memory while it runs: its
+    activations, its states, and its weights or, where those do not fit beside them, as much of them as is
+    there at once; the others are read from the model's file in time for the kernels that need them. Or limits
+    of the target's memory levels by name ({"ram": "256KB"}), for the activations that are planned in them.
+    weights: for all weights as they are stored. error: the largest relative L2 error of any output on the
+    example inputs, against the same model compiled in f32; where a shorter element keeps it, products are
+    computed in that one.
     """
 
-    ram: int | str | None = None
+    ram: int | str | Mapping[str, int | str] | None = None
+    weights: int | str | None = None
     error: float | None = None
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import mmap
+import os
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,11 @@ from drystone.runtime import link
 from drystone.runtime.header import header
 from drystone.runtime.manifest import FORMAT, Manifest
 from drystone.runtime.memory import ALIGNMENT
+from drystone.runtime.stored import Stored
 
 _DATE = (1980, 1, 1, 0, 0, 0)
+#: Bytes that are hashed at a time.
+_PIECE = 1 << 20
 _SAFETENSORS = {
     "f32": "F32",
     "f64": "F64",
@@ -124,8 +128,9 @@ def _data_start(file: Any, info: zipfile.ZipInfo) -> int:
     return int(info.header_offset) + 30 + int(name) + int(extra)
 
 
-def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes]:
-    """The manifest, the memory-mapped weights and the shared object's bytes. Raises UserError, see `load`."""
+def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes, Stored]:
+    """The manifest, the memory-mapped weights, the shared object's bytes, and where the weights lie. Raises
+    UserError, see `load`."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             manifest = Manifest.from_json(archive.read("manifest.json").decode())
@@ -137,10 +142,12 @@ def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes]:
             image = archive.read("model.so")
             info = archive.getinfo("weights.safetensors")
             start = _data_start(file, info)
-            whole = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            digest = _digest(file, start, info.file_size) if verify else None
+            stored = Stored(os.dup(file.fileno()), mapping, tuple(_ranges(manifest, mapping, start)))
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, struct.error) as error:
         raise UserError(
             f"{path} is not a drystone artifact, or it is damaged: {error}",
             hint="compile the model again with fitted.save(path)",
@@ -152,24 +159,34 @@ def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes]:
             + ", ".join(lacking),
             hint="compile it here, or for a target this machine has (see `drystone targets`)",
         )
-    data = whole[start : start + info.file_size]
     if hashlib.sha256(image).hexdigest() != manifest.hashes["model.so"] or (
-        verify and hashlib.sha256(data.data).hexdigest() != manifest.hashes["weights.safetensors"]
+        verify and digest != manifest.hashes["weights.safetensors"]
     ):
         raise UserError(f"{path} is damaged: its contents do not match their hashes")
-    return manifest, _views(manifest, data), image
+    return manifest, stored.views(manifest.weights), image, stored
 
 
-def _views(manifest: Manifest, data: Array) -> list[Array]:
-    (length,) = struct.unpack("<Q", data[:8].tobytes())
-    entries = json.loads(data[8 : 8 + length].tobytes())
-    weights = []
+def _digest(file: Any, start: int, size: int) -> str:
+    """The hash of a part of a file, read piece by piece: through the mapping all of it would stay."""
+    digest = hashlib.sha256()
+    file.seek(start)
+    while size:
+        piece = file.read(min(size, _PIECE))
+        if not piece:
+            raise ValueError("its end is missing")
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
+
+
+def _ranges(manifest: Manifest, mapping: mmap.mmap, start: int) -> Iterator[tuple[int, int]]:
+    """Where each weight lies in the file, from the header of the safetensors part that starts there."""
+    (length,) = struct.unpack("<Q", mapping[start : start + 8])
+    data = start + 8 + length
+    entries = json.loads(mapping[start + 8 : data])
     for leaf in manifest.weights:
-        entry = entries[leaf.name]
-        first, last = entry["data_offsets"]
-        raw = data[8 + length + first : 8 + length + last]
-        weights.append(raw.view(manifest.numpy_dtype(leaf.dtype)).reshape(entry["shape"]))
-    return weights
+        first, last = entries[leaf.name]["data_offsets"]
+        yield data + first, data + last
 
 
 def unpack(path: Path, folder: Path) -> list[Path]:

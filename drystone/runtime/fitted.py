@@ -4,6 +4,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,25 @@ from drystone.errors import UserError
 from drystone.runtime import artifact, extent, memory, native, teams, tree
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
+from drystone.runtime.stored import Reader, Stored, spooled
 
 
 class Memory:
-    """Where the bytes go: `arena` for activations, `weights`, `states`, and the plan that proves the
-    arena."""
+    """Where the bytes go: `arena` for activations, `weights`, of which `resident` are there at once where
+    they come from a file (else all of them), `states`, and the plan that proves the arena."""
 
     def __init__(self, manifest: Manifest, weights: Sequence[Array], states: Sequence[Array]) -> None:
         self.arena = manifest.arena
         self.weights = sum(array.nbytes for array in weights)
+        self.resident = self.weights if manifest.streaming is None else manifest.streaming.resident
         self.states = sum(array.nbytes for array in states)
         self.plan: Mapping[str, Any] = manifest.plan
 
     def __repr__(self) -> str:
         proven = self.plan["bound"]
+        resident = "" if self.resident == self.weights else f", resident={self.resident}"
         return (
-            f"Memory(arena={self.arena}, weights={self.weights}, states={self.states}, "
+            f"Memory(arena={self.arena}, weights={self.weights}{resident}, states={self.states}, "
             f"bound={proven}, status={self.plan['status']!r})"
         )
 
@@ -43,9 +47,21 @@ class Fitted:
     are free, and at least its own. Models with state (caches) serve one call at a time.
     """
 
-    def __init__(self, manifest: Manifest, weights: Sequence[Array], code: native.Code, image: Any) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        weights: Sequence[Array],
+        code: native.Code,
+        image: Any,
+        stored: Stored | None = None,
+    ) -> None:
         self.manifest = manifest
         self.threads = manifest.threads
+        if manifest.streaming is not None and stored is None:
+            stored = spooled(weights)
+            weights = stored.views(manifest.weights)
+        #: Where the weights come from during a run, if they do.
+        self._stored = None if manifest.streaming is None else stored
         self._weights = [memory.aligned(array) for array in weights]
         self._code = code
         self._image = image
@@ -63,6 +79,8 @@ class Fitted:
         with self._state_lock:
             for state, initial in zip(self._states, self._initial, strict=True):
                 state[...] = initial
+            if self._stored is not None:
+                self._stored.release(self.manifest.initial)
 
     @property
     def inputs(self) -> tuple[Leaf, ...]:
@@ -145,7 +163,8 @@ class Fitted:
             native.pointers(outputs),
             native.pointers(self._states),
             native.integers([symbols[name] for name in sorted(m.symbols)]),
-            None if profile is None else profile.ctypes.data_as(native.Call._fields_[6][1]),
+            None if profile is None else native.counters(profile),
+            mapped=self._stored is not None,
         )
         try:
             failed = self._run(call, threads, self.manifest.pin if pin is None else pin)
@@ -163,10 +182,16 @@ class Fitted:
             return memory.empty([self.manifest.arena], np.uint8)
 
     def _run(self, call: native.Call, threads: int, pin: bool) -> int:
-        if self._states:
-            with self._state_lock:
-                return teams.run(self._code, call, threads, pinned=pin)
-        return teams.run(self._code, call, threads, pinned=pin)
+        with self._state_lock if self._states else nullcontext(), self._reading(call):
+            return teams.run(self._code, call, threads, pinned=pin)
+
+    def _reading(self, call: native.Call) -> AbstractContextManager[Any]:
+        """What reads weights ahead while the call runs."""
+        if self._stored is None or self.manifest.streaming is None:
+            return nullcontext()
+        reader = Reader(self._stored, self.manifest.streaming.reads)
+        call.progress = native.counters(reader.progress)
+        return reader
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
         """The leaves of a call's arguments, as they are and as arrays."""
@@ -220,8 +245,8 @@ def load(path: str | Path, *, verify: bool = True) -> Fitted:
     verify: read all weights once and compare their hash. Raises UserError for a damaged or foreign file, and
     names the CPU features this machine lacks where it cannot run the code.
     """
-    manifest, weights, image = artifact.read(Path(path), verify=verify)
-    return Fitted(manifest, weights, native.from_library(image), image)
+    manifest, weights, image, stored = artifact.read(Path(path), verify=verify)
+    return Fitted(manifest, weights, native.from_library(image), image, stored)
 
 
 def _from_torch(value: Any, name: str) -> Array:

@@ -89,6 +89,10 @@ struct drystone_call {
     const int64_t *symbols;   /* the dynamic sizes of this call */
     int64_t *profile;         /* NULL, or start and end in ns of every kernel call */
     int64_t threads;          /* how many of the pool's threads take part; 0: all */
+    int64_t *progress;        /* NULL, or gets the number of the kernel call that runs (where weights come
+                               * and go) */
+    int64_t mapped;           /* 1: the weights are a shared mapping of a file; pages of those that are not
+                               * needed for now are given back (madvise) */
 };
 
 #ifdef __cplusplus

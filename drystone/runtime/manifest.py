@@ -54,11 +54,24 @@ class KeyPasses:
 
 
 @dataclass(frozen=True)
+class Streaming:
+    """Weights that are not there all the time, by their places among the weights: bytes of all weights that
+    are there at once, at most; the `kept`, which stay; `tables`, of which parts come when they are read; and
+    for each of the others the kernel call before which it may begin to come and the one that reads it. The
+    code itself lets them go."""
+
+    resident: int
+    kept: tuple[int, ...]
+    tables: tuple[int, ...]
+    reads: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
     the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
-    keeps each thread on a core of its own."""
+    keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget."""
 
     target: str
     required: tuple[str, ...]
@@ -79,6 +92,7 @@ class Manifest:
     plan: Mapping[str, Any]
     picture: str = ""
     pin: bool = False
+    streaming: Streaming | None = None
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -122,7 +136,13 @@ class Manifest:
         def leaves(key: str) -> tuple[Leaf, ...]:
             return tuple(Leaf(v["name"], v["dtype"], tuple(v["shape"])) for v in data.pop(key))
 
+        streaming = data.pop("streaming")
+        if streaming is not None:
+            reads = tuple((first, last, slot) for first, last, slot in streaming["reads"])
+            kept, tables = tuple(streaming["kept"]), tuple(streaming["tables"])
+            streaming = Streaming(streaming["resident"], kept, tables, reads)
         return Manifest(
+            streaming=streaming,
             required=tuple(data.pop("required")),
             inputs=leaves("inputs"),
             outputs=leaves("outputs"),

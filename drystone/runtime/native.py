@@ -24,6 +24,8 @@ class Call(ctypes.Structure):
         ("symbols", ctypes.POINTER(ctypes.c_int64)),
         ("profile", ctypes.POINTER(ctypes.c_int64)),
         ("threads", ctypes.c_int64),
+        ("progress", ctypes.POINTER(ctypes.c_int64)),
+        ("mapped", ctypes.c_int64),
     )
 
 
@@ -59,6 +61,11 @@ class Code:
 def pointers(arrays: Sequence[Array]) -> Any:
     """A C array of the arrays' addresses; the caller keeps the arrays alive."""
     return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+
+
+def counters(array: Array) -> Any:
+    """The address of an array of int64, which the caller keeps alive."""
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
 
 
 def integers(values: Sequence[int]) -> Any:

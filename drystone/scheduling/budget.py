@@ -12,12 +12,16 @@ _EFFORT = 0.5
 
 
 class OverBudget(UserError):
-    """The first level is too small for every plan that was looked for; `least` is the capacity that would
-    do."""
+    """There is too little memory for every plan that was looked for; `least` bytes would do, `proven` is what
+    no plan can do without, `why` says what needs them. `room` is what there was for activations."""
 
-    def __init__(self, what: str, *, least: int, hint: str) -> None:
-        self.least = least
-        super().__init__(what, hint=hint)
+    def __init__(self, what: str, *, why: str, least: int, proven: int, room: int) -> None:
+        self.why, self.least, self.proven, self.room = why, least, proven, room
+        super().__init__(
+            what,
+            hint=f"{why}\n  the least budget this version can meet: ram={least} (no plan of this model can "
+            f"need less than {proven} bytes); smaller inputs or a smaller batch need less",
+        )
 
 
 def spell_bytes(size: int) -> str:
@@ -59,8 +63,8 @@ def too_small(graph: Graph, plan: Plan, least: int) -> OverBudget:
     proven = plan.bound if graph.rigid else graph.least()
     return OverBudget(
         f"the activations need {needed}, the budget is {spell_bytes(capacity)}",
+        why=f"the fullest step is {place}; {why}:\n{text}",
         least=least,
-        hint=f"the fullest step is {place}; {why}:\n{text}\n"
-        f"  the least budget this version can meet: ram={least} (no plan of this model can need less than "
-        f"{proven} bytes); smaller inputs or a smaller batch need less",
+        proven=proven,
+        room=capacity,
     )

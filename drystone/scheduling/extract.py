@@ -4,45 +4,59 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from drystone.errors import UserError
 from drystone.ir.buffers import Buffers, Call, buffers
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir, ir_place
 from drystone.options import byte_count
 from drystone.scheduling.problem import Operation, Problem, Tensor
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import CpuTarget, Level
 
 
 def problem_of(
     program: Program,
     target: CpuTarget,
-    ram: int | str | None = None,
+    limits: Mapping[str, int | str] | None = None,
     work: Mapping[str, int] | None = None,
 ) -> Problem:
     """The planning problem of an outlined program on a target: the kernel calls over the arena's buffers.
 
-    Inputs, outputs, states and weights have memory of their own, so that they only order the calls. `ram`
-    limits the first level (bytes, or text such as "256KB"). `work` says what running each call again costs,
-    in bytes moved; those may that write the arena alone and read nothing that changes.
+    Inputs, outputs, states and weights have memory of their own, so that they only order the calls. `limits`
+    are capacities by the name of a level (bytes, or text such as "256KB"). `work` says what running each call
+    again costs, in bytes moved; those may that write the arena alone and read nothing that changes.
 
-    Raises UserError where `ram` is no amount of memory, and where a size depends on the model's data.
+    Raises UserError where a limit is no amount of memory or of no level of the target, and where a size
+    depends on the model's data.
     """
     found = buffers(program)
     arena = {buffer.name: buffer for buffer in found.buffers.values() if buffer.kind == "arena"}
-    fastest, *others = target.levels
-    if ram is not None:
-        limit = byte_count(ram)
-        fastest = replace(
-            fastest, capacity=limit if fastest.capacity is None else min(limit, fastest.capacity)
-        )
+    levels = _limited(target, limits or {})
     return Problem(
         tuple(
             _operation(call, found, set(arena), writers, (work or {}).get(call.name))
             for call, writers in _with_writers(found)
         ),
         tuple(Tensor(buffer.name, buffer.size, buffer.where) for buffer in arena.values()),
-        (fastest, *others),
+        levels,
         tuple(name for name in arena if name in _read_at_the_end(program, found)),
+    )
+
+
+def _limited(target: CpuTarget, limits: Mapping[str, int | str]) -> tuple[Level, ...]:
+    """The target's levels, none larger than its limit."""
+    names = [level.name for level in target.levels]
+    for name in limits:
+        if name not in names:
+            raise UserError(
+                f"the budget limits {name!r}, but {target.name} has no such memory level",
+                hint=f"its levels are {', '.join(names)}",
+            )
+    return tuple(
+        replace(level, capacity=min(byte_count(limits[level.name]), level.capacity or 1 << 62))
+        if level.name in limits
+        else level
+        for level in target.levels
     )
 
 

@@ -144,10 +144,28 @@ def test_layers_that_training_does_not_change_may_be_left_in_it(model: nn.Module
 
 
 def test_a_budget_that_cannot_be_met() -> None:
-    said = refused(Scorer().eval(), (X, PAIR), kwargs={"mask": MASK}, budget=Budget(ram=100))
-    assert said.startswith("the activations need 768 B, the budget is 100 B\n  the fullest step is ")
+    call: dict[str, Any] = {"kwargs": {"mask": MASK}}
+    said = refused(Scorer().eval(), (X, PAIR), **call, budget=Budget(ram={"ram": 100}))
+    assert said.startswith("the activations need 640 B, the budget is 100 B\n  the fullest step is ")
     assert f"          384 B  hidden ({line('score')})" in said.splitlines()
-    assert "\n  the least budget this version can meet: ram=768 (" in said
+    assert "\n  the least budget this version can meet: ram=640 (" in said
+    said = refused(Scorer().eval(), (X, PAIR), **call, budget=Budget(ram=100))
+    # Its matrix and its bias, each in pages that it may share at both ends, and what comes along with those.
+    least = 640 + 2 * 2 * 4096 + (2 << 20)
+    assert said.startswith(
+        f"the model needs {least / 2**20:.2f} MiB, the budget is 100 B\n  that is 640 B for "
+    )
+    assert f"for the weights of hidden ({line('score')}); the fullest step is " in said
+    assert f"\n  the least budget this version can meet: ram={least} (" in said
+
+
+def test_a_budget_for_weights_that_cannot_be_met() -> None:
+    assert refused(nn.Linear(8, 16, bias=False), X, budget=Budget(weights="0.25KB")) == (
+        "the weights take 512 B, the budget for them is 256 B\n"
+        "  the largest are:\n"
+        "          512 B  weight.packed\n"
+        "  the least budget this version can meet: weights=512"
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,10 @@ def test_a_budget_that_cannot_be_met() -> None:
     [
         (Budget(ram="lots"), '\'lots\' is not a number of bytes\n  write it as 262144, "256KB" or "8MB"'),
         (Budget(ram=-1), '-1 is not a number of bytes\n  write it as 262144, "256KB" or "8MB"'),
+        (
+            Budget(ram={"sram": "64KB"}),
+            "the budget limits 'sram', but cpu has no such memory level\n  its levels are ram",
+        ),
         (
             "64KB",
             "budget='64KB' is no drystone.Budget\n  give budget=drystone.Budget(ram=\"256KB\")",

@@ -249,7 +249,7 @@ def test_a_budget_below_what_all_needs_is_met_by_computing_again() -> None:
     free = compile(model, (x,))
     held = 64 * (512 + 1024 + 1024) * 4
     assert free.memory.arena == held
-    tight = compile(model, (x,), budget=drystone.Budget(ram=held - 64))
+    tight = compile(model, (x,), budget=drystone.Budget(ram={"ram": held - 64}))
     # The first layer runs once more before the last product, instead of lying below the wide ones.
     assert tight.memory.arena == 64 * 2 * 1024 * 4
     order = tight.memory.plan["order"]
@@ -258,7 +258,7 @@ def test_a_budget_below_what_all_needs_is_met_by_computing_again() -> None:
     torch.testing.assert_close(tight(x), model(x), rtol=1e-5, atol=1e-6)
     assert len(tight.report().rows) == len(order)
     with pytest.raises(drystone.UserError, match=f"ram={64 * 2 * 1024 * 4} "):
-        compile(model, (x,), budget=drystone.Budget(ram=64 * 2 * 1024 * 4 - 64))
+        compile(model, (x,), budget=drystone.Budget(ram={"ram": 64 * 2 * 1024 * 4 - 64}))
 
 
 def test_the_curve_has_what_each_budget_gets() -> None:
@@ -268,7 +268,7 @@ def test_the_curve_has_what_each_budget_gets() -> None:
     least, most = found.points
     assert (least.ram, most.ram) == (64 * 2 * 1024 * 4, 64 * (512 + 1024 + 1024) * 4)
     assert most.extra == 0 < least.extra < 0.1 and found.bound == least.ram
-    tight = compile(model, (x,), budget=drystone.Budget(ram=least.ram))
+    tight = compile(model, (x,), budget=drystone.Budget(ram={"ram": least.ram}))
     assert tight.memory.plan["cost"] == least.plan.cost
 
 

@@ -252,7 +252,7 @@ def _outlined() -> Program:
 
 
 def test_a_programs_problem_holds_the_arenas_buffers_at_their_bounds() -> None:
-    problem = problem_of(_outlined(), resolve("cpu:avx2"), ram="1KB")
+    problem = problem_of(_outlined(), resolve("cpu:avx2"), {"ram": "1KB"})
     assert problem.levels == (Level("ram", KB),)
     assert [op.name.split(".")[1] for op in problem.operations] == ["twice", "twice", "pick", "twice", "pick"]
     first, second, pick, out, last = problem.operations

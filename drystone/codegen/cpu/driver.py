@@ -38,14 +38,15 @@ def driver(
     kernels: Mapping[str, Kernel],
     signatures: Mapping[str, Sequence[str]],
     costs: Mapping[str, Cost],
+    drops: Sequence[tuple[int, str]],
 ) -> tuple[str, tuple[str, ...]]:
     """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
 
     order: the names of `found.calls` as they are to run, some of them more than once. places: the offsets of
     the arena buffers at each step. kernels and the types their code takes: by the name of the kernel
-    function. costs: of every call.
+    function. costs: of every call. drops: after which steps which weights, by key, are not needed for now.
     """
-    return _Driver(program, found, kernels, signatures, costs).run(order, places)
+    return _Driver(program, found, kernels, signatures, costs, drops).run(order, places)
 
 
 class _Driver:
@@ -56,7 +57,9 @@ class _Driver:
         kernels: Mapping[str, Kernel],
         signatures: Mapping[str, Sequence[str]],
         costs: Mapping[str, Cost],
+        drops: Sequence[tuple[int, str]],
     ) -> None:
+        self._drops = drops
         self._program = program
         self._found = found
         self._kernels = kernels
@@ -83,7 +86,12 @@ class _Driver:
         self._emit_ready()
         for position, name in enumerate(order):
             self._out.move_to(places[position])
+            if self._drops:
+                self._out.tell("progress", position)
             self._call(calls[name], position)
+            for key in (key for step, key in self._drops if step == position):
+                slot = self._found.weights.index(key)
+                self._out.tell("drop", slot, self._found.buffers[f"weight.{slot}"].size)
             self._done.add(calls[name].op)
             self._emit_ready()
         if self._waiting:
@@ -100,8 +108,7 @@ class _Driver:
         self._unseen = self._being_read = False
 
     def _stamp(self, slot: int) -> None:
-        name = self._out.fresh(f"arith.constant {slot} : i64")
-        self._out.line(f"func.call @drystone_stamp(%call, %thread, {name}) : (!llvm.ptr, i32, i64) -> ()")
+        self._out.tell("stamp", slot)
 
     def _call(self, call: Call, position: int) -> None:
         for value in call.op.operands:

@@ -30,12 +30,14 @@ def generate(
     places: Sequence[Mapping[str, int]],
     target: CpuTarget,
     schedules: Mapping[str, Point] | None = None,
+    drops: Sequence[tuple[int, str]] = (),
 ) -> Code:
     """Code for an outlined program.
 
     order: the names of its kernel calls (ir.buffers) as they are to run, some of them more than once. places:
     where each arena buffer that is there at each step starts, in bytes. schedules: by the name of a kernel
-    function, the point of its search space that it is built at; the families choose for the others.
+    function, the point of its search space that it is built at; the families choose for the others. drops:
+    after which steps which weights, by key, are not needed for now.
     """
     schedules = schedules or {}
     found = buffers(program)
@@ -49,7 +51,7 @@ def generate(
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
-    text, messages = driver(program, found, order, places, kernels, types, costs)
+    text, messages = driver(program, found, order, places, kernels, types, costs, drops)
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
     with context, ir.Location.unknown():
         for name, source in parsed.items():

@@ -22,8 +22,9 @@
 )>
 // A thread of a team: the team, its number (0 is the caller of drystone_run), its pthread_t.
 !member = !llvm.struct<"drystone_member", (ptr, i64, i64)>
-// struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile, threads (0: all of the pool).
-!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64)>
+// struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile, threads (0: all of the pool),
+// progress, mapped.
+!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, ptr, i64)>
 
 llvm.func @malloc(i64) -> !llvm.ptr
 llvm.func @free(!llvm.ptr)
@@ -34,6 +35,7 @@ llvm.func @sched_getcpu() -> i32
 llvm.func @sched_getaffinity(i32, i64, !llvm.ptr) -> i32
 llvm.func @sched_setaffinity(i32, i64, !llvm.ptr) -> i32
 llvm.func @clock_gettime(i32, !llvm.ptr) -> i32
+llvm.func @madvise(!llvm.ptr, i64, i32) -> i32
 
 // ---- waiting -------------------------------------------------------------------------------------------
 
@@ -330,6 +332,53 @@ func.func private @drystone_stamp_alone(%call: !llvm.ptr, %team: !llvm.ptr, %thr
   %alone = arith.cmpi eq, %threads, %one : i32
   scf.if %alone {
     func.call @drystone_stamp(%call, %thread, %slot) : (!llvm.ptr, i32, i64) -> ()
+  }
+  return
+}
+
+// ---- weights that come and go --------------------------------------------------------------------------
+
+// Thread 0 says where the call wants to know it that this step is about to run.
+func.func private @drystone_progress(%call: !llvm.ptr, %thread: i32, %step: i64) {
+  %zero = arith.constant 0 : i32
+  %none = llvm.mlir.zero : !llvm.ptr
+  %field = llvm.getelementptr %call[0, 8] : (!llvm.ptr) -> !llvm.ptr, !call
+  %progress = llvm.load %field : !llvm.ptr -> !llvm.ptr
+  %wanted = llvm.icmp "ne" %progress, %none : !llvm.ptr
+  %first = arith.cmpi eq, %thread, %zero : i32
+  %both = arith.andi %wanted, %first : i1
+  scf.if %both {
+    llvm.store %step, %progress atomic monotonic {alignment = 8 : i64} : i64, !llvm.ptr
+  }
+  return
+}
+
+// Thread 0 gives back the pages of a weight, if it is part of a mapped file: they can be read again from there
+// (MADV_DONTNEED). Pages are those of 4096 bytes; on systems with larger ones nothing happens.
+func.func private @drystone_drop(%call: !llvm.ptr, %thread: i32, %weight: i64, %bytes: i64) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i64
+  %past = arith.constant 4095 : i64
+  %mask = arith.constant -4096 : i64
+  %dont_need = arith.constant 4 : i32
+  %field = llvm.getelementptr %call[0, 9] : (!llvm.ptr) -> !llvm.ptr, !call
+  %mapped = llvm.load %field : !llvm.ptr -> i64
+  %wanted = arith.cmpi eq, %mapped, %one : i64
+  %first = arith.cmpi eq, %thread, %zero : i32
+  %both = arith.andi %wanted, %first : i1
+  scf.if %both {
+    %table_at = llvm.getelementptr %call[0, 0] : (!llvm.ptr) -> !llvm.ptr, !call
+    %table = llvm.load %table_at : !llvm.ptr -> !llvm.ptr
+    %at = llvm.getelementptr %table[%weight] : (!llvm.ptr, i64) -> !llvm.ptr, !llvm.ptr
+    %base = llvm.load %at : !llvm.ptr -> !llvm.ptr
+    %low = llvm.ptrtoint %base : !llvm.ptr to i64
+    %start = arith.andi %low, %mask : i64
+    %high = arith.addi %low, %bytes : i64
+    %last = arith.addi %high, %past : i64
+    %end = arith.andi %last, %mask : i64
+    %length = arith.subi %end, %start : i64
+    %page = llvm.inttoptr %start : i64 to !llvm.ptr
+    %r = llvm.call @madvise(%page, %length, %dont_need) : (!llvm.ptr, i64, i32) -> i32
   }
   return
 }

@@ -88,6 +88,12 @@ class Writer(Extents[Size]):
         self.line(f"%d{self._count} = {text}")
         return f"%d{self._count}"
 
+    def tell(self, what: str, *numbers: int) -> None:
+        """A call of one of the pool's functions that thread 0 does something in, with constants."""
+        names = [self.fresh(f"arith.constant {number} : i64") for number in numbers]
+        types = ", ".join(["!llvm.ptr", "i32", *("i64" for _ in names)])
+        self.line(f"func.call @drystone_{what}({', '.join(['%call', '%thread', *names])}) : ({types}) -> ()")
+
     def size(self, value: Size) -> str:
         """The name of an index value."""
         if isinstance(value, str):

@@ -1,0 +1,104 @@
+"""Weights that lie in a mapped file: read ahead of the kernels that need them, given back after."""
+
+import mmap
+import os
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import DTYPES, Array
+from drystone.runtime.manifest import Leaf
+from drystone.runtime.memory import ALIGNMENT
+
+#: How long the reader sleeps before it looks again how far the run is, in seconds.
+_LOOK = 2e-4
+#: Of a weight so many bytes are tried, at equal distances, before it is taken to be in memory already.
+_TRIED = 4
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file (closed with this), its mapping, and where each weight starts and ends in it."""
+
+    file: int
+    mapping: mmap.mmap
+    ranges: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, os.close, self.file)
+
+    def views(self, leaves: Sequence[Leaf]) -> list[Array]:
+        """The weights where they lie."""
+        whole = np.frombuffer(self.mapping, np.uint8)
+        return [
+            whole[start:end].view(DTYPES[leaf.dtype]).reshape(leaf.shape)
+            for (start, end), leaf in zip(self.ranges, leaves, strict=True)
+        ]
+
+    def release(self, slots: Iterable[int]) -> None:
+        """Give back the pages of some weights; they are read again where they are needed."""
+        for start, end in (self.ranges[slot] for slot in slots):
+            first = start - start % mmap.PAGESIZE
+            self.mapping.madvise(mmap.MADV_DONTNEED, first, end - first)
+
+    def ahead(self, slot: int) -> None:
+        """Have a weight read from the disk, unless it is in memory already."""
+        start, end = self.ranges[slot]
+        if not all(self._at_hand(place) for place in range(start, end, max(1, (end - start) // _TRIED))):
+            os.posix_fadvise(self.file, start, end - start, os.POSIX_FADV_WILLNEED)
+
+    def _at_hand(self, place: int) -> bool:
+        try:
+            return os.preadv(self.file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system that cannot tell
+            return False
+
+
+class Reader:
+    """A thread that reads weights ahead during one run, which says in `progress` what step it is at. reads:
+    when each may begin to come, the step that needs it, and its place among the weights."""
+
+    def __init__(self, stored: Stored, reads: Sequence[tuple[int, int, int]]) -> None:
+        self.progress = np.zeros(1, np.int64)
+        self._stored, self._reads = stored, sorted(reads)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Reader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        for begins, step, slot in self._reads:
+            while self.progress[0] < begins and not self._over.is_set():
+                time.sleep(_LOOK)
+            if self._over.is_set():
+                return
+            if self.progress[0] <= step:
+                self._stored.ahead(slot)
+
+
+def spooled(weights: Sequence[Array]) -> Stored:
+    """The weights in a temporary file that goes with the process."""
+    ranges = []
+    with tempfile.TemporaryFile() as file:
+        for array in weights:
+            ranges.append((file.tell(), file.tell() + array.nbytes))
+            file.write(array.reshape(-1).view(np.uint8).data)
+            file.write(bytes(-file.tell() % ALIGNMENT))
+        file.write(bytes(ALIGNMENT))  # nothing cannot be mapped
+        file.flush()
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return Stored(os.dup(file.fileno()), mapping, tuple(ranges))

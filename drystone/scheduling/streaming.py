@@ -1,0 +1,124 @@
+"""Weights that do not fit beside the activations: which of them stay, and when the others come and go.
+
+A run reads each weight once, mostly, so what matters is how many bytes stay from run to run, and that those
+that come do so while kernels run before they are needed (Alizadeh et al., "LLM in a flash"; Li et al.,
+"TPI-LLM": a sliding window). The largest stay first: they would make the window large. What comes is a
+planning problem like every other: weights have their home in the file, kernels run in their one order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from drystone.scheduling.check import check
+from drystone.scheduling.planner import plan
+from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
+from drystone.targets.target import Level
+
+#: What the file's level is taken to move in a microsecond.
+_BANDWIDTH = 2000
+#: Memory comes and goes in pages.
+PAGE = 4096
+#: What a byte that is read brings along: what the system has of the file in one piece, it maps in one piece.
+AROUND = 2 << 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """A kernel call: the weights it reads whole, by name; others that it reads a part of (rows of tables),
+    and the bytes that it has of those meanwhile; how long it takes in microseconds; its line of the model."""
+
+    weights: tuple[str, ...]
+    tables: tuple[str, ...]
+    rows: int
+    time: int
+    where: str
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """The weights that stay, those of which parts come when they are read, by step, and the plan in which the
+    others come from the level "file" and go, all within `room` bytes."""
+
+    kept: tuple[str, ...]
+    tables: tuple[tuple[int, str], ...]
+    room: int
+    problem: Problem
+    plan: Plan
+
+    @property
+    def reads(self) -> list[tuple[int, int, str]]:
+        """When a weight may begin to come, the step that reads it, and its name."""
+        return [(move.begins, move.step, move.tensor) for move in self.plan.moves]
+
+    @property
+    def drops(self) -> list[tuple[int, str]]:
+        """After which step each weight goes."""
+        fast = self.problem.levels[0].name
+        named = {tensor.name for tensor in self.problem.tensors}
+        come = [(h.end - 1, h.tensor) for h in self.plan.homes if h.level == fast and h.tensor in named]
+        return [*self.tables, *come]
+
+    @property
+    def resident(self) -> int:
+        """Bytes of weights that are there at once, at most."""
+        return (
+            self.room - (self.problem.levels[0].capacity or 0) + self.plan.peaks[self.problem.levels[0].name]
+        )
+
+
+def needed(steps: Sequence[Step], sizes: Mapping[str, int]) -> tuple[int, Step]:
+    """Bytes of weights that must be there at once, and the step that needs them."""
+    least, step = max(((_bytes(step, sizes, ()), step) for step in steps), key=lambda pair: pair[0])
+    return least + AROUND * bool(least), step
+
+
+def stream(steps: Sequence[Step], sizes: Mapping[str, int], room: int, time_limit: float) -> Streaming:
+    """Weights of these sizes (in whole pages) within `room` bytes, which are no fewer than `needed`."""
+    kept = _kept(steps, sizes, room - AROUND)
+    window = room - AROUND - sum(sizes[name] for name in kept)
+    used = dict.fromkeys(name for step in steps for name in step.weights if name not in kept)
+    operations = []
+    for number, step in enumerate(steps):
+        inputs = tuple(dict.fromkeys(name for name in step.weights if name not in kept))
+        before = (str(number - 1),) if number else ()
+        operations.append(
+            Operation(str(number), inputs, (), step.rows, after=before, where=step.where, time=step.time)
+        )
+    problem = Problem(
+        tuple(operations),
+        tuple(Tensor(name, sizes[name], home="file") for name in used),
+        (Level("ram", window, PAGE), Level("file", None, PAGE, bandwidth=_BANDWIDTH)),
+    )
+    found = plan(problem, time_limit)
+    check(problem, found)
+    tables = tuple((number, name) for number, step in enumerate(steps) for name in step.tables)
+    return Streaming(tuple(sorted(kept)), tables, room, problem, found)
+
+
+def _kept(steps: Sequence[Step], sizes: Mapping[str, int], room: int) -> frozenset[str]:
+    """The weights that stay: as many bytes as leave room for a step's others and, if that is possible at all,
+    those of the next step that has any."""
+    names = sorted(dict.fromkeys(n for step in steps for n in step.weights), key=lambda n: (-sizes[n], n))
+    best: tuple[bool, int, frozenset[str]] = (False, 0, frozenset())
+    for count in range(len(names) + 1):
+        kept = set(names[:count])
+        loads = [load for step in steps if (load := _bytes(step, sizes, kept))]
+        left = room - sum(sizes[name] for name in kept)
+        if left < max(loads, default=0):
+            continue
+        both = max([sum(pair) for pair in pairwise(loads)] or loads, default=0)
+        double = left >= both
+        spare = left - (both if double else max(loads, default=0))
+        for name in names[count:]:
+            if sizes[name] <= spare:
+                kept.add(name)
+                spare -= sizes[name]
+        best = max(best, (double, sum(sizes[name] for name in kept), frozenset(kept)), key=lambda x: x[:2])
+    return best[2]
+
+
+def _bytes(step: Step, sizes: Mapping[str, int], kept: frozenset[str] | set[str] | tuple[()]) -> int:
+    """Bytes that a step has of weights that come and go."""
+    rows = -(-step.rows // PAGE) * PAGE
+    return rows + sum(sizes[name] for name in dict.fromkeys(step.weights) if name not in kept)
