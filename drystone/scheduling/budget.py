@@ -50,6 +50,7 @@ def too_small(graph: Graph, plan: Plan, least: int) -> OverBudget:
         guilty = list(conflict.blocks)
         why = "these cannot share the budget in this order"
         why += " (any of them left out, the others can)" if conflict.irreducible else ""
+        why = why if len(guilty) > 1 else "this alone does not fit the budget"
     names = Conflict(tuple(guilty), False).layers(problem)
     listed = sorted(zip(guilty, names, strict=True), key=lambda pair: (-pair[0].size, pair[1]))
     shown = [f"    {spell_bytes(block.size):>11}  {name}" for block, name in listed[:_SHOWN]]
