@@ -46,5 +46,6 @@ def examine() -> list[Finding]:
         Finding("target cpu", True, described),
         *(_package(name) for name in needed),
         _package("xgboost-cpu", needed=False, why=" (for tuning)"),
+        _package("resvg-py", needed=False, why=" (for pictures as PNG)"),
         Finding("linker", linker is not None, " ".join(linker) if linker else advice, needed=False),
     ]
