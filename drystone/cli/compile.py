@@ -13,7 +13,12 @@ from drystone.options import Budget, Options
 @ARTIFACT
 @TARGET
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
-@click.option("--ram", help='Limit on activation memory, such as "256KB".')
+@click.option(
+    "--ram",
+    help='Limit on all memory of the running model, such as "1GB"; or on that of activations, by the name of '
+    'the memory level: "ram=256KB".',
+)
+@click.option("--weights", help='Limit on the weights as they are stored, such as "40MB".')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
     "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
@@ -27,6 +32,7 @@ def compile_command(
     target: str,
     output: Path,
     ram: str | None,
+    weights: str | None,
     compute: str | None,
     error: float | None,
     plan_seconds: float,
@@ -37,5 +43,14 @@ def compile_command(
 
     began = time.monotonic()
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
-    fitted = compile(path, target=target, budget=Budget(ram=ram, error=error), options=options)
+    budget = Budget(ram=_limits(ram), weights=weights, error=error)
+    fitted = compile(path, target=target, budget=budget, options=options)
     save(fitted, output, quiet, began)
+
+
+def _limits(ram: str | None) -> str | dict[str, str] | None:
+    """One limit, or several by the names of memory levels ("sram=256KB,dram=8MB")."""
+    if ram is None or "=" not in ram:
+        return ram
+    pairs = (part.partition("=") for part in ram.split(","))
+    return {name.strip(): limit for name, _, limit in pairs}
