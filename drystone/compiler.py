@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
+from drystone import autotune, codegen, env, frontend, mlir, passes, pieces, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
 from drystone.options import Budget, Options, Tune, chosen, element_of
 from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
-from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Streaming
+from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
+from drystone.scheduling.budget import OverBudget
 from drystone.scheduling.problem import Plan, Problem
 
 
@@ -98,12 +99,25 @@ def _trip(
         schedules = _schedules(program, machine, threads, search, options, shown)
         step("plan")
         codegen.add_workspaces(program, machine, schedules)
-        memory = scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
+        patched: tuple[Patched, ...] = ()
+        try:
+            memory = scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
+        except OverBudget as refused:
+            made = pieces.within(
+                source.imported(),
+                element_of(options.compute),
+                machine,
+                budget,
+                refused,
+                lambda outlined: _schedules(outlined, machine, threads, search, options, shown),
+            )
+            program, schedules, memory, patched = made.program, made.schedules, made.memory, made.patched
         step("generate")
         order, places = memory.plan.order, scheduling.places(memory.plan)
         code = codegen.generate(program, order, places, machine, schedules, memory.drops)
         compiled = codegen.jit(code)
     manifest = _manifest(program, before, written, memory, code, machine, threads, options.pin)
+    manifest = replace(manifest, patched=patched)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 

@@ -116,6 +116,11 @@ def parts(steps: Sequence[Step], axis: int, count: int, kept: bool) -> list[dict
     return _with_held(wanted) if kept else [{n: Part(i, i) for n, i in each.items()} for each in wanted]
 
 
+def following_of(rows: Sequence[Mapping[str, Part]], grid: Grid) -> list[Mapping[str, Part]]:
+    """For each piece along the first axis the parts of the next one that may be kept for it."""
+    return [*(rows[1:] if grid.kept else [{} for _ in rows[1:]]), {}]
+
+
 def _wanted(
     steps: Sequence[Step], axis: int, piece: Interval, done: Mapping[str, int]
 ) -> dict[str, Interval]:
@@ -186,7 +191,7 @@ def emit(steps: Sequence[Step], grid: Grid, builder: Builder[T]) -> T:
     whole: T | None = None
     for columns in product(*across):
         column = _Column(steps, [{n: p.held for n, p in each.items()} for each in columns], builder)
-        for row, following in zip(rows, [*rows[1:], {}], strict=True):
+        for row, following in zip(rows, following_of(rows, grid), strict=True):
             piece, region = column.piece(row, following)
             whole = builder.put(whole, piece, region)
     assert whole is not None

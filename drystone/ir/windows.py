@@ -244,19 +244,24 @@ def _guesses(ops: Sequence[Any]) -> list[Dims | None]:
     return [guesses.get(op.operation.results[0]) for op in ops]
 
 
+def step_of(op: Any, form: Form, name: Callable[[Any], str]) -> Step:
+    """An operation with its form as a step, tensors named by `name`."""
+    result = op.operation.results[0]
+    reads = tuple(Read(name(op.operation.operands[each.number]), each.windows) for each in form.operands)
+    return Step(name(result), tuple(shape(result)[d] or 1 for d in form.dims), reads)
+
+
 def run_of(ops: Sequence[Any], forms: Sequence[Form]) -> Run:
-    """Operations with their forms as a run; steps name tensors by the order in which they meet them."""
+    """Operations with their forms as a run."""
     names: dict[Any, str] = {}
-    dims: dict[str, Dims] = {}
-    steps = []
+    dims: dict[Any, Dims] = {}
+
+    def name(value: Any) -> str:
+        return names.setdefault(value, f"t{len(names)}")
+
     for op, form in zip(ops, forms, strict=True):
-        reads = []
-        for each in form.operands:
-            name = names.setdefault(op.operation.operands[each.number], f"t{len(names)}")
-            dims[name] = each.dims
-            reads.append(Read(name, each.windows))
-        result = op.operation.results[0]
-        name = names.setdefault(result, f"t{len(names)}")
-        dims[name] = form.dims
-        steps.append(Step(name, tuple(shape(result)[d] or 1 for d in form.dims), tuple(reads)))
-    return Run(tuple(steps), tuple(forms), {name: value for value, name in names.items()}, dims)
+        dims[op.operation.results[0]] = form.dims
+        dims |= {op.operation.operands[each.number]: each.dims for each in form.operands}
+    steps = [step_of(op, form, name) for op, form in zip(ops, forms, strict=True)]
+    values = {each: value for value, each in names.items()}
+    return Run(tuple(steps), tuple(forms), values, {each: dims[value] for each, value in values.items()})

@@ -1,12 +1,13 @@
 """Passes: rewrites of a program that refine the types of its tensors until every computation is one kernel.
 
-`pipeline(target)` is the list of them for a target, `run` applies a list; `unfused` gives every operation a
-kernel; `cascades` counts how often attention passes over its keys. A pass is a frozen dataclass whose fields
-are its options, in a file of its name.
+`pipeline(target)` is the list of them for a target: `fusing`, then `outlining`. `run` applies a list;
+`copy_of` gives a program to be rewritten apart, `unfused` one in which every operation has a kernel;
+`cascades` counts how often attention passes over its keys. A pass is a frozen dataclass whose fields are its
+options, in a file of its name.
 """
 
 from drystone.passes.cascades import Cascade, cascades
 from drystone.passes.pass_base import Pass, run
-from drystone.passes.pipeline import pipeline, unfused
+from drystone.passes.pipeline import copy_of, fusing, outlining, pipeline, unfused
 
-__all__ = ["Cascade", "Pass", "cascades", "pipeline", "run", "unfused"]
+__all__ = ["Cascade", "Pass", "cascades", "copy_of", "fusing", "outlining", "pipeline", "run", "unfused"]

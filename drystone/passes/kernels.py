@@ -152,7 +152,7 @@ def name_kernel(kernel: Any, call: Any, kind: str, names: set[str]) -> None:
         kernel.operation.attributes["dry.in_place"] = ir.ArrayAttr.get(
             [ir.DenseI64ArrayAttr.get(pair) for pair in pairs]
         )
-    digest = hashlib.sha256(kernel.operation.get_asm().encode()).hexdigest()[:12]
+    digest = hashlib.sha256(kernel.operation.get_asm(use_local_scope=True).encode()).hexdigest()[:12]
     name = f"{kind}_{digest}"
     if name in names:
         kernel.operation.erase()

@@ -1,5 +1,6 @@
 """The list of passes a target's programs go through: data."""
 
+from drystone.ir.pieces import Span
 from drystone.ir.program import Program
 from drystone.mlir import parse, text
 from drystone.passes.absorb_transposes import AbsorbTransposes
@@ -32,7 +33,17 @@ from drystone.targets.target import CpuTarget
 
 def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
-    f32 are held as `element`.
+    f32 are held as `element`."""
+    return (*fusing(target, element), *outlining())
+
+
+def outlining(spans: tuple[Span, ...] = ()) -> tuple[Pass, ...]:
+    """The last passes: operations become calls of kernels, those of `spans` piece by piece."""
+    return (Patch(spans), OutlineKernels(), MergeProducts())
+
+
+def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
+    """The passes up to where every operation of `@main` is to be one kernel.
 
     Attention is recognized where transposes still stand by themselves, and once more when masks that are
     constants are known. What is picked from maps is computed before a log softmax is looked at, and once more
@@ -65,16 +76,18 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         ChoosePrecision(target, element),
         PackWeights(target),
         FuseRowStats(),
-        Patch(),
-        OutlineKernels(),
-        MergeProducts(),
     )
 
 
 def unfused(program: Program) -> Program:
     """A copy of an imported program in its plain form (after `simplify` and `resolve-dims`) with every
     operation a kernel of its own."""
-    module = parse(text(program.module), program.module.context)
-    copy = Program(module, program.weights, program.signature)
+    copy = copy_of(program)
     run(copy, (Simplify(), ResolveDims(), OutlineKernels()))
     return copy
+
+
+def copy_of(program: Program) -> Program:
+    """The same program over the same weights, to be rewritten apart."""
+    module = parse(text(program.module, locations=True), program.module.context)
+    return Program(module, program.weights, program.signature)

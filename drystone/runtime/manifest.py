@@ -67,11 +67,32 @@ class Streaming:
 
 
 @dataclass(frozen=True)
+class Patched:
+    """Operations that are computed piece by piece: the model's lines of the first and the last, their number,
+    how many pieces along each axis, whether what pieces share along the first is kept, and the work as a
+    factor of that of the operations as wholes."""
+
+    first: str
+    last: str
+    operations: int
+    pieces: tuple[int, ...]
+    kept: bool
+    work: float
+
+    def __str__(self) -> str:
+        grid = " x ".join(map(str, self.pieces))
+        kept = ", common rows kept" if self.kept else ""
+        place = self.first if self.first == self.last else f"{self.first} to {self.last}"
+        return f"piece by piece ({grid}{kept}): {self.operations} operations, {place}, {self.work:.2f}x work"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
     the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
-    keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget."""
+    keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
+    `patched`: what is computed piece by piece."""
 
     target: str
     required: tuple[str, ...]
@@ -93,6 +114,7 @@ class Manifest:
     picture: str = ""
     pin: bool = False
     streaming: Streaming | None = None
+    patched: tuple[Patched, ...] = ()
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -153,5 +175,8 @@ class Manifest:
             kernels=tuple(KernelCall(**call) for call in data.pop("kernels")),
             attention=tuple(KeyPasses(**each) for each in data.pop("attention")),
             assertions=tuple(data.pop("assertions")),
+            patched=tuple(
+                Patched(**{**each, "pieces": tuple(each["pieces"])}) for each in data.pop("patched", ())
+            ),
             **data,
         )

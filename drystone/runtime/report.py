@@ -74,7 +74,8 @@ class Report:
                 f"{row.call.name[:28]:28} {row.seconds * 1e6:9.1f} {part:5.1f} {row.call.flops / 1e6:9.2f} "
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
-        return "\n".join([*lines, self.summary, self.traffic, *map(str, self.manifest.attention)])
+        notes = map(str, (*self.manifest.patched, *self.manifest.attention))
+        return "\n".join([*lines, self.summary, self.traffic, *notes])
 
     def to_html(self, path: str | Path) -> Path:
         """Write the table and the picture of the memory plan as one self-contained page."""

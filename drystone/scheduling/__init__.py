@@ -5,24 +5,32 @@ from drystone.scheduling.check import PlanError, check
 from drystone.scheduling.curve import Curve, curve, curve_of
 from drystone.scheduling.curve_picture import curve_page, curve_svg
 from drystone.scheduling.extract import problem_of
+from drystone.scheduling.layers import net_of
+from drystone.scheduling.patched import choices_of, least_capacity
 from drystone.scheduling.picture import page, svg
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data, places
+from drystone.scheduling.spans import Choice, Net
 from drystone.scheduling.streaming import Streaming
 from drystone.scheduling.text import read
 
 __all__ = [
     "Allotment",
+    "Choice",
     "Curve",
+    "Net",
     "PlanError",
     "Streaming",
     "allot",
     "as_data",
     "check",
+    "choices_of",
     "curve",
     "curve_of",
     "curve_page",
     "curve_svg",
+    "least_capacity",
+    "net_of",
     "page",
     "places",
     "plan",

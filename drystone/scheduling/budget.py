@@ -23,6 +23,14 @@ class OverBudget(UserError):
             f"need less than {proven} bytes); smaller inputs or a smaller batch need less",
         )
 
+    def with_pieces(self, least: int | None) -> "OverBudget":
+        """The same where some layers may be computed piece by piece, which needs `least` bytes; None where
+        that is not possible."""
+        if least is None or least >= self.least:
+            return self
+        more = f"computed piece by piece, layers of this model need about {least} bytes: ram={least}"
+        return OverBudget(self.what, least=least, hint=f"{self.hint}\n  {more}")
+
 
 def spell_bytes(size: int) -> str:
     """The amount in the largest unit that keeps it readable: "640 B", "1.50 MiB"."""

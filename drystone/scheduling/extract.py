@@ -31,6 +31,7 @@ def problem_of(
     """
     found = buffers(program)
     arena = {buffer.name: buffer for buffer in found.buffers.values() if buffer.kind == "arena"}
+    kept = _read_at_the_end(program, found)
     levels = _limited(target, limits or {})
     return Problem(
         tuple(
@@ -39,7 +40,7 @@ def problem_of(
         ),
         tuple(Tensor(buffer.name, buffer.size, buffer.where) for buffer in arena.values()),
         levels,
-        tuple(name for name in arena if name in _read_at_the_end(program, found)),
+        tuple(name for name in arena if name in kept),
     )
 
 
@@ -61,11 +62,11 @@ def _limited(target: CpuTarget, limits: Mapping[str, int | str]) -> tuple[Level,
 
 
 def _with_writers(found: Buffers) -> list[tuple[Call, dict[str, str]]]:
-    """Each call with the last call before it that wrote each buffer."""
+    """Each call with the last call before it that wrote each buffer it reads."""
     writers: dict[str, str] = {}
     pairs = []
     for call in found.calls:
-        pairs.append((call, dict(writers)))
+        pairs.append((call, {name: writers[name] for name in call.inputs if name in writers}))
         writers |= dict.fromkeys(call.outputs, call.name)
     return pairs
 

@@ -48,3 +48,37 @@ def test_spans_compute_the_same(span: Span, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(compiler.passes, "pipeline", patched)
     fitted = drystone.compile(model, (x,))
     torch.testing.assert_close(fitted(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+class Bottlenecks(nn.Module):
+    """A convolution, two inverted bottlenecks, the global average and a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, 2, 1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(8, 48, 1), nn.ReLU6(), nn.Conv2d(48, 48, 3, 1, 1, groups=48), nn.Conv2d(48, 8, 1)
+            )
+            for _ in range(2)
+        )
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.last(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def test_a_budget_is_met_piece_by_piece() -> None:
+    torch.manual_seed(0)
+    model, x = Bottlenecks().eval(), torch.randn(1, 3, 48, 48)
+    whole = drystone.compile(model, (x,))
+    budget = whole.memory.arena // 3
+    fitted = drystone.compile(model, (x,), budget=drystone.Budget(ram={"ram": budget}))
+    assert fitted.memory.arena <= budget
+    torch.testing.assert_close(fitted(x), model(x), rtol=1e-5, atol=1e-5)
+    patched = fitted.manifest.patched
+    assert patched and all(1 <= each.work < 1.5 for each in patched)
+    assert "piece by piece" in str(fitted.report())

@@ -1,0 +1,168 @@
+"""The planning problem of a net some of whose layers are computed piece by piece."""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from drystone.ir.pieces import Region, Span, emit
+from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.greedy import best_fit, height
+from drystone.scheduling.problem import Operation, Problem, Tensor
+from drystone.scheduling.spans import Choice, Choices, Layer, Net
+from drystone.targets.target import Level
+
+#: Parts of a capacity that the sizes of a choice may reach, as addresses take some more.
+_PARTS = (1.0, 0.985, 0.97, 0.955, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7)
+
+
+def patched_problem(net: Net, spans: Sequence[Span], capacity: int | None = None) -> Problem:
+    """What the program of a net, rewritten by the pass `patch`, has to have planned."""
+    writer = _Writer(net)
+    starts = {span.first: span for span in spans}
+    number = 0
+    while number < len(net.layers):
+        span = starts.get(number)
+        if span is None:
+            writer.layer(net.layers[number])
+            number += 1
+        else:
+            _Pieces(writer, span).write()
+            number = span.last + 1
+    level = Level("ram", capacity, net.alignment)
+    tensors = tuple(writer.tensors.values())
+    return Problem(tuple(writer.operations), tensors, (level,), tuple(sorted(net.kept)))
+
+
+def choices_of(net: Net, capacity: int) -> Iterator[Choice]:
+    """Spans with which best fit in the given order stays within a capacity, those of less cost first."""
+    found = Choices(net, capacity)
+    tried: set[tuple[Span, ...]] = set()
+    for part in _PARTS:
+        choice = found.within(int(capacity * part))
+        if choice is None:
+            return
+        if not choice.spans or choice.spans in tried:
+            continue
+        tried.add(choice.spans)
+        blocks = given_order(patched_problem(net, choice.spans))
+        if height(blocks, best_fit(blocks)) <= capacity:
+            yield choice
+
+
+def least_capacity(net: Net) -> int | None:
+    """A capacity within which some choice of spans stays, as little as is known; None where nothing can be
+    computed piece by piece."""
+    found = Choices(net).least(float("inf"))
+    if found is None or not found.spans:
+        return None
+    blocks = given_order(patched_problem(net, found.spans))
+    return height(blocks, best_fit(blocks))
+
+
+def given_order(problem: Problem) -> list[Block]:
+    """What is to be placed where operations run in the order of the problem."""
+    return Graph(problem).blocks(range(len(problem.operations)))
+
+
+class _Writer:
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.operations: list[Operation] = []
+        made = {layer.result for layer in net.layers}
+        self.tensors = {n: Tensor(n, net.sizes[n]) for n in net.sizes if n not in net.outside | made}
+
+    def run(
+        self, kind: str, reads: Sequence[str], result: str, size: int, where: str, over: str | None = None
+    ) -> str:
+        """One more operation; `over`: what its result may take the place of."""
+        name = f"{len(self.operations)}.{kind}"
+        outside = self.net.outside
+        if result not in outside:
+            self.tensors[result] = Tensor(result, size, where)
+        inputs = tuple(dict.fromkeys(n for n in reads if n not in outside))
+        outputs = () if result in outside else (result,)
+        pairs = ((result, over),) if over in inputs and outputs else ()
+        self.operations.append(Operation(name, inputs, outputs, in_place=pairs, where=where))
+        return result
+
+    def fresh(self, name: str) -> str:
+        """A name for a piece of a tensor."""
+        return f"{name}.{len(self.operations)}"
+
+    def layer(self, layer: Layer) -> None:
+        """A layer as a whole."""
+        if layer.result in layer.reads:
+            return
+        size = self.net.sizes[layer.result]
+        first = layer.reads[0] if layer.in_place and layer.reads else ""
+        over = first if first and self.net.sizes[first] == size else None
+        self.run("whole", layer.reads, layer.result, size, layer.where, over)
+
+
+class _Pieces:
+    """A `Builder` whose tensors are names."""
+
+    def __init__(self, writer: _Writer, span: Span) -> None:
+        self.writer, self.span, self.net = writer, span, writer.net
+        self.layers = self.net.layers[span.first : span.last + (not span.summed)]
+        self.last = self.net.layers[span.last]
+        self.steps = [layer.step for layer in self.layers if layer.step is not None]
+        self.extents = {step.result: step.extents for step in self.steps}
+        for step in self.steps:
+            for read in step.reads:
+                self.extents.setdefault(read.value, tuple(window.extent for window in read.windows))
+
+    def write(self) -> None:
+        """All operations of the span."""
+        made = emit(self.steps, self.span.grid, self)
+        self.writer.operations[-1] = _renamed(self.writer.operations[-1], made, self.last.result)
+        self.writer.tensors[self.last.result] = Tensor(
+            self.last.result, self.writer.tensors.pop(made).size, self.last.where
+        )
+
+    def _size(self, name: str, region: Region) -> int:
+        return self.net.sizes[name] * prod(b - a for a, b in region) // prod(self.extents[name])
+
+    def _run(self, kind: str, reads: Sequence[str], name: str, region: Region) -> str:
+        result = self.writer.fresh(name)
+        return self.writer.run(kind, reads, result, self._size(name, region), self.last.where)
+
+    def source(self, name: str) -> str:
+        """The tensor itself."""
+        return name
+
+    def part(self, name: str, value: str, held: Region, wanted: Region) -> str:
+        """The same memory where it is one stretch, a copy elsewhere."""
+        stretch = held[1:] == wanted[1:] and name not in self.net.scattered
+        return value if held == wanted or stretch else self._run("slice", [value], name, wanted)
+
+    def make(self, number: int, region: Region, operands: Sequence[str]) -> str:
+        """The operation, which also reads what it reads whole."""
+        layer, step = self.layers[number], self.steps[number]
+        whole = set(layer.reads) - {read.value for read in step.reads}
+        return self._run("part", [*operands, *sorted(whole)], step.result, region)
+
+    def keep(self, name: str, value: str, held: Region, wanted: Region) -> str:
+        """A copy."""
+        return self._run("keep", [value], name, wanted)
+
+    def join(self, name: str, kept: str, fresh: str, held: Region) -> str:
+        """A copy of both."""
+        return self._run("join", [kept, fresh], name, held)
+
+    def put(self, whole: str | None, piece: str, region: Region) -> str:
+        """An insertion over the whole, or a sum over the sum before."""
+        size = self.net.sizes[self.last.result]
+        writer, where = self.writer, self.last.where
+        if self.span.summed:
+            name = writer.fresh(self.last.result)
+            piece = writer.run("average", [piece], name, size, where)
+            if whole is None:
+                return piece
+        reads = [piece] if whole is None else [whole, piece]
+        return writer.run("put", reads, writer.fresh(self.last.result), size, where, whole)
+
+
+def _renamed(op: Operation, old: str, new: str) -> Operation:
+    """The operation with its result named anew."""
+    pairs = tuple((new if result == old else result, over) for result, over in op.in_place)
+    return Operation(op.name, op.inputs, (new,), in_place=pairs, where=op.where)
