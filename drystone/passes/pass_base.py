@@ -21,16 +21,15 @@ class Pass(Protocol):
         """Rewrite the program."""
 
 
-def run(program: Program, passes: Sequence[Pass], dump: Path | None = None, after: int = 0) -> None:
+def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> None:
     """Run the passes in order and verify the program after each.
 
     With `dump`, `NN_<pass>.mlir` in that folder is the re-parseable text after each pass (00 before the
-    first), its first line a comment with the time taken and "(unchanged)" where the text did not change;
-    `after`: how many passes ran before these.
+    first), its first line a comment with the time taken and "(unchanged)" where the text did not change.
     Raises InternalError naming the pass that failed or left an invalid program; UserError passes through.
     """
-    before = None if after else _dump(program, dump, 0, "input", 0.0, None)
-    for number, step in enumerate(passes, start=after + 1):
+    before = _dump(program, dump, 0, "input", 0.0, None)
+    for number, step in enumerate(passes, start=1):
         started = time.perf_counter()
         with program.module.context, ir.Location.unknown():
             given = program.module.operation.clone()
@@ -42,7 +41,7 @@ def run(program: Program, passes: Sequence[Pass], dump: Path | None = None, afte
             raise
         except Exception as error:
             _dump(program, dump, number, f"{step.name}_failed", 0.0, None)
-            left = ",".join(one.name for one in passes[number - after - 1 :])
+            left = ",".join(one.name for one in passes[number - 1 :])
             shown = str(given.get_asm(enable_debug_info=True))
             raise InternalError(f"pass {step.name} failed: {error}", ir=shown, left=left) from error
         before = _dump(program, dump, number, step.name, time.perf_counter() - started, before)

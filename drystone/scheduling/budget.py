@@ -24,12 +24,12 @@ class OverBudget(UserError):
         )
 
     def with_pieces(self, least: int | None) -> "OverBudget":
-        """The same where some layers may be computed piece by piece, which needs `least` bytes; None where
-        that is not possible."""
+        """The same, saying that with layers computed piece by piece activations could do with `least` bytes;
+        None where that is not possible."""
         if least is None or least >= self.least:
             return self
-        more = f"computed piece by piece, layers of this model need about {least} bytes: ram={least}"
-        return OverBudget(self.what, least=least, hint=f"{self.hint}\n  {more}")
+        why = f"{self.why}\n  with layers computed piece by piece, activations need about {least} bytes"
+        return OverBudget(self.what, why=why, least=self.least, proven=self.proven, room=self.room)
 
 
 def spell_bytes(size: int) -> str:
