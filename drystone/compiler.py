@@ -101,7 +101,7 @@ def _trip(
         codegen.add_workspaces(program, machine, schedules)
         patched: tuple[Patched, ...] = ()
         try:
-            memory = scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
+            memory = _allotted(program, machine, budget, options)
         except OverBudget as refused:
             made = pieces.within(
                 source.imported(),
@@ -155,7 +155,7 @@ def fit(
 
         def planned(ram: int | None) -> tuple[Problem, Plan]:
             limits = None if ram is None else {machine.levels[0].name: ram}
-            found = scheduling.allot(program, machine, Budget(ram=limits), codegen.work, options.plan_seconds)
+            found = _allotted(program, machine, Budget(ram=limits), options)
             return found.problem, found.plan
 
         return scheduling.curve(planned, points, codegen.work(program))
@@ -163,6 +163,26 @@ def fit(
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:
     return options.threads or min(machine.threads, os.cpu_count() or 1)
+
+
+def _allotted(
+    program: Program, machine: targets.CpuTarget, budget: Budget, options: Options
+) -> scheduling.Allotment:
+    """The plan of an outlined program within a budget. Kernels write over their input, at the price of a
+    slower program, only where the budget is met that way and not without."""
+    codegen.settle(program, (), ())
+
+    def allot() -> scheduling.Allotment:
+        return scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
+
+    try:
+        return allot()
+    except OverBudget:
+        if not codegen.spare(program, machine):
+            raise
+    found = allot()
+    codegen.settle(program, found.plan.order, scheduling.places(found.plan))
+    return found
 
 
 def _schedules(

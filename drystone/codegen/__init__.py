@@ -4,5 +4,17 @@ from drystone.codegen.cost import bytes_moved, work
 from drystone.codegen.cpu.code import Code, KernelCall
 from drystone.codegen.cpu.generate import add_workspaces, generate
 from drystone.codegen.cpu.jit import Compiled, jit
+from drystone.codegen.over import settle, spare
 
-__all__ = ["Code", "Compiled", "KernelCall", "add_workspaces", "bytes_moved", "generate", "jit", "work"]
+__all__ = [
+    "Code",
+    "Compiled",
+    "KernelCall",
+    "add_workspaces",
+    "bytes_moved",
+    "generate",
+    "jit",
+    "settle",
+    "spare",
+    "work",
+]

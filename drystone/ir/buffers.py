@@ -19,6 +19,10 @@ from drystone.mlir import ints, ir, ir_place
 #: Operations of `@main` that give another view of their first operand's memory.
 VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice"})
 
+#: The pair [result, argument] of a kernel function whose program may write the one over the other because it
+#: was made for that (codegen.over); `dry.in_place` has those of which this is true anyway.
+OVER = "dry.over"
+
 
 @dataclass(frozen=True)
 class Buffer:
@@ -188,11 +192,12 @@ def _in_place(program: Program, call: Any) -> dict[Any, list[Any]]:
     """Result -> operands whose memory it may overwrite; slices do not count, and neither does an operand that
     the kernel reads a second time through another argument."""
     kernel = function(program, call.attributes["callee"].value)
-    if "dry.in_place" not in kernel.attributes:
-        return {}
+    pairs = [kernel.attributes[OVER]] if OVER in kernel.attributes else []
+    if "dry.in_place" in kernel.attributes:
+        pairs += list(kernel.attributes["dry.in_place"])
     found: dict[Any, list[Any]] = {}
     roots = [_root(value) for value in tensors(call.operands)]
-    for pair in kernel.attributes["dry.in_place"]:
+    for pair in pairs:
         result, argument = ints(pair) if isinstance(pair, ir.ArrayAttr) else list(ir.DenseI64ArrayAttr(pair))
         operand = call.operands[argument]
         if not _is_slice(operand) and roots.count(_root(operand)) == 1:
@@ -240,4 +245,4 @@ def _ancestors(operation: Any) -> set[Any]:
     return found
 
 
-__all__ = ["VIEWS", "Buffer", "Buffers", "Call", "buffers"]
+__all__ = ["OVER", "VIEWS", "Buffer", "Buffers", "Call", "buffers"]

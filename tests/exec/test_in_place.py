@@ -79,3 +79,42 @@ def test_a_residual_of_a_convolution(layer: Any) -> None:
 def test_normalizations_and_a_softmax(width: int) -> None:
     size = -(-9 * width * 4 // 64) * 64
     assert arena(Normalized(width), torch.randn(9, width)) <= 2 * size
+
+
+class Depthwise(nn.Module):
+    """A narrow image made wide, filtered by channel, and made narrow again."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, 3, 1)
+        pad = dilation * (kernel - 1) // 2
+        self.filter = nn.Conv2d(
+            channels, channels, kernel, padding=pad, groups=channels, dilation=dilation, bias=False
+        )
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.narrow(self.norm(self.filter(self.wide(x).relu())).relu())
+        return result
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "dilation", "high", "wide"),
+    [(40, 3, 1, 9, 14), (16, 5, 1, 12, 11), (7, 7, 1, 4, 16), (33, 3, 2, 2, 24), (48, 1, 1, 5, 8)],
+)
+def test_a_depthwise_convolution_writes_over_its_input_where_memory_is_scarce(
+    channels: int, kernel: int, dilation: int, high: int, wide: int
+) -> None:
+    model, x = Depthwise(channels, kernel, dilation).eval(), torch.randn(2, 3, high, wide)
+    image = 2 * high * wide * 4
+    free = drystone.compile(model, (x,))
+    assert free.memory.arena >= 2 * channels * image
+    budget = drystone.Budget(ram={"ram": (channels + 3) * image + 192})
+    fitted = drystone.compile(model, (x,), budget=budget, options=drystone.Options(threads=2))
+    assert fitted.memory.arena <= (channels + 3) * image + 192
+    with torch.no_grad():
+        want = model(x)
+    for threads in (1, 2):
+        torch.testing.assert_close(
+            torch.as_tensor(fitted.call((x,), threads=threads)), want, rtol=2e-5, atol=2e-5
+        )

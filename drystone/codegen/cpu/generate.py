@@ -16,7 +16,7 @@ from drystone.codegen.kernel import Kernel
 from drystone.codegen.search import Point
 from drystone.codegen.workspace import give, workspaces
 from drystone.errors import InternalError
-from drystone.ir.buffers import Buffers, buffers
+from drystone.ir.buffers import OVER, Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
 from drystone.ir.values import function, main_block
@@ -47,7 +47,8 @@ def generate(
         callee = call.op.attributes["callee"].value
         if callee not in kernels:
             kernel = function(program, callee).opview
-            kernels[callee] = lower_kernel(kernel, callee, target, schedules.get(callee))
+            point = None if OVER in kernel.attributes else schedules.get(callee)
+            kernels[callee] = lower_kernel(kernel, callee, target, point)
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
@@ -126,9 +127,10 @@ def _add(module: Any, source: Any, name: str, promised: bool) -> None:
 
 
 def _overlaps(kernel: Any) -> bool:
-    """Whether one result of a kernel may be written over what another one is still to be computed from."""
+    """Whether a result of a kernel may be written over what it still reads, or another result is still to be
+    computed from."""
     results = len(kernel.attributes["function_type"].value.results) - workspaces(kernel)
-    return "dry.in_place" in kernel.attributes and results > 1
+    return OVER in kernel.attributes or ("dry.in_place" in kernel.attributes and results > 1)
 
 
 def _is_declaration(operation: Any) -> bool:

@@ -18,11 +18,13 @@ from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
 from drystone.codegen.families.conv_direct import conv_direct
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
+from drystone.codegen.families.conv_over import conv_over
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.ir.buffers import OVER
 from drystone.targets import CpuTarget
 
 #: Bytes of the input's copy at most: it lies on a thread's stack.
@@ -32,6 +34,8 @@ _SCRATCH = 2 << 20
 def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The program of a `dry.conv`."""
     form = conv_form(kernel)
+    if OVER in kernel.operation.attributes:
+        return conv_over(form, target)
     found = _search(form, target)
     if found is not None:
         return found.build(found.default)
@@ -40,7 +44,12 @@ def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
 
 def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a `dry.conv`; None where its form has one only."""
-    return _search(conv_form(kernel), target)
+    return None if OVER in kernel.operation.attributes else _search(conv_form(kernel), target)
+
+
+def can_write_over(kernel: Any, target: CpuTarget) -> bool:
+    """Whether there is a program of a `dry.conv` that may write its result over its input."""
+    return conv_over(conv_form(kernel), target) is not None
 
 
 def _search(form: ConvForm, target: CpuTarget) -> Search | None:

@@ -20,7 +20,7 @@ Taps = Callable[[list[Index], list[Index], Sequence[Tile]], list[Tile]]
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """Outputs along one row, for `lanes` channels from c."""
 
     form: ConvForm
@@ -102,12 +102,8 @@ def conv_depthwise(form: ConvForm, target: CpuTarget) -> Search | None:
     """The programs for "nhwc", one input and one output channel per group, real elements."""
     if not form.nhwc or form.first or form.transposed or not is_depthwise(form) or form.kernel[-1] > UNROLLED:
         return None
-    if form.pack is not None:
-        order = (0, *range(2, form.spatial + 2), 1)
-        if form.pack.inner_dims != (0,) or form.pack.outer_perm != order:
-            return None
     lanes = target.lanes(32)
-    if not form.out.dtype.startswith(("f", "bf")) or (form.pack and form.pack.inner_tiles[0] % lanes):
+    if not form.out.dtype.startswith(("f", "bf")) or (form.pack and not form.in_blocks_of(lanes)):
         return None
     sizes = Slides(
         form.known_size(form.out, form.spatial - 2) if form.spatial > 1 else 1,
@@ -137,7 +133,7 @@ def _body(form: ConvForm, lanes: int, count: int, high: int, wide: int) -> Calla
         rest = first + (end - first).ceildiv(count) * count
 
         def line(n: Index, outputs: tuple[Index, ...], c: Index) -> None:
-            run = _Run(form, t, lanes, n, outputs, c)
+            run = Run(form, t, lanes, n, outputs, c)
             t.loop(first, 1, lambda o: run.run(o, 1))
             t.loop(end, count, lambda o: run.run(o, count), lower=first)
             t.loop(out, 1, lambda o: run.run(o, 1), lower=rest)

@@ -68,6 +68,13 @@ class ConvForm:
         pack, order = self.pack, (0, *range(2, self.spatial + 2), 1)
         return pack is not None and pack.inner_dims in ((0,), (0, 1)) and pack.outer_perm == order
 
+    def in_blocks_of(self, lanes: int) -> bool:
+        """Whether the weight is packed along O alone, in whole vectors."""
+        pack, order = self.pack, (0, *range(2, self.spatial + 2), 1)
+        if pack is None or pack.inner_dims != (0,) or pack.outer_perm != order:
+            return False
+        return pack.inner_tiles[0] % lanes == 0
+
     def factor(self, t: TileBuilder, tile: Tile) -> Tile:
         """A tile of x or the weight as a dot takes it."""
         return tile if self.held else widened(t, tile)

@@ -1,0 +1,117 @@
+"""Arenas and times of models with and without what makes tensors smaller or lets them share memory.
+
+python -m benchmarks.planning.rewrites [--output benchmarks/results/rewrites.md]
+
+Residuals that are overwritten by the sum that reads them, and logits that are never stored, are turned off in
+the compiler for the left columns; a depthwise convolution writes over its input where a budget asks for it.
+Times are medians of interleaved calls on two threads in fp32.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import drystone
+from benchmarks.models import InvertedResidual, ViTTiny, mobilenet_v2, resnet50
+from drystone.passes import in_place
+from drystone.passes.fuse_row_stats import FuseRowStats
+
+_HEAD = """\
+| model | arena without | with | ms without | with | time |
+|---|---|---|---|---|---|
+"""
+_CALLS = 15
+
+
+class Head(nn.Module):
+    """A vocabulary's projection, and the loss or the choice that reads its logits."""
+
+    def __init__(self, width: int, words: int, loss: bool) -> None:
+        super().__init__()
+        self.project, self.loss = nn.Linear(width, words, bias=False), loss
+
+    def forward(self, hidden: Tensor, target: Tensor) -> Tensor:
+        logits = self.project(hidden)
+        return F.cross_entropy(logits, target) if self.loss else logits.argmax(-1)
+
+
+def _compiled(model: nn.Module, inputs: tuple[Tensor, ...], ram: int | None = None) -> drystone.Fitted:
+    budget = drystone.Budget(ram=None if ram is None else {"ram": ram})
+    return drystone.compile(model.eval(), inputs, budget=budget, options=drystone.Options(threads=2))
+
+
+def row(name: str, without: drystone.Fitted, fitted: drystone.Fitted, inputs: tuple[Tensor, ...]) -> str:
+    """One line of the table; the two must agree."""
+    for one, other in zip(*(torch.as_tensor(f(*inputs)).reshape(-1) for f in (without, fitted)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_CALLS):
+        for each, spent in zip((without, fitted), times, strict=True):
+            began = time.perf_counter()
+            each(*inputs)
+            spent.append(1e3 * (time.perf_counter() - began))
+    ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
+    arenas = [f"{each.memory.arena:,}" for each in (without, fitted)]
+    medians = [f"{statistics.median(spent):.2f}" for spent in times]
+    return f"| {' | '.join([name, *arenas, *medians, f'{ratio:.2f}'])} |"
+
+
+def residuals(name: str, model: nn.Module, image: Tensor) -> str:
+    """A network whose sums take the place of what they read."""
+    with mock.patch.object(in_place, "_line_by_line", lambda *_: []):
+        without = _compiled(model, (image,))
+    return row(name, without, _compiled(model, (image,)), (image,))
+
+
+def depthwise(name: str, model: nn.Module, image: Tensor, ram: int) -> str:
+    """A network within a budget that its depthwise convolutions meet by writing over their inputs."""
+    return row(name, _compiled(model, (image,)), _compiled(model, (image,), ram), (image,))
+
+
+def logits(rows: int, words: int, width: int, loss: bool) -> str:
+    """The end of a language model."""
+    model, inputs = Head(width, words, loss), (torch.randn(rows, width), torch.randint(0, words, (rows,)))
+    with mock.patch.object(FuseRowStats, "run", lambda *_: None):
+        without = _compiled(model, inputs)
+    what = "cross entropy" if loss else "argmax"
+    name = f"{what} of {rows} x {words:,} logits, width {width}"
+    return row(name, without, _compiled(model, inputs), inputs)
+
+
+def main() -> None:
+    """Print the table, and write it if asked to."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    image = torch.randn(1, 3, 224, 224)
+    # The second block of MobileNetV2 at 56 x 56: input, 144 channels once, and 64 bytes for each place.
+    block, budget = InvertedResidual(24, 24, 1, 6), 4 * 56 * 56 * (144 + 24) + 128
+    cases: list[Callable[[], Any]] = [
+        lambda: residuals("ResNet-50", resnet50(), image),
+        lambda: residuals("MobileNetV2", mobilenet_v2(), image),
+        lambda: residuals("ViT-Tiny", ViTTiny(), image),
+        lambda: depthwise("a block of MobileNetV2", block, torch.randn(1, 24, 56, 56), budget),
+        lambda: logits(256, 32000, 768, loss=True),
+        lambda: logits(256, 32000, 768, loss=False),
+        lambda: logits(512, 16000, 512, loss=True),
+    ]
+    lines = []
+    print(_HEAD, end="")
+    for case in cases:
+        lines.append(case())
+        print(lines[-1], flush=True)
+    if arguments.output is not None:
+        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
