@@ -137,7 +137,8 @@ def fit(
 
     The arguments are those of `compile`, which plans in the same way: it meets
     `Budget(ram={"ram": point.ram})` for every point of the curve. At most `points` budgets are planned, each
-    within `options.plan_seconds`. `str()` of the curve is a table. Nothing is generated or run. Raises
+    within `options.plan_seconds`. What less than those would take where some of the model is computed piece
+    by piece is known from shapes alone. `str()` of the curve is a table. Nothing is generated or run. Raises
     UserError as `compile` does.
     """
     options, machine = chosen(options, Options), targets.resolve(target)
@@ -158,7 +159,9 @@ def fit(
             found = _allotted(program, machine, Budget(ram=limits), options)
             return found.problem, found.plan
 
-        return scheduling.curve(planned, points, codegen.work(program))
+        curve = scheduling.curve(planned, points, codegen.work(program))
+        net = pieces.net_of(source.imported(), element_of(options.compute), machine)
+        return replace(curve, pieces=scheduling.pieces_below(net, curve.points[0].ram, points))
 
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:

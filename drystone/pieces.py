@@ -23,6 +23,12 @@ class Pieced:
     patched: tuple[Patched, ...]
 
 
+def net_of(program: Program, element: str | None, target: CpuTarget) -> scheduling.Net:
+    """Fuse an imported program; what the choice of spans sees of it."""
+    passes.run(program, passes.fusing(target, element))
+    return scheduling.net_of(program, target)
+
+
 def within(
     program: Program,
     element: str | None,
@@ -35,8 +41,7 @@ def within(
     spans, the first with a plan that keeps the budget. `schedule` chooses schedules for an outlined program.
     Raises OverBudget where there is none, saying what would do.
     """
-    passes.run(program, passes.fusing(target, element))
-    net = scheduling.net_of(program, target)
+    net = net_of(program, element, target)
     for choice in scheduling.choices_of(net, refused.room):
         made = passes.copy_of(program)
         passes.run(made, passes.outlining(choice.spans))

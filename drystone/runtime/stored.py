@@ -6,8 +6,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from drystone.runtime.memory import ALIGNMENT
 
 #: How long the reader sleeps before it looks again how far the run is, in seconds.
 _LOOK = 2e-4
-#: Of a weight so many bytes are tried, at equal distances, before it is taken to be in memory already.
-_TRIED = 4
+#: Bytes that are read at a time; where the first of them is in memory already, all are taken to be.
+_PIECE = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,22 @@ class Stored:
             first = start - start % mmap.PAGESIZE
             self.mapping.madvise(mmap.MADV_DONTNEED, first, end - first)
 
-    def ahead(self, slot: int) -> None:
-        """Have a weight read from the disk, unless it is in memory already."""
+    def ahead(self, slot: int, wanted: Callable[[], bool]) -> None:
+        """Read a weight from the disk, unless it is in memory already, piece by piece while it is wanted."""
         start, end = self.ranges[slot]
-        if not all(self._at_hand(place) for place in range(start, end, max(1, (end - start) // _TRIED))):
-            os.posix_fadvise(self.file, start, end - start, os.POSIX_FADV_WILLNEED)
+        for place in range(start, end, _PIECE):
+            if not wanted():
+                return
+            if not self._at_hand(place):
+                os.preadv(self.file, [bytearray(min(_PIECE, end - place))], place)
 
     def _at_hand(self, place: int) -> bool:
         try:
             return os.preadv(self.file, [bytearray(1)], place, os.RWF_NOWAIT) == 1
         except BlockingIOError:
             return False
-        except OSError:  # a file system that cannot tell
-            return False
+        except OSError:  # of this file system that is not known: it reads ahead as it can
+            return True
 
 
 class Reader:
@@ -84,10 +88,11 @@ class Reader:
         for begins, step, slot in self._reads:
             while self.progress[0] < begins and not self._over.is_set():
                 time.sleep(_LOOK)
-            if self._over.is_set():
-                return
-            if self.progress[0] <= step:
-                self._stored.ahead(slot)
+            self._stored.ahead(slot, partial(self._before, step))
+
+    def _before(self, step: int) -> bool:
+        """Whether the run still has to come to the step."""
+        return not self._over.is_set() and bool(self.progress[0] < step)
 
 
 def spooled(weights: Sequence[Array]) -> Stored:

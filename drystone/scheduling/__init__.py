@@ -6,7 +6,7 @@ from drystone.scheduling.curve import Curve, curve, curve_of
 from drystone.scheduling.curve_picture import curve_page, curve_svg
 from drystone.scheduling.extract import problem_of
 from drystone.scheduling.layers import net_of
-from drystone.scheduling.patched import choices_of, least_capacity
+from drystone.scheduling.patched import choices_of, least_capacity, pieces_below
 from drystone.scheduling.picture import page, svg
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data, places
@@ -32,6 +32,7 @@ __all__ = [
     "least_capacity",
     "net_of",
     "page",
+    "pieces_below",
     "places",
     "plan",
     "problem_of",

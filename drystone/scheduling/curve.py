@@ -42,14 +42,27 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Pieced:
+    """What computing `spans` runs of operations piece by piece is good for, as far as shapes tell: the bytes
+    of the first level that are enough, and how many multiply-adds there are beyond those of the whole, as a
+    part of those."""
+
+    ram: int
+    extra: float
+    spans: int
+
+
+@dataclass(frozen=True)
 class Curve:
     """Points from the least memory to that above which nothing is gained; each costs more than the next.
     `bound`: bytes below which no plan of this program can be; `driver`: the operation that needs them for
-    itself, where one does. `str()` gives a table."""
+    itself, where one does. `pieces`: what less memory would do where some of it is computed piece by piece,
+    from least to most. `str()` gives a table."""
 
     points: tuple[Point, ...]
     bound: int
     driver: str = ""
+    pieces: tuple[Pieced, ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -68,7 +81,14 @@ class Curve:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(map(str.rjust, cells[:-1], widths)) + f"  {cells[-1]}" for cells in lines]
         why = f": {self.driver} needs them for itself" if self.driver else ""
-        return "\n".join([*text, f"no plan of this program can need less than {self.bound:,} bytes{why}"])
+        text.append(f"no plan of this program can need less than {self.bound:,} bytes{why}")
+        if self.pieces:
+            text.append("computed piece by piece, as far as shapes tell:")
+        for each in self.pieces:
+            share, spans = 100 * each.ram / most, f"{each.spans} run{'s' if each.spans > 1 else ''}"
+            cells = [f"{each.ram:,} B", spell_bytes(each.ram), f"{share:.1f} %", f"{100 * each.extra:.1f} %"]
+            text.append("  ".join(map(str.rjust, cells, widths)) + f"  {spans} of operations")
+        return "\n".join(text)
 
 
 def curve_of(problem: Problem, points: int = 8, time_limit: float = 5.0) -> Curve:

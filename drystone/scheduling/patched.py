@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from drystone.ir.pieces import Region, Span, emit
+from drystone.scheduling.curve import Pieced
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.greedy import best_fit, height
 from drystone.scheduling.problem import Operation, Problem, Tensor
@@ -56,6 +57,24 @@ def least_capacity(net: Net) -> int | None:
         return None
     blocks = given_order(patched_problem(net, found.spans))
     return height(blocks, best_fit(blocks))
+
+
+def pieces_below(net: Net, most: int, points: int) -> tuple[Pieced, ...]:
+    """What less than `most` bytes would do and cost, from the least known: at most so many choices of spans,
+    each of about the same part of the memory that the next one takes."""
+    least = least_capacity(net)
+    if least is None or least >= most:
+        return ()
+    capacities = (int(least * (most / least) ** (number / points)) for number in range(points))
+    found: dict[int, Pieced] = {}
+    for capacity in capacities:
+        choice = next(choices_of(net, capacity), None)
+        if choice is None:
+            continue
+        blocks = given_order(patched_problem(net, choice.spans))
+        ram = height(blocks, best_fit(blocks))
+        found[ram] = Pieced(ram, choice.work / net.work - 1, len(choice.spans))
+    return tuple(found[ram] for ram in sorted(found))
 
 
 def given_order(problem: Problem) -> list[Block]:

@@ -82,3 +82,12 @@ def test_a_budget_is_met_piece_by_piece() -> None:
     patched = fitted.manifest.patched
     assert patched and all(1 <= each.work < 1.5 for each in patched)
     assert "piece by piece" in str(fitted.report())
+
+
+def test_the_curve_says_what_pieces_would_do() -> None:
+    torch.manual_seed(0)
+    found = drystone.fit(Bottlenecks().eval(), (torch.randn(1, 3, 48, 48),), points=3)
+    assert found.pieces
+    assert found.pieces[0].ram < found.points[0].ram / 3 and found.pieces[0].extra < 0.5
+    assert [each.ram for each in found.pieces] == sorted(each.ram for each in found.pieces)
+    assert "computed piece by piece, as far as shapes tell:" in str(found)
