@@ -5,6 +5,7 @@ The bytes alive after a set of operations do not depend on their order, so one b
 each size only the `width` best sets are kept; what is dropped still bounds what was missed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drystone.scheduling.graph import Graph
@@ -21,12 +22,13 @@ class Beam:
 
 @dataclass(frozen=True)
 class _State:
-    """A set of operations done (as bits): the peak of its best order so far, the bytes alive after it, and
-    that order, last operation first, as nested pairs."""
+    """A set of operations done (as bits): the peak of its best order so far, the bytes alive after it, the
+    operations that may come next, and that order, last operation first, as nested pairs."""
 
     peak: int
     alive: int
     done: int
+    ready: tuple[int, ...]
     last: "tuple[int, _State] | None" = None
 
 
@@ -61,9 +63,36 @@ class _Step:
         return self.made + self.scratch - saved, self.made - self.unread - freed
 
 
-def search(graph: Graph, width: int) -> Beam:
+def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: int) -> Beam:
+    """The least loaded order found, at most as loaded as a known one, which needs `load` bytes where every
+    order needs `bound`. The beam looks for orders within a budget, which leaves few sets, and the budget is
+    halved and raised (adaptive soft budgeting in the same paper)."""
+    best, unit = Beam(list(known), load, bound), graph.unit
+    least, unknown = bound - unit, load
+    # Budgets up to `least` are too small, or nothing is known of them; those from `unknown` on are not asked
+    # for proof.
+    while least + unit < best.load:
+        budget = least + (best.load - least) // (2 * unit) * unit
+        found = search(graph, width, budget)
+        if found.order:
+            best = Beam(found.order, found.load, min(found.load, max(best.bound, found.bound)))
+            continue
+        least = budget
+        best = Beam(best.order, best.load, max(best.bound, found.bound))
+        unknown = unknown if found.bound > budget else min(unknown, budget)
+    unknown = min(unknown, best.load)
+    while best.bound + unit < unknown:
+        budget = best.bound + (unknown - best.bound) // (2 * unit) * unit
+        found = search(graph, width, budget)
+        best = Beam(best.order, best.load, max(best.bound, found.bound))
+        unknown = unknown if found.bound > budget else budget
+    return best
+
+
+def search(graph: Graph, width: int, budget: int | None = None) -> Beam:
     """The least loaded order among those the beam keeps; its `bound` is its `load` where nothing better was
-    dropped and so the order is proven best."""
+    dropped and so the order is proven best. With a budget only orders that keep to it: none is found then
+    where the order is empty, and where the bound is greater than the budget there is none."""
     steps = [_Step(graph, index) for index in range(len(graph.before))]
     given = sum(n for name, n in graph.size.items() if name not in graph.producer)
     unused = [
@@ -71,26 +100,37 @@ def search(graph: Graph, width: int) -> Beam:
     ]
     # What nothing reads is alive during the first step only.
     first = sum(graph.size[name] for name in unused)
-    states = [_State(given, given, 0)]
+    states = [_State(given, given, 0, tuple(i for i, step in enumerate(steps) if not step.needs))]
     missed: list[int] = []
     for count in range(len(steps)):
         reached: dict[int, _State] = {}
         for state in states:
-            for index, step in enumerate(steps):
-                if state.done >> index & 1 or step.needs & ~state.done:
-                    continue
-                during, after = step.run(state.done)
+            for index in state.ready:
+                during, after = steps[index].run(state.done)
                 peak = max(state.peak, state.alive + during)
+                if budget is not None and peak > budget:
+                    continue
                 done = state.done | 1 << index
                 known = reached.get(done)
                 if known is None or peak < known.peak:
                     alive = state.alive + after - (first if count == 0 else 0)
-                    reached[done] = _State(peak, alive, done, (index, state))
+                    ready = known.ready if known is not None else _ready(graph, steps, state, index)
+                    reached[done] = _State(peak, alive, done, ready, (index, state))
         ranked = sorted(reached.values(), key=lambda state: (state.peak, state.alive, state.done))
         states = ranked[:width]
         missed += [state.peak for state in ranked[width : width + 1]]
+    if not states:
+        assert budget is not None
+        return Beam([], budget, min([budget + graph.unit, *missed]) if _exact(graph) else 0)
     best = states[0]
     return Beam(_unwind(best), best.peak, min([best.peak, *missed]) if _exact(graph) else 0)
+
+
+def _ready(graph: Graph, steps: Sequence[_Step], state: _State, index: int) -> tuple[int, ...]:
+    """The operations that may come next once one more is done."""
+    done = state.done | 1 << index
+    new = [later for later in graph.after[index] if not steps[later].needs & ~done]
+    return tuple(sorted([*(other for other in state.ready if other != index), *new]))
 
 
 def _unwind(state: _State) -> list[int]:

@@ -6,7 +6,7 @@ reader falls into one of them, and all episodes after the first cost a transfer.
 that what is proven here bounds every plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +15,63 @@ from drystone.scheduling.graph import Graph
 
 
 @dataclass(frozen=True)
+class Border:
+    """What holds at the ends of a part of a graph, beside what its problem says: tensors with a home that are
+    in the fast level too at the start (`here`); tensors that must be in the fast level at the end (`stay`),
+    and those of which the slower one must have a copy by then (`saved`); and those whose moves are paid for
+    elsewhere (`free`)."""
+
+    here: frozenset[str] = frozenset()
+    stay: frozenset[str] = frozenset()
+    saved: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Joint:
-    """An order and the least that a plan under any order must spend."""
+    """An order, the least that a plan under any order must spend, and what this order spends (None where the
+    search found no order)."""
 
     order: list[int]
     bound: int
+    cost: int | None = None
 
 
-def arrange(graph: Graph, hint: Sequence[int], most: int | None, effort: float) -> Joint:
+@dataclass(frozen=True)
+class Known:
+    """Where tensors are under a known order: the steps of their stays in the fast level (one that is
+    overwritten ends with its last reader's step), which are copied, and which pairs (operation, output,
+    source) share their bytes."""
+
+    stays: Mapping[str, Sequence[tuple[int, int]]]
+    spilled: Collection[str]
+    shared: Collection[tuple[int, str, str]]
+
+
+#: The border of a whole graph.
+WHOLE = Border()
+
+
+def arrange(
+    graph: Graph,
+    hint: Sequence[int],
+    most: int | None,
+    effort: float,
+    border: Border = WHOLE,
+    known: Known | None = None,
+) -> Joint:
     """The order under which the least must be moved, as far as found within `effort` of deterministic time.
-    `hint` is a known order, `most` what a known plan spends."""
-    model = _Model(graph, most)
+    `hint` is a known order, `most` what a plan may spend, `known` what is where under the known order."""
+    model = _Model(graph, most, border)
     for step, index in enumerate(hint):
         model.model.add_hint(model.position[index], step)
+    if known is not None:
+        model.start(hint, known)
     answer, status = solver.solve(model.model, effort)
     if status not in solver.FOUND:
-        return Joint(list(hint), 0)
+        return Joint(list(hint), max(0, solver.proven(answer, status)))
     order = sorted(range(len(model.position)), key=lambda index: answer.value(model.position[index]))
-    return Joint(order, max(0, round(answer.best_objective_bound)))
+    return Joint(order, max(0, round(answer.best_objective_bound)), round(answer.objective_value))
 
 
 def suits(graph: Graph) -> bool:
@@ -44,13 +83,17 @@ def suits(graph: Graph) -> bool:
 
 
 class _Model:
-    def __init__(self, graph: Graph, most: int | None) -> None:
+    def __init__(self, graph: Graph, most: int | None, border: Border) -> None:
+        self.border = border
         self.graph, self.model, self.count = graph, solver.new_model(), len(graph.before)
         self.weight = graph.problem.levels[1].cost
         self.position = solver.positions(self.model, graph)
         self.intervals: list[Any] = []
         self.demands: list[int] = []
         self.cost: list[Any] = []
+        #: The episodes of each tensor (literal, start, end), and whether it is copied.
+        self.episodes: dict[str, list[tuple[Any, Any, Any]]] = {}
+        self.spilled: dict[str, Any] = {}
         self.overwriting = self._in_place()
         for name, size in graph.size.items():
             if size:
@@ -72,7 +115,8 @@ class _Model:
     def _in_place(self) -> dict[tuple[str, int], list[Any]]:
         """Literals for the outputs that may overwrite a tensor, by that tensor and the operation."""
         found: dict[tuple[str, int], list[Any]] = {}
-        for index, _, source, literal in solver.overwriting(self.model, self.graph):
+        self.pairs = solver.overwriting(self.model, self.graph)
+        for index, _, source, literal in self.pairs:
             found.setdefault((source, index), []).append(literal)
         for literals in found.values():
             self.model.add_at_most_one(literals)
@@ -82,13 +126,14 @@ class _Model:
         """Episodes of a tensor, and the one each of its readers falls into."""
         graph, model = self.graph, self.model
         readers, kept = graph.readers[name], name in graph.kept and not graph.home[name]
-        made = not graph.home[name]
-        episodes = len(readers) + made
+        border, made = self.border, not graph.home[name]
+        here = made or name in border.here
+        episodes = len(readers) + here + (name in border.stay)
         literals: list[Any] = []
         starts: list[Any] = []
         ends: list[Any] = []
         for number in range(episodes):
-            first = made and not number
+            first = here and not number
             literal = 1 if first else model.new_bool_var("")
             start = self._first(name) if first else model.new_int_var(0, self.count, "")
             end = model.new_int_var(0, self.count + 1, "")
@@ -100,15 +145,40 @@ class _Model:
             )
             self._occupy(interval, graph.size[name])
             literals, starts, ends = [*literals, literal], [*starts, start], [*ends, end]
-        if made:
+        if here:
             # What is there from the start may be overwritten by the first operation.
             model.add(ends[0] >= starts[0] + (name in graph.producer))
-        spilled = model.new_bool_var("") if made and (episodes > 1 or kept) else 0
+        spilled: Any = model.new_bool_var("") if made and (episodes > 1 or kept) else 0
+        if name in border.saved:
+            spilled = 1
         for literal in literals[1:] if made else ():
             model.add(literal <= spilled)
         self._assign(name, literals, starts, ends, spilled if kept else None)
-        weight = graph.bytes[name] * self.weight
-        self.cost += [weight * literal for literal in [*literals[made:], spilled]]
+        self.episodes[name] = list(zip(literals, starts, ends, strict=True))
+        self.spilled[name] = spilled
+        weight = 0 if name in border.free else graph.bytes[name] * self.weight
+        self.cost += [weight * literal for literal in [*literals[here:], spilled]]
+
+    def start(self, order: Sequence[int], known: Known) -> None:
+        """Start the search from a known answer."""
+
+        def say(variable: Any, value: int) -> None:
+            if not isinstance(variable, int):
+                self.model.add_hint(variable, value)
+
+        for name, episodes in self.episodes.items():
+            stays = known.stays.get(name, ())
+            say(self.spilled[name], name in known.spilled)
+            for number, (literal, start, end) in enumerate(episodes):
+                say(literal, number < len(stays))
+                if number < len(stays):
+                    # A tensor that is made has the position of its maker as its first start.
+                    if number or name not in self.graph.producer:
+                        say(start, stays[number][0])
+                    say(end, stays[number][1])
+        shared = set(known.shared)
+        for index, output, source, literal in self.pairs:
+            say(literal, (index, output, source) in shared)
 
     def _first(self, name: str) -> Any:
         return self.position[self.graph.producer[name]] if name in self.graph.producer else 0
@@ -116,6 +186,8 @@ class _Model:
     def _assign(self, name: str, literals: Any, starts: Any, ends: Any, spilled: Any) -> None:
         """Each reader's episode; `spilled` is given for what is kept, which may end in the slower level."""
         model = self.model
+        if name in self.border.stay:
+            self._last(literals, starts, ends)
         for reader in self.graph.readers[name]:
             choices = [model.new_bool_var("") for _ in literals]
             model.add_exactly_one(choices)
@@ -133,3 +205,12 @@ class _Model:
             for choice, literal, end in zip(choices, literals, ends, strict=True):
                 model.add(choice <= literal)
                 model.add(end >= self.count).only_enforce_if(choice)
+
+    def _last(self, literals: Any, starts: Any, ends: Any) -> None:
+        """One episode lasts beyond the end: what comes after this part finds the tensor there."""
+        choices = [self.model.new_bool_var("") for _ in literals]
+        self.model.add_exactly_one(choices)
+        for choice, literal, start, end in zip(choices, literals, starts, ends, strict=True):
+            self.model.add(choice <= literal)
+            self.model.add(start <= self.count).only_enforce_if(choice)
+            self.model.add(end > self.count).only_enforce_if(choice)

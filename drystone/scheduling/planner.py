@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drystone.scheduling import beam, greedy, prefetch, solver, traffic
+from drystone.scheduling import beam, divide, greedy, prefetch, solver, traffic, windows
 from drystone.scheduling.budget import too_small
 from drystone.scheduling.graph import Block, Graph, load
 from drystone.scheduling.placement import minimize
 from drystone.scheduling.problem import Home, Plan, Problem
 
-#: Up to this many operations the solver looks for an order.
-LARGE = 150
 #: Up to this many operations, order and placement are also searched at once.
 SMALL = 30
 #: Sets of operations the search for an order keeps at each step, times their number, for an effort of 1.
@@ -93,7 +91,7 @@ class _Search:
         """Improve until the bound is reached or the effort is spent."""
         if not self.effort:
             return self.best
-        if len(self.graph.before) <= LARGE:
+        if load(self.lightest.blocks) > self.bound:
             self._improve_order()
         if self.best.peak > self.bound:
             self._improve_placement(self.lightest)
@@ -112,9 +110,13 @@ class _Search:
         most = load(self.lightest.blocks)
         if most <= self.bound:
             return
-        found = solver.order(self.graph, self.lightest.order, self.bound, most, self.effort)
+        found = divide.lightest(self.graph, self.lightest.order, self.effort)
         self.bound = max(self.bound, found.bound)
-        answer = self._greedy(found.order)
+        order = found.order
+        if load(self.graph.blocks(order)) > self.bound and len(self.graph.before) > divide.LARGE:
+            self.bound = max(self.bound, divide.least_load(self.graph, order, self.effort))
+            order = windows.lowered(self.graph, order, self.bound, self.effort)
+        answer = self._greedy(order)
         if load(answer.blocks) < most:
             self.lightest = answer
             self._keep(answer)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drystone.scheduling import belady, greedy, joint
+from drystone.scheduling import belady, divide, greedy, joint, windows
 from drystone.scheduling.conflict import Conflict, cannot_share
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.placement import place
@@ -15,12 +15,12 @@ from drystone.scheduling.stays import Residency, Stay, blocks_of
 from drystone.scheduling.timeline import timeline
 from drystone.targets.target import Level
 
-#: Up to this many operations the best order is searched.
-LARGE = 150
 #: How many operations back what is computed again may reach.
 DEPTH = 3
 #: How often the range of budgets is halved to find the least that can be met.
 _HALVINGS = 8
+#: The part of the effort for one order among many.
+_PARTS = 4
 #: How often another choice is made where one cannot be placed.
 _ROUNDS = 8
 #: The part of a level's room that is left out first where no placement is found.
@@ -36,14 +36,14 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Pl
     if not effort:
         return best
     forced, bound = graph.forced, graph.compulsory
-    if not forced and joint.suits(graph) and len(graph.before) <= LARGE:
+    if not forced and joint.suits(graph):
         hint = [graph.number[name] for name in best.order] if best is not None else known[0]
-        found = joint.arrange(graph, hint, None if best is None else best.cost, effort)
+        found = divide.arrange(graph, hint, None if best is None else best.cost, effort)
         bound = max(bound, found.bound)
         known = list(dict.fromkeys([tuple(found.order), *known]))
     elif best is not None:
         known.sort(key=lambda order: math.inf if (plan := quickly[order]) is None else plan.cost)
-    for order in known[: 1 if len(graph.before) > LARGE else None]:
+    for order in known[: 1 if len(graph.before) > divide.LARGE else None]:
         if best is not None and best.cost == bound and not forced:
             break
         search = TrafficSearch(graph, order, DEPTH)
@@ -53,7 +53,18 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Pl
             best = replace(plan, status="feasible")
     if best is None:
         return None
+    if not forced and joint.suits(graph):
+        best = windows.mended(
+            graph, best, bound, effort, lambda order: _solved(graph, order, effort / _PARTS)
+        )
     return replace(best, cost_bound=bound, status="optimal" if best.cost == bound else best.status)
+
+
+def _solved(graph: Graph, order: Sequence[int], effort: float) -> Plan | None:
+    """The cheapest plan of one order."""
+    known = quick(graph, order)
+    found = TrafficSearch(graph, order).run(effort, known)
+    return known if found is None else replace(found, status="feasible")
 
 
 def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, effort: float) -> int:
