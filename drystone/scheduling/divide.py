@@ -10,10 +10,10 @@ MEMO (Zhao et al., "MEMO: Fine-grained Tensor Management For Ultra-long Context 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 
 from drystone.scheduling import beam, greedy, joint, solver
-from drystone.scheduling.canonical import canonical
+from drystone.scheduling.canonical import Canonical, canonical
 from drystone.scheduling.cells import MOST, Cuts
 from drystone.scheduling.climb import Judge, climb
 from drystone.scheduling.graph import Graph, load
@@ -37,6 +37,7 @@ class Solver:
 
     def __init__(self, effort: float) -> None:
         self.effort = effort
+        self._forms: dict[Part, Canonical] = {}
         self._moved: dict[Part, Joint] = {}
         self._loaded: dict[Problem, Ordered] = {}
 
@@ -45,9 +46,15 @@ class Solver:
         """How many parts differed."""
         return len(self._moved) + len(self._loaded)
 
+    def form(self, part: Part) -> Canonical:
+        """The part's canonical form."""
+        if part not in self._forms:
+            self._forms[part] = canonical(part)
+        return self._forms[part]
+
     def least_moved(self, part: Part) -> Joint:
         """The order of a part that moves least, and what is proven."""
-        form = canonical(part)
+        form = self.form(part)
         found = self._moved.get(form.part)
         if found is None:
             graph = Graph(form.part.problem)
@@ -58,7 +65,7 @@ class Solver:
     def least_loaded(self, problem: Problem, least: int = 0) -> Ordered:
         """The order of a part that needs the fewest bytes, and bytes that each needs; what is below `least`
         is not told apart."""
-        form = canonical(Part(problem))
+        form = self.form(Part(problem))
         found = self._loaded.get(form.part.problem)
         if found is None:
             found = _lightest(Graph(form.part.problem), self.effort, least)
@@ -87,7 +94,9 @@ def _unmoved(graph: Graph, part: Part) -> Joint | None:
 
 def _least_moved(graph: Graph, part: Part, effort: float) -> Joint:
     """The best order found by moving operations, then by the solver, which proves what is least."""
-    least = _unfit(graph, part, effort)
+    border = part.border
+    # What is proven of a part with a given end is nothing that holds for the whole.
+    least = 0 if border.stay or border.saved else _unfit(graph, part, effort)
     judge = Judge(part)
     orders = [list(range(len(graph.before))), greedy.thrifty_order(graph)]
     orders.append(beam.search(graph, max(1, int(effort * _WIDTH / len(graph.before)))).order)
@@ -215,8 +224,7 @@ class _Division:
     def arrange(self, parts: list[tuple[int, int]]) -> Joint:
         graph, order = self.graph, self.cuts.order
         problems = [relaxed(graph, order[start:end]) for start, end in parts]
-        different = len({canonical(part).part for part in problems})
-        self.solver.effort = self.effort * max(_LITTLE, min(_SHARE, 2 / different))
+        self._share(problems)
         solved = [self.solver.least_moved(part) for part in problems]
         bound = sum(each.bound for each in solved) + self._shared(parts)
         best: list[int] = []
@@ -233,6 +241,11 @@ class _Division:
             number = last + 1
         return Joint(best, bound)
 
+    def _share(self, parts: Sequence[Part]) -> None:
+        """What solving one of some parts may take."""
+        different = len({self.solver.form(part).part for part in parts})
+        self.solver.effort = self.effort * max(_LITTLE, min(_SHARE, 2 / different))
+
     def _shared(self, parts: Sequence[tuple[int, int]]) -> int:
         """What is read in several parts and has its home in the slower level comes once at least."""
         graph, cost = self.graph, self.graph.problem.levels[1].cost
@@ -247,20 +260,24 @@ class _Division:
         cuts = self.cuts
         if any(len(cuts.crossing[end]) > _WIDE for _, end in parts[:-1]):
             return None
-        paths = {self._states(parts[0][0])[0]: _Path(0, ())}
+        choices: dict[tuple[int, State | None, State | None], Part] = {
+            (start, before, after): between(self.graph, cuts.order[start:end], before, after)
+            for start, end in parts
+            for before, after in product(self._states(start), self._states(end))
+            if before is not None
+        }
+        self._share(list(choices.values()))
+        paths: dict[State | None, _Path] = {self._states(parts[0][0])[0]: _Path(0, ())}
         for start, end in parts:
             reached: dict[State | None, _Path] = {}
-            for after in self._states(end):
-                for before, path in paths.items():
-                    assert before is not None
-                    part = between(self.graph, cuts.order[start:end], before, after)
-                    found = self.solver.least_moved(part)
-                    if found.cost is None:
-                        continue
-                    order = tuple(cuts.order[start + index] for index in found.order)
-                    new = _Path(path.cost + found.cost, (*path.order, *order))
-                    if after not in reached or new.cost < reached[after].cost:
-                        reached[after] = new
+            for (before, path), after in product(paths.items(), self._states(end)):
+                found = self.solver.least_moved(choices[start, before, after])
+                if found.cost is None:
+                    continue
+                order = tuple(cuts.order[start + index] for index in found.order)
+                new = _Path(path.cost + found.cost, (*path.order, *order))
+                if after not in reached or new.cost < reached[after].cost:
+                    reached[after] = new
             paths = reached
         return list(min(paths.values(), key=lambda path: path.cost).order) if paths else None
 
