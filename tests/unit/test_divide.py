@@ -190,7 +190,7 @@ def test_states_at_a_cut_say_what_has_to_come_back() -> None:
     graph, solver = Graph(problem), divide.Solver(1.0)
     before = State(frozenset({"x", "y"}))
     costs = [
-        solver.least_moved(between(graph, (1, 2), before, State(fast, saved))).cost
+        solver.least_moved(between(graph, (1, 2), before, State(frozenset(fast), frozenset(saved)))).cost
         for fast, saved in (({"b", "y"}, set()), ({"b"}, {"y"}), ({"b", "y"}, {"y"}), ({"y"}, {"b", "y"}))
     ]
     assert costs == [2 * UNIT, UNIT, 2 * UNIT, 3 * UNIT]
