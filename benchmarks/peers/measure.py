@@ -143,7 +143,7 @@ def _load(row: Row, task: Task, reference: list[list[torch.Tensor]], limit: floa
             loaded = peer.load(task)
             result = loaded.call(0)
         row.compile = time.perf_counter() - began
-        row.compile_peak = _resident(peak=True) - before
+        row.compile_peak = _grown(before)
         _check(row, loaded, result, reference)
     except Unsupported as reason:
         row.failed = f"n/a ({reason})"
@@ -158,7 +158,7 @@ def _load(row: Row, task: Task, reference: list[list[torch.Tensor]], limit: floa
     row.artifact = math.nan if loaded.artifact is None else loaded.artifact
     _resident()
     loaded.call(0)
-    row.run_peak = _resident(peak=True) - before
+    row.run_peak = _grown(before)
     return loaded
 
 
@@ -249,6 +249,13 @@ def quiet(locks: tuple[str, ...], shared: bool = False) -> Iterator[None]:
                 file = (held if last else gates).enter_context(open(path, "a", encoding="utf-8"))
                 fcntl.flock(file, fcntl.LOCK_SH if last and shared else fcntl.LOCK_EX)
         yield
+
+
+def _grown(before: float) -> float:
+    """The most bytes in memory since `before` was taken, beyond those; the system counts them in batches for
+    each processor, so that less than none is none."""
+    grown = _resident(peak=True) - before
+    return grown if math.isnan(grown) else max(0.0, grown)
 
 
 def _resident(peak: bool = False) -> float:

@@ -39,12 +39,13 @@ class Solver:
         self.effort = effort
         self._forms: dict[Part, Canonical] = {}
         self._moved: dict[Part, Joint] = {}
+        self._missed: dict[Part, Joint] = {}
         self._loaded: dict[Problem, Ordered] = {}
 
     @property
     def solved(self) -> int:
         """How many parts differed."""
-        return len(self._moved) + len(self._loaded)
+        return len(self._moved) + len(self._missed) + len(self._loaded)
 
     def form(self, part: Part) -> Canonical:
         """The part's canonical form."""
@@ -61,6 +62,16 @@ class Solver:
             found = _unmoved(graph, form.part) or _least_moved(graph, form.part, self.effort)
             self._moved[form.part] = found
         return replace(found, order=[form.operations[index] for index in found.order])
+
+    def least_missing(self, part: Part) -> Joint:
+        """What is proven of a part from its least load alone: little effort, and no order."""
+        form = self.form(part)
+        found = self._missed.get(form.part)
+        if found is None:
+            graph = Graph(form.part.problem)
+            found = Joint([], _unfit(graph, form.part, self.effort))
+            self._missed[form.part] = found
+        return found
 
     def least_loaded(self, problem: Problem, least: int = 0) -> Ordered:
         """The order of a part that needs the fewest bytes, and bytes that each needs; what is below `least`
@@ -225,7 +236,11 @@ class _Division:
         graph, order = self.graph, self.cuts.order
         problems = [relaxed(graph, order[start:end]) for start, end in parts]
         self._share(problems)
-        solved = [self.solver.least_moved(part) for part in problems]
+        alone = [self._alone(*part) for part in parts]
+        solved = [
+            self.solver.least_moved(part) if clean else self.solver.least_missing(part)
+            for part, clean in zip(problems, alone, strict=True)
+        ]
         bound = sum(each.bound for each in solved) + self._shared(parts)
         best: list[int] = []
         number = 0
@@ -240,6 +255,11 @@ class _Division:
                 best += self._path(parts[number : last + 1]) or order[start:end]
             number = last + 1
         return Joint(best, bound)
+
+    def _alone(self, start: int, end: int) -> bool:
+        """Whether a part is between clean cuts."""
+        cuts, count = self.cuts, len(self.cuts.order)
+        return (not start or cuts.clean(start)) and (end == count or cuts.clean(end))
 
     def _share(self, parts: Sequence[Part]) -> None:
         """What solving one of some parts may take."""

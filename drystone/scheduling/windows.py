@@ -28,7 +28,7 @@ def mended(
         if best.cost <= bound or idle == 2:
             break
         # Every other time the windows begin half a length later.
-        order = _pass(graph, best, number % 2 * _LENGTH // 2, effort / _PASSES)
+        order = _pass(graph, best, number % 2 * _LENGTH // 2, effort)
         new = solve(order) if order is not None else None
         idle += 1
         if new is not None and new.cost < best.cost:
