@@ -116,8 +116,7 @@ def _trip(
         order, places = memory.plan.order, scheduling.places(memory.plan)
         code = codegen.generate(program, order, places, machine, schedules, memory.drops)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, written, memory, code, machine, threads, options.pin)
-    manifest = replace(manifest, patched=patched)
+    manifest = _manifest(program, before, written, memory, patched, code, machine, threads, options.pin)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -160,6 +159,7 @@ def fit(
             return found.problem, found.plan
 
         curve = scheduling.curve(planned, points, codegen.work(program))
+        # Imported anew: the passes before took weights out of the store that a copy would share.
         net = pieces.net_of(source.imported(), element_of(options.compute), machine)
         return replace(curve, pieces=scheduling.pieces_below(net, curve.points[0].ram, points))
 
@@ -244,6 +244,7 @@ def _manifest(
     unfused: int,
     written: Sequence[passes.Cascade],
     memory: scheduling.Allotment,
+    patched: tuple[Patched, ...],
     code: codegen.Code,
     machine: Any,
     threads: int,
@@ -275,4 +276,5 @@ def _manifest(
         plan=scheduling.as_data(memory.plan),
         picture=scheduling.svg(memory.problem, memory.plan),
         streaming=_streaming(memory.streaming, code.weights),
+        patched=patched,
     )

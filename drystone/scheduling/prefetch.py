@@ -212,8 +212,9 @@ def _placed(graph: Graph, plan: Plan, effort: float, levels: Sequence[Level] | N
     for level in graph.problem.levels if levels is None else levels:
         found = chains(graph, plan, level.name)
         blocks = [block_of(graph, chain) for chain in found]
-        offsets = greedy.best_fit(blocks)
-        if level.capacity is not None and greedy.height(blocks, offsets) > level.capacity:
+        if level.capacity is None:
+            offsets = greedy.best_fit(blocks)
+        else:
             offsets = place(blocks, level.capacity, effort=effort).offsets
         if len(offsets) < len(blocks):
             return None

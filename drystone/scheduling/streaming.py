@@ -6,7 +6,7 @@ that come do so while kernels run before they are needed (Alizadeh et al., "LLM 
 planning problem like every other: weights have their home in the file, kernels run in their one order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -118,7 +118,7 @@ def _kept(steps: Sequence[Step], sizes: Mapping[str, int], room: int) -> frozens
     return best[2]
 
 
-def _bytes(step: Step, sizes: Mapping[str, int], kept: frozenset[str] | set[str] | tuple[()]) -> int:
+def _bytes(step: Step, sizes: Mapping[str, int], kept: Collection[str]) -> int:
     """Bytes that a step has of weights that come and go."""
     rows = -(-step.rows // PAGE) * PAGE
     return rows + sum(sizes[name] for name in dict.fromkeys(step.weights) if name not in kept)
