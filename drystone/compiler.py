@@ -13,7 +13,7 @@ from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
-from drystone.scheduling.budget import OverBudget
+from drystone.scheduling.budgets.budget import OverBudget
 from drystone.scheduling.problem import Plan, Problem
 
 

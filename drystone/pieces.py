@@ -8,7 +8,7 @@ from drystone import codegen, passes, scheduling
 from drystone.ir.program import Program
 from drystone.options import Budget
 from drystone.runtime.manifest import Patched
-from drystone.scheduling.budget import OverBudget
+from drystone.scheduling.budgets.budget import OverBudget
 from drystone.targets.target import CpuTarget
 
 

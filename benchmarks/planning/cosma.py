@@ -20,9 +20,11 @@ from pathlib import Path
 from benchmarks.planning.networks import NETWORKS, build
 from benchmarks.planning.shapes import shape_graph
 from benchmarks.planning.traffic import within
-from drystone.scheduling import belady, check, greedy, plan
+from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.order import greedy
 from drystone.scheduling.problem import Problem
+from drystone.scheduling.residency import belady
 
 _HEAD = """\
 | network | operations | M_R | best fit | first fit | by bytes, then by size | planned | at least | less | s |

@@ -19,7 +19,7 @@ from pathlib import Path
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
-from drystone.scheduling.traffic import quick
+from drystone.scheduling.residency.traffic import quick
 from drystone.targets import Level
 
 _HEAD = """\

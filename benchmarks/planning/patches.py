@@ -13,8 +13,8 @@ from pathlib import Path
 
 from drystone.ir.pieces import Read, Step, Window
 from drystone.scheduling import check, plan
-from drystone.scheduling.patched import choices_of, patched_problem
-from drystone.scheduling.spans import Layer, Net
+from drystone.scheduling.pieces.patched import choices_of, patched_problem
+from drystone.scheduling.pieces.spans import Layer, Net
 
 _HEAD = """\
 | network | published | input | whole | depthwise in place | piece by piece | work | spans | operations |

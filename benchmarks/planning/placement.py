@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.planning.table import run
 from drystone.scheduling.graph import load
-from drystone.scheduling.greedy import best_fit, height
-from drystone.scheduling.lifetimes import read_lifetimes
-from drystone.scheduling.overlap import check_offsets
-from drystone.scheduling.placement import Placement, minimize, place
+from drystone.scheduling.order.greedy import best_fit, height
+from drystone.scheduling.placement.lifetimes import read_lifetimes
+from drystone.scheduling.placement.overlap import check_offsets
+from drystone.scheduling.placement.place import Placement, minimize, place
 
 _HEAD = """\
 | instance | buffers | capacity | load | best fit | within the capacity | s | least height | s |

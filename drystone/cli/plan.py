@@ -106,7 +106,7 @@ def place_command(
     Exit code 0: placed; 2: proven impossible; 3: not found in time.
     """
     from drystone.options import byte_count
-    from drystone.scheduling import lifetimes, overlap, placement
+    from drystone.scheduling.placement import lifetimes, overlap, place
 
     if capacity is None and not minimize:
         raise UserError("the memory has no capacity", hint="give --capacity BYTES, --minimize or both")
@@ -114,11 +114,9 @@ def place_command(
     table = lifetimes.read_lifetimes(path)
     blocks, known, began = table.blocks, table.hints, time.monotonic()
     if limit is not None and not minimize:
-        found = placement.place(blocks, limit, effort=math.inf, time_limit=time_limit, known=known)
+        found = place.place(blocks, limit, effort=math.inf, time_limit=time_limit, known=known)
     else:
-        found = placement.minimize(
-            blocks, capacity=limit, effort=math.inf, time_limit=time_limit, known=known
-        )
+        found = place.minimize(blocks, capacity=limit, effort=math.inf, time_limit=time_limit, known=known)
     if found.status != "placed":
         _no_placement(found, blocks, limit or 0)
     overlap.check_offsets(blocks, found.offsets, limit)
@@ -138,7 +136,7 @@ def _no_placement(found: Any, blocks: Sequence[Any], capacity: int) -> NoReturn:
     if found.status == "unknown":
         click.echo(f"not found in time; every placement needs at least {found.bound} bytes", err=True)
         sys.exit(3)
-    from drystone.scheduling.conflict import cannot_share
+    from drystone.scheduling.placement.conflict import cannot_share
 
     click.echo(f"impossible: every placement needs at least {found.bound} bytes, not {capacity}", err=True)
     conflict = cannot_share(blocks, capacity)

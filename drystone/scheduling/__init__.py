@@ -1,17 +1,17 @@
 """Memory is planned, then checked: order and homes of all tensors."""
 
-from drystone.scheduling.allot import Allotment, allot
+from drystone.scheduling.budgets.allot import Allotment, allot
+from drystone.scheduling.budgets.curve import Curve, curve, curve_of
+from drystone.scheduling.budgets.extract import problem_of
+from drystone.scheduling.budgets.streaming import Streaming
 from drystone.scheduling.check import PlanError, check
-from drystone.scheduling.curve import Curve, curve, curve_of
-from drystone.scheduling.curve_picture import curve_page, curve_svg
-from drystone.scheduling.extract import problem_of
-from drystone.scheduling.layers import net_of
-from drystone.scheduling.patched import choices_of, least_capacity, pieces_below
-from drystone.scheduling.picture import page, svg
+from drystone.scheduling.pictures.curve import curve_page, curve_svg
+from drystone.scheduling.pictures.wall import page, svg
+from drystone.scheduling.pieces.layers import net_of
+from drystone.scheduling.pieces.patched import choices_of, least_capacity, pieces_below
+from drystone.scheduling.pieces.spans import Choice, Net
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data, places
-from drystone.scheduling.spans import Choice, Net
-from drystone.scheduling.streaming import Streaming
 from drystone.scheduling.text import read
 
 __all__ = [

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from drystone.scheduling import beam, divide, greedy, prefetch, solver, traffic, windows
-from drystone.scheduling.budget import too_small
+from drystone.scheduling import solver
+from drystone.scheduling.budgets.budget import too_small
 from drystone.scheduling.graph import Block, Graph, load
-from drystone.scheduling.placement import minimize
+from drystone.scheduling.moves import prefetch
+from drystone.scheduling.order import beam, divide, greedy, windows
+from drystone.scheduling.placement.place import minimize
 from drystone.scheduling.problem import Home, Plan, Problem
+from drystone.scheduling.residency import traffic
 
 #: Up to this many operations, order and placement are also searched at once.
 SMALL = 30

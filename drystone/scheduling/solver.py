@@ -12,7 +12,7 @@ from typing import Any
 from ortools.sat.python import cp_model
 
 from drystone.scheduling.graph import Block, Graph, unit
-from drystone.scheduling.greedy import height
+from drystone.scheduling.order.greedy import height
 
 _CLOCK_FACTOR = 20.0
 #: The states of a search that found an answer.

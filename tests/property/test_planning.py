@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drystone.errors import UserError
-from drystone.scheduling import PlanError, beam, check, plan
+from drystone.scheduling import PlanError, check, plan
 from drystone.scheduling.graph import Graph, load
-from drystone.scheduling.greedy import best_fit, height, thrifty_order
+from drystone.scheduling.order import beam
+from drystone.scheduling.order.greedy import best_fit, height, thrifty_order
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
 from drystone.targets import Level
 from tests.packing import least_height

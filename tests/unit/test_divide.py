@@ -7,15 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from drystone.scheduling import beam, check, divide, joint, plan, windows
-from drystone.scheduling.canonical import canonical
-from drystone.scheduling.cells import Cuts
-from drystone.scheduling.climb import Judge, climb
+from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph, load
-from drystone.scheduling.greedy import thrifty_order
-from drystone.scheduling.parts import Part, State, between, held, loose, relaxed
+from drystone.scheduling.order import beam, divide, joint, windows
+from drystone.scheduling.order.canonical import canonical
+from drystone.scheduling.order.cells import Cuts
+from drystone.scheduling.order.climb import Judge, climb
+from drystone.scheduling.order.greedy import thrifty_order
+from drystone.scheduling.order.parts import Part, State, between, held, loose, relaxed
 from drystone.scheduling.problem import Operation, Problem, Tensor
-from drystone.scheduling.traffic import quick
+from drystone.scheduling.residency.traffic import quick
 from drystone.targets import Level
 from tests.property.test_planning import _least_moved, _orders, _unit_problem, random_problem
 

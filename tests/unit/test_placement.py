@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from drystone.cli import main
 from drystone.errors import UserError
 from drystone.scheduling import PlanError
-from drystone.scheduling.conflict import cannot_share
-from drystone.scheduling.exact import Search, Strategy
 from drystone.scheduling.graph import Block, Piece, load
-from drystone.scheduling.greedy import best_fit, height
-from drystone.scheduling.lifetimes import read_lifetimes
-from drystone.scheduling.overlap import check_offsets
-from drystone.scheduling.placement import minimize, place
+from drystone.scheduling.order.greedy import best_fit, height
+from drystone.scheduling.placement.conflict import cannot_share
+from drystone.scheduling.placement.exact import Search, Strategy
+from drystone.scheduling.placement.lifetimes import read_lifetimes
+from drystone.scheduling.placement.overlap import check_offsets
+from drystone.scheduling.placement.place import minimize, place
 from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.targets import Level
 from tests.packing import least_height

@@ -9,7 +9,7 @@ import pytest
 
 from drystone.scheduling import PlanError, check, plan
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.moving import clock
+from drystone.scheduling.moves.moving import clock
 from drystone.scheduling.problem import Move, Operation, Plan, Problem, Tensor
 from drystone.targets import Level
 

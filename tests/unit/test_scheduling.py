@@ -9,9 +9,9 @@ from drystone import mlir
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.scheduling import PlanError, as_data, check, places, plan, problem_of
-from drystone.scheduling.budget import spell_bytes
+from drystone.scheduling.budgets.budget import spell_bytes
 from drystone.scheduling.graph import Graph, load
-from drystone.scheduling.greedy import best_fit, height
+from drystone.scheduling.order.greedy import best_fit, height
 from drystone.scheduling.problem import Home, Move, Operation, Problem, Tensor
 from drystone.targets import Level, resolve
 

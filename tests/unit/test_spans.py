@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from drystone.ir.pieces import Grid, Read, Span, Step, Window
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import load
-from drystone.scheduling.patched import choices_of, given_order, patched_problem
-from drystone.scheduling.pieces import Needs, needs_of
-from drystone.scheduling.spans import Choices, Layer, Net
+from drystone.scheduling.pieces.costs import Needs, needs_of
+from drystone.scheduling.pieces.patched import choices_of, given_order, patched_problem
+from drystone.scheduling.pieces.spans import Choices, Layer, Net
 
 
 def bottlenecks(rows: int, columns: int, count: int, channels: int = 4, wide: int = 24) -> Net:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drystone.scheduling.streaming import AROUND, PAGE, Step, needed, stream
+from drystone.scheduling.budgets.streaming import AROUND, PAGE, Step, needed, stream
 
 SIZES = {"large": 8 * PAGE, **{f"w{n}": 2 * PAGE for n in range(6)}}
 STEPS = [Step((f"w{n}",), (), 0, 100, f"layer {n}") for n in range(6)]

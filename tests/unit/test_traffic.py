@@ -13,8 +13,8 @@ from drystone.errors import UserError
 from drystone.scheduling import PlanError, check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Home, Move, Operation, Plan, Problem, Tensor, plan_gap
+from drystone.scheduling.residency.traffic import quick
 from drystone.scheduling.text import read
-from drystone.scheduling.traffic import quick
 from drystone.targets import Level
 
 KB = 1024

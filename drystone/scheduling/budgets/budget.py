@@ -1,8 +1,8 @@
 """What to say where a plan needs more memory than there is."""
 
 from drystone.errors import UserError
-from drystone.scheduling.conflict import Conflict, cannot_share
 from drystone.scheduling.graph import Graph
+from drystone.scheduling.placement.conflict import Conflict, cannot_share
 from drystone.scheduling.problem import Plan
 
 _UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}

@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.scheduling import solver
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.moving import Clock, Moving, clock, times, transfer
+from drystone.scheduling.moves.moving import Clock, Moving, clock, times, transfer
 from drystone.scheduling.problem import Plan
 
 

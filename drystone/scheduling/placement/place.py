@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drystone.scheduling import solver
-from drystone.scheduling.exact import Search, Spent, Strategy
 from drystone.scheduling.graph import Block, load, unit
-from drystone.scheduling.greedy import best_fit, height
+from drystone.scheduling.order.greedy import best_fit, height
+from drystone.scheduling.placement.exact import Search, Spent, Strategy
 
 #: Steps of the exact search in a unit of effort.
 _STEPS = 3_000_000

@@ -11,8 +11,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.joint import Border
-from drystone.scheduling.parts import Part
+from drystone.scheduling.order.joint import Border
+from drystone.scheduling.order.parts import Part
 from drystone.scheduling.problem import Problem
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from drystone.errors import UserError
-from drystone.scheduling.budget import OverBudget, spell_bytes
+from drystone.scheduling.budgets.budget import OverBudget, spell_bytes
 from drystone.scheduling.check import check
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.planner import plan

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from drystone.ir.pieces import Grid, Span, Step
-from drystone.scheduling.pieces import Needs, needs_of
+from drystone.scheduling.pieces.costs import Needs, needs_of
 
 #: Multiply-adds in the time that a kernel call takes besides its work.
 CALL = 4000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drystone.scheduling.graph import Block, load
-from drystone.scheduling.placement import place
+from drystone.scheduling.placement.place import place
 from drystone.scheduling.problem import Problem
 
 

@@ -8,12 +8,12 @@ from drystone.ir.buffers import Call, buffers
 from drystone.ir.program import Program
 from drystone.mlir import ir_place
 from drystone.options import Budget, byte_count
-from drystone.scheduling.budget import OverBudget, spell_bytes
+from drystone.scheduling.budgets.budget import OverBudget, spell_bytes
+from drystone.scheduling.budgets.extract import problem_of
+from drystone.scheduling.budgets.streaming import AROUND, PAGE, Step, Streaming, needed, stream
 from drystone.scheduling.check import check
-from drystone.scheduling.extract import problem_of
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import Plan, Problem
-from drystone.scheduling.streaming import AROUND, PAGE, Step, Streaming, needed, stream
 from drystone.targets.target import CpuTarget
 
 #: Bytes that could be moved in a microsecond: what a call's work is divided by for its time.

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from drystone.scheduling.graph import Block, Graph
-from drystone.scheduling.timeline import Timeline
+from drystone.scheduling.residency.timeline import Timeline
 
 
 @dataclass(frozen=True)

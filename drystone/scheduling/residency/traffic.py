@@ -5,14 +5,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from drystone.scheduling import belady, divide, greedy, joint, windows
-from drystone.scheduling.conflict import Conflict, cannot_share
 from drystone.scheduling.graph import Block, Graph
-from drystone.scheduling.placement import place
+from drystone.scheduling.order import divide, greedy, joint, windows
+from drystone.scheduling.placement.conflict import Conflict, cannot_share
+from drystone.scheduling.placement.place import place
 from drystone.scheduling.problem import Home, Move, Plan
-from drystone.scheduling.residency import ResidencyModel
-from drystone.scheduling.stays import Residency, Stay, blocks_of
-from drystone.scheduling.timeline import timeline
+from drystone.scheduling.residency import belady
+from drystone.scheduling.residency.model import ResidencyModel
+from drystone.scheduling.residency.stays import Residency, Stay, blocks_of
+from drystone.scheduling.residency.timeline import timeline
 from drystone.targets.target import Level
 
 #: How many operations back what is computed again may reach.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from drystone.scheduling.budget import spell_bytes
+from drystone.scheduling.budgets.budget import spell_bytes
 
 WIDTH = 960.0
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 18.0, 58.0, 52.0

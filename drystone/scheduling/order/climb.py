@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.parts import Part
+from drystone.scheduling.order.parts import Part
 
 #: Operations judged for an effort of 1.
 STEPS = 400_000

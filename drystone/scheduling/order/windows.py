@@ -4,10 +4,10 @@ staying as it is (large-neighbourhood search), until no window gets better or th
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from drystone.scheduling.climb import Judge, climb
-from drystone.scheduling.divide import Solver
 from drystone.scheduling.graph import Graph, load
-from drystone.scheduling.parts import State, between, held
+from drystone.scheduling.order.climb import Judge, climb
+from drystone.scheduling.order.divide import Solver
+from drystone.scheduling.order.parts import State, between, held
 from drystone.scheduling.problem import Plan
 
 #: Steps in a window.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from drystone.scheduling.graph import Graph
-from drystone.scheduling.joint import WHOLE, Border
+from drystone.scheduling.order.joint import WHOLE, Border
 from drystone.scheduling.problem import Operation, Problem, Tensor
 
 

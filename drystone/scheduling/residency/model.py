@@ -15,8 +15,8 @@ from typing import Any
 from drystone.scheduling import solver
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Home
-from drystone.scheduling.stays import Choices, Reading, Residency, Stay
-from drystone.scheduling.timeline import START, Timeline
+from drystone.scheduling.residency.stays import Choices, Reading, Residency, Stay
+from drystone.scheduling.residency.timeline import START, Timeline
 from drystone.targets.target import Level
 
 

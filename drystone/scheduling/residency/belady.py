@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.scheduling.graph import Block, Graph
-from drystone.scheduling.greedy import tightest_gap
+from drystone.scheduling.order.greedy import tightest_gap
 from drystone.scheduling.problem import Home, Move
 
 #: Chooses an offset: from the open ranges that are taken, in order, and what is to be placed.

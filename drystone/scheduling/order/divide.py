@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
-from drystone.scheduling import beam, greedy, joint, solver
-from drystone.scheduling.canonical import Canonical, canonical
-from drystone.scheduling.cells import MOST, Cuts
-from drystone.scheduling.climb import Judge, climb
+from drystone.scheduling import solver
 from drystone.scheduling.graph import Graph, load
-from drystone.scheduling.joint import Joint
-from drystone.scheduling.parts import Part, State, between, held, loose, private, relaxed
+from drystone.scheduling.order import beam, greedy, joint
+from drystone.scheduling.order.canonical import Canonical, canonical
+from drystone.scheduling.order.cells import MOST, Cuts
+from drystone.scheduling.order.climb import Judge, climb
+from drystone.scheduling.order.joint import Joint
+from drystone.scheduling.order.parts import Part, State, between, held, loose, private, relaxed
 from drystone.scheduling.problem import Problem
 from drystone.scheduling.solver import Ordered
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from zlib import crc32
 
-from drystone.scheduling import drawing
-from drystone.scheduling.budget import spell_bytes
-from drystone.scheduling.drawing import LEFT, RIGHT, WIDTH, Scale
+from drystone.scheduling.budgets.budget import spell_bytes
+from drystone.scheduling.pictures import drawing
+from drystone.scheduling.pictures.drawing import LEFT, RIGHT, WIDTH, Scale
+from drystone.scheduling.pictures.stones import Stone, stones
 from drystone.scheduling.problem import Plan, Problem, plan_gap
-from drystone.scheduling.stones import Stone, stones
 from drystone.targets.target import Level
 
 _FIRST_HEIGHT, _OTHER_HEIGHT = 420.0, 300.0

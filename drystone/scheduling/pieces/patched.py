@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from drystone.ir.pieces import Region, Span, emit
-from drystone.scheduling.curve import Pieced
+from drystone.scheduling.budgets.curve import Pieced
 from drystone.scheduling.graph import Block, Graph
-from drystone.scheduling.greedy import best_fit, height
+from drystone.scheduling.order.greedy import best_fit, height
+from drystone.scheduling.pieces.spans import Choice, Choices, Layer, Net
 from drystone.scheduling.problem import Operation, Problem, Tensor
-from drystone.scheduling.spans import Choice, Choices, Layer, Net
 from drystone.targets.target import Level
 
 #: Parts of a capacity that the sizes of a choice may reach, as addresses take some more.

@@ -8,7 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import is_tensor, main_block, producer_name, shape
 from drystone.ir.windows import Form, computing, forms_of, global_average, step_of
 from drystone.mlir import ints, ir, ir_place
-from drystone.scheduling.spans import Layer, Net
+from drystone.scheduling.pieces.spans import Layer, Net
 from drystone.targets.target import CpuTarget
 
 _VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})

@@ -16,7 +16,7 @@ from drystone.errors import UserError
 from drystone.files import read_text
 from drystone.scheduling.check import PlanError
 from drystone.scheduling.graph import Block, Piece
-from drystone.scheduling.overlap import check_offsets
+from drystone.scheduling.placement.overlap import check_offsets
 
 _SAME = {"begin": "lower", "start": "lower", "end": "upper", "buffer": "id", "buffer_id": "id"}
 _NEEDED = ("id", "lower", "upper", "size")

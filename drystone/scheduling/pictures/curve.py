@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from drystone.scheduling import drawing
-from drystone.scheduling.budget import spell_bytes
-from drystone.scheduling.curve import Curve, Point
-from drystone.scheduling.drawing import LEFT, RIGHT, WIDTH, Scale
-from drystone.scheduling.picture import svg
+from drystone.scheduling.budgets.budget import spell_bytes
+from drystone.scheduling.budgets.curve import Curve, Point
+from drystone.scheduling.pictures import drawing
+from drystone.scheduling.pictures.drawing import LEFT, RIGHT, WIDTH, Scale
+from drystone.scheduling.pictures.wall import svg
 
 _HEIGHT = 300.0
 #: How far the picture goes beyond the most.

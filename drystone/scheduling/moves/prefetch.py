@@ -10,11 +10,20 @@ fetch as soon as its channel and its room are free; CP-SAT betters it.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from drystone.scheduling import greedy
-from drystone.scheduling.channels import better
 from drystone.scheduling.graph import Block, Graph
-from drystone.scheduling.moving import Moving, Window, block_of, bytes_of, chains, clock, times, transfer
-from drystone.scheduling.placement import place
+from drystone.scheduling.moves.channels import better
+from drystone.scheduling.moves.moving import (
+    Moving,
+    Window,
+    block_of,
+    bytes_of,
+    chains,
+    clock,
+    times,
+    transfer,
+)
+from drystone.scheduling.order import greedy
+from drystone.scheduling.placement.place import place
 from drystone.scheduling.problem import Home, Plan
 from drystone.targets.target import Level
 

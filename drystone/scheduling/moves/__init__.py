@@ -1,0 +1,1 @@
+"""Moves in time: copies between levels made beside operations."""

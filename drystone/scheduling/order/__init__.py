@@ -1,0 +1,1 @@
+"""Order: which operation runs when, so that the least is held at a time."""

@@ -1,0 +1,1 @@
+"""Pictures: plans as walls of stones, curves of memory against work."""

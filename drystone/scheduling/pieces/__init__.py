@@ -1,0 +1,1 @@
+"""Pieces: runs of operations computed patch by patch, chosen as a shortest path over spans."""

@@ -1,0 +1,1 @@
+"""Placement: offsets in a level for tensors whose lifetimes are known, and the judge of offsets."""
