@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drystone import autotune, codegen, env, frontend, mlir, passes, pieces, reproducer, scheduling, targets
+from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
 from drystone.options import Budget, Options, Tune, chosen, element_of
+from drystone.passes.patch import Patch
+from drystone.plans import Plans
 from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
-from drystone.scheduling.budgets.budget import OverBudget
 from drystone.scheduling.problem import Plan, Problem
 
 
@@ -86,37 +87,20 @@ def _trip(
     source: _Source, machine: targets.CpuTarget, budget: Budget, options: Options, search: Tune | None
 ) -> Fitted:
     """Each stage once, in order."""
-    threads = _threads(machine, options)
     stages = ["import", "optimize", "schedule", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
         program = step.program = source.imported()
         before = codegen.bytes_moved(passes.unfused(program))
         written = passes.cascades(program)
-        step("optimize")
-        passes.run(program, passes.pipeline(machine, element_of(options.compute)), dump=env.dump_folder())
-        step("schedule")
-        schedules = _schedules(program, machine, threads, search, options, shown)
-        step("plan")
-        codegen.add_workspaces(program, machine, schedules)
-        patched: tuple[Patched, ...] = ()
-        try:
-            memory = _allotted(program, machine, budget, options)
-        except OverBudget as refused:
-            made = pieces.within(
-                source.imported(),
-                element_of(options.compute),
-                machine,
-                budget,
-                refused,
-                lambda outlined: _schedules(outlined, machine, threads, search, options, shown),
-            )
-            program, schedules, memory, patched = made.program, made.schedules, made.memory, made.patched
+        made = _plans(program, step, machine, options, search, shown).within(budget)
+        program, memory = made.program, made.memory
         step("generate")
         order, places = memory.plan.order, scheduling.places(memory.plan)
-        code = codegen.generate(program, order, places, machine, schedules, memory.drops)
+        code = codegen.generate(program, order, places, machine, made.schedules, memory.drops)
         compiled = codegen.jit(code)
-    manifest = _manifest(program, before, written, memory, patched, code, machine, threads, options.pin)
+    threads = _threads(machine, options)
+    manifest = _manifest(program, before, written, memory, made.patched, code, machine, threads, options.pin)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -146,46 +130,43 @@ def fit(
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
         program = step.program = source.imported()
-        step("optimize")
-        passes.run(program, passes.pipeline(machine, element_of(options.compute)), dump=env.dump_folder())
-        step("schedule")
-        schedules = _schedules(program, machine, _threads(machine, options), None, options, shown)
-        step("plan")
-        codegen.add_workspaces(program, machine, schedules)
+        plans = _plans(program, step, machine, options, None, shown)
 
         def planned(ram: int | None) -> tuple[Problem, Plan]:
             limits = None if ram is None else {machine.levels[0].name: ram}
-            found = _allotted(program, machine, Budget(ram=limits), options)
+            found = plans.whole(Budget(ram=limits))
             return found.problem, found.plan
 
-        curve = scheduling.curve(planned, points, codegen.work(program))
-        # Imported anew: the passes before took weights out of the store that a copy would share.
-        net = pieces.net_of(source.imported(), element_of(options.compute), machine)
-        return replace(curve, pieces=scheduling.pieces_below(net, curve.points[0].ram, points))
+        curve = scheduling.curve(planned, points, plans.work)
+        return replace(curve, pieces=scheduling.pieces_below(plans.net, curve.points[0].ram, points))
+
+
+def _plans(
+    program: Program,
+    step: reproducer.Watched,
+    machine: targets.CpuTarget,
+    options: Options,
+    search: Tune | None,
+    shown: Steps,
+) -> Plans:
+    """Optimize an imported program and choose its schedules; what it then gets within budgets."""
+    step("optimize")
+    listed, threads = passes.pipeline(machine, element_of(options.compute)), _threads(machine, options)
+    fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name)
+    assert fused is not None, "the pipeline computes nothing piece by piece"
+
+    def schedule(outlined: Program) -> dict[str, Any]:
+        return _schedules(outlined, machine, threads, search, options, shown)
+
+    step("schedule")
+    schedules = schedule(program)
+    step("plan")
+    codegen.add_workspaces(program, machine, schedules)
+    return Plans(program, fused, machine, schedules, schedule, options.plan_seconds)
 
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:
     return options.threads or min(machine.threads, os.cpu_count() or 1)
-
-
-def _allotted(
-    program: Program, machine: targets.CpuTarget, budget: Budget, options: Options
-) -> scheduling.Allotment:
-    """The plan of an outlined program within a budget. Kernels write over their input, at the price of a
-    slower program, only where the budget is met that way and not without."""
-    codegen.settle(program, (), ())
-
-    def allot() -> scheduling.Allotment:
-        return scheduling.allot(program, machine, budget, codegen.work, options.plan_seconds)
-
-    try:
-        return allot()
-    except OverBudget:
-        if not codegen.spare(program, machine):
-            raise
-    found = allot()
-    codegen.settle(program, found.plan.order, scheduling.places(found.plan))
-    return found
 
 
 def _schedules(

@@ -34,6 +34,7 @@ __all__ = [
     "bufferization",
     "cf",
     "context",
+    "copy_of",
     "execution_engine",
     "ext",
     "func",
@@ -108,6 +109,17 @@ def parse(source: str, ctx: ir.Context) -> ir.Module:
     """Parse the text of a module in `ctx`."""
     with ctx, ir.Location.unknown():
         return ir.Module.parse(source)
+
+
+def copy_of(module: ir.Module) -> ir.Module:
+    """The same module once more, locations and all, in the same context."""
+    with module.context, ir.Location.unknown():
+        copy = ir.Module.create(module.operation.location)
+        for op in module.body.operations:
+            copy.body.append(op.operation.clone())
+        for name, attribute in module.operation.attributes.items():
+            copy.operation.attributes[name] = attribute
+    return copy
 
 
 def text(module: ir.Module, *, locations: bool = False) -> str:

@@ -13,35 +13,28 @@ from drystone.targets.target import CpuTarget
 
 
 @dataclass(frozen=True)
-class Pieced:
+class Planned:
     """An outlined program, the schedules of its kernels, its memory, and what of it is computed piece by
     piece."""
 
     program: Program
     schedules: dict[str, Any]
     memory: scheduling.Allotment
-    patched: tuple[Patched, ...]
-
-
-def net_of(program: Program, element: str | None, target: CpuTarget) -> scheduling.Net:
-    """Fuse an imported program; what the choice of spans sees of it."""
-    passes.run(program, passes.fusing(target, element))
-    return scheduling.net_of(program, target)
+    patched: tuple[Patched, ...] = ()
 
 
 def within(
     program: Program,
-    element: str | None,
+    net: scheduling.Net,
     target: CpuTarget,
     budget: Budget,
     refused: OverBudget,
     schedule: Callable[[Program], dict[str, Any]],
-) -> Pieced:
-    """An imported program within a budget that was refused for the program as a whole: of the choices of
-    spans, the first with a plan that keeps the budget. `schedule` chooses schedules for an outlined program.
-    Raises OverBudget where there is none, saying what would do.
+) -> Planned:
+    """A fused program within a budget that was refused for the program as a whole: of the choices of spans in
+    its `net`, the first with a plan that keeps the budget. `schedule` chooses schedules for an outlined
+    program. Raises OverBudget where there is none, saying what would do.
     """
-    net = net_of(program, element, target)
     for choice in scheduling.choices_of(net, refused.room):
         made = passes.copy_of(program)
         passes.run(made, passes.outlining(choice.spans))
@@ -49,10 +42,10 @@ def within(
         codegen.add_workspaces(made, target, schedules)
         try:
             # The choice is of best fit in the given order, which needs no search.
-            memory = scheduling.allot(made, target, budget, codegen.work, 0)
+            memory = scheduling.Allotter(made, target, codegen.work, 0).within(budget)
         except OverBudget:
             continue
-        return Pieced(made, schedules, memory, _patched(net, choice))
+        return Planned(made, schedules, memory, _patched(net, choice))
     raise refused.with_pieces(scheduling.least_capacity(net))
 
 

@@ -65,6 +65,12 @@ class WeightStore:
         self._arrays[name] = array
         return name
 
+    def copy(self) -> "WeightStore":
+        """A store of its own over the same arrays: what either adds or drops, the other does not see."""
+        other = WeightStore()
+        other._arrays = dict(self._arrays)
+        return other
+
     def keep_only(self, keys: set[str]) -> None:
         """Drop every array that is not named."""
         self._arrays = {key: array for key, array in self._arrays.items() if key in keys}

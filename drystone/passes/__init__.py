@@ -7,7 +7,7 @@ options, in a file of its name.
 """
 
 from drystone.passes.cascades import Cascade, cascades
-from drystone.passes.pass_base import Pass, run
-from drystone.passes.pipeline import copy_of, fusing, outlining, pipeline, unfused
+from drystone.passes.pass_base import Pass, copy_of, run
+from drystone.passes.pipeline import outlining, pipeline, unfused
 
-__all__ = ["Cascade", "Pass", "cascades", "copy_of", "fusing", "outlining", "pipeline", "run", "unfused"]
+__all__ = ["Cascade", "Pass", "cascades", "copy_of", "outlining", "pipeline", "run", "unfused"]

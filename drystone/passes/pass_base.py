@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from drystone import mlir
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program
 from drystone.ir.verifier import verify
@@ -21,15 +22,24 @@ class Pass(Protocol):
         """Rewrite the program."""
 
 
-def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> None:
-    """Run the passes in order and verify the program after each.
+def copy_of(program: Program) -> Program:
+    """The same program, to be rewritten apart; both hold the same arrays."""
+    return Program(mlir.copy_of(program.module), program.weights.copy(), program.signature)
+
+
+def run(
+    program: Program, passes: Sequence[Pass], dump: Path | None = None, aside: str = ""
+) -> Program | None:
+    """Run the passes in order and verify the program after each; a copy of what the first pass named `aside`
+    was given, if any was.
 
     With `dump`, `NN_<pass>.mlir` in that folder is the re-parseable text after each pass (00 before the
     first), its first line a comment with the time taken and "(unchanged)" where the text did not change.
     Raises InternalError naming the pass that failed or left an invalid program; UserError passes through.
     """
-    before = _dump(program, dump, 0, "input", 0.0, None)
+    before, kept = _dump(program, dump, 0, "input", 0.0, None), None
     for number, step in enumerate(passes, start=1):
+        kept = copy_of(program) if kept is None and step.name == aside else kept
         started = time.perf_counter()
         with program.module.context, ir.Location.unknown():
             given = program.module.operation.clone()
@@ -45,6 +55,7 @@ def run(program: Program, passes: Sequence[Pass], dump: Path | None = None) -> N
             shown = str(given.get_asm(enable_debug_info=True))
             raise InternalError(f"pass {step.name} failed: {error}", ir=shown, left=left) from error
         before = _dump(program, dump, number, step.name, time.perf_counter() - started, before)
+    return kept
 
 
 def _dump(

@@ -2,7 +2,6 @@
 
 from drystone.ir.pieces import Span
 from drystone.ir.program import Program
-from drystone.mlir import parse, text
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.choose_precision import ChoosePrecision
@@ -21,7 +20,7 @@ from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
-from drystone.passes.pass_base import Pass, run
+from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.recognize_attention import RecognizeAttention
@@ -85,9 +84,3 @@ def unfused(program: Program) -> Program:
     copy = copy_of(program)
     run(copy, (Simplify(), ResolveDims(), OutlineKernels()))
     return copy
-
-
-def copy_of(program: Program) -> Program:
-    """The same program over the same weights, to be rewritten apart."""
-    module = parse(text(program.module, locations=True), program.module.context)
-    return Program(module, program.weights, program.signature)

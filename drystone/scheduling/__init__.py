@@ -1,6 +1,6 @@
 """Memory is planned, then checked: order and homes of all tensors."""
 
-from drystone.scheduling.budgets.allot import Allotment, allot
+from drystone.scheduling.budgets.allot import Allotment, Allotter
 from drystone.scheduling.budgets.curve import Curve, curve, curve_of
 from drystone.scheduling.budgets.extract import problem_of
 from drystone.scheduling.budgets.streaming import Streaming
@@ -16,12 +16,12 @@ from drystone.scheduling.text import read
 
 __all__ = [
     "Allotment",
+    "Allotter",
     "Choice",
     "Curve",
     "Net",
     "PlanError",
     "Streaming",
-    "allot",
     "as_data",
     "check",
     "choices_of",

@@ -150,13 +150,13 @@ def test_a_budget_that_cannot_be_met() -> None:
     assert "; this alone does not fit the budget:\n          384 B  hidden (" in said
     assert "\n  the least budget this version can meet: ram=640 (" in said
     said = refused(Scorer().eval(), (X, PAIR), **call, budget=Budget(ram=100))
-    # Its matrix and its bias, each in pages that it may share at both ends, and what comes along with those.
-    least = 640 + 2 * 2 * 4096 + (2 << 20)
+    # To have weights come and go would take more than all of them are.
+    weights = 4 * (8 * 32 + 32)
     assert said.startswith(
-        f"the model needs {least / 2**20:.2f} MiB, the budget is 100 B\n  that is 640 B for "
+        f"the model needs {(640 + weights) / 1024:.2f} KiB, the budget is 100 B\n  that is "
     )
-    assert f"for the weights of hidden ({line('score')}); the fullest step is " in said
-    assert f"\n  the least budget this version can meet: ram={least} (" in said
+    assert " is 640 B for activations, " in said and " for all weights; the fullest step is " in said
+    assert f"\n  the least budget this version can meet: ram={640 + weights} (" in said
 
 
 def test_a_budget_for_weights_that_cannot_be_met() -> None:

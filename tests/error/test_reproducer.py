@@ -88,7 +88,7 @@ def test_the_same_fault_leaves_the_same_file(here: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("owner", "name", "stage"),
-    [(scheduling, "allot", "plan"), (codegen, "generate", "generate"), (codegen, "jit", "generate")],
+    [(scheduling, "Allotter", "plan"), (codegen, "generate", "generate"), (codegen, "jit", "generate")],
 )
 def test_later_stages_leave_the_outlined_program(
     here: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, stage: str

@@ -57,6 +57,20 @@ def test_dumps_are_numbered_reparseable_and_say_what_changed(tmp_path: Path) -> 
     assert mlir.text(mlir.parse(files[2].read_text(), mlir.context())) == mlir.text(program.module)
 
 
+def test_a_copy_is_rewritten_apart_over_the_same_arrays() -> None:
+    program = cases.program_of(case("fold-constants", cases.cases("fold-constants")[0][0]))
+    before, weights = (
+        mlir.text(program.module, locations=True),
+        {key: program.weights[key] for key in program.weights},
+    )
+    copy = run(program, (Simplify(), FoldConstants()), aside="simplify")
+    assert copy is not None and mlir.text(copy.module, locations=True) == before
+    assert all(copy.weights[key] is array for key, array in weights.items())
+    program.weights.keep_only(set())
+    assert set(copy.weights) == set(weights)
+    assert run(copy, (Simplify(),), aside="nothing") is None
+
+
 def test_a_failing_pass_is_named_and_its_program_kept(tmp_path: Path) -> None:
     program = cases.program_of(case("simplify", "copies and moves of unit dimensions go"))
     with pytest.raises(InternalError, match="pass fails failed: no luck"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from drystone.errors import UserError
 from drystone.ir.buffers import Call, buffers
@@ -40,84 +41,98 @@ class Allotment:
         return [] if self.streaming is None else self.streaming.drops
 
 
-def allot(
-    program: Program,
-    target: CpuTarget,
-    budget: Budget,
-    work: Callable[[Program], Mapping[str, int]],
-    time_limit: float,
-) -> Allotment:
-    """Plan an outlined program. `work` tells what running each call takes, in bytes that could be moved
-    meanwhile.
+class Allotter:
+    """Plans an outlined program within budgets; what it needs without one is planned once.
 
-    Where the budget is one of all memory, activations are planned as they would be without it if the states
-    and all weights fit beside them; else in what those leave, if that can be; else weights are streamed.
-    Raises OverBudget for one that cannot be met.
+    `work` tells what running each call takes, in bytes that could be moved meanwhile. What the program is
+    when this is made counts, not what it becomes.
     """
-    return _Allotter(program, target, budget, work, time_limit).run()
 
-
-class _Allotter:
     def __init__(
         self,
         program: Program,
         target: CpuTarget,
-        budget: Budget,
         work: Callable[[Program], Mapping[str, int]],
         time_limit: float,
     ) -> None:
-        self.program, self.target, self.budget, self.time_limit = program, target, budget, time_limit
-        self.found = buffers(program)
-        sizes = {name: buffer.size for name, buffer in self.found.buffers.items()}
-        self.weights = {key: sizes[f"weight.{slot}"] for slot, key in enumerate(self.found.weights)}
-        self.states = sum(size for name, size in sizes.items() if self.found.buffers[name].kind == "state")
-        self.work = {} if budget.ram is None else work(program)
+        self._program, self._target, self._time_limit = program, target, time_limit
+        self._found = buffers(program)
+        sizes = {name: buffer.size for name, buffer in self._found.buffers.items()}
+        self._weights = {key: sizes[f"weight.{slot}"] for slot, key in enumerate(self._found.weights)}
+        self.states = sum(size for name, size in sizes.items() if self._found.buffers[name].kind == "state")
+        self._tell_work = work
 
-    def run(self) -> Allotment:
-        self._fits_as_stored()
-        if self.budget.ram is None or isinstance(self.budget.ram, Mapping):
-            return self._activations(self.budget.ram)
-        total = byte_count(self.budget.ram)
-        free = self._activations(None)
-        left = total - self.states - sum(self.weights.values())
-        if free.arena <= left:
-            return free
-        if left >= 0:
-            try:
-                return self._activations({self.target.levels[0].name: left})
-            except OverBudget:
-                if not self.weights and not self.states:
-                    raise
-        return self._streamed(total, free)
+    @cached_property
+    def work(self) -> Mapping[str, int]:
+        """What running each call takes."""
+        return self._tell_work(self._program)
+
+    @cached_property
+    def free(self) -> Allotment:
+        """The plan without a budget."""
+        return self._activations(None)
+
+    @property
+    def weights(self) -> int:
+        """Bytes of all weights."""
+        return sum(self._weights.values())
+
+    def within(self, budget: Budget) -> Allotment:
+        """The plan within a budget.
+
+        Where it is one of all memory, activations are planned as they would be without it if the states and
+        all weights fit beside them; else in what those leave, if that can be; else weights are streamed.
+        Raises OverBudget for one that cannot be met.
+        """
+        self._fits_as_stored(budget)
+        if budget.ram is None:
+            return self.free
+        if isinstance(budget.ram, Mapping):
+            return self._activations(budget.ram)
+        total = byte_count(budget.ram)
+        left = total - self.states - self.weights
+        if self.free.arena <= left:
+            return self.free
+        least, largest = needed(*self._steps(self.free.plan))
+        streams = least < self.weights
+        try:
+            if left >= 0 or not streams:
+                return self._beside(left)
+        except OverBudget as error:
+            if not streams:
+                raise self._too_small(total, self.weights, "all weights", error) from None
+        left = total - self.states - least
+        try:
+            chosen = self._beside(left)
+        except OverBudget as error:
+            raise self._too_small(total, least, f"the weights of {largest.where}", error) from None
+        steps, sizes = self._steps(chosen.plan)
+        room = total - self.states - chosen.arena
+        return replace(chosen, streaming=stream(steps, sizes, room, self._time_limit))
 
     def _activations(self, limits: Mapping[str, int | str] | None) -> Allotment:
-        problem = problem_of(self.program, self.target, limits, self.work if limits else None)
-        found = plan(problem, time_limit=self.time_limit)
+        work = self.work if limits else None
+        problem = problem_of(self._program, self._target, limits, work, self._found)
+        found = plan(problem, time_limit=self._time_limit)
         check(problem, found)
         return Allotment(problem, found)
 
-    def _streamed(self, total: int, free: Allotment) -> Allotment:
-        steps, sizes = self._steps(free.plan)
-        least, largest = needed(steps, sizes)
-        left, chosen = total - self.states - least, free
-        if free.arena > left:
-            try:
-                chosen = self._activations({self.target.levels[0].name: max(0, left)})
-            except OverBudget as error:
-                raise self._too_small(total, least, largest, error) from None
-            steps, sizes = self._steps(chosen.plan)
-        if chosen.arena > left:
-            nothing = OverBudget("", why="no step has activations", least=0, proven=0, room=0)
-            raise self._too_small(total, least, largest, nothing)
-        room = total - self.states - chosen.arena
-        return replace(chosen, streaming=stream(steps, sizes, room, self.time_limit))
+    def _beside(self, left: int) -> Allotment:
+        """Activations within what the rest leaves them."""
+        if self.free.arena <= left:
+            return self.free
+        if left < 0 and not self.free.arena:
+            raise OverBudget("", why="no step has activations", least=0, proven=0, room=0)
+        return self._activations({self._target.levels[0].name: max(0, left)})
 
-    def _too_small(self, total: int, weights: int, largest: Step, error: OverBudget) -> OverBudget:
+    def _too_small(self, total: int, weights: int, which: str, error: OverBudget) -> OverBudget:
         """What to say where the budget of all memory cannot be met; `error` is about the activations."""
         beside = self.states + weights
+        if not beside:
+            return error
         parts = [f"{spell_bytes(error.least)} for activations"]
         parts += [f"{spell_bytes(self.states)} for states"] if self.states else []
-        parts += [f"{spell_bytes(weights)} for the weights of {largest.where}"] if weights else []
+        parts += [f"{spell_bytes(weights)} for {which}"] if weights else []
         return OverBudget(
             f"the model needs {spell_bytes(error.least + beside)}, the budget is {spell_bytes(total)}",
             why=f"that is {', '.join(parts)}; {error.why}",
@@ -128,8 +143,8 @@ class _Allotter:
 
     def _steps(self, plan: Plan) -> tuple[list[Step], dict[str, int]]:
         """What each step reads of weights, and the weights' sizes in whole pages."""
-        calls = {call.name: call for call in self.found.calls}
-        keys = {f"weight.{slot}": key for slot, key in enumerate(self.found.weights)}
+        calls = {call.name: call for call in self._found.calls}
+        keys = {f"weight.{slot}": key for slot, key in enumerate(self._found.weights)}
         steps = []
         for name in plan.order:
             call = calls[name]
@@ -139,25 +154,25 @@ class _Allotter:
             time = -(-self.work[name] // _BYTES)
             steps.append(Step(whole, parts, sum(rows.values()), time, str(ir_place(call.op) or name)))
         # A weight may share its first and its last page with others.
-        return steps, {key: -(-size // PAGE) * PAGE + PAGE for key, size in self.weights.items()}
+        return steps, {key: -(-size // PAGE) * PAGE + PAGE for key, size in self._weights.items()}
 
     def _rows(self, call: Call, key: str) -> int:
         """Bytes that are there of a table that a call reads some rows of; 0 where it reads a weight whole."""
-        if self.work[call.name] >= self.weights[key]:
+        if self.work[call.name] >= self._weights[key]:
             return 0
-        row: int = self.weights[key] // self.program.weights[key].shape[0]
-        made = sum(self.found.buffers[name].size for name in call.outputs)
-        return min(self.weights[key], -(-made // row) * (row + AROUND))
+        row: int = self._weights[key] // self._program.weights[key].shape[0]
+        made = sum(self._found.buffers[name].size for name in call.outputs)
+        return min(self._weights[key], -(-made // row) * (row + AROUND))
 
-    def _fits_as_stored(self) -> None:
+    def _fits_as_stored(self, budget: Budget) -> None:
         """Raise UserError where the weights have more bytes than the budget for them."""
-        if self.budget.weights is None:
+        if budget.weights is None:
             return
-        limit, whole = byte_count(self.budget.weights), sum(self.weights.values())
+        limit, whole = byte_count(budget.weights), self.weights
         if whole <= limit:
             return
-        largest = sorted(self.weights, key=lambda key: (-self.weights[key], key))
-        lines = [f"    {spell_bytes(self.weights[key]):>11}  {key}" for key in largest[:_SHOWN]]
+        largest = sorted(self._weights, key=lambda key: (-self._weights[key], key))
+        lines = [f"    {spell_bytes(self._weights[key]):>11}  {key}" for key in largest[:_SHOWN]]
         lines += [f"    and {len(largest) - _SHOWN} more"] if len(largest) > _SHOWN else []
         text = "\n".join(lines)
         raise UserError(

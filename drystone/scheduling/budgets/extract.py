@@ -19,17 +19,19 @@ def problem_of(
     target: CpuTarget,
     limits: Mapping[str, int | str] | None = None,
     work: Mapping[str, int] | None = None,
+    found: Buffers | None = None,
 ) -> Problem:
     """The planning problem of an outlined program on a target: the kernel calls over the arena's buffers.
 
     Inputs, outputs, states and weights have memory of their own, so that they only order the calls. `limits`
     are capacities by the name of a level (bytes, or text such as "256KB"). `work` says what running each call
-    again costs, in bytes moved; those may that write the arena alone and read nothing that changes.
+    again costs, in bytes moved; those may that write the arena alone and read nothing that changes. `found`:
+    the program's buffers where they are known.
 
     Raises UserError where a limit is no amount of memory or of no level of the target, and where a size
     depends on the model's data.
     """
-    found = buffers(program)
+    found = found or buffers(program)
     arena = {buffer.name: buffer for buffer in found.buffers.values() if buffer.kind == "arena"}
     kept = _read_at_the_end(program, found)
     levels = _limited(target, limits or {})

@@ -1,0 +1,71 @@
+"""What an optimized program gets within budgets."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from drystone import codegen, pieces, scheduling
+from drystone.ir.program import Program
+from drystone.options import Budget
+from drystone.pieces import Planned
+from drystone.scheduling.budgets.budget import OverBudget
+from drystone.targets.target import CpuTarget
+
+
+class Plans:
+    """Plans of one program, for one budget after the other.
+
+    program: outlined, with workspaces; fused: the same before it was outlined. schedules: of the program's
+    kernels; `schedule` chooses those of a program some of which is computed piece by piece. seconds: the
+    planner's time for each.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        fused: Program,
+        target: CpuTarget,
+        schedules: dict[str, Any],
+        schedule: Callable[[Program], dict[str, Any]],
+        seconds: float,
+    ) -> None:
+        self.program, self._fused, self._target, self._seconds = program, fused, target, seconds
+        self._schedules, self._schedule = schedules, schedule
+        self._plain = self._allotter(program)
+
+    def _allotter(self, program: Program) -> scheduling.Allotter:
+        return scheduling.Allotter(program, self._target, codegen.work, self._seconds)
+
+    @cached_property
+    def _over(self) -> scheduling.Allotter | None:
+        """With all kernels that can write over their input free to do so; None where there is none."""
+        return self._allotter(self.program) if codegen.spare(self.program, self._target) else None
+
+    @cached_property
+    def net(self) -> scheduling.Net:
+        """What the choice of what to compute piece by piece sees of the program."""
+        return scheduling.net_of(self._fused, self._target)
+
+    @property
+    def work(self) -> Mapping[str, int]:
+        """What running each call of the program takes, in bytes that could be moved meanwhile."""
+        return self._plain.work
+
+    def within(self, budget: Budget) -> Planned:
+        """The program as a whole where it keeps the budget, else piece by piece. Raises OverBudget."""
+        try:
+            memory = self.whole(budget)
+        except OverBudget as refused:
+            return pieces.within(self._fused, self.net, self._target, budget, refused, self._schedule)
+        codegen.settle(self.program, memory.plan.order, scheduling.places(memory.plan))
+        return Planned(self.program, self._schedules, memory)
+
+    def whole(self, budget: Budget) -> scheduling.Allotment:
+        """Memory of the program as a whole. Kernels write over their input, at the price of a slower
+        program, only where the budget is met that way and not without."""
+        try:
+            return self._plain.within(budget)
+        except OverBudget:
+            if self._over is None:
+                raise
+            return self._over.within(budget)
