@@ -21,7 +21,7 @@ from drystone.scheduling.problem import Plan, Problem
 def compile(
     model: Any,
     example_inputs: Sequence[Any] = (),
-    target: str = "cpu",
+    target: str | targets.CpuTarget = "cpu",
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
@@ -37,10 +37,10 @@ def compile(
     model: an nn.Module, a torch.export.ExportedProgram, or the path of a .pt2 file. example_inputs and
     kwargs: one call's arguments; their shapes and element types are fixed, but for the dimensions that
     dynamic_shapes (as in torch.export.export) declares. target: "cpu" is this machine; `drystone targets`
-    lists the others. budget: limits to keep. tune: search for the fastest schedules of the kernels by
-    measuring them (True: five minutes). Raises UserError for what the user can mend: operations that
-    cannot be compiled (all of them, with their lines in the model), a budget that cannot be met, an unknown
-    target.
+    lists the others; a description, such as one of these with other memory levels, does as well. budget:
+    limits to keep. tune: search for the fastest schedules of the kernels by measuring them (True: five
+    minutes). Raises UserError for what the user can mend: operations that cannot be compiled (all of them,
+    with their lines in the model), a budget that cannot be met, an unknown target.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
@@ -96,8 +96,7 @@ def _trip(
         made = _plans(program, step, machine, options, search, shown).within(budget)
         program, memory = made.program, made.memory
         step("generate")
-        order, places = memory.plan.order, scheduling.places(memory.plan)
-        code = codegen.generate(program, order, places, machine, made.schedules, memory.drops)
+        code = codegen.generate(program, memory.steps, machine, made.schedules)
         compiled = codegen.jit(code)
     threads = _threads(machine, options)
     manifest = _manifest(program, before, written, memory, made.patched, code, machine, threads, options.pin)
@@ -108,7 +107,7 @@ def _trip(
 def fit(
     model: Any,
     example_inputs: Sequence[Any] = (),
-    target: str = "cpu",
+    target: str | targets.CpuTarget = "cpu",
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
@@ -253,7 +252,8 @@ def _manifest(
         unfused=unfused,
         assertions=code.assertions,
         attention=_key_passes(written, passes.cascades(program)),
-        arena=memory.arena,
+        arena=memory.arena.size,
+        levels=tuple((n, start, memory.plan.peaks.get(n, 0)) for n, start in memory.arena.starts.items()),
         plan=scheduling.as_data(memory.plan),
         picture=scheduling.svg(memory.problem, memory.plan),
         streaming=_streaming(memory.streaming, code.weights),

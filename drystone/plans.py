@@ -57,7 +57,7 @@ class Plans:
             memory = self.whole(budget)
         except OverBudget as refused:
             return pieces.within(self._fused, self.net, self._target, budget, refused, self._schedule)
-        codegen.settle(self.program, memory.plan.order, scheduling.places(memory.plan))
+        codegen.settle(self.program, memory.steps)
         return Planned(self.program, self._schedules, memory)
 
     def whole(self, budget: Budget) -> scheduling.Allotment:

@@ -25,6 +25,7 @@ from drystone.codegen.search import Point
 from drystone.dtypes import Array
 from drystone.ir.buffers import Buffers, buffers
 from drystone.ir.elements import widen
+from drystone.ir.steps import Step
 from drystone.mlir import context
 from drystone.runtime import memory, native
 
@@ -89,7 +90,7 @@ class Bench:
         found = buffers(program)
         offsets, size = _side_by_side(found)
         order = [call.name for call in found.calls]
-        code = codegen.generate(program, order, [offsets] * len(order), target, schedules)
+        code = codegen.generate(program, [Step(name, offsets) for name in order], target, schedules)
         made = codegen.jit(code)
         entry = native.Code(made.create, made.destroy, made.run, made.owner)
         places = [list(self._data.weights).index(key) for key in code.weights]

@@ -28,6 +28,6 @@ def save(fitted: Fitted, output: Path, quiet: bool, began: float) -> None:
     if not quiet:
         m = fitted.memory
         click.echo(
-            f"{output}: {len(fitted.manifest.kernels)} kernels, arena {m.arena} bytes "
+            f"{output}: {fitted.manifest.counted}, {fitted.manifest.divided} "
             f"(at least {m.plan['bound']}), weights {m.weights} bytes, {time.monotonic() - began:.1f} s"
         )

@@ -12,6 +12,7 @@ from drystone.codegen.families.conv import can_write_over
 from drystone.codegen.families.outlined import main_operation
 from drystone.ir.buffers import OVER, buffers
 from drystone.ir.program import Program
+from drystone.ir.steps import Step
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
@@ -32,14 +33,14 @@ def spare(program: Program, target: CpuTarget) -> bool:
     return found
 
 
-def settle(program: Program, order: Sequence[str], places: Sequence[dict[str, int]]) -> None:
+def settle(program: Program, steps: Sequence[Step]) -> None:
     """Leave the marks of those kernels only whose calls have input and result in one place at some step."""
     calls = {call.name: call for call in buffers(program).calls}
     used = {
-        calls[name].op.attributes["callee"].value
-        for name, there in zip(order, places, strict=True)
-        for new, old in calls[name].in_place
-        if there.get(new, -1) == there.get(old, -2)
+        calls[step.call].op.attributes["callee"].value
+        for step in steps
+        for new, old in calls[step.call].in_place
+        if step.places.get(new, -1) == step.places.get(old, -2)
     }
     for kernel in _kernels(program):
         if OVER in kernel.attributes and kernel.attributes["sym_name"].value not in used:

@@ -234,8 +234,8 @@ class Fitted:
         taken = ", ".join(map(str, m.inputs))
         given = ", ".join(map(str, m.outputs))
         return (
-            f"<drystone.Fitted for {m.target}: ({taken}) -> ({given}); {len(m.kernels)} kernels, "
-            f"arena {m.arena} bytes, weights {self.memory.weights} bytes>"
+            f"<drystone.Fitted for {m.target}: ({taken}) -> ({given}); {m.counted}, "
+            f"{m.divided}, weights {self.memory.weights} bytes>"
         )
 
 

@@ -89,8 +89,9 @@ class Patched:
 @dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
-    drawn as SVG; `initial` gives for every state the index of its first value among the weights; `unfused` is
-    the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
+    drawn as SVG; `initial` gives for every state the index of its first value among the weights; `levels` has
+    for each memory level its name, where it starts in the arena and the bytes that are used of it; `unfused`
+    is the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
     keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
     `patched`: what is computed piece by piece."""
 
@@ -110,6 +111,7 @@ class Manifest:
     assertions: tuple[str, ...]
     attention: tuple[KeyPasses, ...]
     arena: int
+    levels: tuple[tuple[str, int, int], ...]
     plan: Mapping[str, Any]
     picture: str = ""
     pin: bool = False
@@ -122,6 +124,18 @@ class Manifest:
     def numpy_dtype(dtype: str) -> Any:
         """The numpy dtype that holds an element of the IR."""
         return np.dtype(DTYPES[dtype])
+
+    @property
+    def counted(self) -> str:
+        """How many kernels run, and how many copies between memory levels: "12 kernels, 3 copies"."""
+        copies = sum(call.kind == "copy" for call in self.kernels)
+        return f"{len(self.kernels) - copies} kernels" + (f", {copies} copies" if copies else "")
+
+    @property
+    def divided(self) -> str:
+        """The arena's bytes, and those of each memory level where there are several."""
+        parts = [f"{name} {size}" for name, _, size in self.levels if size]
+        return f"arena {self.arena} bytes" + (f" ({', '.join(parts)})" if len(self.levels) > 1 else "")
 
     @property
     def moved(self) -> int:
@@ -166,6 +180,7 @@ class Manifest:
         return Manifest(
             streaming=streaming,
             required=tuple(data.pop("required")),
+            levels=tuple((name, start, size) for name, start, size in data.pop("levels")),
             inputs=leaves("inputs"),
             outputs=leaves("outputs"),
             states=leaves("states"),

@@ -60,9 +60,9 @@ class Report:
     def summary(self) -> str:
         """One line about the whole model."""
         return (
-            f"{len(self.rows)} kernels, {self.seconds * 1e3:.3f} ms a call on {self.threads} "
+            f"{self.manifest.counted}, {self.seconds * 1e3:.3f} ms a call on {self.threads} "
             f"thread{'s' if self.threads > 1 else ''}; "
-            f"arena {self.manifest.arena} bytes, at least {self.manifest.plan['bound']} needed; "
+            f"{self.manifest.divided}, at least {self.manifest.plan['bound']} needed; "
             f"this machine reaches {self.peaks}"
         )
 

@@ -1,5 +1,6 @@
 """Memory is planned, then checked: order and homes of all tensors."""
 
+from drystone.scheduling.arena import Arena, arena_of
 from drystone.scheduling.budgets.allot import Allotment, Allotter
 from drystone.scheduling.budgets.curve import Curve, curve, curve_of
 from drystone.scheduling.budgets.extract import problem_of
@@ -11,17 +12,19 @@ from drystone.scheduling.pieces.layers import net_of
 from drystone.scheduling.pieces.patched import choices_of, least_capacity, pieces_below
 from drystone.scheduling.pieces.spans import Choice, Net
 from drystone.scheduling.planner import plan
-from drystone.scheduling.problem import as_data, places
+from drystone.scheduling.problem import as_data
 from drystone.scheduling.text import read
 
 __all__ = [
     "Allotment",
     "Allotter",
+    "Arena",
     "Choice",
     "Curve",
     "Net",
     "PlanError",
     "Streaming",
+    "arena_of",
     "as_data",
     "check",
     "choices_of",
@@ -33,7 +36,6 @@ __all__ = [
     "net_of",
     "page",
     "pieces_below",
-    "places",
     "plan",
     "problem_of",
     "read",

@@ -110,15 +110,6 @@ class Plan:
     time: int = 0
 
 
-def places(plan: Plan) -> list[dict[str, int]]:
-    """The offset of every tensor at each step, for code generation."""
-    found: list[dict[str, int]] = [{} for _ in plan.order]
-    for home in plan.homes:
-        for step in range(home.start, min(home.end, len(found))):
-            found[step][home.tensor] = home.offset
-    return found
-
-
 def as_data(plan: Plan) -> dict[str, Any]:
     """The plan as JSON-able values, for an artifact's manifest; its gap is None where nothing is proven."""
     gap = plan_gap(plan)

@@ -26,6 +26,7 @@ def checked(target: CpuTarget) -> CpuTarget:
             any(n.capacity is not None and n.capacity < 1 for n in target.levels),
             "a level of no capacity",
         ),
+        (any(n.cost < 0 for n in target.levels), "a level in which bytes cost less than nothing"),
     ]
     for fault, what in faults:
         if fault:
@@ -45,9 +46,12 @@ def known() -> tuple[str, ...]:
     return tuple(TARGETS)
 
 
-def resolve(name: str) -> CpuTarget:
-    """The target of this name. Raises UserError, listing the known ones, for any other name."""
-    make = TARGETS.get(name)
+def resolve(target: str | CpuTarget) -> CpuTarget:
+    """The target of this name, or the description itself. Raises UserError, listing the known ones, for any
+    other name, and InternalError for a description that contradicts itself."""
+    if isinstance(target, CpuTarget):
+        return checked(target)
+    make = TARGETS.get(target)
     if make is None:
-        raise UserError(f'no target is called "{name}"', hint="known targets: " + ", ".join(TARGETS))
+        raise UserError(f'no target is called "{target}"', hint="known targets: " + ", ".join(TARGETS))
     return checked(make())

@@ -12,6 +12,7 @@ from drystone.codegen.cpu.jit import jit
 from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
+from drystone.ir.steps import Step
 from drystone.targets import resolve
 from tests.elements import element
 
@@ -62,7 +63,7 @@ class Model:
                 top += -(-buffer.size // 64) * 64
         names = [call.name for call in found.calls]
         names = [names[i] for i in order or range(len(names))]
-        self.code = generate(self.program, names, [offsets] * len(names), resolve("cpu"))
+        self.code = generate(self.program, [Step(name, offsets) for name in names], resolve("cpu"))
         self.compiled = jit(self.code)
         self.states = [np.array(state) for state in states]
         self.weights = [np.ascontiguousarray(store[key]) for key in self.code.weights]

@@ -51,6 +51,7 @@ MANIFEST = Manifest(
     assertions=("n is not 7",),
     attention=(KeyPasses("model.py:3", 3, 1),),
     arena=128,
+    levels=(("ram", 0, 128),),
     plan={"order": ["k"], "homes": [], "bound": 128, "status": "optimal"},
 )
 WEIGHTS = [np.array([1, 2, 3], np.float32), np.array([5], np.float32)]

@@ -8,7 +8,7 @@ import pytest
 from drystone import mlir
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.scheduling import PlanError, as_data, check, places, plan, problem_of
+from drystone.scheduling import PlanError, arena_of, as_data, check, plan, problem_of
 from drystone.scheduling.budgets.budget import spell_bytes
 from drystone.scheduling.graph import Graph, load
 from drystone.scheduling.order.greedy import best_fit, height
@@ -40,7 +40,7 @@ def test_an_in_place_chain_needs_one_tensor_at_one_offset() -> None:
     found = plan(problem)
     check(problem, found)
     assert found.peaks == {"ram": KB}
-    assert all(set(place.values()) == {0} for place in places(found))
+    assert all(set(place.values()) == {0} for place in arena_of(problem, found).places)
 
 
 def test_an_input_that_is_read_again_is_not_overwritten() -> None:
@@ -82,7 +82,7 @@ def test_scratch_has_a_home_beside_the_operations_own_tensors() -> None:
     found = plan(problem)
     check(problem, found)
     assert found.peaks == {"ram": 64 + 64 + 128}
-    assert Home("op.scratch", "ram", places(found)[0]["op.scratch"], 0, 1) in found.homes
+    assert Home("op.scratch", "ram", arena_of(problem, found).places[0]["op.scratch"], 0, 1) in found.homes
 
 
 def test_every_offset_is_aligned() -> None:

@@ -2,18 +2,18 @@
 
 import pytest
 
-from drystone.scheduling.budgets.streaming import AROUND, PAGE, Step, needed, stream
+from drystone.scheduling.budgets.streaming import AROUND, PAGE, Reading, needed, stream
 
 SIZES = {"large": 8 * PAGE, **{f"w{n}": 2 * PAGE for n in range(6)}}
-STEPS = [Step((f"w{n}",), (), 0, 100, f"layer {n}") for n in range(6)]
-LAST = Step(("large",), (), 0, 400, "the last")
+STEPS = [Reading((f"w{n}",), (), 0, 100, f"layer {n}") for n in range(6)]
+LAST = Reading(("large",), (), 0, 400, "the last")
 
 
 def test_the_step_that_needs_most_is_named() -> None:
     assert needed([*STEPS, LAST], SIZES) == (8 * PAGE + AROUND, LAST)
-    rows = Step((), ("table",), PAGE + 1, 1, "rows")
+    rows = Reading((), ("table",), PAGE + 1, 1, "rows")
     assert needed([rows], {"table": 100 * PAGE}) == (2 * PAGE + AROUND, rows)
-    assert needed([Step((), (), 0, 1, "nothing")], {}) == (0, Step((), (), 0, 1, "nothing"))
+    assert needed([Reading((), (), 0, 1, "nothing")], {}) == (0, Reading((), (), 0, 1, "nothing"))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_weight_that_is_read_twice_is_there_in_between_if_there_is_room() -> N
 
 
 def test_rows_of_a_table_take_room_while_they_are_read() -> None:
-    rows = Step((), ("table",), 2 * PAGE, 100, "rows")
+    rows = Reading((), ("table",), 2 * PAGE, 100, "rows")
     found = stream([rows, *STEPS], SIZES, AROUND + 4 * PAGE, time_limit=1.0)
     assert found.drops[0] == (0, "table")
     assert found.plan.peaks["ram"] <= 4 * PAGE

@@ -6,8 +6,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One kernel call, for reports: the kernel's name, its kind (family), the model's line, bytes touched and
-    arithmetic operations at the symbols' upper bounds."""
+    """One kernel call, or a copy between memory levels, for reports: the kernel's name, its kind (family),
+    the model's line, bytes touched and arithmetic operations at the symbols' upper bounds."""
 
     name: str
     kind: str

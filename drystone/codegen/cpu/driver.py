@@ -17,8 +17,9 @@ from drystone.codegen.cpu import dispatch
 from drystone.codegen.cpu.writer import Writer
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
-from drystone.ir.buffers import Buffers, Call
+from drystone.ir.buffers import Buffer, Buffers, Call
 from drystone.ir.program import Program
+from drystone.ir.steps import Copy, Step
 from drystone.ir.values import main_block
 from drystone.mlir import ir, ir_place
 
@@ -33,20 +34,17 @@ _FLOPS, _BYTES = 40e9, 10e9
 def driver(
     program: Program,
     found: Buffers,
-    order: Sequence[str],
-    places: Sequence[Mapping[str, int]],
+    steps: Sequence[Step],
     kernels: Mapping[str, Kernel],
     signatures: Mapping[str, Sequence[str]],
     costs: Mapping[str, Cost],
-    drops: Sequence[tuple[int, str]],
 ) -> tuple[str, tuple[str, ...]]:
     """The driver's text, with the functions it dispatches kernels by, and the messages of all assertions.
 
-    order: the names of `found.calls` as they are to run, some of them more than once. places: the offsets of
-    the arena buffers at each step. kernels and the types their code takes: by the name of the kernel
-    function. costs: of every call. drops: after which steps which weights, by key, are not needed for now.
+    steps: the program's plan. kernels and the types their code takes: by the name of the kernel function.
+    costs: of every call.
     """
-    return _Driver(program, found, kernels, signatures, costs, drops).run(order, places)
+    return _Driver(program, found, kernels, signatures, costs).run(steps)
 
 
 class _Driver:
@@ -57,9 +55,7 @@ class _Driver:
         kernels: Mapping[str, Kernel],
         signatures: Mapping[str, Sequence[str]],
         costs: Mapping[str, Cost],
-        drops: Sequence[tuple[int, str]],
     ) -> None:
-        self._drops = drops
         self._program = program
         self._found = found
         self._kernels = kernels
@@ -75,24 +71,29 @@ class _Driver:
         self._messages = [_message(op) for op in self._asserts]
         self._dispatchers: dict[str, str] = {}
         self._first_check: dict[str, int] = {}
+        self._stamps = 0
         # What threads other than 0 cannot see yet; what other threads may still be reading.
         self._unseen = self._being_read = False
 
-    def run(self, order: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[str, tuple[str, ...]]:
+    def run(self, steps: Sequence[Step]) -> tuple[str, tuple[str, ...]]:
         """See `driver`."""
         calls = {call.name: call for call in self._found.calls}
-        if set(order) != set(calls):
-            raise InternalError(f"the plan orders {sorted(order)}, the program calls {sorted(calls)}")
+        planned = {step.call for step in steps}
+        if planned != set(calls):
+            raise InternalError(f"the plan orders {sorted(planned)}, the program calls {sorted(calls)}")
+        streamed = any(step.drops for step in steps)
         self._emit_ready()
-        for position, name in enumerate(order):
-            self._out.move_to(places[position])
-            if self._drops:
-                self._out.tell("progress", position)
-            self._call(calls[name], position)
-            for key in (key for step, key in self._drops if step == position):
+        for number, step in enumerate(steps):
+            for copy in step.copies:
+                self._copy(copy)
+            self._out.move_to(step.places)
+            if streamed:
+                self._out.tell("progress", number)
+            self._call(calls[step.call])
+            for key in step.drops:
                 slot = self._found.weights.index(key)
                 self._out.tell("drop", slot, self._found.buffers[f"weight.{slot}"].size)
-            self._done.add(calls[name].op)
+            self._done.add(calls[step.call].op)
             self._emit_ready()
         if self._waiting:
             raise InternalError(f"@main computes {self._waiting[0]} from what nothing makes")
@@ -107,10 +108,29 @@ class _Driver:
         self._out.line("func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()")
         self._unseen = self._being_read = False
 
-    def _stamp(self, slot: int) -> None:
-        self._out.tell("stamp", slot)
+    def _stamp(self) -> None:
+        """Tell the time: before and after each copy and call."""
+        if self._stamps:
+            self._out.tell("stamp", self._stamps)
+        else:
+            arguments = "(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> ()"
+            self._out.line(f"func.call @drystone_stamp_alone{arguments}")
+        self._stamps += 1
 
-    def _call(self, call: Call, position: int) -> None:
+    def _copy(self, copy: Copy) -> None:
+        """A buffer into another level: by all threads, each a part, where it is large."""
+        shared = _copied(self._found.buffers[copy.buffer]) > _SHARE_KERNEL
+        if self._being_read or (shared and self._unseen):
+            self._barrier()
+        self._stamp()
+        self._out.copy(copy, "shared" if shared else "alone")
+        if shared:
+            self._barrier()
+        else:
+            self._unseen = True
+        self._stamp()
+
+    def _call(self, call: Call) -> None:
         for value in call.op.operands:
             if self._missing(value):
                 raise InternalError(f"the plan runs {call.name} before what it needs")
@@ -120,11 +140,7 @@ class _Driver:
             self._barrier()
         types = self._signatures[kernel.name]
         names = self._out.arguments(call, types)
-        if position:
-            self._stamp(2 * position)
-        else:
-            arguments = "(%call, %team, %thread) : (!llvm.ptr, !llvm.ptr, i32) -> ()"
-            self._out.line(f"func.call @drystone_stamp_alone{arguments}")
+        self._stamp()
         dispatcher = self._dispatcher(kernel, types, shared)
         claims = shared and not kernel.rounds
         extra = ["%team"] if claims else ["%team", "%thread"]
@@ -136,7 +152,7 @@ class _Driver:
             self._barrier()
         else:
             self._unseen = True
-        self._stamp(2 * position + 1)
+        self._stamp()
 
     def _dispatcher(self, kernel: Kernel, types: Sequence[str], shared: bool) -> str:
         way = dispatch.way(kernel, shared)
@@ -221,6 +237,11 @@ class _Driver:
                 target = type(source)(base, offset, source.extents, source.element)
                 copies.append((self._out.memref(source), self._out.memref(target), source.type))
         return copies
+
+
+def _copied(buffer: Buffer) -> float:
+    """About the seconds that copying a buffer takes."""
+    return 2 * buffer.size / _BYTES
 
 
 def _alone(cost: Cost) -> float:

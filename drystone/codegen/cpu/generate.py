@@ -1,6 +1,6 @@
 """From a planned program to a module of the LLVM dialect: kernels, driver, thread pool."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +19,7 @@ from drystone.errors import InternalError
 from drystone.ir.buffers import OVER, Buffers, buffers
 from drystone.ir.encoding import encoding_of
 from drystone.ir.program import Program
+from drystone.ir.steps import Step
 from drystone.ir.values import function, main_block
 from drystone.mlir import ir, ir_places, parse, run_pipeline, walk
 from drystone.targets.target import CpuTarget
@@ -26,18 +27,14 @@ from drystone.targets.target import CpuTarget
 
 def generate(
     program: Program,
-    order: Sequence[str],
-    places: Sequence[Mapping[str, int]],
+    steps: Sequence[Step],
     target: CpuTarget,
     schedules: Mapping[str, Point] | None = None,
-    drops: Sequence[tuple[int, str]] = (),
 ) -> Code:
-    """Code for an outlined program.
+    """Code for an outlined program, as its plan's steps say.
 
-    order: the names of its kernel calls (ir.buffers) as they are to run, some of them more than once. places:
-    where each arena buffer that is there at each step starts, in bytes. schedules: by the name of a kernel
-    function, the point of its search space that it is built at; the families choose for the others. drops:
-    after which steps which weights, by key, are not needed for now.
+    schedules: by the name of a kernel function, the point of its search space that it is built at; the
+    families choose for the others.
     """
     schedules = schedules or {}
     found = buffers(program)
@@ -52,7 +49,7 @@ def generate(
     context = program.module.context
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
-    text, messages = driver(program, found, order, places, kernels, types, costs, drops)
+    text, messages = driver(program, found, steps, kernels, types, costs)
     module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
     with context, ir.Location.unknown():
         for name, source in parsed.items():
@@ -60,10 +57,8 @@ def generate(
         run_pipeline(module, TO_LLVM)
         finish(module, target)
     weights, dtypes = _weights(program, found)
-    calls = {call.name: call for call in found.calls}
-    listed = (_listed(calls[name].op, kernels, costs[name]) for name in order)
     tiles = any(kernel.tiles for kernel in kernels.values())
-    return Code(module, tuple(listed), weights, dtypes, messages, tiles)
+    return Code(module, tuple(_listed(found, steps, kernels, costs)), weights, dtypes, messages, tiles)
 
 
 def add_workspaces(program: Program, target: CpuTarget, schedules: Mapping[str, Point] | None = None) -> None:
@@ -137,10 +132,19 @@ def _is_declaration(operation: Any) -> bool:
     return len(operation.regions) == 1 and not len(operation.regions[0].blocks)
 
 
-def _listed(op: Any, kernels: Mapping[str, Kernel], cost: Cost) -> KernelCall:
-    kernel = kernels[op.attributes["callee"].value]
-    places = ", ".join(map(str, ir_places(op)))
-    return KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops)
+def _listed(
+    found: Buffers, steps: Sequence[Step], kernels: Mapping[str, Kernel], costs: Mapping[str, Cost]
+) -> Iterator[KernelCall]:
+    """What runs, in execution order, for reports."""
+    calls = {call.name: call for call in found.calls}
+    for step in steps:
+        for copy in step.copies:
+            buffer = found.buffers[copy.buffer]
+            yield KernelCall(copy.levels, "copy", buffer.where, 2 * buffer.size, 0)
+        op, cost = calls[step.call].op, costs[step.call]
+        kernel = kernels[op.attributes["callee"].value]
+        places = ", ".join(map(str, ir_places(op)))
+        yield KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops)
 
 
 def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -336,6 +336,50 @@ func.func private @drystone_stamp_alone(%call: !llvm.ptr, %team: !llvm.ptr, %thr
   return
 }
 
+// ---- copies between memory levels ----------------------------------------------------------------------
+
+// Copy within the arena: each thread of the team a part, in whole cache lines.
+func.func private @drystone_copy_shared(
+    %arena: !llvm.ptr, %source: index, %target: index, %bytes: index, %team: !llvm.ptr, %thread: i32) {
+  %line = arith.constant 64 : index
+  %n = call @drystone_threads(%team) : (!llvm.ptr) -> i32
+  %threads = arith.index_cast %n : i32 to index
+  %number = arith.index_cast %thread : i32 to index
+  %lines = arith.ceildivui %bytes, %line : index
+  %share = arith.ceildivui %lines, %threads : index
+  %part = arith.muli %share, %line : index
+  %first = arith.muli %number, %part : index
+  %begin = arith.minui %first, %bytes : index
+  %last = arith.addi %begin, %part : index
+  %end = arith.minui %last, %bytes : index
+  %count = arith.subi %end, %begin : index
+  %from = arith.addi %source, %begin : index
+  %to = arith.addi %target, %begin : index
+  call @drystone_copy(%arena, %from, %to, %count) : (!llvm.ptr, index, index, index) -> ()
+  return
+}
+
+// Copy within the arena: thread 0 does all of it.
+func.func private @drystone_copy_alone(
+    %arena: !llvm.ptr, %source: index, %target: index, %bytes: index, %team: !llvm.ptr, %thread: i32) {
+  %zero = arith.constant 0 : i32
+  %first = arith.cmpi eq, %thread, %zero : i32
+  scf.if %first {
+    func.call @drystone_copy(%arena, %source, %target, %bytes) : (!llvm.ptr, index, index, index) -> ()
+  }
+  return
+}
+
+func.func private @drystone_copy(%arena: !llvm.ptr, %source: index, %target: index, %bytes: index) {
+  %from = arith.index_cast %source : index to i64
+  %to = arith.index_cast %target : index to i64
+  %count = arith.index_cast %bytes : index to i64
+  %old = llvm.getelementptr %arena[%from] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+  %new = llvm.getelementptr %arena[%to] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+  "llvm.intr.memcpy"(%new, %old, %count) <{isVolatile = false}> : (!llvm.ptr, !llvm.ptr, i64) -> ()
+  return
+}
+
 // ---- weights that come and go --------------------------------------------------------------------------
 
 // Thread 0 says where the call wants to know it that this step is about to run.

@@ -19,6 +19,7 @@ from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import encoding_of, storage_shape
 from drystone.ir.extents import Extents
 from drystone.ir.program import Program
+from drystone.ir.steps import Copy
 from drystone.ir.values import is_tensor, producer_name, tensors
 from drystone.mlir import ir
 
@@ -93,6 +94,19 @@ class Writer(Extents[Size]):
         names = [self.fresh(f"arith.constant {number} : i64") for number in numbers]
         types = ", ".join(["!llvm.ptr", "i32", *("i64" for _ in names)])
         self.line(f"func.call @drystone_{what}({', '.join(['%call', '%thread', *names])}) : ({types}) -> ()")
+
+    def copy(self, copy: Copy, way: str) -> None:
+        """A call of one of the pool's functions that copy within the arena: the bytes that the buffer has in
+        this call."""
+        value = next(value for value, name in self._found.of.items() if name == copy.buffer)
+        size: Size = np.dtype(numpy_dtype(encoding_of(value.type).held_as)).itemsize
+        for extent in self._extents(value):
+            size = self.arithmetic("muli", size, extent)
+        pointer = self._table(_ARENA)
+        names = [self.size(each) for each in (copy.source, copy.destination, size)]
+        arguments = ", ".join([pointer, *names, "%team", "%thread"])
+        types = ", ".join(["!llvm.ptr", *("index" for _ in names), "!llvm.ptr", "i32"])
+        self.line(f"func.call @drystone_copy_{way}({arguments}) : ({types}) -> ()")
 
     def size(self, value: Size) -> str:
         """The name of an index value."""
@@ -192,20 +206,23 @@ class Writer(Extents[Size]):
             self._views[value] = self._make_view(value)
         return self._views[value]
 
+    def _extents(self, value: Any) -> tuple[Size, ...]:
+        """A tensor's extents as it is stored."""
+        if encoding_of(value.type).layout is not None:
+            return tuple(storage_shape(value.type))
+        return tuple(self.extent(value, axis) for axis in range(value.type.rank))
+
     def _make_view(self, value: Any) -> View:
-        element = encoding_of(value.type).held_as
-        extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
-        owner = value.owner
+        element, owner = encoding_of(value.type).held_as, value.owner
         if producer_name(value) in VIEWS:
             source = self.view(owner.operands[0])
             offset = source.offset
             if owner.name == "tensor.extract_slice":
                 offset = self.arithmetic("addi", offset, self._slice_offset(owner, source))
+            extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
             return View(source.base, offset, extents, element)
-        if encoding_of(value.type).layout is not None:
-            extents = tuple(storage_shape(value.type))
         base, offset = self.base(self._found.of[value])
-        return View(base, offset, extents, element)
+        return View(base, offset, self._extents(value), element)
 
     def _slice_offset(self, op: Any, source: View) -> Size:
         """Bytes from the start of a slice's source to the slice."""

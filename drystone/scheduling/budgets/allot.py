@@ -7,11 +7,13 @@ from functools import cached_property
 from drystone.errors import UserError
 from drystone.ir.buffers import Call, buffers
 from drystone.ir.program import Program
+from drystone.ir.steps import Step
 from drystone.mlir import ir_place
 from drystone.options import Budget, byte_count
+from drystone.scheduling.arena import Arena, arena_of
 from drystone.scheduling.budgets.budget import OverBudget, spell_bytes
 from drystone.scheduling.budgets.extract import problem_of
-from drystone.scheduling.budgets.streaming import AROUND, PAGE, Step, Streaming, needed, stream
+from drystone.scheduling.budgets.streaming import AROUND, PAGE, Reading, Streaming, needed, stream
 from drystone.scheduling.check import check
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import Plan, Problem
@@ -30,15 +32,23 @@ class Allotment:
     plan: Plan
     streaming: Streaming | None = None
 
-    @property
-    def arena(self) -> int:
-        """Bytes of the first level that activations take."""
-        return self.plan.peaks[self.problem.levels[0].name]
+    @cached_property
+    def arena(self) -> Arena:
+        """Where activations lie."""
+        return arena_of(self.problem, self.plan)
 
     @property
-    def drops(self) -> list[tuple[int, str]]:
-        """After which steps which weights go."""
-        return [] if self.streaming is None else self.streaming.drops
+    def steps(self) -> list[Step]:
+        """The plan for the code generator."""
+        drops: dict[int, list[str]] = {}
+        for step, key in () if self.streaming is None else self.streaming.drops:
+            drops.setdefault(step, []).append(key)
+        return [
+            Step(name, places, copies, tuple(drops.get(step, ())))
+            for step, (name, places, copies) in enumerate(
+                zip(self.plan.order, self.arena.places, self.arena.copies, strict=True)
+            )
+        ]
 
 
 class Allotter:
@@ -89,9 +99,15 @@ class Allotter:
             return self.free
         if isinstance(budget.ram, Mapping):
             return self._activations(budget.ram)
+        names = [level.name for level in self._target.levels]
+        if len(names) > 1:
+            raise UserError(
+                f"ram={budget.ram!r} names none of the memory levels of {self._target.name}",
+                hint=f'limit them by name: Budget(ram={{"{names[0]}": ...}}); they are {", ".join(names)}',
+            )
         total = byte_count(budget.ram)
         left = total - self.states - self.weights
-        if self.free.arena <= left:
+        if self.free.arena.size <= left:
             return self.free
         least, largest = needed(*self._steps(self.free.plan))
         streams = least < self.weights
@@ -107,11 +123,12 @@ class Allotter:
         except OverBudget as error:
             raise self._too_small(total, least, f"the weights of {largest.where}", error) from None
         steps, sizes = self._steps(chosen.plan)
-        room = total - self.states - chosen.arena
+        room = total - self.states - chosen.arena.size
         return replace(chosen, streaming=stream(steps, sizes, room, self._time_limit))
 
     def _activations(self, limits: Mapping[str, int | str] | None) -> Allotment:
-        work = self.work if limits else None
+        limited = limits or any(level.capacity is not None for level in self._target.levels)
+        work = self.work if limited else None
         problem = problem_of(self._program, self._target, limits, work, self._found)
         found = plan(problem, time_limit=self._time_limit)
         check(problem, found)
@@ -119,9 +136,9 @@ class Allotter:
 
     def _beside(self, left: int) -> Allotment:
         """Activations within what the rest leaves them."""
-        if self.free.arena <= left:
+        if self.free.arena.size <= left:
             return self.free
-        if left < 0 and not self.free.arena:
+        if left < 0 and not self.free.arena.size:
             raise OverBudget("", why="no step has activations", least=0, proven=0, room=0)
         return self._activations({self._target.levels[0].name: max(0, left)})
 
@@ -141,7 +158,7 @@ class Allotter:
             room=error.room,
         )
 
-    def _steps(self, plan: Plan) -> tuple[list[Step], dict[str, int]]:
+    def _steps(self, plan: Plan) -> tuple[list[Reading], dict[str, int]]:
         """What each step reads of weights, and the weights' sizes in whole pages."""
         calls = {call.name: call for call in self._found.calls}
         keys = {f"weight.{slot}": key for slot, key in enumerate(self._found.weights)}
@@ -152,7 +169,7 @@ class Allotter:
             rows = {key: self._rows(call, key) for key in read}
             whole, parts = (tuple(k for k in read if bool(rows[k]) == part) for part in (False, True))
             time = -(-self.work[name] // _BYTES)
-            steps.append(Step(whole, parts, sum(rows.values()), time, str(ir_place(call.op) or name)))
+            steps.append(Reading(whole, parts, sum(rows.values()), time, str(ir_place(call.op) or name)))
         # A weight may share its first and its last page with others.
         return steps, {key: -(-size // PAGE) * PAGE + PAGE for key, size in self._weights.items()}
 

@@ -24,9 +24,10 @@ AROUND = 2 << 20
 
 
 @dataclass(frozen=True)
-class Step:
-    """A kernel call: the weights it reads whole, by name; others that it reads a part of (rows of tables),
-    and the bytes that it has of those meanwhile; how long it takes in microseconds; its line of the model."""
+class Reading:
+    """What a kernel call reads of weights: those it reads whole, by name; others that it reads a part of
+    (rows of tables), and the bytes it has of those meanwhile; how long it takes in microseconds; its line of
+    the model."""
 
     weights: tuple[str, ...]
     tables: tuple[str, ...]
@@ -67,13 +68,13 @@ class Streaming:
         )
 
 
-def needed(steps: Sequence[Step], sizes: Mapping[str, int]) -> tuple[int, Step]:
+def needed(steps: Sequence[Reading], sizes: Mapping[str, int]) -> tuple[int, Reading]:
     """Bytes of weights that must be there at once, and the step that needs them."""
     least, step = max(((_bytes(step, sizes, ()), step) for step in steps), key=lambda pair: pair[0])
     return least + AROUND * bool(least), step
 
 
-def stream(steps: Sequence[Step], sizes: Mapping[str, int], room: int, time_limit: float) -> Streaming:
+def stream(steps: Sequence[Reading], sizes: Mapping[str, int], room: int, time_limit: float) -> Streaming:
     """Weights of these sizes (in whole pages) within `room` bytes, which are no fewer than `needed`."""
     kept = _kept(steps, sizes, room - AROUND)
     window = room - AROUND - sum(sizes[name] for name in kept)
@@ -96,7 +97,7 @@ def stream(steps: Sequence[Step], sizes: Mapping[str, int], room: int, time_limi
     return Streaming(tuple(sorted(kept)), tables, room, problem, found)
 
 
-def _kept(steps: Sequence[Step], sizes: Mapping[str, int], room: int) -> frozenset[str]:
+def _kept(steps: Sequence[Reading], sizes: Mapping[str, int], room: int) -> frozenset[str]:
     """The weights that stay: as many bytes as leave room for a step's others and, if that is possible at all,
     those of the next step that has any."""
     names = sorted(dict.fromkeys(n for step in steps for n in step.weights), key=lambda n: (-sizes[n], n))
@@ -118,7 +119,7 @@ def _kept(steps: Sequence[Step], sizes: Mapping[str, int], room: int) -> frozens
     return best[2]
 
 
-def _bytes(step: Step, sizes: Mapping[str, int], kept: Collection[str]) -> int:
+def _bytes(step: Reading, sizes: Mapping[str, int], kept: Collection[str]) -> int:
     """Bytes that a step has of weights that come and go."""
     rows = -(-step.rows // PAGE) * PAGE
     return rows + sum(sizes[name] for name in dict.fromkeys(step.weights) if name not in kept)
