@@ -1,6 +1,6 @@
 """A program whose activations need too much memory as it is: some of it computed piece by piece."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,9 @@ def within(
     its `net`, the first with a plan that keeps the budget. `schedule` chooses schedules for an outlined
     program. Raises OverBudget where there is none, saying what would do.
     """
-    for choice in scheduling.choices_of(net, refused.room):
+    for choice, weights in _choices(net, refused):
         made = passes.copy_of(program)
-        passes.run(made, passes.outlining(choice.spans))
+        passes.run(made, passes.outlining(choice.spans, weights))
         schedules = schedule(made)
         codegen.add_workspaces(made, target, schedules)
         try:
@@ -46,7 +46,18 @@ def within(
         except OverBudget:
             continue
         return Planned(made, schedules, memory, _patched(net, choice))
-    raise refused.with_pieces(scheduling.least_capacity(net))
+    least_of = scheduling.least_capacity if refused.together is None else scheduling.least_together
+    raise refused.with_pieces(least_of(net))
+
+
+def _choices(net: scheduling.Net, refused: OverBudget) -> Iterator[tuple[scheduling.Choice, int | None]]:
+    """What could keep the budget: of activations, then of them and weights that come and go, of which one
+    step may read so many bytes."""
+    for choice in scheduling.choices_of(net, refused.room):
+        yield choice, None
+    if refused.together is not None:
+        for choice in scheduling.choices_together(net, refused.together):
+            yield choice, choice.weights
 
 
 def _patched(net: scheduling.Net, choice: scheduling.Choice) -> tuple[Patched, ...]:
@@ -55,5 +66,7 @@ def _patched(net: scheduling.Net, choice: scheduling.Choice) -> tuple[Patched, .
     for span, (made, whole) in zip(choice.spans, choice.works, strict=True):
         layers = net.layers[span.first : span.last + 1]
         places = layers[0].where, layers[-1].where
-        found.append(Patched(*places, len(layers), span.grid.counts, span.grid.kept, made / whole))
+        grid = span.grid
+        work = made / whole
+        found.append(Patched(*places, len(layers), grid.counts, grid.kept, work, span.features))
     return tuple(found)

@@ -82,6 +82,16 @@ class Pack:
         moved = padded.reshape(split).transpose([*axes, *unit])
         return np.ascontiguousarray(moved.reshape(self.shape(array.shape)))
 
+    def part(self, stored: Array, shape: Sequence[int], dim: int, first: int, end: int) -> Array:
+        """What `apply` makes of the positions first <= i < end along a dimension, from what it made of the
+        whole tensor, of this shape: without a copy where they lie together."""
+        tile = dict(zip(self.inner_dims, self.inner_tiles, strict=True)).get(dim, 1)
+        if first % tile == 0 and (end % tile == 0 or end == shape[dim]):
+            whole: list[slice] = [slice(None)] * stored.ndim
+            whole[self._order(len(shape)).index(dim)] = slice(first // tile, -(-end // tile))
+            return np.ascontiguousarray(stored[tuple(whole)])
+        return self.apply(self.undo(stored, shape).take(range(first, end), dim))
+
     def undo(self, stored: Array, shape: Sequence[int]) -> Array:
         """The array of logical `shape` that `apply` made `stored` from."""
         split, axes = self._split(shape), self._axes(len(shape))

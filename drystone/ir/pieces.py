@@ -1,10 +1,11 @@
 """Which part of which tensor is made when a run of operations is computed piece by piece: plain data.
 
-Tensors of a run are divided along one or two *axes* (the rows and columns of images, the rows of a matrix).
-What each position of a result reads of an operand along an axis is a `Window`. Going backwards from a piece
-of the run's result, windows give the part of every tensor that the piece needs (interval arithmetic, with
-padding on one side at the edges), as in MCUNetV2 (Lin et al. 2021). What two pieces need in common is made
-twice, or is kept from one piece for the next one (as in StreamNet, Zheng et al. 2023, and msf-CNN, 2025).
+Tensors of a run are divided along one or two *axes* (the rows and columns of images, the rows of a matrix),
+or along their features (see `ir.features`). What each position of a result reads of an operand along an axis
+is a `Window`. Going backwards from a piece of the run's result, windows give the part of every tensor that
+the piece needs (interval arithmetic, with padding on one side at the edges), as in MCUNetV2 (Lin et al.
+2021). What two pieces need in common is made twice, or is kept from one piece for the next one (as in
+StreamNet, Zheng et al. 2023, and msf-CNN, 2025).
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,11 +56,13 @@ class Read:
 @dataclass(frozen=True)
 class Step:
     """An operation of a run: the tensor it makes, the extents of that along the axes, and what it reads
-    piece by piece (weights and biases are no part of a run)."""
+    piece by piece. A run that ends here is divided where a multiple of `unit` positions ends, which divides
+    the extents."""
 
     result: str
     extents: tuple[int, ...]
     reads: tuple[Read, ...]
+    unit: int = 1
 
 
 @dataclass(frozen=True)
@@ -84,21 +87,23 @@ class Grid:
 @dataclass(frozen=True)
 class Span:
     """A run of operations to be computed piece by piece: the numbers of its first and last operation among
-    those that compute, and the grid. summed: the last one averages whole images, and sums over the pieces of
-    what it reads."""
+    those that compute, and the grid. summed: the last one averages whole images, or multiplies by a weight,
+    and sums over the pieces of what it reads. features: pieces are some of the features each."""
 
     first: int
     last: int
     grid: Grid
     summed: bool = False
+    features: bool = False
 
 
-def divided(extent: int, count: int) -> list[Interval]:
-    """`count` parts of an axis, the first ones longer by one where they cannot be equal."""
-    size, more = divmod(extent, count)
+def divided(extent: int, count: int, unit: int = 1) -> list[Interval]:
+    """`count` parts of an axis, each a multiple of `unit`, the first ones longer by one unit where they
+    cannot be equal."""
+    size, more = divmod(extent // unit, count)
     ends = [0]
     for number in range(count):
-        ends.append(ends[-1] + size + (number < more))
+        ends.append(ends[-1] + (size + (number < more)) * unit)
     return list(pairwise(ends))
 
 
@@ -108,7 +113,7 @@ def parts(steps: Sequence[Step], axis: int, count: int, kept: bool) -> list[dict
     last = steps[-1]
     wanted: list[dict[str, Interval]] = []
     done: dict[str, int] = {}
-    for piece in divided(last.extents[axis], count):
+    for piece in divided(last.extents[axis], count, last.unit):
         wanted.append(_wanted(steps, axis, piece, done))
         if kept:
             for name, (_, end) in wanted[-1].items():

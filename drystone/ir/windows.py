@@ -16,6 +16,8 @@ from drystone.mlir import ints
 #: The dimensions of a tensor at which the axes stand.
 Dims = tuple[int, ...]
 
+#: Operations that give another view of what they read.
+_VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
 #: Operations of `@main` that compute no tensor of the model.
 _QUIET = frozenset(
     {"dry.weight", "arith.constant", "tensor.empty", "linalg.fill", "func.return", "cf.assert"}
@@ -34,10 +36,11 @@ class Operand:
 @dataclass(frozen=True)
 class Form:
     """How an operation is divided along the dimensions `dims` of its result. Operands that are not listed
-    have none of the axes: every piece reads all of them."""
+    have none of the axes: every piece reads all of them. unit: see `ir.pieces.Step`."""
 
     dims: Dims
     operands: tuple[Operand, ...]
+    unit: int = 1
 
 
 def computing(program: Any) -> list[Any]:
@@ -47,6 +50,11 @@ def computing(program: Any) -> list[Any]:
         for op in main_block(program).operations
         if op.operation.name not in _QUIET and any(is_tensor(result) for result in op.operation.results)
     ]
+
+
+def is_view(op: Any) -> bool:
+    """Whether an operation gives another view of what it reads."""
+    return op.operation.name in _VIEWS
 
 
 def natural_dims(op: Any) -> Dims | None:
@@ -103,7 +111,7 @@ def _conv(op: Any, dims: Dims) -> Form | None:
     there = tuple(spatial_axes(layouts(operation.attributes["layout"].value)[0], x.type.rank))
     extents = shape(x)
     windows = _window_list(op, [extents[d] for d in there], [int(n or 0) for n in shape(weight)[2:]])
-    extras = _extras(op, dims)
+    extras = extra_operands(op, dims)
     if windows is None or extras is None:
         return None
     return Form(dims, (Operand(0, there, windows), *extras))
@@ -122,7 +130,8 @@ def _pool(op: Any, dims: Dims) -> Form | None:
     return None if windows is None else Form(dims, (Operand(0, dims, windows),))
 
 
-def _generic(op: Any, dims: Dims) -> Form | None:
+def map_form(op: Any, dims: Dims) -> Form | None:
+    """The form of a linalg.generic that makes its elements one by one."""
     operation = op.operation
     maps = [each.value for each in operation.attributes["indexing_maps"]]
     out = dims_of(maps[-1])
@@ -158,8 +167,9 @@ def _projected(
     return Form(dims, tuple(found))
 
 
-def _extras(op: Any, dims: Dims) -> tuple[Operand, ...] | None:
-    """The extras of an epilogue; maps are over the dimensions of the result."""
+def extra_operands(op: Any, dims: Dims) -> tuple[Operand, ...] | None:
+    """The extras of an epilogue; maps are over the dimensions of the result. None where one has some of the
+    axes only."""
     maps = [each.value for each in op.operation.attributes["extra_maps"]]
     found = _projected(op.operation, range(2, 2 + len(maps)), maps, dims, dims)
     return None if found is None else found.operands
@@ -168,7 +178,7 @@ def _extras(op: Any, dims: Dims) -> tuple[Operand, ...] | None:
 def _matmul(op: Any, dims: Dims) -> Form | None:
     operation = op.operation
     a, b = operation.operands[0], operation.operands[1]
-    extras = _extras(op, dims)
+    extras = extra_operands(op, dims)
     if dims != natural_dims(op) or b.type.rank != 2 or extras is None:
         return None
     return Form(dims, (Operand(0, dims, (Window(shape(a)[dims[0]] or 1),)), *extras))
@@ -201,7 +211,7 @@ _RULES: dict[str, Callable[[Any, Dims], Form | None]] = {
     "dry.matmul": _matmul,
     "dry.norm": _rows,
     "dry.softmax": _rows,
-    "linalg.generic": _generic,
+    "linalg.generic": map_form,
 }
 
 
@@ -216,12 +226,16 @@ class Run:
     dims: dict[str, Dims]
 
 
-def forms_of(ops: Sequence[Any]) -> list[Form | None]:
+def forms_of(
+    ops: Sequence[Any],
+    natural: Callable[[Any], Dims | None] = natural_dims,
+    form_of: Callable[[Any, Dims], Form | None] = form_of,
+) -> list[Form | None]:
     """How each of the operations of a program is divided, so that a tensor's axes stand at the same
-    dimensions for all that touch it; None for those that are not divided."""
+    dimensions for all that touch it; None for those that are not divided. natural, form_of: the rules."""
     known: dict[Any, Dims] = {}
     found: list[Form | None] = []
-    for op, guess in reversed(list(zip(ops, _guesses(ops), strict=True))):
+    for op, guess in reversed(list(zip(ops, _guesses(ops, natural), strict=True))):
         result = op.operation.results[0]
         dims = known.get(result, guess)
         form = None if dims is None else form_of(op, dims)
@@ -231,11 +245,11 @@ def forms_of(ops: Sequence[Any]) -> list[Form | None]:
     return found[::-1]
 
 
-def _guesses(ops: Sequence[Any]) -> list[Dims | None]:
+def _guesses(ops: Sequence[Any], natural: Callable[[Any], Dims | None]) -> list[Dims | None]:
     """The dimensions of each operation's axes, by its own nature or that of what it reads."""
     guesses: dict[Any, Dims] = {}
     for op in ops:
-        result, dims = op.operation.results[0], natural_dims(op)
+        result, dims = op.operation.results[0], natural(op)
         if dims is None and op.operation.name == "linalg.generic":
             same = [v for v in op.operation.operands if v in guesses and v.type.rank == result.type.rank]
             dims = guesses[same[0]] if same else None
@@ -248,7 +262,7 @@ def step_of(op: Any, form: Form, name: Callable[[Any], str]) -> Step:
     """An operation with its form as a step, tensors named by `name`."""
     result = op.operation.results[0]
     reads = tuple(Read(name(op.operation.operands[each.number]), each.windows) for each in form.operands)
-    return Step(name(result), tuple(shape(result)[d] or 1 for d in form.dims), reads)
+    return Step(name(result), tuple(shape(result)[d] or 1 for d in form.dims), reads, form.unit)
 
 
 def run_of(ops: Sequence[Any], forms: Sequence[Form]) -> Run:

@@ -72,6 +72,10 @@ def _flat_read(
     rows = [d for d in kept if d != columns]
     if kept not in ([*long, columns], [columns, *long], long, [columns], []):
         return None
+    if not long and dims[1:] and dims[-1] == columns:
+        # One row of the result is one of what it reads, so that it may take its place.
+        last = len(dims) - 1
+        return [list(range(last)), [last]], [ir.AffineExpr.get_dim(0), ir.AffineExpr.get_dim(1)]
     groups: list[list[int]] = []
     exprs: list[Any] = []
     leading: list[int] = []

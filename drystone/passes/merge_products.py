@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import encoding_of, storage_bytes
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, nested, shape
+from drystone.ir.values import attribute, main_block, nested, shape
 from drystone.mlir import func, ir
 from drystone.passes.generic import is_identity
 from drystone.passes.kernels import name_kernel
+from drystone.passes.patch_features import PIECE
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
+from drystone.passes.weights import weight_key
+
+#: Bytes of the pages at both ends of a weight.
+_PAGES = 8192
 
 
 @dataclass(frozen=True)
@@ -28,15 +33,18 @@ class MergeProducts:
     - Products of one tensor (queries, keys and values) share one grid: one hand-over between the threads, one
       end to wait for. Each keeps its weight, epilogue and result. Where the later ones need nothing that is
       computed after the first, their columns are whole panels, and `products` come together at most.
+    - Products of different pieces of a run (`patch`) stay apart, and so do those that would read more than
+      `weights` bytes of weights together, where this is said.
     """
 
     products: int = 4
     rows: int = 32
+    weights: int | None = None
     name: ClassVar[str] = "merge-products"
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        merger = _Merger(program, self.rows)
+        merger = _Merger(program, self.rows, self.weights)
         for call in _calls(program):
             merger.take_scores(call)
         for call in _calls(program):
@@ -79,8 +87,8 @@ class _Products:
 
 
 class _Merger:
-    def __init__(self, program: Program, rows: int) -> None:
-        self.program, self.rows = program, rows
+    def __init__(self, program: Program, rows: int, weights: int | None) -> None:
+        self.program, self.rows, self.weights = program, rows, weights
         self.kernels = {
             op.operation.attributes["sym_name"].value: op for op in program.module.body.operations
         }
@@ -132,7 +140,13 @@ class _Merger:
         extents = shape(main.results[0])
         if not alike or shape(other.results[0]) != extents or (extents[0] or self.rows) < self.rows:
             return None
-        return inner
+        return inner if self._together([inner, own]) else None
+
+    def _together(self, group: Sequence[_Products]) -> bool:
+        """Whether products are of one piece, or of none, and read no more of weights than is allowed."""
+        read = [each.given(main.operands[1]) for each in group for main in each.mains]
+        pieces = {str(attribute(value.owner, PIECE)) for value in read if weight_key(value) is not None}
+        return len(pieces) < 2 and (self.weights is None or sum(map(_bytes, read)) <= self.weights)
 
     def share(self, call: Any, most: int) -> None:
         """Merge a call with later ones of the same left operand."""
@@ -145,8 +159,10 @@ class _Merger:
             other = self.products(user.operation)
             if other is None or other.a != own.a or not _alike(own, other):
                 continue
-            if sum(len(each.mains) for each in [*group, other]) <= most and _moved_before(other.call, call):
-                group.append(other)
+            more = [*group, other]
+            few = sum(len(each.mains) for each in more) <= most
+            if few and self._together(more) and _moved_before(other.call, call):
+                group = more
         if len(group) > 1:
             self._merge(group, group)
 
@@ -189,6 +205,11 @@ class _Merger:
         for name in self.kernels.keys() - called - {"main"}:
             self.kernels[name].operation.erase()
         erase_dead(main_block(self.program))
+
+
+def _bytes(weight: Any) -> int:
+    """What a weight has in memory, with the pages it may share with others."""
+    return storage_bytes(weight.type) + _PAGES
 
 
 def _flag(main: Any) -> bool:

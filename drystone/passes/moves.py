@@ -214,9 +214,9 @@ def sizes_of(op: Any) -> list[Any]:
 
 def cut(value: Any, offsets: Sequence[int], sizes: Sequence[Any], strides: Sequence[int]) -> Any:
     """A tensor.extract_slice; its sizes are ints or index values."""
-    kind = tensor_type([n if isinstance(n, int) else None for n in sizes], value.type.element_type)
     dynamic = [n for n in sizes if not isinstance(n, int)]
     static = [n if isinstance(n, int) else ir.ShapedType.get_dynamic_size() for n in sizes]
+    kind = ir.RankedTensorType.get(static, value.type.element_type, value.type.encoding)
     return tensor.ExtractSliceOp(kind, value, [], dynamic, [], offsets, static, strides).result
 
 

@@ -1,40 +1,41 @@
 """The pass `patch`: runs of operations are computed piece by piece."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from drystone.errors import InternalError
-from drystone.ir.build import integer, integers
-from drystone.ir.pieces import Region, Span, emit
+from drystone.ir.features import feature_forms
+from drystone.ir.pieces import Span
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, shape
-from drystone.ir.windows import Dims, Form, computing, forms_of, run_of
-from drystone.mlir import arith, ints, ir, linalg, tensor
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
-from drystone.passes.generic import body, generic, maps_of
-from drystone.passes.moves import cut
-from drystone.passes.outline_kernels import is_contiguous
-from drystone.passes.rebuild import rebuilt
-from drystone.passes.regions import copy_body
-from drystone.passes.rewriting import erase_dead, index_constant, tensor_type
+from drystone.ir.values import main_block
+from drystone.ir.windows import computing, forms_of
+from drystone.passes.patch_features import FeaturePieces
+from drystone.passes.patch_rows import RowPieces
+from drystone.passes.rewriting import erase_dead
+from drystone.passes.weights import drop_unused
 
 
 @dataclass(frozen=True)
 class Patch:
     """Compute spans of operations piece by piece, so that what lies between them is never there as a whole
-    (patch-by-patch inference, MCUNetV2: Lin et al. 2021).
+    (patch-by-patch inference, MCUNetV2: Lin et al. 2021; for features, pieces of tensors and weights are
+    those of Megatron-LM, Shoeybi et al. 2019, one after the other).
 
     Before:  %y = "dry.conv"(%x, %w) : 8x8 ; %z = "dry.conv"(%y, %v) : 8x8      (a span, in 2 x 1 pieces)
     After:   %x1 = slice(%x)[0:6] ; %y1 = "dry.conv"(%x1, %w) ; %z1 = "dry.conv"(%y1, %v) : 4x8
              %x2 = slice(%x)[2:8] ; %y2 = "dry.conv"(%x2, %w) ; %z2 = "dry.conv"(%y2, %v) : 4x8
              %a = insert(%z1, empty)[0:4] ; %z = insert(%z2, %a)[4:8]
 
+    Before:  %h = "dry.matmul"(%x, %up) : 4x64 ; %y = "dry.matmul"(%h, %down) : 4x8   (a span, in 2 features)
+    After:   %h1 = "dry.matmul"(%x, %up1) : 4x32 ; %a = "dry.matmul"(%h1, %down1) : 4x8
+             %h2 = "dry.matmul"(%x, %up2) : 4x32 ; %y = "dry.matmul"(%h2, %down2) {+ %a} : 4x8
+
     - Each operation of a span takes the part of its operands that its part of the result reads; padding
       stays where the part touches the edge.
     - What two pieces have in common is computed twice or, with a `kept` grid, copied from one to the next.
     - A span that ends in an average over whole images adds up the averages of its pieces.
+    - Parts of weights, of some of the features, are weights of their own; the whole is not stored. One that
+      ends in a product of these features adds up the products, each in the epilogue of the next one; its own
+      epilogue comes once, last.
     - Places of slices and insertions are operands, so that pieces of equal form share their kernels.
     """
 
@@ -44,161 +45,12 @@ class Patch:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         found = computing(program)
-        forms = forms_of(found)
+        rows, features = forms_of(found), feature_forms(found)
         for span in self.spans:
-            _Pieces(found, forms, span).rewrite()
+            if span.features:
+                FeaturePieces(program, found, features, span).rewrite()
+            else:
+                RowPieces(found, rows, span).rewrite()
         if self.spans:
             erase_dead(main_block(program))
-
-
-class _Pieces:
-    """A `Builder` of the pieces of one span, before its last operation."""
-
-    def __init__(self, ops: Sequence[Any], forms: Sequence[Form | None], span: Span) -> None:
-        inside = range(span.first, span.last + (not span.summed))
-        self.run, self.last, self.span = [ops[k] for k in inside], ops[span.last], span
-        known = [form for k in inside if (form := forms[k]) is not None]
-        if len(known) < len(self.run):
-            raise InternalError(f"operations {span.first} to {span.last} cannot be computed piece by piece")
-        found = run_of(self.run, known)
-        self.steps, self.forms, self.dims, self.values = found.steps, found.forms, found.dims, found.values
-        self.result = self.run[-1].operation.results[0]
-
-    def rewrite(self) -> None:
-        """Put the pieces in the place of the operations."""
-        with ir.InsertionPoint(self.last), self.last.operation.location:
-            made = emit(self.steps, self.span.grid, self)
-            self.last.operation.results[0].replace_all_uses_with(made)
-
-    def source(self, name: str) -> Any:
-        """The tensor itself."""
-        return self.values[name]
-
-    def part(self, name: str, value: Any, held: Region, wanted: Region) -> Any:
-        """A slice; `value` where that is all of it."""
-        return value if held == wanted else _slice(value, self.dims[name], held, wanted)
-
-    def make(self, number: int, region: Region, operands: Sequence[Any]) -> Any:
-        """The operation on parts of its operands."""
-        op, form = self.run[number], self.forms[number]
-        given = list(op.operation.operands)
-        for each, value in zip(form.operands, operands, strict=True):
-            given[each.number] = value
-        result = op.operation.results[0]
-        sizes = _sizes(shape(result), form.dims, region)
-        with op.operation.location:
-            return _applied(op, given, tensor_type(sizes, result.type.element_type), form, region)
-
-    def keep(self, name: str, value: Any, held: Region, wanted: Region) -> Any:
-        """A slice in memory of its own."""
-        part = _slice(value, self.dims[name], held, wanted)
-        return linalg.copy(part, outs=[_empty(part.type)])
-
-    def join(self, name: str, kept: Any, fresh: Any, held: Region) -> Any:
-        """A concatenation along the first axis."""
-        sizes = _sizes(shape(fresh), self.dims[name], held)
-        kind = tensor_type(sizes, fresh.type.element_type)
-        return tensor.ConcatOp(kind, self.dims[name][0], [kept, fresh]).result
-
-    def put(self, whole: Any, piece: Any, region: Region) -> Any:
-        """An insertion into the whole result, or the sum of averages."""
-        if self.span.summed:
-            mean = self._mean(piece)
-            return mean if whole is None else _sum(whole, mean)
-        if whole is None:
-            if shape(piece) == shape(self.result):
-                return piece
-            whole = _empty(self.result.type)
-        dims = self.dims[self.steps[-1].result]
-        offsets = [0] * self.result.type.rank
-        for d, (first, _) in zip(dims, region, strict=True):
-            offsets[d] = first
-        return _insert(piece, whole, offsets)
-
-    def _mean(self, piece: Any) -> Any:
-        """What a piece adds to the average over whole images."""
-        operation = self.last.operation
-        extents, dims = shape(piece), self.dims[self.steps[-1].result]
-        kernel = [extents[d] or 1 for d in dims]
-        count = prod(ints(operation.attributes["kernel"]))
-        named = {key: operation.attributes[key] for key in operation.attributes}
-        named |= {"kernel": integers(kernel), "strides": integers(kernel), "divisor": integer(count)}
-        return ir.Operation.create(operation.name, [operation.results[0].type], [piece], named).results[0]
-
-
-def _sizes(extents: Sequence[int | None], dims: Dims, region: Region) -> list[int | None]:
-    """Extents with those of a region along `dims`."""
-    sizes = list(extents)
-    for d, (first, end) in zip(dims, region, strict=True):
-        sizes[d] = end - first
-    return sizes
-
-
-def _empty(kind: Any) -> Any:
-    return tensor.EmptyOp([kind.get_dim_size(d) for d in range(kind.rank)], kind.element_type).result
-
-
-def _slice(value: Any, dims: Dims, held: Region, wanted: Region) -> Any:
-    """The part `wanted` of the part `held` of a tensor. One that is no stretch of memory has its place as
-    operands."""
-    sizes = _sizes(shape(value), dims, wanted)
-    offsets: list[int] = [0] * len(sizes)
-    for d, (start, _), (first, _) in zip(dims, held, wanted, strict=True):
-        offsets[d] = first - start
-    unit = [1] * len(sizes)
-    made = cut(value, offsets, sizes, unit)
-    if made == value or is_contiguous(made.owner.opview):
-        return made
-    made.owner.erase()
-    moving = [ir.ShapedType.get_dynamic_size()] * len(sizes)
-    places = [index_constant(offset) for offset in offsets]
-    kind = tensor_type(sizes, value.type.element_type)
-    return tensor.ExtractSliceOp(kind, value, places, [], [], moving, sizes, unit).result
-
-
-def _insert(piece: Any, whole: Any, offsets: Sequence[int]) -> Any:
-    """`piece` in its place in `whole`; the place is operands."""
-    unit = [1] * len(offsets)
-    moving = [ir.ShapedType.get_dynamic_size()] * len(offsets)
-    places = [index_constant(offset) for offset in offsets]
-    return tensor.InsertSliceOp(piece, whole, places, [], [], moving, shape(piece), unit).result
-
-
-def _sum(one: Any, other: Any) -> Any:
-    """The sum of two tensors, over the first."""
-    rank = one.type.rank
-    identity = ir.AffineMap.get_identity(rank)
-    made = generic([one, other], [_empty(one.type)], [identity] * 3, ["parallel"] * rank)
-    block = made.operation.regions[0].blocks.append(*[one.type.element_type] * 3)
-    with ir.InsertionPoint(block):
-        total = arith.AddFOp(block.arguments[0], block.arguments[1]).result
-        ir.Operation.create("linalg.yield", operands=[total])
-    return made.operation.results[0]
-
-
-def _applied(op: Any, operands: list[Any], kind: Any, form: Form, region: Region) -> Any:
-    """An operation like `op` on parts of its operands, with a result of type `kind`."""
-    operation = op.operation
-    if operation.name == "linalg.generic":
-        made, block = rebuilt(op, [*operands[:-1], _empty(kind)], maps_of(op))
-        known = dict(zip(body(op).arguments, block.arguments, strict=True))
-        with ir.InsertionPoint(block):
-            ir.Operation.create("linalg.yield", operands=copy_body(body(op), known))
-        return made.operation.results[0]
-    named = {}
-    if operation.name in ("dry.conv", "dry.pool"):
-        sides = [w.padding(part) for w, part in zip(form.operands[0].windows, region, strict=True)]
-        named["padding"] = integers([n for side in sides for n in side])
-    if operation.name in WITH_EPILOGUE:
-        extras = [(value, map_) for value, (_, map_) in zip(operands[2:], extras_of(op), strict=True)]
-        made, block = remade(op, operands[:2], extras, kind, named)
-        old = operation.regions[0].blocks[0]
-        with ir.InsertionPoint(block):
-            (value,) = copy_body(old, dict(zip(old.arguments, block.arguments, strict=True)))
-            ir.Operation.create("dry.yield", operands=[value])
-        return made.operation.results[0]
-    if operation.name == "dry.pool" and operation.attributes["divisor"].value == 1:
-        # Padding on one side does not tell what is counted: with both sides equal, all of the window.
-        named["divisor"] = integer(prod(ints(operation.attributes["kernel"])))
-    attributes = {key: operation.attributes[key] for key in operation.attributes} | named
-    return ir.Operation.create(operation.name, [kind], operands, attributes).results[0]
+            drop_unused(program)

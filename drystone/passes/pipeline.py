@@ -36,9 +36,10 @@ def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
     return (*fusing(target, element), *outlining())
 
 
-def outlining(spans: tuple[Span, ...] = ()) -> tuple[Pass, ...]:
-    """The last passes: operations become calls of kernels, those of `spans` piece by piece."""
-    return (Patch(spans), OutlineKernels(), MergeProducts())
+def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
+    """The last passes: operations become calls of kernels, those of `spans` piece by piece; none is merged
+    that would read more than so many bytes of weights."""
+    return (Patch(spans), OutlineKernels(), MergeProducts(weights=weights))
 
 
 def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:

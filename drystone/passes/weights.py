@@ -21,7 +21,12 @@ def weight_key(value: Any) -> str | None:
 def new_weight(program: Program, key: str, array: Array, kind: Any) -> Any:
     """A `dry.weight` of type `kind` at the insertion point, of an array stored under `key` or, where that is
     taken, the next free name after it."""
-    return Weight(kind, key=build.string(program.weights.add(key, array))).out
+    return stored_weight(program.weights.add(key, array), kind)
+
+
+def stored_weight(key: str, kind: Any) -> Any:
+    """A `dry.weight` of type `kind` at the insertion point, of the array stored under `key`."""
+    return Weight(kind, key=build.string(key)).out
 
 
 def drop_unused(program: Program) -> None:

@@ -70,7 +70,8 @@ class Streaming:
 class Patched:
     """Operations that are computed piece by piece: the model's lines of the first and the last, their number,
     how many pieces along each axis, whether what pieces share along the first is kept, and the work as a
-    factor of that of the operations as wholes."""
+    factor of that of the operations as wholes; features: pieces are some of the features each, and of the
+    weights."""
 
     first: str
     last: str
@@ -78,9 +79,10 @@ class Patched:
     pieces: tuple[int, ...]
     kept: bool
     work: float
+    features: bool = False
 
     def __str__(self) -> str:
-        grid = " x ".join(map(str, self.pieces))
+        grid = f"{self.pieces[0]} of features" if self.features else " x ".join(map(str, self.pieces))
         kept = ", common rows kept" if self.kept else ""
         place = self.first if self.first == self.last else f"{self.first} to {self.last}"
         return f"piece by piece ({grid}{kept}): {self.operations} operations, {place}, {self.work:.2f}x work"

@@ -9,7 +9,13 @@ from drystone.scheduling.check import PlanError, check
 from drystone.scheduling.pictures.curve import curve_page, curve_svg
 from drystone.scheduling.pictures.wall import page, svg
 from drystone.scheduling.pieces.layers import net_of
-from drystone.scheduling.pieces.patched import choices_of, least_capacity, pieces_below
+from drystone.scheduling.pieces.patched import (
+    choices_of,
+    choices_together,
+    least_capacity,
+    least_together,
+    pieces_below,
+)
 from drystone.scheduling.pieces.spans import Choice, Net
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data
@@ -28,11 +34,13 @@ __all__ = [
     "as_data",
     "check",
     "choices_of",
+    "choices_together",
     "curve",
     "curve_of",
     "curve_page",
     "curve_svg",
     "least_capacity",
+    "least_together",
     "net_of",
     "page",
     "pieces_below",

@@ -26,6 +26,8 @@ TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
+PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
+PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 #: Passes that round on purpose, and how much.
 TOLERANCE = {"choose-precision": 2e-2}
 #: What a dynamic dimension is when a program runs.

@@ -19,7 +19,7 @@ def test_pass(name: str, title: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize("name", cases.PASSES)
 def test_running_a_pass_again_changes_nothing(name: str) -> None:
-    if name in ("outline-kernels", "patch"):
+    if name.startswith(("outline-kernels", "patch")):
         pytest.skip("kernels are not outlined again, and spans count the operations of the program before")
     for title, _, after in cases.cases(name):
         program = cases.program_of(after)

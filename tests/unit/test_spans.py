@@ -10,7 +10,13 @@ from drystone.ir.pieces import Grid, Read, Span, Step, Window
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import load
 from drystone.scheduling.pieces.costs import Needs, needs_of
-from drystone.scheduling.pieces.patched import choices_of, given_order, patched_problem
+from drystone.scheduling.pieces.patched import (
+    choices_of,
+    choices_together,
+    given_order,
+    least_together,
+    patched_problem,
+)
 from drystone.scheduling.pieces.spans import Choices, Layer, Net
 
 
@@ -107,3 +113,54 @@ def test_rows_of_a_chain_of_products(kept: bool) -> None:
     assert load(given_order(problem)) <= 2 * 64 * 8 + 8 * 256 + 8 * 8
     choice = Choices(net).within(4000)
     assert choice is not None and choice.work == net.work
+
+
+def gated(layers: int, words: int, rows: int = 1) -> Net:
+    """`layers` MLPs with a gate, 64 features wide inside and 8 outside, and a projection onto words."""
+    made, sizes, x = [], {"x": 4 * rows * 8}, "x"
+    for k in range(layers):
+        g, u, d = f"g{k}", f"u{k}", f"d{k}"
+        hidden, beside = (64,), Read(g, (Window(64),))
+        made += [
+            Layer(g, (x,), rows * 512, features=Step(g, hidden, (), 32), sums=x, weights=(2048,)),
+            Layer(u, (x, g), rows * 512, features=Step(u, hidden, (beside,), 32), sums=x, weights=(2048,)),
+            Layer(d, (u, x), rows * 512, features=Step(d, (8,), ()), sums=u, weights=(2048,)),
+        ]
+        sizes |= {g: 4 * rows * 64, u: 4 * rows * 64, d: 4 * rows * 8}
+        x = d
+    step = Step("words", (words,), (), 32)
+    made.append(Layer("words", (x,), rows * 8 * words, features=step, sums=x, weights=(32 * words,)))
+    return Net(tuple(made), sizes | {"words": 4 * rows * words}, frozenset({"words"}))
+
+
+def test_features_between_products_are_never_all_there() -> None:
+    net = gated(2, 64, rows=100)
+    choice = Choices(net).within(100 * (8 + 8 + 32 + 32) * 4)
+    assert choice is not None and choice.work == net.work
+    assert [(s.first, s.last, s.summed, s.features) for s in choice.spans] == [
+        (0, 2, True, True),
+        (3, 5, True, True),
+    ]
+    problem = patched_problem(net, choice.spans)
+    check(problem, plan(problem, time_limit=0))
+    assert load(given_order(problem)) <= choice.peak
+    # The sum of pieces takes the place of that before.
+    assert all(op.in_place for op in problem.operations if op.name.endswith(".sum") and len(op.inputs) > 2)
+
+
+def test_weights_of_one_step_and_activations_share_what_there_is() -> None:
+    net = gated(1, 1 << 15)
+    whole = Choices(net).within(1 << 30)
+    assert whole is not None and whole.weights > 1 << 20
+    choice = next(choices_together(net, 1 << 19))
+    (span,) = choice.spans
+    assert (span.first, span.summed, span.features) == (3, False, True)
+    assert choice.weights + choice.peak <= 1 << 19
+    problem = patched_problem(net, choice.spans)
+    check(problem, plan(problem, time_limit=0))
+    # The output lies in memory of its own, what it is put together in does not.
+    assert "words" not in {tensor.name for tensor in problem.tensors}
+    least = least_together(net)
+    assert least is not None and least < 1 << 19
+    assert next(choices_together(net, least), None) is not None
+    assert next(choices_together(net, least // 2), None) is None

@@ -13,7 +13,7 @@ from drystone.options import Budget, byte_count
 from drystone.scheduling.arena import Arena, arena_of
 from drystone.scheduling.budgets.budget import OverBudget, spell_bytes
 from drystone.scheduling.budgets.extract import problem_of
-from drystone.scheduling.budgets.streaming import AROUND, PAGE, Reading, Streaming, needed, stream
+from drystone.scheduling.budgets.streaming import AROUND, Reading, Streaming, needed, paged, stream
 from drystone.scheduling.check import check
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import Plan, Problem
@@ -155,7 +155,9 @@ class Allotter:
             why=f"that is {', '.join(parts)}; {error.why}",
             least=error.least + beside,
             proven=error.proven + beside,
-            room=error.room,
+            room=max(error.room, total - self.states - self.weights),
+            beside=self.states + AROUND if self.weights else None,
+            total=total,
         )
 
     def _steps(self, plan: Plan) -> tuple[list[Reading], dict[str, int]]:
@@ -170,8 +172,7 @@ class Allotter:
             whole, parts = (tuple(k for k in read if bool(rows[k]) == part) for part in (False, True))
             time = -(-self.work[name] // _BYTES)
             steps.append(Reading(whole, parts, sum(rows.values()), time, str(ir_place(call.op) or name)))
-        # A weight may share its first and its last page with others.
-        return steps, {key: -(-size // PAGE) * PAGE + PAGE for key, size in self._weights.items()}
+        return steps, {key: paged(size) for key, size in self._weights.items()}
 
     def _rows(self, call: Call, key: str) -> int:
         """Bytes that are there of a table that a call reads some rows of; 0 where it reads a weight whole."""

@@ -13,23 +13,50 @@ _EFFORT = 0.5
 
 class OverBudget(UserError):
     """There is too little memory for every plan that was looked for; `least` bytes would do, `proven` is what
-    no plan can do without, `why` says what needs them. `room` is what there was for activations."""
+    no plan can do without, `why` says what needs them. `room` is what there was for activations. Where
+    weights may come and go, of `total` bytes `beside` are for what is neither activations nor weights of one
+    step."""
 
-    def __init__(self, what: str, *, why: str, least: int, proven: int, room: int) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        least: int,
+        proven: int,
+        room: int,
+        beside: int | None = None,
+        total: int = 0,
+    ) -> None:
         self.why, self.least, self.proven, self.room = why, least, proven, room
+        self.beside, self.total = beside, total
         super().__init__(
             what,
             hint=f"{why}\n  the least budget this version can meet: ram={least} (no plan of this model can "
             f"need less than {proven} bytes); smaller inputs or a smaller batch need less",
         )
 
+    @property
+    def together(self) -> int | None:
+        """What there was for activations and the weights of one step; None where weights are not counted."""
+        return None if self.beside is None else self.total - self.beside
+
     def with_pieces(self, least: int | None) -> "OverBudget":
-        """The same, saying that with layers computed piece by piece activations could do with `least` bytes;
-        None where that is not possible."""
-        if least is None or least >= self.least:
+        """The same, saying that with layers computed piece by piece `least` bytes could do, for activations
+        or for them and the weights of one step; None where that is not possible."""
+        needed = None if least is None else least + (self.beside or 0)
+        if needed is None or needed >= self.least:
             return self
-        why = f"{self.why}\n  with layers computed piece by piece, activations need about {least} bytes"
-        return OverBudget(self.what, why=why, least=self.least, proven=self.proven, room=self.room)
+        what = "activations need" if self.beside is None else "the model needs"
+        return OverBudget(
+            self.what,
+            why=f"{self.why}\n  with layers computed piece by piece, {what} about {needed} bytes",
+            least=self.least,
+            proven=self.proven,
+            room=self.room,
+            beside=self.beside,
+            total=self.total,
+        )
 
 
 def spell_bytes(size: int) -> str:

@@ -23,6 +23,12 @@ PAGE = 4096
 AROUND = 2 << 20
 
 
+def paged(size: int) -> int:
+    """Bytes of memory of a weight of this size: whole pages, of which it may share the first and the last one
+    with others."""
+    return -(-size // PAGE) * PAGE + PAGE
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a kernel call reads of weights: those it reads whole, by name; others that it reads a part of

@@ -1,17 +1,19 @@
 """From a program whose operations are not yet outlined to what the choice of spans sees of it."""
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 from drystone.ir.encoding import storage_bytes
+from drystone.ir.features import feature_forms, summing_operands
+from drystone.ir.pieces import Step
 from drystone.ir.program import Program
 from drystone.ir.values import is_tensor, main_block, producer_name, shape
-from drystone.ir.windows import Form, computing, forms_of, global_average, step_of
+from drystone.ir.windows import Form, computing, forms_of, global_average, is_view, step_of
 from drystone.mlir import ints, ir, ir_place
+from drystone.scheduling.budgets.streaming import AROUND
 from drystone.scheduling.pieces.spans import Layer, Net
 from drystone.targets.target import CpuTarget
-
-_VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
 
 
 def net_of(program: Program, target: CpuTarget) -> Net:
@@ -27,9 +29,11 @@ class _Reading:
         self.alignment = target.levels[0].alignment
         self.names: dict[Any, str] = {}
         self.scattered: set[str] = set()
+        self.apart: set[str] = set()
 
     def net(self) -> Net:
-        layers = [self._layer(op, form) for op, form in zip(self.ops, forms_of(self.ops), strict=True)]
+        found = zip(self.ops, forms_of(self.ops), feature_forms(self.ops), strict=True)
+        layers = [self._layer(op, rows, features) for op, rows, features in found]
         # Inputs, states and outputs have memory of their own; what becomes a state lasts to the end.
         returned = [self.name(value) for value in list(self.block.operations)[-1].operation.operands]
         outside = {name for value, name in self.names.items() if isinstance(value.owner, ir.Block)}
@@ -42,23 +46,28 @@ class _Reading:
             frozenset(self.scattered),
             frozenset(kept - outside),
             self.alignment,
+            frozenset(self.apart),
         )
 
     def name(self, value: Any) -> str:
         """The name of a tensor; views have that of what they view."""
         return self.names.setdefault(_root(value), f"t{len(self.names)}")
 
-    def _layer(self, op: Any, form: Form | None) -> Layer:
+    def _layer(self, op: Any, form: Form | None, features: Form | None) -> Layer:
         operation = op.operation
         values = [v for v in operation.operands if is_tensor(v) and _is_computed(v)]
         reads = tuple(dict.fromkeys(self.name(value) for value in values))
-        if operation.name in _VIEWS:
+        if is_view(op):
             return Layer(self.name(operation.results[0]), reads, 0)
         for each in () if form is None else form.operands:
             value = operation.operands[each.number]
             # What stands before the rows keeps them apart.
             if any(n != 1 for n in shape(value)[: each.dims[0]]):
                 self.scattered.add(self.name(value))
+        for each in () if features is None else features.operands:
+            value = operation.operands[each.number]
+            if any(n != 1 for n in shape(value)[: each.dims[0]]):
+                self.apart.add(self.name(value))
         averages = form is not None and global_average(op)
         step = None if form is None or averages else step_of(op, form, self.name)
         elementwise = operation.name == "linalg.generic" and form is not None
@@ -71,13 +80,33 @@ class _Reading:
             averages,
             elementwise,
             "" if place is None else str(place),
+            self._features(op, features),
+            "" if summing_operands(op) is None else self.name(operation.operands[0]),
+            tuple(_read_at_once(operation, value) for value in dict.fromkeys(operation.operands)),
         )
+
+    def _features(self, op: Any, form: Form | None) -> Step | None:
+        """How features are divided: of weights there are parts, so that only what is computed is cut."""
+        if form is None:
+            return None
+        read = tuple(each for each in form.operands if _is_computed(op.operation.operands[each.number]))
+        return step_of(op, replace(form, operands=read), self.name)
 
 
 def _root(value: Any) -> Any:
-    while producer_name(value) in _VIEWS:
+    while not isinstance(value.owner, ir.Block) and is_view(value.owner):
         value = value.owner.operands[0]
     return value
+
+
+def _read_at_once(operation: Any, value: Any) -> int:
+    """Bytes that an operation reads of a weight, of a table with what comes along with its rows."""
+    if producer_name(value) != "dry.weight":
+        return 0
+    if operation.name != "dry.embedding":
+        return _bytes(value)
+    rows = prod(n or 1 for n in shape(operation.results[0])[:-1])
+    return min(_bytes(value), rows * (AROUND + _bytes(value) // (shape(value)[0] or 1)))
 
 
 def _is_computed(value: Any) -> bool:

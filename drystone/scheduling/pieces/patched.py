@@ -14,6 +14,9 @@ from drystone.targets.target import Level
 #: Parts of a capacity that the sizes of a choice may reach, as addresses take some more.
 _PARTS = (1.0, 0.985, 0.97, 0.955, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7)
 
+#: How far apart sizes of weights are that are tried, as a factor.
+_STEP = 0.9
+
 
 def patched_problem(net: Net, spans: Sequence[Span], capacity: int | None = None) -> Problem:
     """What the program of a net, rewritten by the pass `patch`, has to have planned."""
@@ -35,10 +38,13 @@ def patched_problem(net: Net, spans: Sequence[Span], capacity: int | None = None
 
 def choices_of(net: Net, capacity: int) -> Iterator[Choice]:
     """Spans with which best fit in the given order stays within a capacity, those of less cost first."""
-    found = Choices(net, capacity)
+    yield from _placed(net, Choices(net, capacity), capacity)
+
+
+def _placed(net: Net, found: Choices, capacity: int, weights: int | None = None) -> Iterator[Choice]:
     tried: set[tuple[Span, ...]] = set()
     for part in _PARTS:
-        choice = found.within(int(capacity * part))
+        choice = found.within(int(capacity * part), weights)
         if choice is None:
             return
         if not choice.spans or choice.spans in tried:
@@ -47,6 +53,40 @@ def choices_of(net: Net, capacity: int) -> Iterator[Choice]:
         blocks = given_order(patched_problem(net, choice.spans))
         if height(blocks, best_fit(blocks)) <= capacity:
             yield choice
+
+
+def choices_together(net: Net, room: int) -> Iterator[Choice]:
+    """Spans with which activations, and beside them the weights that any one step reads, stay within `room`
+    bytes; those of less cost first."""
+    found = Choices(net, room)
+    kept: dict[tuple[Span, ...], Choice] = {}
+    for weights in _several(found.weights):
+        choice = next(_placed(net, found, room - weights, weights), None) if weights < room else None
+        if choice is not None:
+            kept.setdefault(choice.spans, choice)
+    yield from sorted(kept.values(), key=lambda choice: choice.cost)
+
+
+def least_together(net: Net) -> int | None:
+    """As few bytes as are known to do for `choices_together`; None where nothing can be computed piece by
+    piece."""
+    found = Choices(net)
+    sums = []
+    for weights in _several(found.weights):
+        choice = found.least(float("inf"), weights)
+        if choice is not None and choice.spans:
+            blocks = given_order(patched_problem(net, choice.spans))
+            sums.append(height(blocks, best_fit(blocks)) + choice.weights)
+    return min(sums, default=None)
+
+
+def _several(sizes: Sequence[int]) -> list[int]:
+    """Some of many sizes, from the largest down, each well below the one before."""
+    some: list[int] = []
+    for size in sorted(set(sizes), reverse=True):
+        if not some or size <= _STEP * some[-1]:
+            some.append(size)
+    return some
 
 
 def least_capacity(net: Net) -> int | None:
@@ -122,9 +162,11 @@ class _Pieces:
 
     def __init__(self, writer: _Writer, span: Span) -> None:
         self.writer, self.span, self.net = writer, span, writer.net
-        self.layers = self.net.layers[span.first : span.last + (not span.summed)]
+        layers = self.net.layers[span.first : span.last + (not span.summed)]
+        self.layers = [layer for layer in layers if not layer.is_view]
         self.last = self.net.layers[span.last]
-        self.steps = [layer.step for layer in self.layers if layer.step is not None]
+        self.steps = [step for each in self.layers if (step := each.along(span.features)) is not None]
+        self.scattered = self.net.apart if span.features else self.net.scattered
         self.extents = {step.result: step.extents for step in self.steps}
         for step in self.steps:
             for read in step.reads:
@@ -132,11 +174,11 @@ class _Pieces:
 
     def write(self) -> None:
         """All operations of the span."""
-        made = emit(self.steps, self.span.grid, self)
-        self.writer.operations[-1] = _renamed(self.writer.operations[-1], made, self.last.result)
-        self.writer.tensors[self.last.result] = Tensor(
-            self.last.result, self.writer.tensors.pop(made).size, self.last.where
-        )
+        made, result = emit(self.steps, self.span.grid, self), self.last.result
+        tensor, outside = self.writer.tensors.pop(made), result in self.net.outside
+        self.writer.operations[-1] = _renamed(self.writer.operations[-1], made, () if outside else (result,))
+        if not outside:
+            self.writer.tensors[result] = Tensor(result, tensor.size, self.last.where)
 
     def _size(self, name: str, region: Region) -> int:
         return self.net.sizes[name] * prod(b - a for a, b in region) // prod(self.extents[name])
@@ -151,7 +193,7 @@ class _Pieces:
 
     def part(self, name: str, value: str, held: Region, wanted: Region) -> str:
         """The same memory where it is one stretch, a copy elsewhere."""
-        stretch = held[1:] == wanted[1:] and name not in self.net.scattered
+        stretch = held[1:] == wanted[1:] and name not in self.scattered
         return value if held == wanted or stretch else self._run("slice", [value], name, wanted)
 
     def make(self, number: int, region: Region, operands: Sequence[str]) -> str:
@@ -172,6 +214,12 @@ class _Pieces:
         """An insertion over the whole, or a sum over the sum before."""
         size = self.net.sizes[self.last.result]
         writer, where = self.writer, self.last.where
+        if self.span.summed and self.span.features:
+            # The last product has the epilogue, and reads what that does.
+            end = region[0][1] == self.extents[self.steps[-1].result][0]
+            beside = [n for n in self.last.reads if n != self.last.sums] if end else []
+            reads = [piece, *beside] if whole is None else [whole, piece, *beside]
+            return writer.run("sum", reads, writer.fresh(self.last.result), size, where, whole)
         if self.span.summed:
             name = writer.fresh(self.last.result)
             piece = writer.run("average", [piece], name, size, where)
@@ -181,7 +229,7 @@ class _Pieces:
         return writer.run("put", reads, writer.fresh(self.last.result), size, where, whole)
 
 
-def _renamed(op: Operation, old: str, new: str) -> Operation:
-    """The operation with its result named anew."""
-    pairs = tuple((new if result == old else result, over) for result, over in op.in_place)
-    return Operation(op.name, op.inputs, (new,), in_place=pairs, where=op.where)
+def _renamed(op: Operation, old: str, new: tuple[str, ...]) -> Operation:
+    """The operation with its result named anew, or without it where that is not planned."""
+    pairs = tuple((name, over) for result, over in op.in_place if result == old for name in new)
+    return Operation(op.name, op.inputs, new, in_place=pairs, where=op.where)
