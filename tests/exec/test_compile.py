@@ -226,7 +226,9 @@ def test_a_kernel_too_wide_to_write_out(groups: int) -> None:
     torch.manual_seed(0)
     model = nn.Conv2d(4, 4, (2, 700), padding=(1, 300), groups=groups).eval()
     x = torch.randn(1, 4, 5, 900)
-    torch.testing.assert_close(compile(model, (x,))(x), model(x), rtol=1e-4, atol=1e-4)
+    found = compile(model, (x,))(x)
+    # In f64, for oneDNN's f32 convolution now and then reads beyond its buffers here.
+    torch.testing.assert_close(found, model.double()(x.double()).float(), rtol=1e-4, atol=1e-4)
 
 
 class Skip(nn.Module):
