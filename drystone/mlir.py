@@ -6,6 +6,7 @@ change of the bindings has one place to be followed. Importing this module loads
 """
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from torch_mlir import execution_engine, ir, passmanager, rewrite
@@ -92,8 +93,10 @@ else:
 
 def context() -> ir.Context:
     """A context with every upstream dialect, torch-mlir's dialects and `dry` loaded."""
-    from drystone.ir.dialect import Dry
+    from drystone.ir import dialect
 
+    # The bindings look for a module of this name whenever they see an operation, until they find one.
+    sys.modules.setdefault(f"{ext.__package__}.dry", dialect)
     ctx = ir.Context()
     torch_dialect.register_dialect(ctx)
     with ctx, ir.Location.unknown():
@@ -101,7 +104,7 @@ def context() -> ir.Context:
         run_pipeline(
             ir.Module.create(), "torch-func-backend-type-conversion,func.func(convert-torch-to-tmtensor)"
         )
-        Dry.load()
+        dialect.Dry.load()
     return ctx
 
 

@@ -1,7 +1,7 @@
 """Index expressions of tile programs: integers known when a kernel runs, folded where known before."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -13,6 +13,14 @@ class Index:
 
     kind: str
     args: tuple[Any, ...]
+    #: Expressions are looked up far more often than made, and are deep.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.kind, self.args)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def _with(self, kind: str, other: "Index | int") -> "Index":
         return _fold(kind, self, index(other))

@@ -46,10 +46,20 @@ class Facts:
     bounds: dict[Index, tuple[Linear, Linear]] = field(default_factory=dict)
     equal: dict[Index, Index] = field(default_factory=dict)
     steps: dict[Index, int] = field(default_factory=dict)
+    #: Answers so far; loops inside loops ask the same again.
+    _forms: dict[Index, Linear] = field(default_factory=dict, compare=False)
+    _proofs: dict[Linear, bool] = field(default_factory=dict, compare=False)
+    _outside: dict[tuple[Index, int, Index], tuple[bool, bool]] = field(default_factory=dict, compare=False)
+    _inner: dict[tuple[Index, Linear, Linear, int], "Facts"] = field(default_factory=dict, compare=False)
 
     def linear(self, e: Index) -> Linear:
         """The linear form of an expression; equal extents by one name."""
-        e = self.equal.get(e, e)
+        found = self._forms.get(e)
+        if found is None:
+            found = self._forms[e] = self._linear(self.equal.get(e, e))
+        return found
+
+    def _linear(self, e: Index) -> Linear:
         match e.kind:
             case "const":
                 return Linear((), e.args[0])
@@ -66,8 +76,12 @@ class Facts:
 
     def within(self, var: Index, lower: Linear, upper: Linear, step: int) -> "Facts":
         """These facts and those of one more variable, which goes from `lower` to `upper` in steps."""
-        known = step if self.multiple(lower, step) else 1
-        return Facts({**self.bounds, var: (lower, upper)}, self.equal, {**self.steps, var: known})
+        key = var, lower, upper, step
+        if key not in self._inner:
+            known = step if self.multiple(lower, step) else 1
+            bounds, steps = {**self.bounds, var: (lower, upper)}, {**self.steps, var: known}
+            self._inner[key] = Facts(bounds, self.equal, steps, self._forms)
+        return self._inner[key]
 
     def multiple(self, form: Linear, step: int) -> bool:
         """Whether every value of the form is proven to be a multiple of `step`."""
@@ -81,8 +95,22 @@ class Facts:
             for atom, factor in form.terms
         )
 
-    def nonnegative(self, form: Linear, effort: int = 60) -> bool:
+    def outside(self, at: Index, span: int, extent: Index) -> tuple[bool, bool]:
+        """Whether the `span` positions from `at` on are not proven to be 0 and more, and below `extent`."""
+        key = at, span, extent
+        if key not in self._outside:
+            first = self.linear(at)
+            end = self.linear(extent) - first - Linear((), span)
+            self._outside[key] = not self.nonnegative(first), not self.nonnegative(end)
+        return self._outside[key]
+
+    def nonnegative(self, form: Linear) -> bool:
         """Whether the form, a whole number, is proven to be never below 0. False says nothing."""
+        if form not in self._proofs:
+            self._proofs[form] = self._proves(form, 60)
+        return self._proofs[form]
+
+    def _proves(self, form: Linear, effort: int) -> bool:
         atom = self._next(form)
         if atom is None:
             extents = all(a.kind == "dim" and factor > 0 for a, factor in form.terms)
@@ -92,7 +120,7 @@ class Facts:
         if effort == 0:
             return False
         return any(
-            all(self.nonnegative(rest + bound * factor, effort - 1) for bound in together)
+            all(self._proves(rest + bound * factor, effort - 1) for bound in together)
             for together in self._bounds(atom, lower=factor > 0)
         )
 
@@ -117,7 +145,7 @@ class Facts:
         if atom.kind in ("min", "max"):
             return [[a, b]] if (atom.kind == "min") == lower else [[a], [b]]
         if atom.kind == "mul":
-            return [[Linear()]] if lower and self.nonnegative(a, 8) and self.nonnegative(b, 8) else []
+            return [[Linear()]] if lower and self._proves(a, 8) and self._proves(b, 8) else []
         divisor = b.constant
         if b.terms or divisor <= 0:
             return []
@@ -132,7 +160,7 @@ class Facts:
         if not lower:
             return [[(a + slack) * Fraction(1, int(divisor))]]
         floor = [[(a - slack) * Fraction(1, int(divisor))]]
-        return [*floor, [Linear()]] if self.nonnegative(a, 8) else floor
+        return [*floor, [Linear()]] if self._proves(a, 8) else floor
 
     def eliminate(self, form: Linear, keep: Iterable[Index], *, lower: bool) -> Linear | None:
         """A bound of the form in which no variable but those of `keep` is left; None where none is found."""

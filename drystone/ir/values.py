@@ -8,11 +8,7 @@ from drystone.mlir import ir
 
 def function(program: Program, name: str) -> Any:
     """The function of this name, as an operation. Raises KeyError where there is none."""
-    for op in program.module.body.operations:
-        operation = op.operation
-        if operation.name == "func.func" and operation.attributes["sym_name"].value == name:
-            return operation
-    raise KeyError(name)
+    return ir.SymbolTable(program.module.operation)[name].operation
 
 
 def main_block(program: Program) -> Any:

@@ -191,7 +191,13 @@ class Graph:
         before it makes and something after it reads."""
         readers = {name: sum(1 << reader for reader in found) for name, found in self.readers.items()}
         kept = sum(self.size[name] for name in self.kept)
-        return max([kept, *(self._needed(index, readers) for index in range(len(self.before)))])
+        count = len(self.before)
+        # Operations stand behind those they need: what one needs under every order is alive in this one.
+        alive: list[list[str]] = [[] for _ in range(count)]
+        for name, (start, end) in self.lifetimes(range(count)).items():
+            for there in alive[start:end]:
+                there.append(name)
+        return max([kept, *(self._needed(index, alive[index], readers) for index in range(count))])
 
     def least(self) -> int:
         """Bytes of the first level that some operation needs for itself, whatever is moved or computed again
@@ -217,15 +223,15 @@ class Graph:
         spared = min(sum(self.size[name] for name in names) for names in (outputs, sources))
         return own + self.scratch[index] - spared
 
-    def _needed(self, index: int, readers: dict[str, int]) -> int:
+    def _needed(self, index: int, alive: Sequence[str], readers: dict[str, int]) -> int:
         op, own = self.problem.operations[index], 1 << index
         earlier, later = self.ancestors[index] | own, self.descendants[index] | own
         needed = self.scratch[index]
-        for name, size in self.size.items():
+        for name in alive:
             made = name not in self.producer or earlier >> self.producer[name] & 1
             read = name in self.kept or later & readers[name]
             if made and (read or name in op.outputs):
-                needed += size
+                needed += self.size[name]
         # At most one input goes for each output, so this subtracts no less than any plan can save.
         spared = {
             output

@@ -2,6 +2,8 @@
 // driver (`@drystone_driver`, made for each model) is what every thread of a team runs. A run tells the workers
 // its driver, so that models can share a pool that the code of one of them made.
 //
+// What the driver calls for every kernel stays a function (no_inline), or the driver would grow with each call.
+//
 // A team is one block of memory: a head of cache lines, each written by few, then one !member per thread.
 //   line 0  what a run is given: the call, the result's status, the number of threads that take part
 //   line 1  epoch: for every run another number, and below it (10 bits) how many threads take part; workers
@@ -221,7 +223,7 @@ func.func private @drystone_threads(%team: !llvm.ptr) -> i32 {
 }
 
 // Wait until every thread of the team is here. The last one to come resets the claims for the next kernel.
-func.func private @drystone_barrier(%team: !llvm.ptr) {
+func.func private @drystone_barrier(%team: !llvm.ptr) attributes {llvm.no_inline} {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
   %zero64 = arith.constant 0 : i64
@@ -254,7 +256,7 @@ func.func private @drystone_barrier(%team: !llvm.ptr) {
 // left). They are half an even share of what is left, so that a thread that is late or slow (its core has other
 // work) leaves the rest to the others, and all end within one unit: guided self-scheduling (Polychronopoulos
 // and Kuck, IEEE Transactions on Computers C-36(12), 1987). A thread alone takes all.
-func.func private @drystone_claim(%team: !llvm.ptr, %units: index) -> (index, index) {
+func.func private @drystone_claim(%team: !llvm.ptr, %units: index) -> (index, index) attributes {llvm.no_inline} {
   %one = arith.constant 1 : index
   %two = arith.constant 2 : index
   %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
@@ -299,7 +301,7 @@ func.func private @drystone_status(%team: !llvm.ptr) -> i32 {
 }
 
 // Thread 0 writes the time in ns into slot `slot` of the profile, where the call has one.
-func.func private @drystone_stamp(%call: !llvm.ptr, %thread: i32, %slot: i64) {
+func.func private @drystone_stamp(%call: !llvm.ptr, %thread: i32, %slot: i64) attributes {llvm.no_inline} {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
   %giga = arith.constant 1000000000 : i64
@@ -383,7 +385,7 @@ func.func private @drystone_copy(%arena: !llvm.ptr, %source: index, %target: ind
 // ---- weights that come and go --------------------------------------------------------------------------
 
 // Thread 0 says where the call wants to know it that this step is about to run.
-func.func private @drystone_progress(%call: !llvm.ptr, %thread: i32, %step: i64) {
+func.func private @drystone_progress(%call: !llvm.ptr, %thread: i32, %step: i64) attributes {llvm.no_inline} {
   %zero = arith.constant 0 : i32
   %none = llvm.mlir.zero : !llvm.ptr
   %field = llvm.getelementptr %call[0, 8] : (!llvm.ptr) -> !llvm.ptr, !call
@@ -399,7 +401,7 @@ func.func private @drystone_progress(%call: !llvm.ptr, %thread: i32, %step: i64)
 
 // Thread 0 gives back the pages of a weight, if it is part of a mapped file: they can be read again from there
 // (MADV_DONTNEED). Pages are those of 4096 bytes; on systems with larger ones nothing happens.
-func.func private @drystone_drop(%call: !llvm.ptr, %thread: i32, %weight: i64, %bytes: i64) {
+func.func private @drystone_drop(%call: !llvm.ptr, %thread: i32, %weight: i64, %bytes: i64) attributes {llvm.no_inline} {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i64
   %past = arith.constant 4095 : i64

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from drystone.errors import UserError
-from drystone.ir.buffers import Buffers, Call, buffers
+from drystone.ir.buffers import Buffer, Buffers, Call, buffers
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir, ir_place
@@ -37,7 +37,7 @@ def problem_of(
     levels = _limited(target, limits or {})
     return Problem(
         tuple(
-            _operation(call, found, set(arena), writers, (work or {}).get(call.name))
+            _operation(call, found, arena, writers, (work or {}).get(call.name))
             for call, writers in _with_writers(found)
         ),
         tuple(Tensor(buffer.name, buffer.size, buffer.where) for buffer in arena.values()),
@@ -74,25 +74,24 @@ def _with_writers(found: Buffers) -> list[tuple[Call, dict[str, str]]]:
 
 
 def _operation(
-    call: Call, found: Buffers, arena: set[str], writers: dict[str, str], work: int | None
+    call: Call, found: Buffers, arena: Mapping[str, Buffer], writers: dict[str, str], work: int | None
 ) -> Operation:
-    size = {name: buffer.size for name, buffer in found.buffers.items()}
     outside = [writers[name] for name in call.inputs if name not in arena and name in writers]
     return Operation(
         call.name,
         tuple(name for name in call.inputs if name in arena),
         tuple(name for name in call.outputs if name in arena),
-        in_place=tuple((new, old) for new, old in call.in_place if size[new] == size[old]),
+        in_place=tuple((new, old) for new, old in call.in_place if arena[new].size == arena[old].size),
         after=tuple(dict.fromkeys(outside)),
         where=str(ir_place(call.op) or ""),
         work=work if _repeatable(call, found, arena) else None,
     )
 
 
-def _repeatable(call: Call, found: Buffers, arena: set[str]) -> bool:
+def _repeatable(call: Call, found: Buffers, arena: Mapping[str, Buffer]) -> bool:
     """Whether a call gives the same whenever it runs, and changes nothing outside the arena."""
     constant = all(found.buffers[name].kind in ("input", "weight", "arena") for name in call.inputs)
-    return constant and set(call.outputs) <= arena
+    return constant and arena.keys() >= set(call.outputs)
 
 
 def _read_at_the_end(program: Program, found: Buffers) -> set[str]:

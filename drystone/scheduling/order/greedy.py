@@ -1,6 +1,7 @@
 """Answers without a solver: an order that frees memory early, and best-fit placement."""
 
 from collections.abc import Callable, Sequence
+from math import isqrt
 
 from drystone.scheduling.graph import Block, Graph
 
@@ -58,19 +59,24 @@ def height(blocks: Sequence[Block], offsets: Sequence[int]) -> int:
 def place_in_order(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
     """An offset for every block, placed one after another, each in the tightest gap there is."""
     offsets = [0] * len(blocks)
-    placed: list[int] = []
+    # Most blocks live for a few steps only, and meet only those placed in the same stretch of steps.
+    steps = max((block.end for block in blocks), default=0)
+    stretch = steps // (isqrt(len(blocks)) + 1) + 1
+    placed: list[list[int]] = [[] for _ in range(0, steps, stretch)]
     for index in ranked:
         block = blocks[index]
         if not block.size:
             continue
+        near = placed[block.start // stretch : (block.end - 1) // stretch + 1]
         taken = sorted(
             span
-            for other in placed
+            for other in set().union(*near)
             if blocks[other].start < block.end and block.start < blocks[other].end
             for span in _taken(blocks[other], offsets[other], block)
         )
         offsets[index] = tightest_gap(taken, block)
-        placed.append(index)
+        for each in near:
+            each.append(index)
     return offsets
 
 

@@ -60,6 +60,9 @@ class _Story:
         self.plan, self.kept = plan, set(problem.kept)
         self.first = problem.levels[0].name
         self.starts = {(home.tensor, home.level, home.start, home.offset) for home in plan.homes}
+        self.homes: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for home in plan.homes:
+            self.homes[home.tensor, home.level].append(home.start)
         self.heirs: dict[str, list[str]] = defaultdict(list)
         self.made: dict[str, list[int]] = defaultdict(list)
         self.read: dict[str, list[int]] = defaultdict(list)
@@ -92,11 +95,7 @@ class _Story:
 
     def departure(self, home: Home) -> tuple[bool, str]:
         """Whether it goes although it is needed again, and why it ends."""
-        later = [
-            other.start
-            for other in self.plan.homes
-            if (other.tensor, other.level) == (home.tensor, home.level) and other.start >= home.end
-        ]
+        later = [start for start in self.homes[home.tensor, home.level] if start >= home.end]
         if later:
             return home.level == self.first, f"makes room until step {min(later)}"
         if home.tensor in self.kept and home.end >= len(self.plan.order):

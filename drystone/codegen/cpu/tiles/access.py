@@ -36,9 +36,7 @@ class Axis:
 def unproven(s: Load | Store, dim: int, facts: Facts) -> tuple[bool, bool]:
     """Whether an access may lie below 0, or beyond the end, in a dimension."""
     tensor = s.source if isinstance(s, Load) else s.target
-    at, span = facts.linear(s.at[dim]), ((s.sizes[dim] or 1) - 1) * s.steps[dim]
-    end = facts.linear(tensor.dim(dim)) - at - Linear((), span + 1)
-    return not facts.nonnegative(at), not facts.nonnegative(end)
+    return facts.outside(s.at[dim], ((s.sizes[dim] or 1) - 1) * s.steps[dim] + 1, tensor.dim(dim))
 
 
 class Access:
