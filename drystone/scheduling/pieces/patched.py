@@ -37,12 +37,19 @@ def patched_problem(net: Net, spans: Sequence[Span], capacity: int | None = None
 
 
 def choices_of(net: Net, capacity: int) -> Iterator[Choice]:
-    """Spans with which best fit in the given order stays within a capacity, those of less cost first."""
-    yield from _placed(net, Choices(net, capacity), capacity)
-
-
-def _placed(net: Net, found: Choices, capacity: int, weights: int | None = None) -> Iterator[Choice]:
+    """Spans with which best fit in the given order stays within a capacity, those of less cost first, that of
+    the least memory last."""
     tried: set[tuple[Span, ...]] = set()
+    yield from _placed(net, Choices(net, capacity), capacity, tried)
+    # Addresses may take less than the sizes say.
+    least = Choices(net).least(float("inf"))
+    if least is not None and least.spans and least.spans not in tried and _height(net, least) <= capacity:
+        yield least
+
+
+def _placed(
+    net: Net, found: Choices, capacity: int, tried: set[tuple[Span, ...]], weights: int | None = None
+) -> Iterator[Choice]:
     for part in _PARTS:
         choice = found.within(int(capacity * part), weights)
         if choice is None:
@@ -50,9 +57,14 @@ def _placed(net: Net, found: Choices, capacity: int, weights: int | None = None)
         if not choice.spans or choice.spans in tried:
             continue
         tried.add(choice.spans)
-        blocks = given_order(patched_problem(net, choice.spans))
-        if height(blocks, best_fit(blocks)) <= capacity:
+        if _height(net, choice) <= capacity:
             yield choice
+
+
+def _height(net: Net, choice: Choice) -> int:
+    """Bytes that best fit in the given order needs."""
+    blocks = given_order(patched_problem(net, choice.spans))
+    return height(blocks, best_fit(blocks))
 
 
 def choices_together(net: Net, room: int) -> Iterator[Choice]:
@@ -61,7 +73,7 @@ def choices_together(net: Net, room: int) -> Iterator[Choice]:
     found = Choices(net, room)
     kept: dict[tuple[Span, ...], Choice] = {}
     for weights in _several(found.weights):
-        choice = next(_placed(net, found, room - weights, weights), None) if weights < room else None
+        choice = next(_placed(net, found, room - weights, set(), weights), None) if weights < room else None
         if choice is not None:
             kept.setdefault(choice.spans, choice)
     yield from sorted(kept.values(), key=lambda choice: choice.cost)
@@ -75,8 +87,7 @@ def least_together(net: Net) -> int | None:
     for weights in _several(found.weights):
         choice = found.least(float("inf"), weights)
         if choice is not None and choice.spans:
-            blocks = given_order(patched_problem(net, choice.spans))
-            sums.append(height(blocks, best_fit(blocks)) + choice.weights)
+            sums.append(_height(net, choice) + choice.weights)
     return min(sums, default=None)
 
 
@@ -93,10 +104,7 @@ def least_capacity(net: Net) -> int | None:
     """A capacity within which some choice of spans stays, as little as is known; None where nothing can be
     computed piece by piece."""
     found = Choices(net).least(float("inf"))
-    if found is None or not found.spans:
-        return None
-    blocks = given_order(patched_problem(net, found.spans))
-    return height(blocks, best_fit(blocks))
+    return None if found is None or not found.spans else _height(net, found)
 
 
 def pieces_below(net: Net, most: int, points: int) -> tuple[Pieced, ...]:
@@ -111,8 +119,7 @@ def pieces_below(net: Net, most: int, points: int) -> tuple[Pieced, ...]:
         choice = next(choices_of(net, capacity), None)
         if choice is None:
             continue
-        blocks = given_order(patched_problem(net, choice.spans))
-        ram = height(blocks, best_fit(blocks))
+        ram = _height(net, choice)
         found[ram] = Pieced(ram, choice.work / net.work - 1, len(choice.spans))
     return tuple(found[ram] for ram in sorted(found))
 
