@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drystone.ir.program import Program
-from drystone.ir.values import dims_of, function, main_block, nested, shape, tensors
+from drystone.ir.values import dims_of, function, main_block, nested, producer_name, shape, tensors
 from drystone.mlir import ints, ir, ir_place
 
 
@@ -54,6 +54,8 @@ class _Finder:
     program: Program
     known: dict[Any, Mapping[int, _Along]] = field(default_factory=dict)
     scores: list[_Scores] = field(default_factory=list)
+    #: Weights, and other views of them: a product with one has no keys.
+    fixed: set[Any] = field(default_factory=set)
 
     def found(self) -> list[Cascade]:
         """What is softmax-like."""
@@ -78,7 +80,10 @@ class _Finder:
         for number in sorted({number for each in given for number in each}):
             parts = [(k, each[number]) for k, each in enumerate(given) if number in each]
             self._through(op, number, parts, call)
-        if op.name == "dry.matmul":
+        read = [value for value in tensors(op.operands) if producer_name(value) != "tensor.empty"]
+        if op.name == "dry.weight" or (read and self.fixed.issuperset(read)):
+            self.fixed.update(op.results)
+        if op.name == "dry.matmul" and op.operands[1] not in self.fixed:
             self.scores.append(_Scores())
             self._know(op, len(self.scores) - 1, _Along(op.results[0].type.rank - 1, 1))
 
@@ -87,6 +92,7 @@ class _Finder:
         block = kernel.regions[0].blocks[0]
         for argument, value in zip(block.arguments, op.operands, strict=True):
             self.known[argument] = self.known.get(value, {})
+            self.fixed.update({argument} if value in self.fixed else ())
         returned = self.block(block, op)
         for result, value in zip(op.results, returned, strict=True):
             self.known[result] = self.known.get(value, {})

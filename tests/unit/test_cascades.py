@@ -77,3 +77,21 @@ def test_passes_over_the_keys(name: str) -> None:
     assert all("test_cascades.py" in each.where for each in before)
     passes.run(program, passes.pipeline(targets.resolve("cpu:avx512")))
     assert [each.passes for each in passes.cascades(program)] == compiled
+
+
+class Gated(torch.nn.Module):
+    """Layers with a softmax between them: what they multiply by are weights, not keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = torch.nn.Linear(8, 12), torch.nn.Linear(12, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.other(self.one(x).softmax(-1))
+
+
+def test_layers_around_a_softmax_are_no_attention() -> None:
+    program = frontend.import_model(Gated().eval(), (torch.randn(5, 8),), ctx=mlir.context())
+    assert passes.cascades(program) == []
+    passes.run(program, passes.pipeline(targets.resolve("cpu:avx512")))
+    assert passes.cascades(program) == []

@@ -78,7 +78,7 @@ def _summary(problem: Problem, plan: Plan, laid: int) -> str:
     again = len(plan.order) - len(set(plan.order))
     said = [
         f"{len(plan.order)} kernel calls",
-        f"{laid} stays of tensors" if moved or again else f"{laid} tensors",
+        f"{laid} {'stay' if moved or again else 'tensor'}{'s' if laid != 1 else ''}",
     ]
     said += [f"{spell_bytes(moved)} moved"] if moved else []
     said += [f"{again} run again"] if again else []
