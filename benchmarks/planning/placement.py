@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from benchmarks.planning.table import run
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import load
 from drystone.scheduling.order.greedy import best_fit, height
 from drystone.scheduling.placement.lifetimes import read_lifetimes
@@ -30,9 +31,9 @@ def rows(path: Path, time_limit: float) -> list[str]:
     cells = [name, str(len(blocks)), f"{capacity:,}", f"{load(blocks):,}"]
     cells.append(f"{height(blocks, best_fit(blocks)):,}")
     began = time.perf_counter()
-    found = place(blocks, capacity, effort=math.inf, time_limit=time_limit)
+    found = place(blocks, capacity, effort=Effort(math.inf, time_limit))
     between = time.perf_counter()
-    least = minimize(blocks, effort=math.inf, time_limit=time_limit)
+    least = minimize(blocks, effort=Effort(math.inf, time_limit))
     ended = time.perf_counter()
     for placement, limit in ((found, capacity), (least, None)):
         if placement.status == "placed":

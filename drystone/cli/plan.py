@@ -106,6 +106,7 @@ def place_command(
     Exit code 0: placed; 2: proven impossible; 3: not found in time.
     """
     from drystone.options import byte_count
+    from drystone.scheduling.effort import Effort
     from drystone.scheduling.placement import lifetimes, overlap, place
 
     if capacity is None and not minimize:
@@ -113,10 +114,11 @@ def place_command(
     limit = None if capacity is None else byte_count(capacity)
     table = lifetimes.read_lifetimes(path)
     blocks, known, began = table.blocks, table.hints, time.monotonic()
+    effort = Effort(math.inf, time_limit)
     if limit is not None and not minimize:
-        found = place.place(blocks, limit, effort=math.inf, time_limit=time_limit, known=known)
+        found = place.place(blocks, limit, effort=effort, known=known)
     else:
-        found = place.minimize(blocks, capacity=limit, effort=math.inf, time_limit=time_limit, known=known)
+        found = place.minimize(blocks, capacity=limit, effort=effort, known=known)
     if found.status != "placed":
         _no_placement(found, blocks, limit or 0)
     overlap.check_offsets(blocks, found.offsets, limit)

@@ -189,15 +189,33 @@ class Graph:
     def bound(self) -> int:
         """Bytes that some step needs under every order: an operation's own tensors, and those that something
         before it makes and something after it reads."""
-        readers = {name: sum(1 << reader for reader in found) for name, found in self.readers.items()}
-        kept = sum(self.size[name] for name in self.kept)
-        count = len(self.before)
-        # Operations stand behind those they need: what one needs under every order is alive in this one.
-        alive: list[list[str]] = [[] for _ in range(count)]
-        for name, (start, end) in self.lifetimes(range(count)).items():
-            for there in alive[start:end]:
-                there.append(name)
-        return max([kept, *(self._needed(index, alive[index], readers) for index in range(count))])
+        needed = [self.scratch[index] - self._overwritten(index) for index in range(len(self.before))]
+        for name, size in self.size.items():
+            for index in _bits(self._alive(name)) if size else ():
+                needed[index] += size
+        return max([sum(self.size[name] for name in self.kept), *needed])
+
+    def _alive(self, name: str) -> int:
+        """The operations, as bits, during which a tensor is there under every order."""
+        maker = self.producer.get(name)
+        after = (1 << len(self.before)) - 1 if maker is None else self.descendants[maker] | 1 << maker
+        if name in self.kept:
+            return after
+        before = 0 if maker is None else 1 << maker
+        for reader in self.readers[name]:
+            before |= self.ancestors[reader] | 1 << reader
+        return after & before
+
+    def _overwritten(self, index: int) -> int:
+        """No less than what any plan can save by writing an operation's outputs over its inputs: at most one
+        input goes for each output."""
+        spared = {
+            output
+            for output, source in self.problem.operations[index].in_place
+            if source not in self.kept
+            and not any(self.descendants[index] >> reader & 1 for reader in self.readers[source])
+        }
+        return sum(self.size[name] for name in spared)
 
     def least(self) -> int:
         """Bytes of the first level that some operation needs for itself, whatever is moved or computed again
@@ -223,22 +241,15 @@ class Graph:
         spared = min(sum(self.size[name] for name in names) for names in (outputs, sources))
         return own + self.scratch[index] - spared
 
-    def _needed(self, index: int, alive: Sequence[str], readers: dict[str, int]) -> int:
-        op, own = self.problem.operations[index], 1 << index
-        earlier, later = self.ancestors[index] | own, self.descendants[index] | own
-        needed = self.scratch[index]
-        for name in alive:
-            made = name not in self.producer or earlier >> self.producer[name] & 1
-            read = name in self.kept or later & readers[name]
-            if made and (read or name in op.outputs):
-                needed += self.size[name]
-        # At most one input goes for each output, so this subtracts no less than any plan can save.
-        spared = {
-            output
-            for output, source in op.in_place
-            if source not in self.kept and not self.descendants[index] & readers[source]
-        }
-        return needed - sum(self.size[name] for name in spared)
+
+def _bits(number: int) -> list[int]:
+    """The places of a number's bits that are set."""
+    digits = f"{number:b}"[::-1]
+    found, place = [], digits.find("1")
+    while place >= 0:
+        found.append(place)
+        place = digits.find("1", place + 1)
+    return found
 
 
 def load(blocks: Sequence[Block]) -> int:

@@ -1,7 +1,6 @@
 """The only user of OR-tools: CP-SAT models of the order and of the placement.
 
-Both are deterministic: one worker, a fixed seed, a limit in the solver's own deterministic time; the clock is
-a safety net of several times that.
+Both are deterministic: one worker, a fixed seed, a limit in the solver's own deterministic time.
 """
 
 import math
@@ -11,10 +10,12 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, Graph, unit
 from drystone.scheduling.order.greedy import height
 
-_CLOCK_FACTOR = 20.0
+#: What making a constraint and simplifying it costs, and a unit of deterministic time.
+_MAKING, _SEARCHING = 8e-6, 4.0
 #: The states of a search that found an answer.
 FOUND = (cp_model.OPTIMAL, cp_model.FEASIBLE)
 
@@ -42,14 +43,20 @@ def new_model() -> Any:
     return cp_model.CpModel()
 
 
-def solve(model: Any, effort: float, seconds: float = math.inf) -> tuple[Any, Any]:
-    """The solver after its search, and with what status it ended (see `FOUND`)."""
+def solve(model: Any, effort: Effort) -> tuple[Any, Any]:
+    """The solver after its search, and with what status it ended (see `FOUND`; None where there was no effort
+    for a search)."""
+    effort.spend(_MAKING * len(model.proto.constraints))
     solver = cp_model.CpSolver()
+    if not effort.left:
+        return solver, None
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 1
-    solver.parameters.max_deterministic_time = effort
-    solver.parameters.max_time_in_seconds = min(_CLOCK_FACTOR * effort + 1.0, seconds)
-    return solver, solver.solve(model)
+    solver.parameters.max_deterministic_time = effort.left / _SEARCHING
+    solver.parameters.max_time_in_seconds = effort.clock
+    status = solver.solve(model)
+    effort.spend(_SEARCHING * solver.deterministic_time)
+    return solver, status
 
 
 def proven(answer: Any, status: Any) -> int:
@@ -95,13 +102,9 @@ def place(
     hint: Sequence[int],
     least: int,
     most: int,
-    effort: float,
-    seconds: float = math.inf,
+    effort: Effort,
 ) -> Placed:
-    """The lowest placement of fixed rectangles, of a height from `least` to `most`.
-
-    `hint` is a known placement, `effort` the limit in deterministic time, `seconds` one by the clock.
-    """
+    """The lowest placement of fixed rectangles, of a height from `least` to `most`; `hint` is a known one."""
     chosen = [index for index, block in enumerate(blocks) if block.pieces]
     step = unit([blocks[index] for index in chosen])
     model = new_model()
@@ -126,7 +129,7 @@ def place(
     model.add_no_overlap_2d(wide, high)
     model.add_cumulative(wide, demands, peak)
     model.minimize(peak)
-    solver, status = solve(model, effort, seconds)
+    solver, status = solve(model, effort)
     if status not in FOUND:
         return Placed([], most + 1 if status == cp_model.INFEASIBLE else 0)
     offsets = [0] * len(blocks)
@@ -135,13 +138,13 @@ def place(
     return Placed(offsets, min(round(solver.best_objective_bound) * step, height(blocks, offsets)))
 
 
-def order(graph: Graph, hint: Sequence[int], least: int, most: int, effort: float) -> Ordered:
+def order(graph: Graph, hint: Sequence[int], least: int, most: int, effort: Effort) -> Ordered:
     """The order whose most loaded step needs the fewest bytes, from `least` to `most` (what `hint` needs), as
-    far as found within `effort` of deterministic time."""
+    far as found within the effort."""
     return _OrderModel(graph, least, most, placed=False).solve(hint, effort)
 
 
-def arrange(graph: Graph, hint: Sequence[int], least: int, most: int, effort: float) -> Ordered:
+def arrange(graph: Graph, hint: Sequence[int], least: int, most: int, effort: Effort) -> Ordered:
     """Order and placement at once, for small problems: as `order`, with the offsets found."""
     return _OrderModel(graph, least, most, placed=True).solve(hint, effort)
 
@@ -222,7 +225,7 @@ class _OrderModel:
         model.add_at_most_one(literal for literals in overwriters.values() for literal in literals)
         return model.new_interval_var(start, model.new_int_var(0, self.count, ""), end, "")
 
-    def solve(self, hint: Sequence[int], effort: float) -> Ordered:
+    def solve(self, hint: Sequence[int], effort: Effort) -> Ordered:
         for step, index in enumerate(hint):
             self.model.add_hint(self.position[index], step)
         solver, status = solve(self.model, effort)

@@ -1,5 +1,6 @@
 """Large graphs planned in parts: what is proven of parts holds for all, and equal parts are solved once."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from drystone.scheduling import check, plan
+from drystone.scheduling import check, effort, plan
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph, load
 from drystone.scheduling.order import beam, divide, joint, windows
 from drystone.scheduling.order.canonical import canonical
@@ -15,6 +17,7 @@ from drystone.scheduling.order.cells import Cuts
 from drystone.scheduling.order.climb import Judge, climb
 from drystone.scheduling.order.greedy import thrifty_order
 from drystone.scheduling.order.parts import Part, State, between, held, loose, relaxed
+from drystone.scheduling.order.solving import LARGE, Solver
 from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.scheduling.residency.traffic import quick
 from drystone.targets import Level
@@ -104,7 +107,7 @@ def test_parts_equal_but_for_names_have_one_canonical_form(seed: int) -> None:
 
 def test_equal_cells_are_solved_once() -> None:
     problem = stack((5,) * 6, 8)
-    graph, solver = Graph(problem), divide.Solver(0.1)
+    graph, solver = Graph(problem), Solver(Effort(1.0))
     spans, order = graph.lifetimes(range(54)), list(range(54))
     for start in range(0, 54, 9):
         solver.least_loaded(held(graph, spans, order, start, start + 9)[0])
@@ -114,7 +117,7 @@ def test_equal_cells_are_solved_once() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_least_peak_of_cells_is_that_of_the_whole(seed: int) -> None:
     graph = Graph(stack((seed, seed + 100), 3))
-    found = divide.lightest(graph, list(range(8)), 1.0)
+    found = divide.lightest(graph, list(range(8)), Effort(5.0))
     least = min(load(graph.blocks(order)) for order in _orders(graph))
     assert load(graph.blocks(found.order)) == found.bound == least
 
@@ -127,8 +130,8 @@ def test_what_any_part_needs_the_whole_needs(seed: int) -> None:
     least = min(load(graph.blocks(each)) for each in _orders(graph))
     start = rng.randrange(len(order))
     problem, idle = loose(graph, order[start : start + rng.randint(1, 4)])
-    assert divide.Solver(1.0).least_loaded(problem).bound + idle <= least
-    found = divide.lightest(graph, order, 1.0)
+    assert Solver(Effort(5.0)).least_loaded(problem).bound + idle <= least
+    found = divide.lightest(graph, order, Effort(5.0))
     assert found.bound <= least <= load(graph.blocks(found.order))
 
 
@@ -136,11 +139,11 @@ def test_what_any_part_needs_the_whole_needs(seed: int) -> None:
 def test_a_budget_for_the_beam_proves_the_least_load(seed: int) -> None:
     graph = Graph(random_problem(seed, random.Random(seed).randint(1, 6), in_place=False))
     most = load(graph.blocks(range(len(graph.before))))
-    found = beam.squeezed(graph, range(len(graph.before)), most, 0, 1000)
+    found = beam.squeezed(graph, range(len(graph.before)), most, 0, 1000, Effort(math.inf))
     least = min(load(graph.blocks(order)) for order in _orders(graph))
     assert found.load == found.bound == least == load(graph.blocks(found.order))
-    assert beam.squeezed(graph, range(len(graph.before)), most, 0, 1).bound <= least
-    assert not least or not beam.search(graph, 1000, least - 1).order
+    assert beam.squeezed(graph, range(len(graph.before)), most, 0, 1, Effort(math.inf)).bound <= least
+    assert not least or not beam.search(graph, 1000, Effort(math.inf), least - 1).order
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -153,7 +156,7 @@ def test_what_parts_move_adds_up_to_a_bound_of_the_whole(seed: int) -> None:
         return
     order = thrifty_order(graph)
     cuts = sorted({0, len(order), rng.randrange(len(order)), rng.randrange(len(order))})
-    solver = divide.Solver(1.0)
+    solver = Solver(Effort(5.0))
     parts = [relaxed(graph, order[start:end]) for start, end in pairwise(cuts)]
     # What lies in the slower level and is read in several parts is free in all of them.
     assert sum(solver.least_moved(part).bound for part in parts) <= least * UNIT
@@ -165,7 +168,7 @@ def test_cells_beyond_one_search_are_proven_together(seed: int) -> None:
     one = stack((seed,), count)
     alone = plan(replace(one, levels=one.levels[:1]), time_limit=2).peaks["ram"]
     whole = stack((seed,) * cells, count)
-    assert len(whole.operations) > divide.LARGE
+    assert len(whole.operations) > LARGE
     found = plan(whole, time_limit=2)
     check(whole, found)
     assert (found.bound, found.status) == (alone, "optimal")
@@ -188,7 +191,7 @@ def test_states_at_a_cut_say_what_has_to_come_back() -> None:
     )
     tensors = tuple(Tensor(n, s * UNIT) for n, s in (("x", 1), ("y", 1), ("a", 3), ("b", 1), ("out", 1)))
     problem = Problem(operations, tensors, (Level("ram", 4 * UNIT), Level("dram")), ("out",))
-    graph, solver = Graph(problem), divide.Solver(1.0)
+    graph, solver = Graph(problem), Solver(Effort(5.0))
     before = State(frozenset({"x", "y"}))
     costs = [
         solver.least_moved(between(graph, (1, 2), before, State(frozenset(fast), frozenset(saved)))).cost
@@ -203,10 +206,10 @@ def test_windows_never_make_a_plan_worse(seed: int) -> None:
     order = list(range(62))
     first = quick(graph, order)
     assert first is not None
-    best = windows.mended(graph, first, 0, 0.02, lambda order: quick(graph, order))
+    best = windows.mended(graph, first, 0, Effort(0.2), lambda order: quick(graph, order))
     check(graph.problem, best)
     assert best.cost <= first.cost
-    lower = windows.lowered(graph, order, 0, 0.5)
+    lower = windows.lowered(graph, order, 0, Effort(1.0))
     assert load(graph.blocks(lower)) <= load(graph.blocks(order))
 
 
@@ -215,16 +218,17 @@ def test_an_order_that_was_climbed_to_is_an_answer_of_the_joint_model(seed: int)
     graph = Graph(tight((seed,), 10))
     judge = Judge(Part(graph.problem))
     start = judge.replace(range(11))
-    climbed = climb(judge, range(11), 0.01)
+    climbed = climb(judge, range(11), Effort(0.02))
     assert start is not None and climbed is not None
     order, found = climbed
     assert found.cost <= start.cost
     known = joint.Known(found.stays, found.spilled, found.shared)
-    solved = joint.arrange(graph, order, found.cost, 0.2, known=known)
+    solved = joint.arrange(graph, order, found.cost, Effort(1.0), known=known)
     assert solved.cost is not None
     assert solved.bound <= solved.cost <= found.cost
 
 
-def test_dividing_gives_the_same_plan_every_time() -> None:
+def test_dividing_gives_the_same_plan_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "monotonic", lambda: 0.0)
     problem = tight(range(12), 15)
     assert plan(problem, time_limit=1) == plan(problem, time_limit=1)

@@ -1,6 +1,7 @@
 """Placement of fixed lifetimes: packings whose answer is known, brute force, proofs that there is none."""
 
 import itertools
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from drystone.cli import main
 from drystone.errors import UserError
 from drystone.scheduling import PlanError
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, Piece, load
 from drystone.scheduling.order.greedy import best_fit, height
 from drystone.scheduling.placement.conflict import cannot_share
@@ -86,7 +88,7 @@ def fits(blocks: Sequence[Block], capacity: int) -> bool:
 @pytest.mark.parametrize("seed", range(12))
 def test_packings_without_a_free_byte_are_found(seed: int) -> None:
     blocks = cut(seed, 40 + 5 * seed)
-    found = place(blocks, 1024, time_limit=20)
+    found = place(blocks, 1024, effort=Effort(math.inf, 20))
     assert (found.status, found.height, found.bound) == ("placed", 1024, 1024)
     check_offsets(blocks, found.offsets, 1024)
 
@@ -178,8 +180,8 @@ def test_too_much_at_one_step_is_a_conflict_of_the_largest() -> None:
 def test_no_time_gives_no_answer_and_no_wrong_one() -> None:
     blocks = cut(3, 60)
     assert height(blocks, best_fit(blocks)) > 1024
-    assert place(blocks, 1024, effort=0).status == "unknown"
-    quick = minimize(blocks, effort=0)
+    assert place(blocks, 1024, effort=Effort(0)).status == "unknown"
+    quick = minimize(blocks, effort=Effort(0))
     check_offsets(blocks, quick.offsets)
     assert quick.status == "placed" and quick.height > quick.bound == 1024
 
@@ -187,7 +189,7 @@ def test_no_time_gives_no_answer_and_no_wrong_one() -> None:
 def test_a_known_placement_is_taken() -> None:
     blocks = cut(3, 60)
     known = place(blocks, 1024).offsets
-    assert place(blocks, 1024, effort=0, known=known).offsets == known
+    assert place(blocks, 1024, effort=Effort(0), known=known).offsets == known
 
 
 def test_the_same_question_has_the_same_answer() -> None:

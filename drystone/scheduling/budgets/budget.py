@@ -1,14 +1,13 @@
 """What to say where a plan needs more memory than there is."""
 
 from drystone.errors import UserError
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.placement.conflict import Conflict, cannot_share
 from drystone.scheduling.problem import Plan
 
 _UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 _SHOWN = 8
-#: What finding out which tensors are too many may take.
-_EFFORT = 0.5
 
 
 class OverBudget(UserError):
@@ -67,10 +66,10 @@ def spell_bytes(size: int) -> str:
     return f"{size} B"
 
 
-def too_small(graph: Graph, plan: Plan, least: int) -> OverBudget:
+def too_small(graph: Graph, plan: Plan, least: int, effort: Effort) -> OverBudget:
     """What to say where the first level is too small: `plan` is the one of least peak in which nothing moves,
     `least` the capacity that would do. It names the step that needs most, and tensors that cannot share the
-    level under this order (an irreducible set, where it is proven)."""
+    level under this order (an irreducible set, where it is proven within the effort)."""
     problem, level = graph.problem, graph.problem.levels[0]
     peak, capacity = plan.peaks[level.name], level.capacity or 0
     blocks = graph.blocks([graph.number[name] for name in plan.order])
@@ -78,7 +77,7 @@ def too_small(graph: Graph, plan: Plan, least: int) -> OverBudget:
         [block for block in blocks if block.start <= step < block.end] for step in range(len(plan.order))
     ]
     fullest = max(range(len(alive)), key=lambda step: sum(block.size for block in alive[step]))
-    conflict = cannot_share(blocks, capacity, effort=_EFFORT)
+    conflict = cannot_share(blocks, capacity, effort)
     if conflict is None:
         guilty, why = alive[fullest], "tensors alive then"
     else:

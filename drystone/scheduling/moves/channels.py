@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from drystone.scheduling import solver
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.moves.moving import Clock, Moving, clock, times, transfer
 from drystone.scheduling.problem import Plan
 
 
-def better(moving: Moving, known: Plan, effort: float) -> Plan:
-    """The plan whose last operation and move end soonest, as far as found from a known one within the effort,
-    in deterministic time; its addresses are not settled."""
+def better(moving: Moving, known: Plan, effort: Effort) -> Plan:
+    """The plan whose last operation and move end soonest, as far as found from a known one within the effort;
+    its addresses are not settled."""
     return _Channels(moving, known).solve(effort)
 
 
@@ -105,7 +106,7 @@ class _Channels:
                 if step - 1 in self.under_way[fetch]:
                     later.only_enforce_if(~self.under_way[fetch][step - 1])
 
-    def solve(self, effort: float) -> Plan:
+    def solve(self, effort: Effort) -> Plan:
         answer, status = solver.solve(self.model, effort)
         if status not in solver.FOUND:
             return self.known

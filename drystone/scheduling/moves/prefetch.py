@@ -10,6 +10,7 @@ fetch as soon as its channel and its room are free; CP-SAT betters it.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.moves.channels import better
 from drystone.scheduling.moves.moving import (
@@ -31,9 +32,11 @@ from drystone.targets.target import Level
 _PAIRS = 3000
 #: The parts of the room that are left out, one after the other, where no addresses are found.
 _SPARED = (0.0, 0.05, 0.1)
+#: The parts of what is left of the effort for CP-SAT's schedule, and for addresses each time.
+_CHANNELS, _PLACING = 0.5, 0.5
 
 
-def overlapped(graph: Graph, plan: Plan, effort: float) -> Plan:
+def overlapped(graph: Graph, plan: Plan, effort: Effort) -> Plan:
     """The plan with its moves beside operations as far as that saves time; with its `time` in any case."""
     best = replace(plan, time=clock(graph, plan).last)
     if best.time == sum(times(graph, plan)):
@@ -45,17 +48,17 @@ def overlapped(graph: Graph, plan: Plan, effort: float) -> Plan:
     return best
 
 
-def _by_bytes(graph: Graph, plan: Plan, effort: float) -> Plan | None:
+def _by_bytes(graph: Graph, plan: Plan, effort: Effort) -> Plan | None:
     """The soonest plan that keeps to the capacity, then addresses for it; where none are found, for one that
     leaves some room."""
     for spared in _SPARED:
         moving = Moving(graph, plan, len(plan.order), spared)
         found = _Run(moving, _Bytes(moving)).plan()
-        if effort and not spared:
+        if effort.left and not spared:
             near = Moving(graph, plan, max(1, _PAIRS // len(plan.moves)))
-            both = (better(near, found, effort), found)
+            both = (better(near, found, effort.part(_CHANNELS)), found)
             found = min(both, key=lambda each: clock(graph, each).last)
-        placed = _placed(graph, found, effort)
+        placed = _placed(graph, found, effort.part(_PLACING))
         if placed is not None:
             return placed
     return None
@@ -64,7 +67,7 @@ def _by_bytes(graph: Graph, plan: Plan, effort: float) -> Plan | None:
 def _by_addresses(graph: Graph, plan: Plan) -> Plan | None:
     """A plan in which what comes earlier has a place of its own among the plan's addresses."""
     moving = Moving(graph, plan, len(plan.order))
-    return _placed(graph, _Run(moving, _Addresses(moving)).plan(), 0.0, graph.problem.levels[1:])
+    return _placed(graph, _Run(moving, _Addresses(moving)).plan(), Effort(0), graph.problem.levels[1:])
 
 
 class _Bytes:
@@ -215,7 +218,7 @@ class _Run:
         return self.done[number]
 
 
-def _placed(graph: Graph, plan: Plan, effort: float, levels: Sequence[Level] | None = None) -> Plan | None:
+def _placed(graph: Graph, plan: Plan, effort: Effort, levels: Sequence[Level] | None = None) -> Plan | None:
     """The plan with new addresses in all levels (or these); None where none are found."""
     homes, peaks = list(plan.homes), dict(plan.peaks)
     for level in graph.problem.levels if levels is None else levels:

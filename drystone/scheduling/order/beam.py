@@ -8,7 +8,13 @@ each size only the `width` best sets are kept; what is dropped still bounds what
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
+
+#: What it costs to run one operation after a set of others.
+_RUN = 2e-6
+#: How many operations may come next, on average, where their number is guessed.
+_READY = 6
 
 
 @dataclass(frozen=True)
@@ -43,27 +49,40 @@ class _Step:
         self.unread = sum(graph.size[n] for n in op.outputs if not graph.readers[n] and n not in graph.kept)
         mine = 1 << index
         # Inputs that may die here: their bytes, and the readers that must have run before.
-        self.dying = {
-            name: (graph.size[name], sum(1 << reader for reader in graph.readers[name]) & ~mine)
+        self.dying = [
+            (name, graph.size[name], sum(1 << reader for reader in graph.readers[name]) & ~mine)
             for name in dict.fromkeys(op.inputs)
-            if name not in graph.kept
-        }
-        self.pairs = [(output, source) for output, source in op.in_place if source in self.dying]
+            if name not in graph.kept and graph.size[name]
+        ]
+        sizes = {name: size for name, size, _ in self.dying}
+        self.pairs = [(output, source, sizes[source]) for output, source in op.in_place if source in sizes]
 
     def run(self, done: int) -> tuple[int, int]:
         """Bytes needed while it runs and bytes alive after it, beyond those alive before."""
-        dead = {name for name, (_, others) in self.dying.items() if others & done == others}
-        taken: set[str] = set()
-        saved = 0
-        for output, source in self.pairs:
-            if source in dead and not taken & {output, source}:
-                taken |= {output, source}
-                saved += self.dying[source][0]
-        freed = sum(self.dying[name][0] for name in dead)
+        freed = 0
+        for _, size, others in self.dying:
+            if others & done == others:
+                freed += size
+        saved = self._saved(done) if freed and self.pairs else 0
         return self.made + self.scratch - saved, self.made - self.unread - freed
 
+    def _saved(self, done: int) -> int:
+        dead = {name for name, _, others in self.dying if others & done == others}
+        taken: set[str] = set()
+        saved = 0
+        for output, source, size in self.pairs:
+            if source in dead and not taken & {output, source}:
+                taken |= {output, source}
+                saved += size
+        return saved
 
-def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: int) -> Beam:
+
+def width(graph: Graph, seconds: float) -> int:
+    """How many sets a search may keep at each step to take so long."""
+    return max(1, int(seconds / (_RUN * _READY * max(1, len(graph.before)))))
+
+
+def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: int, effort: Effort) -> Beam:
     """The least loaded order found, at most as loaded as a known one, which needs `load` bytes where every
     order needs `bound`. The beam looks for orders within a budget, which leaves few sets, and the budget is
     halved and raised (adaptive soft budgeting in the same paper)."""
@@ -71,9 +90,9 @@ def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: i
     least, unknown = bound - unit, load
     # Budgets up to `least` are too small, or nothing is known of them; those from `unknown` on are not asked
     # for proof.
-    while least + unit < best.load:
+    while least + unit < best.load and effort.left:
         budget = least + (best.load - least) // (2 * unit) * unit
-        found = search(graph, width, budget)
+        found = search(graph, width, effort, budget)
         if found.order:
             best = Beam(found.order, found.load, min(found.load, max(best.bound, found.bound)))
             continue
@@ -81,18 +100,19 @@ def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: i
         best = Beam(best.order, best.load, max(best.bound, found.bound))
         unknown = unknown if found.bound > budget else min(unknown, budget)
     unknown = min(unknown, best.load)
-    while best.bound + unit < unknown:
+    while best.bound + unit < unknown and effort.left:
         budget = best.bound + (unknown - best.bound) // (2 * unit) * unit
-        found = search(graph, width, budget)
+        found = search(graph, width, effort, budget)
         best = Beam(best.order, best.load, max(best.bound, found.bound))
         unknown = unknown if found.bound > budget else budget
     return best
 
 
-def search(graph: Graph, width: int, budget: int | None = None) -> Beam:
-    """The least loaded order among those the beam keeps; its `bound` is its `load` where nothing better was
-    dropped and so the order is proven best. With a budget only orders that keep to it: none is found then
-    where the order is empty, and where the bound is greater than the budget there is none."""
+def search(graph: Graph, width: int, effort: Effort, budget: int | None = None) -> Beam:
+    """The least loaded order among those the beam keeps, which is one set at each step once the effort is
+    spent; its `bound` is its `load` where nothing better was dropped and so the order is proven best. With a
+    budget only orders that keep to it: none is found then where the order is empty, and where the bound is
+    greater than the budget there is none."""
     steps = [_Step(graph, index) for index in range(len(graph.before))]
     given = sum(n for name, n in graph.size.items() if name not in graph.producer)
     unused = [
@@ -104,6 +124,7 @@ def search(graph: Graph, width: int, budget: int | None = None) -> Beam:
     missed: list[int] = []
     for count in range(len(steps)):
         reached: dict[int, _State] = {}
+        effort.spend(_RUN * sum(len(state.ready) for state in states))
         for state in states:
             for index in state.ready:
                 during, after = steps[index].run(state.done)
@@ -117,8 +138,9 @@ def search(graph: Graph, width: int, budget: int | None = None) -> Beam:
                     ready = known.ready if known is not None else _ready(graph, steps, state, index)
                     reached[done] = _State(peak, alive, done, ready, (index, state))
         ranked = sorted(reached.values(), key=lambda state: (state.peak, state.alive, state.done))
-        states = ranked[:width]
-        missed += [state.peak for state in ranked[width : width + 1]]
+        held = width if effort.left else 1
+        states = ranked[:held]
+        missed += [state.peak for state in ranked[held : held + 1]]
     if not states:
         assert budget is not None
         return Beam([], budget, min([budget + graph.unit, *missed]) if _exact(graph) else 0)
@@ -130,7 +152,7 @@ def _ready(graph: Graph, steps: Sequence[_Step], state: _State, index: int) -> t
     """The operations that may come next once one more is done."""
     done = state.done | 1 << index
     new = [later for later in graph.after[index] if not steps[later].needs & ~done]
-    return tuple(sorted([*(other for other in state.ready if other != index), *new]))
+    return (*(other for other in state.ready if other != index), *new)
 
 
 def _unwind(state: _State) -> list[int]:

@@ -59,9 +59,21 @@ def canonical(part: Part) -> Canonical:
 
 class _Colours:
     def __init__(self, part: Part) -> None:
-        self.graph = Graph(part.problem)
+        self.graph = graph = Graph(part.problem)
         problem, border = part.problem, part.border
-        self.number = {tensor.name: index for index, tensor in enumerate(problem.tensors)}
+        number = {tensor.name: index for index, tensor in enumerate(problem.tensors)}
+        #: By operation the tensors it reads, those it writes, its pairs, and what it waits for beside them.
+        self.related = [
+            (
+                [number[name] for name in set(op.inputs)],
+                [number[name] for name in op.outputs],
+                [(number[output], number[source]) for output, source in op.in_place],
+                [graph.number[name] for name in op.after],
+            )
+            for op in problem.operations
+        ]
+        #: By tensor the operation that makes it, -1 if none does, and those that read it.
+        self.users = [(graph.producer.get(name, -1), graph.readers[name]) for name in number]
         self.tensors = _ranks(
             [
                 (
@@ -85,26 +97,32 @@ class _Colours:
     def _refine(self) -> None:
         classes = 0
         while True:
-            found = len(set(self.operations)) + len(set(self.tensors))
+            ops, tensors = self.operations, self.tensors
+            found = len(set(ops)) + len(set(tensors))
             if found == classes:
                 return
             classes = found
-            operations = [self._operation(index) for index in range(len(self.operations))]
-            tensors = [self._tensor(name) for name in self.number]
-            self.operations, self.tensors = _ranks(operations), _ranks(tensors)
-
-    def _operation(self, index: int) -> tuple[Any, ...]:
-        op, colour = self.graph.problem.operations[index], self.tensors
-        pairs = sorted((colour[self.number[a]], colour[self.number[b]]) for a, b in op.in_place)
-        inputs = sorted(colour[self.number[name]] for name in set(op.inputs))
-        outputs = sorted(colour[self.number[name]] for name in op.outputs)
-        after = sorted(self.operations[self.graph.number[name]] for name in op.after)
-        return self.operations[index], inputs, outputs, pairs, after
-
-    def _tensor(self, name: str) -> tuple[Any, ...]:
-        maker = self.graph.producer.get(name)
-        readers = sorted(self.operations[reader] for reader in self.graph.readers[name])
-        return self.tensors[self.number[name]], -1 if maker is None else self.operations[maker], readers
+            signs = [
+                (
+                    ops[index],
+                    tuple(sorted([tensors[each] for each in inputs])),
+                    tuple(sorted([tensors[each] for each in outputs])),
+                    tuple(sorted([(tensors[one], tensors[other]) for one, other in pairs])) if pairs else (),
+                    tuple(sorted([ops[each] for each in after])) if after else (),
+                )
+                for index, (inputs, outputs, pairs, after) in enumerate(self.related)
+            ]
+            self.tensors = _ranks(
+                [
+                    (
+                        tensors[index],
+                        -1 if maker < 0 else ops[maker],
+                        tuple(sorted([ops[each] for each in readers])),
+                    )
+                    for index, (maker, readers) in enumerate(self.users)
+                ]
+            )
+            self.operations = _ranks(signs)
 
     def order(self) -> list[int]:
         """Always the operation of the least colour among those that may come next."""
@@ -123,9 +141,5 @@ class _Colours:
 
 
 def _ranks(signatures: Sequence[tuple[Any, ...]]) -> list[int]:
-    rank = {signature: number for number, signature in enumerate(sorted(set(map(_key, signatures))))}
-    return [rank[_key(signature)] for signature in signatures]
-
-
-def _key(signature: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(tuple(each) if isinstance(each, list) else each for each in signature)
+    rank = {signature: number for number, signature in enumerate(sorted(set(signatures)))}
+    return [rank[signature] for signature in signatures]

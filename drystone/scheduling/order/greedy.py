@@ -1,7 +1,6 @@
 """Answers without a solver: an order that frees memory early, and best-fit placement."""
 
 from collections.abc import Callable, Sequence
-from math import isqrt
 
 from drystone.scheduling.graph import Block, Graph
 
@@ -44,10 +43,8 @@ def thrifty_order(graph: Graph) -> list[int]:
 def best_fit(blocks: Sequence[Block]) -> list[int]:
     """An offset for every block: the best of several rankings, each block placed in the tightest gap between
     the blocks already placed that live at the same time."""
-    answers = []
-    for rank in _RANKS:
-        ranks = [rank(block) for block in blocks]
-        answers.append(place_in_order(blocks, sorted(range(len(blocks)), key=ranks.__getitem__)))
+    together = beside(blocks)
+    answers = [place_in_order(blocks, _ranked(blocks, rank), together) for rank in _RANKS]
     return min(answers, key=lambda offsets: height(blocks, offsets))
 
 
@@ -56,27 +53,54 @@ def height(blocks: Sequence[Block], offsets: Sequence[int]) -> int:
     return max((offset + block.size for block, offset in zip(blocks, offsets, strict=True)), default=0)
 
 
-def place_in_order(blocks: Sequence[Block], ranked: Sequence[int]) -> list[int]:
-    """An offset for every block, placed one after another, each in the tightest gap there is."""
-    offsets = [0] * len(blocks)
-    # Most blocks live for a few steps only, and meet only those placed in the same stretch of steps.
-    steps = max((block.end for block in blocks), default=0)
-    stretch = steps // (isqrt(len(blocks)) + 1) + 1
-    placed: list[list[int]] = [[] for _ in range(0, steps, stretch)]
+def largest_first(blocks: Sequence[Block]) -> list[int]:
+    """The blocks in the order of their size."""
+    return _ranked(blocks, _RANKS[0])
+
+
+def _ranked(blocks: Sequence[Block], rank: Callable[[Block], tuple[int, ...]]) -> list[int]:
+    ranks = [rank(block) for block in blocks]
+    return sorted(range(len(blocks)), key=ranks.__getitem__)
+
+
+def beside(blocks: Sequence[Block]) -> list[list[int]]:
+    """For every block those that live at some step with it, of those that have any size."""
+    found: list[list[int]] = [[] for _ in blocks]
+    alive: list[int] = []
+    for index in sorted((i for i, block in enumerate(blocks) if block.size), key=lambda i: blocks[i].start):
+        start, end = blocks[index].start, blocks[index].end
+        alive = [other for other in alive if blocks[other].end > start]
+        for other in alive if start < end else ():
+            found[index].append(other)
+            found[other].append(index)
+        alive.append(index)
+    return found
+
+
+def place_in_order(
+    blocks: Sequence[Block],
+    ranked: Sequence[int],
+    together: Sequence[Sequence[int]] | None = None,
+    capacity: int | None = None,
+) -> list[int]:
+    """An offset for every block, placed one after another, each in the tightest gap there is; -1 for those
+    that would end beyond the capacity. `together` is what `beside` says, where that is known."""
+    offsets, placed = [0] * len(blocks), [False] * len(blocks)
+    neighbours = beside(blocks) if together is None else together
     for index in ranked:
         block = blocks[index]
         if not block.size:
             continue
-        near = placed[block.start // stretch : (block.end - 1) // stretch + 1]
         taken = sorted(
             span
-            for other in set().union(*near)
-            if blocks[other].start < block.end and block.start < blocks[other].end
+            for other in neighbours[index]
+            if placed[other]
             for span in _taken(blocks[other], offsets[other], block)
         )
         offsets[index] = tightest_gap(taken, block)
-        for each in near:
-            each.append(index)
+        placed[index] = capacity is None or offsets[index] + block.size <= capacity
+        if not placed[index]:
+            offsets[index] = -1
     return offsets
 
 

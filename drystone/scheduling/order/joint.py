@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.scheduling import solver
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
 
 
@@ -56,12 +57,14 @@ def arrange(
     graph: Graph,
     hint: Sequence[int],
     most: int | None,
-    effort: float,
+    effort: Effort,
     border: Border = WHOLE,
     known: Known | None = None,
 ) -> Joint:
-    """The order under which the least must be moved, as far as found within `effort` of deterministic time.
-    `hint` is a known order, `most` what a plan may spend, `known` what is where under the known order."""
+    """The order under which the least must be moved, as far as found within the effort. `hint` is a known
+    order, `most` what a plan may spend, `known` what is where under the known order."""
+    if not effort.left:
+        return Joint(list(hint), 0)
     model = _Model(graph, most, border)
     for step, index in enumerate(hint):
         model.model.add_hint(model.position[index], step)

@@ -8,9 +8,13 @@ blocks go first, so that few and large ones are left.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, load
 from drystone.scheduling.placement.place import place
 from drystone.scheduling.problem import Problem
+
+#: What is taken where nothing is said, and the part of what is left that one trial may take.
+_USUAL, _TRIAL = 20.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -31,30 +35,35 @@ class Conflict:
         return [" + ".join(dict.fromkeys(known.get(n, n) for n in block.tensors)) for block in self.blocks]
 
 
-def cannot_share(blocks: Sequence[Block], capacity: int, *, effort: float = 2.0) -> Conflict | None:
+def cannot_share(blocks: Sequence[Block], capacity: int, effort: Effort | None = None) -> Conflict | None:
     """Blocks among `blocks` that cannot share `capacity`, or None where that all of them cannot is not proven
-    within `effort`. Each of the trials that follow has as much."""
+    with a third of the effort. Each of the trials that follow may take a part of the rest."""
+    effort = effort or Effort(_USUAL)
     if load(blocks) > capacity and not any(block.gaps or block.alignment > 1 for block in blocks):
         return Conflict(_crowd(blocks, capacity), irreducible=True)
-    if place(blocks, capacity, effort=effort).status != "impossible":
+    if place(blocks, capacity, effort=effort.part(1 / 3)).status != "impossible":
         return None
+
+    def status(tried: Sequence[Block]) -> str:
+        return place(tried, capacity, effort=effort.part(_TRIAL)).status
+
     held = sorted((block for block in blocks if block.pieces), key=_importance)
     # Many at once first, as most blocks have no part in it.
     size = len(held) // 2
     while size > 1:
         for start in range(len(held) // size * size, -1, -size):
             rest = held[:start] + held[start + size :]
-            if len(rest) < len(held) and place(rest, capacity, effort=effort).status == "impossible":
+            if len(rest) < len(held) and status(rest) == "impossible":
                 held = rest
         size //= 2
     needed: list[Block] = []
     irreducible = True
     while held:
         block = held.pop()
-        status = place(needed + held, capacity, effort=effort).status
-        if status != "impossible":
+        without = status(needed + held)
+        if without != "impossible":
             needed.append(block)
-            irreducible = irreducible and status == "placed"
+            irreducible = irreducible and without == "placed"
     return Conflict(tuple(needed[::-1]), irreducible)
 
 

@@ -1,7 +1,6 @@
 """Offsets for fixed lifetimes: best fit for a quick answer, exact search, CP-SAT for the rest.
 
-Work is counted in effort, about a second of one core each, so that the same question has the same answer; a
-limit by the clock may be set on top. The exact search has a long tail: with one order of blocks it finds a
+The exact search has a long tail: with one order of blocks it finds a
 placement in hundreds of states, with another one it does not end (Gomes, Selman and Kautz, "Boosting
 Combinatorial Search Through Randomization", AAAI 1998). So strategies take turns, and from round to round a
 turn is twice as long.
@@ -10,18 +9,20 @@ turn is twice as long.
 import itertools
 import math
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from drystone.scheduling import solver
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, load, unit
 from drystone.scheduling.order.greedy import best_fit, height
 from drystone.scheduling.placement.exact import Search, Spent, Strategy
 
-#: Steps of the exact search in a unit of effort.
-_STEPS = 3_000_000
+#: What best fit costs, for each block.
+_FIT = 4e-5
+#: Steps of the exact search in a second of effort, and what is taken where nothing is said.
+_STEPS, _USUAL = 3_000_000, 10.0
 #: Steps of a strategy's first turn for every block alive in a section, and at least.
 _TURN, _LEAST = 200, 50_000
 #: Blocks, and blocks alive in all sections together, up to which the exact search is tried.
@@ -50,59 +51,37 @@ class Placement:
     bound: int
 
 
-class _Purse:
-    """Effort and time that are left."""
-
-    def __init__(self, effort: float, time_limit: float | None) -> None:
-        self.effort = effort
-        self._end = None if time_limit is None else time.monotonic() + time_limit
-
-    @property
-    def seconds(self) -> float:
-        """What the clock leaves."""
-        return math.inf if self._end is None else max(0.0, self._end - time.monotonic())
-
-    @property
-    def empty(self) -> bool:
-        return min(self.effort, self.seconds) <= 0
-
-    def grant(self, effort: float) -> float:
-        """At most so much of what is left. Where the clock is what ends, answers depend on it."""
-        return min(effort, self.effort, self.seconds)
-
-
 def place(
     blocks: Sequence[Block],
     capacity: int,
     *,
-    effort: float = 10.0,
-    time_limit: float | None = None,
+    effort: Effort | None = None,
     known: Sequence[int] | None = None,
 ) -> Placement:
     """Offsets of the blocks within `capacity` bytes. `known`: a placement to start from, of any height."""
+    effort = effort or Effort(_USUAL)
+    effort.spend(_FIT * len(blocks))
     least, best = load(blocks), _best_known(blocks, known)
     if least > capacity:
         return Placement("impossible", [], 0, least)
     if height(blocks, best) <= capacity:
         return Placement("placed", best, height(blocks, best), least)
-    return _Placer(blocks, _Purse(effort, time_limit)).within(capacity, best, least, math.inf)
+    return _Placer(blocks, effort).within(capacity, best, least, math.inf)
 
 
 def minimize(
     blocks: Sequence[Block],
     *,
     capacity: int | None = None,
-    effort: float = 10.0,
-    time_limit: float | None = None,
+    effort: Effort | None = None,
     known: Sequence[int] | None = None,
 ) -> Placement:
     """The lowest placement found, proven lowest where its height is its bound. Where there is a capacity, a
     higher one is none: "impossible" or "unknown" then."""
-    placer, best, least = (
-        _Placer(blocks, _Purse(effort, time_limit)),
-        _best_known(blocks, known),
-        load(blocks),
-    )
+    effort = effort or Effort(_USUAL)
+    effort.spend(_FIT * len(blocks))
+    placer = _Placer(blocks, effort)
+    best, least = _best_known(blocks, known), load(blocks)
     if capacity is not None and least <= capacity < height(blocks, best):
         found = placer.within(capacity, best, least, math.inf)
         if found.status != "placed":
@@ -120,10 +99,10 @@ def _best_known(blocks: Sequence[Block], known: Sequence[int] | None) -> list[in
 
 
 class _Placer:
-    """Searches for placements of some blocks until a purse is empty."""
+    """Searches for placements of some blocks until the effort is spent."""
 
-    def __init__(self, blocks: Sequence[Block], purse: _Purse) -> None:
-        self.blocks, self.purse = blocks, purse
+    def __init__(self, blocks: Sequence[Block], effort: Effort) -> None:
+        self.blocks, self.effort = blocks, effort
         # The exact search knows no blocks that use a part of their bytes only.
         self.exact = len(blocks) <= _MANY and not any(g.low < g.high for block in blocks for g in block.gaps)
 
@@ -135,7 +114,7 @@ class _Placer:
             search = None
         turn = _LEAST if search is None else max(_LEAST, _TURN * search.crowd)
         for number, strategy in enumerate(_strategies(search)):
-            if self.purse.empty or number >= turns:
+            if not self.effort.left or number >= turns:
                 break
             if strategy is None or search is None:
                 found = self._solve(capacity, capacity, hint, len(_FIRST) * turn / _STEPS)
@@ -152,9 +131,9 @@ class _Placer:
     def lowest(self, best: list[int], bound: int) -> Placement:
         """The lowest placement: at the bound if there is one, then halving what lies between, then CP-SAT."""
         step, most, turns = unit(self.blocks), height(self.blocks, best), len(_FIRST)
-        while bound < most and not self.purse.empty:
+        while bound < most and self.effort.left:
             failed = bound - 1
-            while bound < most and not self.purse.empty:
+            while bound < most and self.effort.left:
                 target = bound if failed < bound else failed + (most - failed) // (2 * step) * step
                 if target == failed:
                     break
@@ -173,21 +152,19 @@ class _Placer:
         return Placement("placed", best, most, bound)
 
     def _search(self, search: Search, strategy: Strategy, steps: int) -> solver.Placed | None:
-        granted = int(min(steps, self.purse.grant(steps / _STEPS) * _STEPS)) + 1
+        granted = int(min(steps, self.effort.left * _STEPS, self.effort.clock * _STEPS)) + 1
         before = search.steps
         try:
             offsets = search.run(strategy, granted)
         except Spent:
             return None
         finally:
-            self.purse.effort -= (search.steps - before) / _STEPS
+            self.effort.spend((search.steps - before) / _STEPS)
         return solver.Placed(offsets or [], 0)
 
     def _solve(self, least: int, most: int, hint: Sequence[int], effort: float) -> solver.Placed | None:
         """What CP-SAT finds between two heights; None if nothing, and nothing is proven."""
-        granted = self.purse.grant(effort)
-        self.purse.effort -= granted
-        found = solver.place(self.blocks, hint, least, most, granted, self.purse.seconds)
+        found = solver.place(self.blocks, hint, least, most, self.effort.limited(effort))
         return found if found.offsets or found.bound > least else None
 
 

@@ -35,10 +35,12 @@ class _Here:
 def replace(graph: Graph, order: Sequence[int], fit: Fit = tightest_gap) -> Replaced | None:
     """Homes and moves for an order; None where the slower level has no room for what leaves, or the fast one
     none for a single operation."""
-    return _Replacer(graph, order, fit).run()
+    return Replacer(graph, order, fit).run()
 
 
-class _Replacer:
+class Replacer:
+    """The replacement under an order, step by step."""
+
     def __init__(self, graph: Graph, order: Sequence[int], fit: Fit) -> None:
         self.graph, self.order, self.fit = graph, order, fit
         self.fast = graph.problem.levels[0]
@@ -58,6 +60,7 @@ class _Replacer:
             self.uses[name].append(len(order))
 
     def run(self) -> Replaced | None:
+        """Homes and moves; see `replace`."""
         if not self._bring_all(self.given, 0, self.graph.size, set()):
             return None
         for step, index in enumerate(self.order):
@@ -114,23 +117,29 @@ class _Replacer:
         return next((use for use in self.uses.get(name, ()) if use > step), None)
 
     def _bring(self, name: str, step: int, staying: set[str], sizes: dict[str, int]) -> bool:
-        """Give the tensor a place, evicting what is needed latest; fetch it where it was made earlier."""
-        size, capacity = sizes[name], self.fast.capacity
-        while True:
-            taken = sorted((h.offset - size, h.offset + h.size) for h in self.here.values() if h.size)
-            offset = self.fit(taken, Block((name,), size, step, step + 1))
-            if capacity is None or offset + size <= capacity:
-                break
-            others = [other for other in self.here if other not in staying and self.here[other].size]
-            if not others or not self.slow:
-                return False
-            self._evict(max(others, key=lambda other: (self._next_use(other, step - 1) or 0, other)), step)
+        """Give the tensor a place; fetch it where it was made earlier."""
+        size = sizes[name]
+        offset = self._room(name, step, size, staying)
+        if offset is None:
+            return False
         self.here[name] = _Here(offset, size, step)
         made = name in self.graph.producer and self.order[step] == self.graph.producer[name]
         if name in self.graph.size and (self.graph.home[name] or name in self.copied) and not made:
             self.moves.append(Move(step, name, self.graph.home[name] or self.slow, self.fast.name))
             self.last_fetch[name] = step
         return True
+
+    def _room(self, name: str, step: int, size: int, staying: set[str]) -> int | None:
+        """An offset for it, evicting what is needed latest; None where there is none."""
+        while True:
+            taken = sorted((h.offset - size, h.offset + h.size) for h in self.here.values() if h.size)
+            offset = self.fit(taken, Block((name,), size, step, step + 1))
+            if self.fast.capacity is None or offset + size <= self.fast.capacity:
+                return offset
+            others = [other for other in self.here if other not in staying and self.here[other].size]
+            if not others or not self.slow:
+                return None
+            self._evict(max(others, key=lambda other: (self._next_use(other, step - 1) or 0, other)), step)
 
     def _evict(self, name: str, step: int) -> None:
         """Take a tensor out before a step, keeping a copy where it is needed again."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drystone.scheduling import solver
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Home
 from drystone.scheduling.residency.stays import Choices, Reading, Residency, Stay
@@ -241,8 +242,8 @@ class ResidencyModel:
                 for literal in copies[:1]:
                     say(literal, (name, level) in spans)
 
-    def solve(self, effort: float) -> Residency | None:
-        """The cheapest choice found within the effort, in deterministic time; None without any."""
+    def solve(self, effort: Effort) -> Residency | None:
+        """The cheapest choice found within the effort; None without any."""
         answer, status = solver.solve(self.model, effort)
         if status not in solver.FOUND:
             return None

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.order.climb import Replacement
 from drystone.scheduling.residency.timeline import Timeline
 
 
@@ -151,6 +152,21 @@ class Reading:
                 if true(spilled[number]) and not written:
                     found.append(Transfer(touch.event + 1, name, self.fast, level))
         return found
+
+
+def by_bytes(graph: Graph, order: Sequence[int], found: Replacement) -> Residency:
+    """A replacement without addresses as a choice of residency, each step of the order an event."""
+    step = {index: number for number, index in enumerate(order)}
+    shared = [(step[op], output, source) for op, output, source in found.shared]
+    over = {(source, event): event + 1 for event, _, source in shared}
+    fast = graph.problem.levels[0].name
+    stays = [
+        Stay(name, fast, start, over.get((name, end), end))
+        for name, spans in found.stays.items()
+        for start, end in spans
+        if start < over.get((name, end), end)
+    ]
+    return Residency([True] * len(order), stays, [], shared, found.cost, 0)
 
 
 def blocks_of(

@@ -5,14 +5,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.order import divide, greedy, joint, windows
+from drystone.scheduling.order.climb import Judge
+from drystone.scheduling.order.parts import Part
+from drystone.scheduling.order.solving import LARGE
 from drystone.scheduling.placement.conflict import Conflict, cannot_share
 from drystone.scheduling.placement.place import place
 from drystone.scheduling.problem import Home, Move, Plan
 from drystone.scheduling.residency import belady
+from drystone.scheduling.residency.follow import Wish, follow
 from drystone.scheduling.residency.model import ResidencyModel
-from drystone.scheduling.residency.stays import Residency, Stay, blocks_of
+from drystone.scheduling.residency.stays import Residency, Stay, blocks_of, by_bytes
 from drystone.scheduling.residency.timeline import timeline
 from drystone.targets.target import Level
 
@@ -20,55 +25,76 @@ from drystone.targets.target import Level
 DEPTH = 3
 #: How often the range of budgets is halved to find the least that can be met.
 _HALVINGS = 8
-#: The part of the effort for one order among many.
-_PARTS = 4
+#: The parts of what is left of the effort for the order, for the residency of one order before windows are
+#: mended and while they are, and for one try at a capacity.
+_ORDER, _FIRST, _MENDING, _TRY = 0.5, 0.6, 0.3, 0.2
+#: The parts of what is left for one choice of residency, and for its addresses.
+_CHOICE, _PLACING = 0.5, 0.12
+#: What making a model costs, for each touch of a tensor, and following its answer, for each operation.
+_TOUCH, _FOLLOWING = 5e-5, 1.5e-4
 #: How often another choice is made where one cannot be placed.
 _ROUNDS = 8
 #: The part of a level's room that is left out first where no placement is found.
 _SPARED = 0.01
 
 
-def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: float) -> Plan | None:
+def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: Effort) -> Plan | None:
     """The plan of least cost found from some orders and, where it can be searched, from the best order; None
     where none keeps to the capacities. With no effort, Belady's replacement alone."""
-    known = list(dict.fromkeys(map(tuple, orders)))
-    quickly = {order: quick(graph, order) for order in known}
-    best = min((plan for plan in quickly.values() if plan is not None), key=_rank, default=None)
-    if not effort:
+    known = {tuple(order): quick(graph, order) for order in orders}
+    best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+    if not effort.left:
         return best
-    forced, bound = graph.forced, graph.compulsory
-    if not forced and joint.suits(graph):
-        hint = [graph.number[name] for name in best.order] if best is not None else known[0]
-        found = divide.arrange(graph, hint, None if best is None else best.cost, effort)
-        bound = max(bound, found.bound)
-        known = list(dict.fromkeys([tuple(found.order), *known]))
-    elif best is not None:
-        known.sort(key=lambda order: math.inf if (plan := quickly[order]) is None else plan.cost)
-    for order in known[: 1 if len(graph.before) > divide.LARGE else None]:
+    forced, bound, suited = graph.forced, graph.compulsory, joint.suits(graph)
+    if suited:
+        known = {order: _quicker(graph, order, plan, effort) for order, plan in known.items()}
+        best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+    if suited and not forced:
+        hint = next(iter(known)) if best is None else [graph.number[name] for name in best.order]
+        found = divide.arrange(graph, hint, None if best is None else best.cost, effort.part(_ORDER))
+        bound, order = max(bound, found.bound), tuple(found.order)
+        if order not in known:
+            known = {order: _quicker(graph, order, quick(graph, order), effort), **known}
+            best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+    ranked = sorted(known, key=lambda order: math.inf if (plan := known[order]) is None else plan.cost)
+    for order in ranked[: 1 if len(graph.before) > LARGE else None]:
         if best is not None and best.cost == bound and not forced:
             break
         search = TrafficSearch(graph, order, DEPTH)
-        plan = search.run(effort, quickly.get(order))
+        plan = search.run(effort.part(_FIRST), known[order])
         bound = max(bound, search.bound) if forced else bound
         if plan is not None and (best is None or _rank(plan) <= _rank(best)):
             best = replace(plan, status="feasible")
     if best is None:
         return None
-    if not forced and joint.suits(graph):
+    if not forced and suited:
         best = windows.mended(
-            graph, best, bound, effort, lambda order: _solved(graph, order, effort / _PARTS)
+            graph, best, bound, effort, lambda order: _solved(graph, order, effort.part(_MENDING))
         )
     return replace(best, cost_bound=bound, status="optimal" if best.cost == bound else best.status)
 
 
-def _solved(graph: Graph, order: Sequence[int], effort: float) -> Plan | None:
+def _solved(graph: Graph, order: Sequence[int], effort: Effort) -> Plan | None:
     """The cheapest plan of one order."""
-    known = quick(graph, order)
+    known = _quicker(graph, order, quick(graph, order), effort)
     found = TrafficSearch(graph, order).run(effort, known)
     return known if found is None else replace(found, status="feasible")
 
 
-def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, effort: float) -> int:
+def _quicker(graph: Graph, order: Sequence[int], known: Plan | None, effort: Effort) -> Plan | None:
+    """The known plan of an order, or the one that follows replacement by bytes alone, if that is cheaper."""
+    if not effort.left:
+        return known
+    effort.spend(_FOLLOWING * len(order))
+    replaced = Judge(Part(graph.problem)).replace(order)
+    if replaced is None or (known is not None and replaced.cost >= known.cost):
+        return known
+    found = TrafficSearch(graph, order).followed(by_bytes(graph, order, replaced))
+    plans = [plan for plan in (known, found) if plan is not None]
+    return min(plans, key=_rank, default=None)
+
+
+def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, effort: Effort) -> int:
     """The least capacity of the first level for which a plan is found, by halving what lies between what an
     operation needs and `most`, for which there is one."""
     problem = graph.problem
@@ -77,7 +103,7 @@ def least_capacity(graph: Graph, orders: Sequence[Sequence[int]], most: int, eff
 
     def meets(capacity: int) -> bool:
         levels = (replace(problem.levels[0], capacity=capacity), *problem.levels[1:])
-        return cheapest(Graph(replace(problem, levels=levels)), orders, effort / _HALVINGS) is not None
+        return cheapest(Graph(replace(problem, levels=levels)), orders, effort.part(_TRY)) is not None
 
     low, high = graph.least(), most
     if low and meets(low):
@@ -151,48 +177,80 @@ class TrafficSearch:
     """The Benders loop on one order: the least that must be spent, and the best plan found."""
 
     def __init__(self, graph: Graph, order: Sequence[int], depth: int = 0) -> None:
-        self.graph = graph
+        self.graph, self.order = graph, order
         self.line = timeline(graph, order, depth)
         self.bound = 0
 
-    def run(self, effort: float, known: Plan | None = None) -> Plan | None:
+    def run(self, effort: Effort, known: Plan | None = None) -> Plan | None:
         """The cheapest plan that could be placed; `bound` is then what any plan of this order must spend.
         `known` is a plan of this order to start from."""
+        making = _TOUCH * sum(map(len, self.line.touches.values()))
+        if effort.left < making:
+            return None
+        effort.spend(making)
         model, sure, spared = ResidencyModel(self.graph, self.line), True, 0.0
         if known is not None:
             model.hint(known.homes)
+        best: Plan | None = None
+        most = math.inf if known is None else known.cost
         for _ in range(_ROUNDS):
-            found = model.solve(effort / 2)
+            found = model.solve(effort.part(_CHOICE))
             if found is None:
-                return None
+                break
             self.bound = found.bound if sure else self.bound
-            if known is not None and found.cost >= known.cost:
-                return None
-            homes = self._homes(found, effort / _ROUNDS)
-            if isinstance(homes, Level):
-                sure, spared = False, 1.5 * spared + _SPARED
-                model.tighten(homes.name, int((homes.capacity or 0) * spared))
-            elif isinstance(homes, list):
+            if found.cost >= most:
+                break
+            homes = self._homes(found, effort.part(_PLACING))
+            if isinstance(homes, list):
                 moves = [
                     Move(found.steps[each.event], each.tensor, each.source, each.destination)
                     for each in found.transfers
                 ]
                 return _finished(self.graph, self._names(found), homes, moves)
+            effort.spend(_FOLLOWING * len(self.order))
+            followed = self.followed(found)
+            if followed is not None and followed.cost < most:
+                best, most = followed, followed.cost
+            if isinstance(homes, Level):
+                sure, spared = False, 1.5 * spared + _SPARED
+                model.tighten(homes.name, int((homes.capacity or 0) * spared))
             elif not any(stay.gaps for stay in homes):
                 # Nothing that was chosen is to blame: the operations themselves are too large.
-                return None
+                break
             else:
                 named = {(stay.tensor, event) for stay in homes for event in (stay.start, stay.end - 1)}
                 shared = [pair for pair in found.shared if {(pair[1], pair[0]), (pair[2], pair[0])} & named]
                 model.forbid(list(homes), shared)
-        return None
+        return best
+
+    def followed(self, found: Residency) -> Plan | None:
+        """The choice followed as far as addresses allow; None where more than stays and moves is chosen."""
+        if not joint.suits(self.graph):
+            return None
+        replaced = follow(self.graph, self.order, self._wishes(found))
+        if replaced is None:
+            return None
+        return _finished(self.graph, self._names(found), replaced.homes, replaced.moves)
+
+    def _wishes(self, found: Residency) -> dict[str, list[Wish]]:
+        """Addresses for stays, the largest first, as far as there are any within the capacity."""
+        fast = self.graph.problem.levels[0]
+        pairs = self._blocks(found, fast)
+        blocks = [block for block, _ in pairs]
+        offsets = greedy.place_in_order(blocks, greedy.largest_first(blocks), capacity=fast.capacity)
+        wishes: dict[str, list[Wish]] = {}
+        for offset, (_, chain) in zip(offsets, pairs, strict=True):
+            for stay in chain:
+                wish = (found.steps[stay.start], found.steps[stay.end], offset)
+                wishes.setdefault(stay.tensor, []).append(wish)
+        return wishes
 
     def _names(self, found: Residency) -> tuple[str, ...]:
         operations = self.graph.problem.operations
         events = zip(self.line.events, found.runs, strict=True)
         return tuple(operations[event.op].name for event, runs in events if runs)
 
-    def _homes(self, found: Residency, effort: float) -> list[Home] | tuple[Stay, ...] | Level:
+    def _homes(self, found: Residency, effort: Effort) -> list[Home] | tuple[Stay, ...] | Level:
         """Addresses in every level for what stays there; else stays that cannot share one, which is proven,
         or the level in which none were found."""
         steps = found.steps
@@ -227,11 +285,11 @@ class TrafficSearch:
         return pairs
 
 
-def _placed(blocks: Sequence[Block], capacity: int | None, effort: float) -> list[int] | Conflict | None:
+def _placed(blocks: Sequence[Block], capacity: int | None, effort: Effort) -> list[int] | Conflict | None:
     """Offsets of the blocks below the capacity; what cannot share it where that is proven, else None."""
     if capacity is None:
         return greedy.best_fit(blocks)
     found = place(blocks, capacity, effort=effort)
     if found.status == "placed":
         return found.offsets
-    return cannot_share(blocks, capacity, effort=effort) if found.status == "impossible" else None
+    return cannot_share(blocks, capacity, effort) if found.status == "impossible" else None
