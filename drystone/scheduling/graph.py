@@ -136,14 +136,18 @@ class Graph:
         """Whether nothing can be moved or computed again."""
         return len(self.problem.levels) == 1 and all(op.work is None for op in self.problem.operations)
 
+    def leaving(self, name: str, first: bool = True) -> int:
+        """The least that a byte of a tensor with a home in a slower level costs to come from there for the
+        first time, or again."""
+        levels = self.problem.levels
+        home = next(number for number, level in enumerate(levels) if level.name == self.home[name])
+        return min(level.cost for level in levels[home if first else 1 :])
+
     @property
     def compulsory(self) -> int:
         """The cost that no plan can avoid: what is read and has its home in a slower level comes once."""
-        levels = self.problem.levels
-        least = {level.name: min(other.cost for other in levels[i:]) for i, level in enumerate(levels)}
-        return sum(
-            self.bytes[name] * least[home] for name, home in self.home.items() if home and self.readers[name]
-        )
+        homed = [name for name, home in self.home.items() if home and self.readers[name]]
+        return sum(self.bytes[name] * self.leaving(name) for name in homed)
 
     @property
     def forced(self) -> bool:

@@ -26,7 +26,7 @@ _QUICK = 1e-4
 #: capacity that has one.
 _STILL, _PEAK, _HINT, _MET, _LEAST = 0.6, 0.25, 0.1, 0.7, 0.7
 #: The parts for the least peak's search: for a beam, an order, a bound, an order again, and a placement.
-_BEAM, _ORDER, _BOUND, _LOWER, _PLACE = 0.1, 0.3, 0.3, 0.4, 0.5
+_BEAM, _ORDER, _BOUND, _LOWER, _PLACE = 0.1, 0.5, 0.3, 0.4, 0.5
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ class _Search:
         orders = [list(range(len(graph.before))), greedy.thrifty_order(graph)]
         answers = [self._greedy(order) for order in orders]
         if effort.left and min(answer.peak for answer in answers) > self.bound:
-            searching = effort.part(_BEAM)
-            found = beam.search(graph, beam.width(graph, searching.left), searching)
+            found = beam.search(graph, effort.part(_BEAM))
             self.bound = max(self.bound, found.bound)
             answers.append(self._greedy(found.order))
         self.best = min(answers, key=lambda answer: (answer.peak, load(answer.blocks)))

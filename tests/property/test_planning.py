@@ -113,7 +113,7 @@ def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
 @given(st.integers(0, 10**6), st.integers(1, 6))
 def test_the_beam_finds_the_least_loaded_order_where_it_drops_nothing(seed: int, count: int) -> None:
     graph = Graph(random_problem(seed, count))
-    found = beam.search(graph, 1000, Effort(math.inf))
+    found = beam.search(graph, Effort(math.inf))
     assert found.load == load(graph.blocks(found.order))
     if found.bound:
         assert found.bound == found.load == min(load(graph.blocks(order)) for order in _orders(graph))
@@ -123,7 +123,7 @@ def test_the_beam_finds_the_least_loaded_order_where_it_drops_nothing(seed: int,
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 10))
 def test_a_narrow_beam_still_bounds_every_order(seed: int, count: int, width: int) -> None:
     graph = Graph(random_problem(seed, count))
-    found = beam.search(graph, width, Effort(math.inf))
+    found = beam.search(graph, Effort(math.inf), width=width)
     assert sorted(found.order) == list(range(count))
     assert found.bound <= found.load == load(graph.blocks(found.order))
     assert found.bound <= load(graph.blocks(thrifty_order(graph)))

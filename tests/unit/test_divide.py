@@ -139,11 +139,11 @@ def test_what_any_part_needs_the_whole_needs(seed: int) -> None:
 def test_a_budget_for_the_beam_proves_the_least_load(seed: int) -> None:
     graph = Graph(random_problem(seed, random.Random(seed).randint(1, 6), in_place=False))
     most = load(graph.blocks(range(len(graph.before))))
-    found = beam.squeezed(graph, range(len(graph.before)), most, 0, 1000, Effort(math.inf))
+    found = beam.squeezed(graph, range(len(graph.before)), most, 0, Effort(math.inf), 1000)
     least = min(load(graph.blocks(order)) for order in _orders(graph))
     assert found.load == found.bound == least == load(graph.blocks(found.order))
-    assert beam.squeezed(graph, range(len(graph.before)), most, 0, 1, Effort(math.inf)).bound <= least
-    assert not least or not beam.search(graph, 1000, Effort(math.inf), least - 1).order
+    assert beam.squeezed(graph, range(len(graph.before)), most, 0, Effort(math.inf), 1).bound <= least
+    assert not least or not beam.search(graph, Effort(math.inf), least - 1).order
 
 
 @pytest.mark.parametrize("seed", range(40))

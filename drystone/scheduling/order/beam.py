@@ -2,7 +2,7 @@
 
 The bytes alive after a set of operations do not depend on their order, so one best order per set is enough
 (Ahn et al., "Ordering Chaos: Memory-Aware Scheduling of Irregularly Wired Neural Networks", section 3). Of
-each size only the `width` best sets are kept; what is dropped still bounds what was missed.
+each size only the best sets are kept; what is dropped still bounds what was missed.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ from drystone.scheduling.graph import Graph
 #: What it costs to run one operation after a set of others.
 _RUN = 2e-6
 #: How many operations may come next, on average, where their number is guessed.
-_READY = 6
+_READY = 4
+#: Sets kept at each step at most, and the part of what is left of the effort for one of many searches.
+_WIDEST, _TRY = 5000, 0.25
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,9 @@ class _Step:
         return saved
 
 
-def width(graph: Graph, seconds: float) -> int:
-    """How many sets a search may keep at each step to take so long."""
-    return max(1, int(seconds / (_RUN * _READY * max(1, len(graph.before)))))
-
-
-def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: int, effort: Effort) -> Beam:
+def squeezed(
+    graph: Graph, known: Sequence[int], load: int, bound: int, effort: Effort, width: int = _WIDEST
+) -> Beam:
     """The least loaded order found, at most as loaded as a known one, which needs `load` bytes where every
     order needs `bound`. The beam looks for orders within a budget, which leaves few sets, and the budget is
     halved and raised (adaptive soft budgeting in the same paper)."""
@@ -92,7 +91,7 @@ def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: i
     # for proof.
     while least + unit < best.load and effort.left:
         budget = least + (best.load - least) // (2 * unit) * unit
-        found = search(graph, width, effort, budget)
+        found = search(graph, effort.part(_TRY), budget, width)
         if found.order:
             best = Beam(found.order, found.load, min(found.load, max(best.bound, found.bound)))
             continue
@@ -102,17 +101,17 @@ def squeezed(graph: Graph, known: Sequence[int], load: int, bound: int, width: i
     unknown = min(unknown, best.load)
     while best.bound + unit < unknown and effort.left:
         budget = best.bound + (unknown - best.bound) // (2 * unit) * unit
-        found = search(graph, width, effort, budget)
+        found = search(graph, effort.part(_TRY), budget, width)
         best = Beam(best.order, best.load, max(best.bound, found.bound))
         unknown = unknown if found.bound > budget else budget
     return best
 
 
-def search(graph: Graph, width: int, effort: Effort, budget: int | None = None) -> Beam:
-    """The least loaded order among those the beam keeps, which is one set at each step once the effort is
-    spent; its `bound` is its `load` where nothing better was dropped and so the order is proven best. With a
-    budget only orders that keep to it: none is found then where the order is empty, and where the bound is
-    greater than the budget there is none."""
+def search(graph: Graph, effort: Effort, budget: int | None = None, width: int = _WIDEST) -> Beam:
+    """The least loaded order among those the beam keeps: as many sets at each step as effort is left for, and
+    at most `width`; its `bound` is its `load` where nothing better was dropped and so the order is proven
+    best. With a budget only orders that keep to it: none is found then where the order is empty, and where
+    the bound is greater than the budget there is none."""
     steps = [_Step(graph, index) for index in range(len(graph.before))]
     given = sum(n for name, n in graph.size.items() if name not in graph.producer)
     unused = [
@@ -138,7 +137,8 @@ def search(graph: Graph, width: int, effort: Effort, budget: int | None = None) 
                     ready = known.ready if known is not None else _ready(graph, steps, state, index)
                     reached[done] = _State(peak, alive, done, ready, (index, state))
         ranked = sorted(reached.values(), key=lambda state: (state.peak, state.alive, state.done))
-        held = width if effort.left else 1
+        spared = effort.left / (_RUN * _READY * (len(steps) - count))
+        held = max(1, int(min(width, spared)))
         states = ranked[:held]
         missed += [state.peak for state in ranked[held : held + 1]]
     if not states:

@@ -7,7 +7,7 @@ adds up (`parts.relaxed`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from drystone.scheduling.effort import Effort
@@ -16,13 +16,18 @@ from drystone.scheduling.order import joint
 from drystone.scheduling.order.cells import MOST, Cuts
 from drystone.scheduling.order.joint import Joint
 from drystone.scheduling.order.parts import Part, State, between, held, loose, private, relaxed
+from drystone.scheduling.order.prices import merged
 from drystone.scheduling.order.solving import LARGE, Solver
 from drystone.scheduling.solver import Ordered
 
 #: So many tensors may cross a cut for their states to be told apart.
 _WIDE = 2
+#: The part of the effort for a model of the whole where parts come next.
+_WHOLE = 0.6
 #: What solving parts for their states costs at least, for each operation.
 _STATES = 2e-4
+#: The part of what is left of the effort for the part that needs most.
+_FULLEST = 0.4
 #: The part of the effort for parts by themselves; the rest is for their states.
 _ALONE = 0.4
 
@@ -40,7 +45,8 @@ def lightest(graph: Graph, order: Sequence[int], effort: Effort) -> Ordered:
         found[start, end] = problem, idle, load(Graph(problem).blocks(range(end - start))) + idle
     bound = max((Graph(problem).bound() + idle for problem, idle, _ in found.values()), default=0)
     solving, best = Solver(effort), list(order)
-    solving.expect((Part(problem) for problem, _, most in found.values() if most > bound), effort)
+    fuller = (Part(problem) for problem, _, most in found.values() if most > bound)
+    solving.expect(fuller, effort, _FULLEST)
     # The fullest part first: what it needs anyway the others need not get below.
     for (start, end), (problem, idle, most) in sorted(found.items(), key=lambda item: -item[1][2]):
         if most <= bound:
@@ -83,6 +89,22 @@ def arrange(graph: Graph, hint: Sequence[int], most: int | None, effort: Effort)
             return Joint(list(hint), graph.compulsory)
         return joint.arrange(graph, hint, most, effort)
     return _Division(graph, cuts, effort).arrange(parts)
+
+
+def bounded(graph: Graph, hint: Sequence[int], effort: Effort) -> Joint:
+    """The least that every plan must spend where there are several slower levels, or one that ends or in
+    which operations work, or where operations may run again; and an order that may do with little."""
+    slow = graph.problem.levels[1:]
+    found = Joint(list(hint), graph.compulsory)
+    if len(graph.before) <= LARGE:
+        whole = joint.arrange(graph, hint, None, effort.part(_WHOLE))
+        found = replace(whole, bound=max(found.bound, whole.bound))
+    one = Graph(merged(graph.problem)) if slow and not any(level.direct for level in slow) else None
+    if one is not None and (len(graph.before) > LARGE or any(map(Cuts(graph, hint).clean, range(len(hint))))):
+        divided = arrange(one, hint, None, effort)
+        order = found.order if found.cost is not None else divided.order
+        found = Joint(order, max(found.bound, divided.bound))
+    return found
 
 
 class _Division:

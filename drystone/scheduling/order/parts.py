@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.order.joint import WHOLE, Border
+from drystone.scheduling.order.prices import rerun
 from drystone.scheduling.problem import Operation, Problem, Tensor
 
 
@@ -30,14 +31,17 @@ def relaxed(graph: Graph, steps: Sequence[int]) -> Part:
 
     A plan of the whole, looked at only while these operations run, is a plan of the part. A tensor's moves
     are paid for in the part that has all its readers, where it is made there or every order makes it before
-    (it lies in the fast level from the start then). All other moves are free.
+    (it lies in the fast level from the start then). So are other runs of its operation, unless that is not
+    there. All other moves are free.
     """
     inside, operations = set(steps), _operations(graph, steps)
     early, _ = _always(graph, steps)
     tensors, free = [], set()
     for tensor in _tensors(graph, operations):
         name, maker = tensor.name, graph.producer.get(tensor.name)
-        mine, there = private(graph, name, inside), name in early and not tensor.home
+        again = maker is not None and maker not in inside and rerun(graph, name) is not None
+        mine = private(graph, name, inside) and not again
+        there = name in early and not tensor.home
         if not (mine and (there or maker in inside or tensor.home)):
             free.add(name)
         fetched = maker not in inside and not (mine and there)

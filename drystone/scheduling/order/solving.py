@@ -14,6 +14,7 @@ from drystone.scheduling.order.canonical import Canonical, canonical
 from drystone.scheduling.order.climb import Judge, climb
 from drystone.scheduling.order.joint import Joint
 from drystone.scheduling.order.parts import Part
+from drystone.scheduling.order.prices import rerun
 from drystone.scheduling.problem import Problem
 from drystone.scheduling.solver import Ordered
 
@@ -22,27 +23,28 @@ LARGE = 150
 #: What a part's canonical form costs, for each of its operations.
 _FORM = 8e-5
 #: The parts of what is left of the effort for the stages of a search, one after the other.
-_BOUND, _BEAM, _SQUEEZE, _CLIMB = 0.2, 0.15, 0.6, 0.5
+_BOUND, _BEAM, _SQUEEZE, _CLIMB = 0.4, 0.25, 0.7, 0.5
 
 
 class Solver:
     """Solves parts, equal ones once. Each may take its share of what is left of the account: as much as two
-    of those that are still expected."""
+    of those that are still expected, or more."""
 
     def __init__(self, effort: Effort) -> None:
-        self.effort, self._expected = effort, 1
+        self.effort, self._expected, self._least = effort, 1, 0.0
         self._forms: dict[Part, Canonical] = {}
         self._moved: dict[Part, Joint] = {}
         self._missed: dict[Part, Joint] = {}
         self._loaded: dict[Problem, Ordered] = {}
 
-    def expect(self, parts: Iterable[Part], effort: Effort) -> None:
-        """Prepare for these parts, which come next and have an account of their own."""
-        self.effort = effort
+    def expect(self, parts: Iterable[Part], effort: Effort, least: float = 0.0) -> None:
+        """Prepare for these parts, which come next, have an account of their own, and take `least` of what is
+        left of it at least."""
+        self.effort, self._least = effort, least
         self._expected = len({self.form(part).part for part in parts})
 
     def _share(self) -> Effort:
-        share = min(1.0, 2 / max(1, self._expected))
+        share = min(1.0, max(self._least, 2 / max(1, self._expected)))
         self._expected -= 1
         return self.effort.part(share)
 
@@ -115,8 +117,7 @@ def _least_moved(graph: Graph, part: Part, effort: Effort) -> Joint:
     least = 0 if border.stay or border.saved else _unfit(graph, part, effort.part(_BOUND))
     judge = Judge(part)
     orders = [list(range(len(graph.before))), greedy.thrifty_order(graph)]
-    searching = effort.part(_BEAM)
-    orders.append(beam.search(graph, beam.width(graph, searching.left), searching).order)
+    orders.append(beam.search(graph, effort.part(_BEAM)).order)
     replaced = [(order, found) for order in orders if (found := judge.replace(order)) is not None]
     if not replaced:
         return joint.arrange(graph, orders[0], None, effort, part.border)
@@ -151,23 +152,25 @@ def _unfit(graph: Graph, part: Part, effort: Effort) -> int:
         return slow.cost * paid
     sized = [name for name, size in loaded.size.items() if size]
     filled = min(loaded.bytes[name] / loaded.size[name] for name in sized)
-    times = 1 if loaded.kept else 2
-    return slow.cost * (paid + times * math.floor(filled * missing))
+    price = slow.cost * (1.0 if loaded.kept else 2.0)
+    for name in sized:
+        # What is missing may also be made once more.
+        work = rerun(graph, name)
+        price = price if work is None else min(price, work / loaded.bytes[name])
+    return slow.cost * paid + math.floor(filled * missing * price)
 
 
 def _lightest(graph: Graph, effort: Effort, least: int) -> Ordered:
     orders = [list(range(len(graph.before))), greedy.thrifty_order(graph)]
     bound, best = graph.bound(), min(orders, key=lambda order: load(graph.blocks(order)))
     most = load(graph.blocks(best))
-    searching = effort.part(_BEAM)
-    width = beam.width(graph, searching.left)
-    if most > max(bound, least) and searching.left:
-        found = beam.search(graph, width, searching)
+    if most > max(bound, least) and effort.left:
+        found = beam.search(graph, effort.part(_BEAM))
         bound = max(bound, found.bound)
         if found.load < most:
             best, most = found.order, found.load
     if most > max(bound, least) and effort.left:
-        found = beam.squeezed(graph, best, most, bound, width, effort.part(_SQUEEZE))
+        found = beam.squeezed(graph, best, most, bound, effort.part(_SQUEEZE))
         best, most, bound = found.order, found.load, max(bound, found.bound)
     if most > max(bound, least) and effort.left and len(graph.before) <= LARGE:
         solved = solver.order(graph, best, bound, most, effort)

@@ -25,9 +25,9 @@ from drystone.targets.target import Level
 DEPTH = 3
 #: How often the range of budgets is halved to find the least that can be met.
 _HALVINGS = 8
-#: The parts of what is left of the effort for the order, for the residency of one order before windows are
-#: mended and while they are, and for one try at a capacity.
-_ORDER, _FIRST, _MENDING, _TRY = 0.5, 0.6, 0.3, 0.2
+#: The parts of what is left of the effort for the order, for a bound alone, for the residency of one order
+#: before windows are mended and while they are, and for one try at a capacity.
+_ORDER, _BOUND, _FIRST, _MENDING, _TRY = 0.5, 0.3, 0.6, 0.3, 0.2
 #: The parts of what is left for one choice of residency, and for its addresses.
 _CHOICE, _PLACING = 0.5, 0.12
 #: What making a model costs, for each touch of a tensor, and following its answer, for each operation.
@@ -49,20 +49,26 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: Effort) -> P
     if suited:
         known = {order: _quicker(graph, order, plan, effort) for order, plan in known.items()}
         best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
-    if suited and not forced:
+    if not (suited and forced) and not graph.rigid:
         hint = next(iter(known)) if best is None else [graph.number[name] for name in best.order]
-        found = divide.arrange(graph, hint, None if best is None else best.cost, effort.part(_ORDER))
+        most = None if best is None else best.cost
+        searching = effort.part(_ORDER if suited else _BOUND)
+        if suited:
+            found = divide.arrange(graph, hint, most, searching)
+        else:
+            found = divide.bounded(graph, hint, searching)
         bound, order = max(bound, found.bound), tuple(found.order)
         if order not in known:
-            known = {order: _quicker(graph, order, quick(graph, order), effort), **known}
+            plan = quick(graph, order)
+            known = {order: _quicker(graph, order, plan, effort) if suited else plan, **known}
             best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
     ranked = sorted(known, key=lambda order: math.inf if (plan := known[order]) is None else plan.cost)
     for order in ranked[: 1 if len(graph.before) > LARGE else None]:
-        if best is not None and best.cost == bound and not forced:
+        if best is not None and best.cost == bound and not (forced and suited):
             break
         search = TrafficSearch(graph, order, DEPTH)
         plan = search.run(effort.part(_FIRST), known[order])
-        bound = max(bound, search.bound) if forced else bound
+        bound = max(bound, search.bound) if forced and suited else bound
         if plan is not None and (best is None or _rank(plan) <= _rank(best)):
             best = replace(plan, status="feasible")
     if best is None:
