@@ -43,9 +43,9 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: Effort) -> P
     where none keeps to the capacities. With no effort, Belady's replacement alone."""
     known = {tuple(order): quick(graph, order) for order in orders}
     best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
-    if not effort.left:
-        return best
     forced, bound, suited = graph.forced, graph.compulsory, joint.suits(graph)
+    if not effort.left:
+        return best if best is None else replace(best, cost_bound=bound)
     if suited:
         known = {order: _quicker(graph, order, plan, effort) for order, plan in known.items()}
         best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
