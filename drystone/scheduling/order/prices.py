@@ -42,7 +42,8 @@ def rerun(graph: Graph, name: str) -> int | None:
     if name not in graph.producer:
         return None
     op = graph.problem.operations[graph.producer[name]]
-    return None if op.work is None else op.work // sum(1 for each in op.outputs if graph.size[each])
+    results = sum(1 for each in op.outputs if graph.size[each])
+    return None if op.work is None else op.work // max(1, results)
 
 
 def merged(problem: Problem) -> Problem:
