@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
@@ -15,7 +16,6 @@ from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
-from drystone.scheduling.problem import Plan, Problem
 
 
 def compile(
@@ -111,19 +111,24 @@ def fit(
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    level: str | None = None,
     points: int = 8,
     options: Options | None = None,
 ) -> scheduling.Curve:
-    """How much memory a model's activations need, and what needing less costs: plans from the least budget
-    that can be met up to the one above which nothing is gained.
+    """How much memory a model needs, and what needing less costs: from the least that can be met up to where
+    everything stays.
 
-    The arguments are those of `compile`, which plans in the same way: it meets
-    `Budget(ram={"ram": point.ram})` for every point of the curve. At most `points` budgets are planned, each
-    within `options.plan_seconds`. What less than those would take where some of the model is computed piece
-    by piece is known from shapes alone. `str()` of the curve is a table. Nothing is generated or run. Raises
-    UserError as `compile` does.
+    The arguments are those of `compile`, and each point is what `compile` gives for it: with
+    `Budget(ram=point.ram)`, which counts activations, states and weights; or with `level`, the name of one of
+    the target's memory levels, with `Budget(ram={level: point.ram})`, which counts activations alone. At most
+    `points` budgets are planned, each within `options.plan_seconds`. `str()` of the curve is a table. Nothing
+    is generated or run. Raises UserError as `compile` does.
     """
     options, machine = chosen(options, Options), targets.resolve(target)
+    levels = [each.name for each in machine.levels]
+    if level not in (*levels, None) or (level is None and len(levels) > 1):
+        what = "several memory levels" if level is None else f"no memory level {level!r}"
+        raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
     source = _Source(model, example_inputs, kwargs, dynamic_shapes)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
@@ -131,13 +136,14 @@ def fit(
         program = step.program = source.imported()
         plans = _plans(program, step, machine, options, None, shown)
 
-        def planned(ram: int | None) -> tuple[Problem, Plan]:
-            limits = None if ram is None else {machine.levels[0].name: ram}
-            found = plans.whole(Budget(ram=limits))
-            return found.problem, found.plan
+        tried = count()
 
-        curve = scheduling.curve(planned, points, plans.work)
-        return replace(curve, pieces=scheduling.pieces_below(plans.net, curve.points[0].ram, points))
+        def met(ram: int | None) -> scheduling.Met:
+            done = min(0.9, next(tried) / points)
+            shown.note(done, "without a budget" if ram is None else f"within {ram:,} bytes")
+            return plans.met(Budget(ram=ram if ram is None or level is None else {level: ram}))
+
+        return scheduling.curve(met, points, level or "")
 
 
 def _plans(

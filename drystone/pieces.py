@@ -14,13 +14,22 @@ from drystone.targets.target import CpuTarget
 
 @dataclass(frozen=True)
 class Planned:
-    """An outlined program, the schedules of its kernels, its memory, and what of it is computed piece by
-    piece."""
+    """An outlined program, the schedules of its kernels, its memory, what of it is computed piece by piece,
+    and how many of its kernels write over their input."""
 
     program: Program
     schedules: dict[str, Any]
     memory: scheduling.Allotment
     patched: tuple[Patched, ...] = ()
+    over: int = 0
+
+    def told(self) -> Iterator[str]:
+        """What was done to need less memory."""
+        if self.over:
+            yield f"{self.over} convolution{'s' if self.over > 1 else ''} in place"
+        if self.patched:
+            spans = f"{len(self.patched)} run{'s' if len(self.patched) > 1 else ''}"
+            yield f"{spans} of operations piece by piece"
 
 
 def within(

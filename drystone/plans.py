@@ -1,6 +1,6 @@
 """What an optimized program gets within budgets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -42,25 +42,20 @@ class Plans:
         return self._allotter(self.program) if codegen.spare(self.program, self._target) else None
 
     @cached_property
-    def net(self) -> scheduling.Net:
+    def _net(self) -> scheduling.Net:
         """What the choice of what to compute piece by piece sees of the program."""
         return scheduling.net_of(self._fused, self._target)
-
-    @property
-    def work(self) -> Mapping[str, int]:
-        """What running each call of the program takes, in bytes that could be moved meanwhile."""
-        return self._plain.work
 
     def within(self, budget: Budget) -> Planned:
         """The program as a whole where it keeps the budget, else piece by piece. Raises OverBudget."""
         try:
-            memory = self.whole(budget)
+            memory = self._whole(budget)
         except OverBudget as refused:
-            return pieces.within(self._fused, self.net, self._target, budget, refused, self._schedule)
-        codegen.settle(self.program, memory.steps)
-        return Planned(self.program, self._schedules, memory)
+            return pieces.within(self._fused, self._net, self._target, budget, refused, self._schedule)
+        over = codegen.settle(self.program, memory.steps)
+        return Planned(self.program, self._schedules, memory, over=over)
 
-    def whole(self, budget: Budget) -> scheduling.Allotment:
+    def _whole(self, budget: Budget) -> scheduling.Allotment:
         """Memory of the program as a whole. Kernels write over their input, at the price of a slower
         program, only where the budget is met that way and not without."""
         try:
@@ -68,4 +63,13 @@ class Plans:
         except OverBudget:
             if self._over is None:
                 raise
-            return self._over.within(budget)
+            memory = self._over.within(budget)
+        codegen.spare(self.program, self._target)
+        return memory
+
+    def met(self, budget: Budget) -> scheduling.Met:
+        """What a budget gets, as a point of a curve. Raises OverBudget."""
+        made = self.within(budget)
+        work = codegen.work(made.program)
+        spent = sum(work[name] for name in made.memory.plan.order)
+        return scheduling.Met(made.memory, spent, tuple(made.told()))

@@ -1,5 +1,6 @@
 """`drystone fit`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from drystone.png import write_png
 @click.option(
     "--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time for each."
 )
+@click.option(
+    "--level", metavar="NAME", help="Of the activations in this memory level, not of all memory with weights."
+)
 @HTML
 @PNG
+@click.option("--json", "data", type=click.Path(path_type=Path), help="Also write the points as JSON.")
 @click.pass_obj
 def fit_command(
     quiet: bool,
@@ -29,29 +34,34 @@ def fit_command(
     points: int,
     compute: str | None,
     plan_seconds: float,
+    level: str | None,
     html: Path | None,
     png: Path | None,
+    data: Path | None,
 ) -> None:
     """How much memory a model needs, and what needing less costs in work and traffic.
 
-    PATH is an exported program (.pt2), or a planning problem (.json, see docs/planning.md).
+    PATH is an exported program (.pt2), or a planning problem (.json, see docs/planning.md). Each line is what
+    `compile` gives within so much memory.
     """
     from drystone import scheduling
 
     options = Options(plan_seconds=plan_seconds, progress=not quiet, compute=compute)
-    curve = _curve(path, target, points, options)
+    curve = _curve(path, target, points, options, level)
     click.echo(str(curve))
     if html is not None:
         html.write_text(scheduling.curve_page(curve), encoding="utf-8")
     if png is not None:
         write_png(scheduling.curve_svg(curve), png)
+    if data is not None:
+        data.write_text(json.dumps(curve.data(), indent=1) + "\n", encoding="utf-8")
 
 
-def _curve(path: Path, target: str, points: int, options: Options) -> Any:
+def _curve(path: Path, target: str, points: int, options: Options, level: str | None) -> Any:
     if path.suffix == ".json":
         from drystone import scheduling
 
         return scheduling.curve_of(scheduling.read(read_text(path)), points, options.plan_seconds)
     from drystone.compiler import fit
 
-    return fit(path, target=target, points=points, options=options)
+    return fit(path, target=target, level=level, points=points, options=options)

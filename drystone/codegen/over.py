@@ -33,8 +33,9 @@ def spare(program: Program, target: CpuTarget) -> bool:
     return found
 
 
-def settle(program: Program, steps: Sequence[Step]) -> None:
-    """Leave the marks of those kernels only whose calls have input and result in one place at some step."""
+def settle(program: Program, steps: Sequence[Step]) -> int:
+    """Leave the marks of those kernels only whose calls have input and result in one place at some step; how
+    many those are."""
     calls = {call.name: call for call in buffers(program).calls}
     used = {
         calls[step.call].op.attributes["callee"].value
@@ -42,9 +43,11 @@ def settle(program: Program, steps: Sequence[Step]) -> None:
         for new, old in calls[step.call].in_place
         if step.places.get(new, -1) == step.places.get(old, -2)
     }
-    for kernel in _kernels(program):
-        if OVER in kernel.attributes and kernel.attributes["sym_name"].value not in used:
-            del kernel.attributes[OVER]
+    marked = [kernel for kernel in _kernels(program) if OVER in kernel.attributes]
+    unused = [kernel for kernel in marked if kernel.attributes["sym_name"].value not in used]
+    for kernel in unused:
+        del kernel.attributes[OVER]
+    return len(marked) - len(unused)
 
 
 def _kernels(program: Program) -> list[Any]:

@@ -2,20 +2,15 @@
 
 from drystone.scheduling.arena import Arena, arena_of
 from drystone.scheduling.budgets.allot import Allotment, Allotter
-from drystone.scheduling.budgets.curve import Curve, curve, curve_of
+from drystone.scheduling.budgets.curve import Curve
 from drystone.scheduling.budgets.extract import problem_of
+from drystone.scheduling.budgets.sampling import Met, curve, curve_of
 from drystone.scheduling.budgets.streaming import Streaming
 from drystone.scheduling.check import PlanError, check
 from drystone.scheduling.pictures.curve import curve_page, curve_svg
 from drystone.scheduling.pictures.wall import page, svg
 from drystone.scheduling.pieces.layers import net_of
-from drystone.scheduling.pieces.patched import (
-    choices_of,
-    choices_together,
-    least_capacity,
-    least_together,
-    pieces_below,
-)
+from drystone.scheduling.pieces.patched import choices_of, choices_together, least_capacity, least_together
 from drystone.scheduling.pieces.spans import Choice, Net
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data
@@ -27,6 +22,7 @@ __all__ = [
     "Arena",
     "Choice",
     "Curve",
+    "Met",
     "Net",
     "PlanError",
     "Streaming",
@@ -43,7 +39,6 @@ __all__ = [
     "least_together",
     "net_of",
     "page",
-    "pieces_below",
     "plan",
     "problem_of",
     "read",

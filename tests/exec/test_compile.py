@@ -270,12 +270,17 @@ def test_a_budget_below_what_all_needs_is_met_by_computing_again() -> None:
 def test_the_curve_has_what_each_budget_gets() -> None:
     torch.manual_seed(0)
     model, x = Skip().eval(), torch.randn(64, 16)
-    found = drystone.fit(model, (x,), points=4)
-    least, most = found.points
+    found = drystone.fit(model, (x,), level="ram", points=4)
+    *pieced, least, most = found.points
     assert (least.ram, most.ram) == (64 * 2 * 1024 * 4, 64 * (512 + 1024 + 1024) * 4)
     assert most.extra == 0 < least.extra < 0.1 and found.bound == least.ram
+    assert pieced and all("piece by piece" in point.how[-1] for point in pieced)
     tight = compile(model, (x,), budget=drystone.Budget(ram={"ram": least.ram}))
     assert tight.memory.plan["cost"] == least.plan.cost
+    tight = compile(model, (x,), budget=drystone.Budget(ram={"ram": pieced[0].ram}))
+    assert tight.memory.arena == pieced[0].memory.arena.size and tight.manifest.patched
+    with pytest.raises(drystone.UserError, match="has no memory level 'sram'\n  name one with level=: ram"):
+        drystone.fit(model, (x,), level="sram")
 
 
 _GUARDED = """

@@ -87,10 +87,11 @@ def test_a_budget_is_met_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None
     assert "piece by piece" in str(fitted.report())
 
 
-def test_the_curve_says_what_pieces_would_do() -> None:
+def test_the_curve_of_all_memory_ends_with_pieces() -> None:
     torch.manual_seed(0)
-    found = drystone.fit(Bottlenecks().eval(), (torch.randn(1, 3, 48, 48),), points=3)
-    assert found.pieces
-    assert found.pieces[0].ram < found.points[0].ram / 3 and found.pieces[0].extra < 0.5
-    assert [each.ram for each in found.pieces] == sorted(each.ram for each in found.pieces)
-    assert "computed piece by piece, as far as shapes tell:" in str(found)
+    model, x = Bottlenecks().eval(), torch.randn(1, 3, 48, 48)
+    found = drystone.fit(model, (x,), points=3)
+    least, most = found.points[0], found.points[-1]
+    assert least.ram < most.ram / 3 and least.ram < found.bound and "piece by piece" in least.how[-1]
+    fitted = drystone.compile(model, (x,), budget=drystone.Budget(ram=least.ram))
+    assert (fitted.memory.arena, fitted.memory.resident) == (least.memory.arena.size, least.memory.resident)

@@ -82,6 +82,30 @@ def test_what_fits_beside_the_weights_does_not_stream() -> None:
         compile(large, (x,), budget=drystone.Budget(ram=2 * MIB))
 
 
+def test_the_curve_of_all_memory_has_what_each_budget_gets(pair: Pair) -> None:
+    found = drystone.fit(Residuals().eval(), (pair.ids,), points=4)
+    assert found.points[-1].ram == pair.free.memory.arena + pair.free.memory.weights
+    assert found.points[-1].read == 0 and not found.points[-1].how
+    for point in found.points[:-1]:
+        fitted = compile(Residuals().eval(), (pair.ids,), budget=drystone.Budget(ram=point.ram))
+        assert (fitted.memory.arena, fitted.memory.resident) == (
+            point.memory.arena.size,
+            point.memory.resident,
+        )
+        assert fitted.memory.arena + fitted.memory.resident <= point.ram
+        assert fitted.manifest.streaming is not None and point.memory.streaming is not None
+        weights, sizes = fitted.manifest.weights, fitted.manifest.sizes(fitted.manifest.weights)
+        come = [slot for _, _, slot in fitted.manifest.streaming.reads]
+        assert sorted(weights[slot].name for slot in come) == sorted(
+            n for _, _, n in point.memory.streaming.reads
+        )
+        # Weights come in whole pages, of the table three rows.
+        assert 0 <= point.read - 3 * 512 * 4 - sum(sizes[slot] for slot in come) <= 2 * 4096 * len(come)
+    # A window cannot be less, whatever comes through it.
+    with pytest.raises(drystone.UserError, match=f"ram={found.points[0].ram} "):
+        compile(Residuals().eval(), (pair.ids,), budget=drystone.Budget(ram=found.points[0].ram - 1))
+
+
 def test_states_count(tmp_path: Path) -> None:
     class Counter(nn.Module):
         def __init__(self) -> None:

@@ -9,7 +9,9 @@ from click.testing import CliRunner
 
 from drystone.cli import main
 from drystone.errors import UserError
-from drystone.scheduling import check, curve, curve_of, plan
+from drystone.scheduling import Allotment, Met, check, curve, curve_of, plan
+from drystone.scheduling.budgets.budget import OverBudget
+from drystone.scheduling.budgets.sampling import roundest
 from drystone.scheduling.problem import Operation, Problem, Tensor
 from drystone.targets import Level
 
@@ -41,7 +43,8 @@ def test_less_memory_costs_work_where_nothing_can_be_moved() -> None:
     assert found.driver == "wider"
     table = str(found).splitlines()
     assert table[-1].endswith("less than 16,384 bytes: wider needs them for itself")
-    assert table[0].split() == ["ram", "of", "the", "most", "extra", "work", "cost"]
+    assert table[0].split() == ["ram", "of", "the", "most", "extra", "work", "cost", "how"]
+    assert table[1].endswith("1 call run again")
     assert table[1].split()[:7] == ["17,408", "B", "17.00", "KiB", "81.0", "%", "10.0"]
 
 
@@ -62,15 +65,36 @@ def test_less_memory_costs_traffic_where_there_is_a_slower_level() -> None:
 def test_budgets_are_planned_where_the_widest_step_is_left() -> None:
     asked = []
 
-    def planned(ram: int | None) -> tuple[Problem, object]:
+    def met(ram: int | None) -> Met:
         asked.append(ram)
         limited = replace(SLOW, levels=(Level("sram", ram), Level("dram")))
-        return limited, plan(limited)
+        return Met(Allotment(limited, plan(limited)), 0)
 
-    found = curve(planned, points=4)
+    found = curve(met, points=4, level="sram")
     assert asked[:2] == [None, 1] and asked[2] == found.points[0].ram
     assert len(asked) <= 5
-    assert all(found.points[0].ram < ram < found.points[-1].ram for ram in asked[3:])
+    assert all(found.points[0].ram < ram < found.points[-1].ram for ram in asked[4:])
+
+
+def test_budgets_in_between_are_round_and_above_what_was_refused() -> None:
+    assert [roundest(5, 11), roundest(96, 127), roundest(100, 110), roundest(7, 7)] == [8, 96, 104, 7]
+    asked = []
+
+    def met(ram: int | None) -> Met:
+        """Half of what is asked between 8 and 20 KiB, and nothing between 9 and 12."""
+        asked.append(ram)
+        if ram is not None and (ram < 8 * KB or 9 * KB < ram < 12 * KB):
+            raise OverBudget("too little", why="", least=12 * KB, proven=7 * KB, room=0).with_pieces(8 * KB)
+        limited = replace(PROBLEM, levels=(Level("ram", ram),))
+        used = 20 * KB if ram is None else ram
+        found = replace(plan(PROBLEM), peaks={"ram": used})
+        return Met(Allotment(limited, found), 1000 - used // KB, ("in pieces",) if used < 12 * KB else ())
+
+    found = curve(met, points=6, level="ram")
+    assert asked[:4] == [None, 1, 12 * KB, 8 * KB] and found.points[0].ram == 8 * KB and found.bound == 7 * KB
+    assert found.points[0].how == ("in pieces",) and "in pieces" in str(found)
+    assert all(ram % 256 == 0 for ram in asked[4:])
+    assert found.data()["points"][0]["ram"] == 8 * KB
 
 
 def test_a_problem_that_needs_the_same_whatever_it_has_is_one_point() -> None:
@@ -94,6 +118,9 @@ def test_the_command_reads_a_problem(tmp_path: Path) -> None:
         "kept": ["y"],
     }
     source.write_text(json.dumps(data))
-    done = CliRunner().invoke(main, ["fit", str(source), "--points", "4"])
+    written = tmp_path / "curve.json"
+    done = CliRunner().invoke(main, ["fit", str(source), "--points", "4", "--json", str(written)])
     assert done.exit_code == 0, done.stderr
-    assert "bytes moved" in done.stdout and "no plan of this program can need less" in done.stdout
+    assert "bytes moved" in done.stdout and "no plan of the program as a whole" in done.stdout
+    points = json.loads(written.read_text())["points"]
+    assert len(points) == len(done.stdout.splitlines()) - 2 and points[0]["moved"] > 0

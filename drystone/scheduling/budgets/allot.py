@@ -26,16 +26,29 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Allotment:
-    """The activations' problem and plan, checked; and where not all weights stay, when they come and go."""
+    """The activations' problem and plan, checked; the bytes of states and of all weights; and where not all
+    of these stay, when they come and go."""
 
     problem: Problem
     plan: Plan
+    states: int = 0
+    weights: int = 0
     streaming: Streaming | None = None
 
     @cached_property
     def arena(self) -> Arena:
         """Where activations lie."""
         return arena_of(self.problem, self.plan)
+
+    @property
+    def resident(self) -> int:
+        """Bytes of weights that are there at once, at most."""
+        return self.weights if self.streaming is None else self.streaming.resident
+
+    @property
+    def total(self) -> int:
+        """Bytes of all that is in memory, at most."""
+        return self.arena.size + self.states + self.resident
 
     @property
     def steps(self) -> list[Step]:
@@ -71,6 +84,9 @@ class Allotter:
         self._weights = {key: sizes[f"weight.{slot}"] for slot, key in enumerate(self._found.weights)}
         self.states = sum(size for name, size in sizes.items() if self._found.buffers[name].kind == "state")
         self._tell_work = work
+        #: The refusal of what activations were given beside the rest, which holds for less than it says would
+        #: do.
+        self._refused: OverBudget | None = None
 
     @cached_property
     def work(self) -> Mapping[str, int]:
@@ -132,15 +148,21 @@ class Allotter:
         problem = problem_of(self._program, self._target, limits, work, self._found)
         found = plan(problem, time_limit=self._time_limit)
         check(problem, found)
-        return Allotment(problem, found)
+        return Allotment(problem, found, self.states, self.weights)
 
     def _beside(self, left: int) -> Allotment:
         """Activations within what the rest leaves them."""
         if self.free.arena.size <= left:
             return self.free
-        if left < 0 and not self.free.arena.size:
-            raise OverBudget("", why="no step has activations", least=0, proven=0, room=0)
-        return self._activations({self._target.levels[0].name: max(0, left)})
+        room = max(0, left)
+        if not self.free.arena.size:
+            raise OverBudget("", why="no step has activations", least=0, proven=0, room=room)
+        if self._refused is None or room >= self._refused.least:
+            try:
+                return self._activations({self._target.levels[0].name: room})
+            except OverBudget as error:
+                self._refused = error
+        raise self._refused.changed(room=room)
 
     def _too_small(self, total: int, weights: int, which: str, error: OverBudget) -> OverBudget:
         """What to say where the budget of all memory cannot be met; `error` is about the activations."""
@@ -150,11 +172,15 @@ class Allotter:
         parts = [f"{spell_bytes(error.least)} for activations"]
         parts += [f"{spell_bytes(self.states)} for states"] if self.states else []
         parts += [f"{spell_bytes(weights)} for {which}"] if weights else []
-        return OverBudget(
-            f"the model needs {spell_bytes(error.least + beside)}, the budget is {spell_bytes(total)}",
+        least, proven = error.least + beside, error.proven + beside
+        driver = f"the activations of {error.driver}" if error.driver else "activations"
+        driver += " and states" * bool(self.states) + f" and {which}" * bool(weights)
+        return error.changed(
+            f"the model needs {spell_bytes(least)}, the budget is {spell_bytes(total)}",
             why=f"that is {', '.join(parts)}; {error.why}",
-            least=error.least + beside,
-            proven=error.proven + beside,
+            least=least,
+            proven=proven,
+            driver=driver,
             room=max(error.room, total - self.states - self.weights),
             beside=self.states + AROUND if self.weights else None,
             total=total,
@@ -168,18 +194,19 @@ class Allotter:
         for name in plan.order:
             call = calls[name]
             read = list(dict.fromkeys(keys[each] for each in call.inputs if each in keys))
-            rows = {key: self._rows(call, key) for key in read}
+            made = sum(self._found.buffers[name].size for name in call.outputs)
+            rows = {key: self._rows(call, key, made) for key in read}
             whole, parts = (tuple(k for k in read if bool(rows[k]) == part) for part in (False, True))
             time = -(-self.work[name] // _BYTES)
-            steps.append(Reading(whole, parts, sum(rows.values()), time, str(ir_place(call.op) or name)))
+            place, picked = str(ir_place(call.op) or name), made if parts else 0
+            steps.append(Reading(whole, parts, sum(rows.values()), time, place, picked))
         return steps, {key: paged(size) for key, size in self._weights.items()}
 
-    def _rows(self, call: Call, key: str) -> int:
+    def _rows(self, call: Call, key: str, made: int) -> int:
         """Bytes that are there of a table that a call reads some rows of; 0 where it reads a weight whole."""
         if self.work[call.name] >= self._weights[key]:
             return 0
         row: int = self._weights[key] // self._program.weights[key].shape[0]
-        made = sum(self._found.buffers[name].size for name in call.outputs)
         return min(self._weights[key], -(-made // row) * (row + AROUND))
 
     def _fits_as_stored(self, budget: Budget) -> None:

@@ -1,5 +1,7 @@
 """What to say where a plan needs more memory than there is."""
 
+from typing import Any
+
 from drystone.errors import UserError
 from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import Graph
@@ -12,9 +14,13 @@ _SHOWN = 8
 
 class OverBudget(UserError):
     """There is too little memory for every plan that was looked for; `least` bytes would do, `proven` is what
-    no plan can do without, `why` says what needs them. `room` is what there was for activations. Where
-    weights may come and go, of `total` bytes `beside` are for what is neither activations nor weights of one
-    step."""
+    no plan of the program as a whole can do without, `why` says what needs the former and `driver` what the
+    latter, if that is one operation: its name; where states and weights count, their names as well.
+
+    `room` is what there was for activations. Where weights may come and go, of `total` bytes `beside` are for
+    what is neither activations nor weights of one step. `pieces`: about what would do with layers computed
+    piece by piece, where that is less than `least`.
+    """
 
     def __init__(
         self,
@@ -24,11 +30,12 @@ class OverBudget(UserError):
         least: int,
         proven: int,
         room: int,
+        driver: str = "",
         beside: int | None = None,
         total: int = 0,
     ) -> None:
         self.why, self.least, self.proven, self.room = why, least, proven, room
-        self.beside, self.total = beside, total
+        self.driver, self.beside, self.total, self.pieces = driver, beside, total, least
         super().__init__(
             what,
             hint=f"{why}\n  the least budget this version can meet: ram={least} (no plan of this model can "
@@ -47,15 +54,15 @@ class OverBudget(UserError):
         if needed is None or needed >= self.least:
             return self
         what = "activations need" if self.beside is None else "the model needs"
-        return OverBudget(
-            self.what,
-            why=f"{self.why}\n  with layers computed piece by piece, {what} about {needed} bytes",
-            least=self.least,
-            proven=self.proven,
-            room=self.room,
-            beside=self.beside,
-            total=self.total,
-        )
+        why = f"{self.why}\n  with layers computed piece by piece, {what} about {needed} bytes"
+        error = self.changed(why=why)
+        error.pieces = needed
+        return error
+
+    def changed(self, what: str = "", **changes: Any) -> "OverBudget":
+        """The same with something else in it."""
+        names = ("why", "least", "proven", "room", "driver", "beside", "total")
+        return OverBudget(what or self.what, **{name: getattr(self, name) for name in names} | changes)
 
 
 def spell_bytes(size: int) -> str:
@@ -102,4 +109,5 @@ def too_small(graph: Graph, plan: Plan, least: int, effort: Effort) -> OverBudge
         least=least,
         proven=proven,
         room=capacity,
+        driver=graph.neediest() if proven == graph.least() else "",
     )

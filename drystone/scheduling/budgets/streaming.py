@@ -33,22 +33,24 @@ def paged(size: int) -> int:
 class Reading:
     """What a kernel call reads of weights: those it reads whole, by name; others that it reads a part of
     (rows of tables), and the bytes it has of those meanwhile; how long it takes in microseconds; its line of
-    the model."""
+    the model; the bytes of those rows themselves."""
 
     weights: tuple[str, ...]
     tables: tuple[str, ...]
     rows: int
     time: int
     where: str
+    picked: int = 0
 
 
 @dataclass(frozen=True)
 class Streaming:
-    """The weights that stay, those of which parts come when they are read, by step, and the plan in which the
-    others come from the level "file" and go, all within `room` bytes."""
+    """The weights that stay, those of which parts come when they are read, by step, the bytes of these
+    parts, and the plan in which the others come from the level "file" and go, all within `room` bytes."""
 
     kept: tuple[str, ...]
     tables: tuple[tuple[int, str], ...]
+    picked: int
     room: int
     problem: Problem
     plan: Plan
@@ -65,6 +67,12 @@ class Streaming:
         named = {tensor.name for tensor in self.problem.tensors}
         come = [(h.end - 1, h.tensor) for h in self.plan.homes if h.level == fast and h.tensor in named]
         return [*self.tables, *come]
+
+    @property
+    def read(self) -> int:
+        """Bytes that a run reads from the file."""
+        size = {tensor.name: tensor.size for tensor in self.problem.tensors}
+        return self.picked + sum(size[move.tensor] for move in self.plan.moves)
 
     @property
     def resident(self) -> int:
@@ -100,7 +108,7 @@ def stream(steps: Sequence[Reading], sizes: Mapping[str, int], room: int, time_l
     found = plan(problem, time_limit)
     check(problem, found)
     tables = tuple((number, name) for number, step in enumerate(steps) for name in step.tables)
-    return Streaming(tuple(sorted(kept)), tables, room, problem, found)
+    return Streaming(tuple(sorted(kept)), tables, sum(step.picked for step in steps), room, problem, found)
 
 
 def _kept(steps: Sequence[Reading], sizes: Mapping[str, int], room: int) -> frozenset[str]:

@@ -25,7 +25,7 @@ def curve_svg(curve: Curve) -> str:
     for the bytes moved. Each step is what a plan of that much memory costs. The same curve gives the same
     text."""
     panels = []
-    if curve.moves:
+    if any(point.moved for point in curve.points):
         panels.append(_panel(curve, "Bytes moved between levels", lambda p: p.moved, drawing.byte_lines))
     if not panels or any(point.extra for point in curve.points):
         panels.append(_panel(curve, "Extra work", lambda p: 100 * p.extra, _percents_up))

@@ -50,7 +50,7 @@ class _Reading:
         )
 
     def name(self, value: Any) -> str:
-        """The name of a tensor; views have that of what they view."""
+        """The name of a tensor; views have that of what they view, results of one operation the same."""
         return self.names.setdefault(_root(value), f"t{len(self.names)}")
 
     def _layer(self, op: Any, form: Form | None, features: Form | None) -> Layer:
@@ -94,9 +94,10 @@ class _Reading:
 
 
 def _root(value: Any) -> Any:
+    """What a tensor is a view of; for all results of an operation its first one."""
     while not isinstance(value.owner, ir.Block) and is_view(value.owner):
         value = value.owner.operands[0]
-    return value
+    return value if isinstance(value.owner, ir.Block) else value.owner.results[0]
 
 
 def _read_at_once(operation: Any, value: Any) -> int:
@@ -114,8 +115,10 @@ def _is_computed(value: Any) -> bool:
 
 
 def _bytes(value: Any) -> int:
-    extents = shape(value)
-    return 0 if None in extents else storage_bytes(value.type)
+    """Bytes of a tensor, beside those of the other results of its operation that are read."""
+    values = [value] if isinstance(value.owner, ir.Block) else list(value.owner.results)
+    values = [each for each in values if each == value or (is_tensor(each) and list(each.uses))]
+    return sum(storage_bytes(each.type) for each in values if None not in shape(each))
 
 
 def _work(op: Any) -> int:

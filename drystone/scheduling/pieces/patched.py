@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from drystone.ir.pieces import Region, Span, emit
-from drystone.scheduling.budgets.curve import Pieced
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.order.greedy import best_fit, height
 from drystone.scheduling.pieces.spans import Choice, Choices, Layer, Net
@@ -105,23 +104,6 @@ def least_capacity(net: Net) -> int | None:
     computed piece by piece."""
     found = Choices(net).least(float("inf"))
     return None if found is None or not found.spans else _height(net, found)
-
-
-def pieces_below(net: Net, most: int, points: int) -> tuple[Pieced, ...]:
-    """What less than `most` bytes would do and cost, from the least known: at most so many choices of spans,
-    each of about the same part of the memory that the next one takes."""
-    least = least_capacity(net)
-    if least is None or least >= most:
-        return ()
-    capacities = (int(least * (most / least) ** (number / points)) for number in range(points))
-    found: dict[int, Pieced] = {}
-    for capacity in capacities:
-        choice = next(choices_of(net, capacity), None)
-        if choice is None:
-            continue
-        ram = _height(net, choice)
-        found[ram] = Pieced(ram, choice.work / net.work - 1, len(choice.spans))
-    return tuple(found[ram] for ram in sorted(found))
 
 
 def given_order(problem: Problem) -> list[Block]:
