@@ -55,8 +55,8 @@ def within(
         except OverBudget:
             continue
         return Planned(made, schedules, memory, _patched(net, choice))
-    least_of = scheduling.least_capacity if refused.together is None else scheduling.least_together
-    raise refused.with_pieces(least_of(net))
+    together = None if refused.together is None else scheduling.least_together(net)
+    raise refused.with_pieces(scheduling.least_capacity(net), together)
 
 
 def _choices(net: scheduling.Net, refused: OverBudget) -> Iterator[tuple[scheduling.Choice, int | None]]:

@@ -184,6 +184,7 @@ class Allotter:
             room=max(error.room, total - self.states - self.weights),
             beside=self.states + AROUND if self.weights else None,
             total=total,
+            apart=self.states + self.weights,
         )
 
     def _steps(self, plan: Plan) -> tuple[list[Reading], dict[str, int]]:

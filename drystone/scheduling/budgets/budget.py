@@ -17,9 +17,9 @@ class OverBudget(UserError):
     no plan of the program as a whole can do without, `why` says what needs the former and `driver` what the
     latter, if that is one operation: its name; where states and weights count, their names as well.
 
-    `room` is what there was for activations. Where weights may come and go, of `total` bytes `beside` are for
-    what is neither activations nor weights of one step. `pieces`: about what would do with layers computed
-    piece by piece, where that is less than `least`.
+    `room` is what there was for activations, where all else takes `apart` bytes. Where weights may come and
+    go, of `total` bytes `beside` are for what is neither activations nor weights of one step. `pieces`: about
+    what would do with layers computed piece by piece, where that is less than `least`.
     """
 
     def __init__(
@@ -33,9 +33,11 @@ class OverBudget(UserError):
         driver: str = "",
         beside: int | None = None,
         total: int = 0,
+        apart: int = 0,
     ) -> None:
         self.why, self.least, self.proven, self.room = why, least, proven, room
-        self.driver, self.beside, self.total, self.pieces = driver, beside, total, least
+        self.driver, self.beside, self.total = driver, beside, total
+        self.apart, self.pieces = apart, least
         super().__init__(
             what,
             hint=f"{why}\n  the least budget this version can meet: ram={least} (no plan of this model can "
@@ -47,13 +49,15 @@ class OverBudget(UserError):
         """What there was for activations and the weights of one step; None where weights are not counted."""
         return None if self.beside is None else self.total - self.beside
 
-    def with_pieces(self, least: int | None) -> "OverBudget":
-        """The same, saying that with layers computed piece by piece `least` bytes could do, for activations
-        or for them and the weights of one step; None where that is not possible."""
-        needed = None if least is None else least + (self.beside or 0)
-        if needed is None or needed >= self.least:
+    def with_pieces(self, alone: int | None, together: int | None = None) -> "OverBudget":
+        """The same, saying what could do with layers computed piece by piece: where activations need `alone`
+        bytes, or they and the weights of one step `together`; None where that is not possible."""
+        pairs = (alone, self.apart), (together, self.beside or 0)
+        could = [least + beside for least, beside in pairs if least]
+        needed = min(could, default=self.least)
+        if needed >= self.least:
             return self
-        what = "activations need" if self.beside is None else "the model needs"
+        what = "the model needs" if self.total else "activations need"
         why = f"{self.why}\n  with layers computed piece by piece, {what} about {needed} bytes"
         error = self.changed(why=why)
         error.pieces = needed
@@ -61,7 +65,7 @@ class OverBudget(UserError):
 
     def changed(self, what: str = "", **changes: Any) -> "OverBudget":
         """The same with something else in it."""
-        names = ("why", "least", "proven", "room", "driver", "beside", "total")
+        names = ("why", "least", "proven", "room", "driver", "beside", "total", "apart")
         return OverBudget(what or self.what, **{name: getattr(self, name) for name in names} | changes)
 
 
