@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,11 @@ from drystone.runtime import artifact, extent, memory, native, teams, tree
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
 from drystone.runtime.stored import Reader, Stored, spooled
+
+_IN_MEMORY = (
+    "the file of the weights is kept in memory (tmpfs), so that those which come and go take it all the "
+    "same: save the model on a disk and load it from there, or let TMPDIR name a folder on one"
+)
 
 
 class Memory:
@@ -62,6 +68,8 @@ class Fitted:
             weights = stored.views(manifest.weights)
         #: Where the weights come from during a run, if they do.
         self._stored = None if manifest.streaming is None else stored
+        if self._stored is not None and self._stored.in_memory:
+            warnings.warn(_IN_MEMORY, stacklevel=2)
         self._weights = [memory.aligned(array) for array in weights]
         self._code = code
         self._image = image

@@ -1,5 +1,6 @@
 """Weights that lie in a mapped file: read ahead of the kernels that need them, given back after."""
 
+import ctypes
 import mmap
 import os
 import tempfile
@@ -21,6 +22,10 @@ from drystone.runtime.memory import ALIGNMENT
 _LOOK = 2e-4
 #: Bytes that are read at a time; where the first of them is in memory already, all are taken to be.
 _PIECE = 2 << 20
+#: Where else temporary files may be: they outlive a start of the system there, so that memory is none.
+_FOLDERS = ("/var/tmp",)
+#: The kinds of file systems that are in memory (statfs(2)): tmpfs and ramfs.
+_MEMORY_FILES = (0x01021994, 0x858458F6)
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Stored:
 
     def __post_init__(self) -> None:
         weakref.finalize(self, os.close, self.file)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the file takes memory, as what lies in a tmpfs does."""
+        return _in_memory(f"/proc/self/fd/{self.file}")
 
     def views(self, leaves: Sequence[Leaf]) -> list[Array]:
         """The weights where they lie."""
@@ -96,9 +106,9 @@ class Reader:
 
 
 def spooled(weights: Sequence[Array]) -> Stored:
-    """The weights in a temporary file that goes with the process."""
+    """The weights in a temporary file on a disk that goes with the process."""
     ranges = []
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=_disk_folder()) as file:
         for array in weights:
             ranges.append((file.tell(), file.tell() + array.nbytes))
             file.write(array.reshape(-1).view(np.uint8).data)
@@ -107,3 +117,17 @@ def spooled(weights: Sequence[Array]) -> Stored:
         file.flush()
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return Stored(os.dup(file.fileno()), mapping, tuple(ranges))
+
+
+def _disk_folder() -> str:
+    """The first folder for temporary files that is not kept in memory; if all are, the first."""
+    usual = tempfile.gettempdir()
+    on_disk = (each for each in (usual, *_FOLDERS) if os.access(each, os.W_OK) and not _in_memory(each))
+    return next(on_disk, usual)
+
+
+def _in_memory(path: str) -> bool:
+    """Whether a file or folder lies in a file system that has no disk behind it."""
+    found = (ctypes.c_long * 64)()  # struct statfs begins with the file system's kind
+    libc = ctypes.CDLL(None)
+    return libc.statfs(os.fsencode(path), found) == 0 and found[0] in _MEMORY_FILES

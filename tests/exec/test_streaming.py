@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 
 import drystone
 from drystone.compiler import compile
+from drystone.runtime import stored
 from drystone.runtime.fitted import Fitted
 
 MIB = 1 << 20
@@ -126,6 +128,20 @@ def test_states_count(tmp_path: Path) -> None:
     # A new start reads the state's first value again.
     loaded.reset()
     torch.testing.assert_close(loaded(x), fitted(x), rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs to write to")
+def test_weights_are_not_kept_in_memory_by_their_file(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        weights = [np.zeros(4, np.float32)]
+        assert not stored.spooled(weights).in_memory
+        monkeypatch.setattr(stored, "_FOLDERS", ())
+        assert stored.spooled(weights).in_memory
+        saved = pair.tight.save(Path(folder) / "tight.dry")
+        with pytest.warns(UserWarning, match=r"the file of the weights is kept in memory \(tmpfs\)"):
+            loaded = drystone.load(saved)
+        torch.testing.assert_close(loaded(pair.ids), pair.free(pair.ids), rtol=0, atol=0)
 
 
 _CHILD = """

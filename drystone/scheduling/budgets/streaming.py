@@ -75,6 +75,11 @@ class Streaming:
         return self.picked + sum(size[move.tensor] for move in self.plan.moves)
 
     @property
+    def window(self) -> int:
+        """Bytes through which weights come and go, at most."""
+        return AROUND + self.plan.peaks[self.problem.levels[0].name]
+
+    @property
     def resident(self) -> int:
         """Bytes of weights that are there at once, at most."""
         return (

@@ -11,6 +11,8 @@ WIDTH = 960.0
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 18.0, 58.0, 52.0
 #: What is left free between panels.
 _GAP = 10.0
+#: Marks that are areas.
+_AREAS = ("alive", "never", "arriving", "activations", "states", "stay", "window")
 #: About what a character of the smallest text takes in the widest of the usual fonts.
 _CHARACTER = 6.0
 _STYLE = """
@@ -30,6 +32,9 @@ _STYLE = """
 .plan .step { fill: #cfc8ba } .plan .step:hover { fill: #a4402f }
 .plan .curve { stroke: #a4402f; stroke-width: 1.8; fill: none } .plan .point { fill: #a4402f }
 .plan .never { fill: #ebe5d8 }
+.plan .activations { fill: #c9a98e } .plan .states { fill: #a8b39d }
+.plan .stay { fill: #8e9aa6 } .plan .window { fill: #c6cdd4 }
+.plan .said { fill: #26231f; pointer-events: none }
 .plan .right { text-anchor: end } .plan .middle { text-anchor: middle }
 .plan .box { fill: #2f2c28; opacity: 0.94; pointer-events: none }
 .plan .told { fill: #fbf9f5; font-size: 10.5px; pointer-events: none }
@@ -93,7 +98,7 @@ def legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
     """What the marks of these classes mean, at the upper right: lines, or areas of "alive" and the like."""
     x = WIDTH - RIGHT - sum(40 + _CHARACTER * len(text) for _, text in entries)
     for kind, text in entries:
-        if kind in ("alive", "never", "arriving"):
+        if kind in _AREAS:
             under = f'<path fill="#8e9aa6" d="M{x:.1f} 17h18v10h-18z"/>' if kind == "arriving" else ""
             mark = f'{under}<path class="{kind}" d="M{x:.1f} 17h18v10h-18z"/>'
         elif kind in ("comes", "leaves"):
