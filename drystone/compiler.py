@@ -261,7 +261,7 @@ def _manifest(
         arena=memory.arena.size,
         levels=tuple((n, start, memory.plan.peaks.get(n, 0)) for n, start in memory.arena.starts.items()),
         plan=scheduling.as_data(memory.plan),
-        picture=scheduling.svg(memory.problem, memory.plan),
+        picture=scheduling.svg(memory.problem, memory.plan, memory.streaming),
         streaming=_streaming(memory.streaming, code.weights),
         patched=patched,
     )

@@ -57,6 +57,22 @@ class Report:
         return f"bytes moved: {before} before fusion, {after} after"
 
     @property
+    def streamed(self) -> str:
+        """One line about the weights that come and go in each run; "" where all stay."""
+        plan, m = self.manifest.streaming, self.manifest
+        if plan is None:
+            return ""
+        sizes = m.sizes(m.weights)
+        come = [slot for _, _, slot in plan.reads]
+        stay, read = (f"{sum(sizes[slot] for slot in slots) / 2**20:.1f} MiB" for slots in (plan.kept, come))
+        tables = ", ".join(m.weights[slot].name for slot in plan.tables)
+        return (
+            f"weights: {stay} stay ({len(plan.kept)} of {len(sizes)}), {read} come and go in each run "
+            f"({len(set(come))}), at most {plan.resident / 2**20:.1f} MiB are there at once"
+            + (f"; only rows are read of {tables}" if tables else "")
+        )
+
+    @property
     def summary(self) -> str:
         """One line about the whole model."""
         return (
@@ -75,7 +91,7 @@ class Report:
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
         notes = map(str, (*self.manifest.patched, *self.manifest.attention))
-        return "\n".join([*lines, self.summary, self.traffic, *notes])
+        return "\n".join([*lines, *filter(None, (self.summary, self.traffic, self.streamed)), *notes])
 
     def to_html(self, path: str | Path) -> Path:
         """Write the table and the picture of the memory plan as one self-contained page."""

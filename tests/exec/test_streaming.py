@@ -63,6 +63,10 @@ def test_weights_that_do_not_fit_come_and_go(pair: Pair) -> None:
     assert come and not come & set(plan.kept)
     assert all(begins < step for begins, step, _ in plan.reads)
     assert plan.tables == (0,)
+    report = tight.report(pair.ids, runs=1)
+    assert "come and go in each run" in str(report) and "only rows are read of table.weight" in str(report)
+    assert "Weights that come and go" in tight.manifest.picture
+    assert "come and go" not in str(free.report(pair.ids, runs=1))
     for _ in range(3):
         torch.testing.assert_close(tight(pair.ids), free(pair.ids), rtol=0, atol=0)
 

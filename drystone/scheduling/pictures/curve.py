@@ -19,9 +19,12 @@ _BEYOND = 1.08
 
 def curve_page(curve: Curve) -> str:
     """A self-contained page: the curve, and the wall of every point from least to most memory."""
-    return drawing.page(
-        "Memory and its cost", [curve_svg(curve), *(svg(point.problem, point.plan) for point in curve.points)]
-    )
+    walls = []
+    for point in curve.points:
+        drawn = svg(point.problem, point.plan, point.memory.streaming)
+        said = escape(f"{spell_bytes(point.ram)}: {_said(point)}")
+        walls.append(f"<details><summary>{said}</summary>\n{drawn}</details>")
+    return drawing.page("Memory and its cost", [curve_svg(curve), *walls])
 
 
 def curve_svg(curve: Curve) -> str:
@@ -51,6 +54,8 @@ def _bars(curve: Curve) -> tuple[float, str]:
     for number, point in enumerate(curve.points):
         y, x = drawing.TOP + _PITCH * number, LEFT
         rows.append(f'<text x="{LEFT - 8:g}" y="{y + 14:.1f}" class="right">{spell_bytes(point.ram)}</text>')
+        right = scale.x(point.ram)
+        rows.append(f'<path class="budget" d="M{x:g} {y:g}H{right:.1f}v{_BAR:g}H{x:g}z"/>')
         for kind, (text, size) in _parts(point).items():
             if not size:
                 continue
@@ -60,17 +65,23 @@ def _bars(curve: Curve) -> tuple[float, str]:
             tip = [text, f"{spell_bytes(size)} ({size:,} bytes) of {spell_bytes(point.ram)}"]
             rows.append(drawing.told(shape, "\n".join(tip)))
             x += width
-        cost = [f"{spell_bytes(point.read)} read a run"] * bool(point.read)
-        cost += [f"{100 * point.extra:.1f} % more work"] * (point.extra >= 0.0005)
-        said = ", ".join([*cost, *point.how]) or "everything stays"
-        rows.append(f'<text class="said" x="{LEFT + 8:g}" y="{y + 14:.1f}">{escape(said)}</text>')
+        said = escape(_said(point))
+        rows.append(f'<text class="said" x="{LEFT + 8:g}" y="{y + 14:.1f}">{said}</text>')
     parts = [
         drawing.heading("What fills the memory", _range(curve)),
-        *drawing.legend(list(shown.items())),
+        *drawing.legend([(kind, shown[kind]) for kind in _parts(curve.points[0]) if kind in shown]),
         *_memory_across(scale, _ALL),
         *rows,
     ]
     return height, "\n".join(parts) + "\n"
+
+
+def _said(point: Point) -> str:
+    """What a point costs, and how it is met."""
+    cost = [f"{spell_bytes(point.read)} read a run"] * bool(point.read)
+    cost += [f"{spell_bytes(point.moved)} moved"] * bool(point.moved)
+    cost += [f"{100 * point.extra:.1f} % more work"] * (point.extra >= 0.0005)
+    return ", ".join([*cost, *point.how]) or "everything stays"
 
 
 def _parts(point: Point) -> dict[str, tuple[str, int]]:

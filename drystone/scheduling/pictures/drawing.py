@@ -34,6 +34,7 @@ _STYLE = """
 .plan .never { fill: #ebe5d8 }
 .plan .activations { fill: #c9a98e } .plan .states { fill: #a8b39d }
 .plan .stay { fill: #8e9aa6 } .plan .window { fill: #c6cdd4 }
+.plan .budget { fill: none; stroke: #cfc8ba }
 .plan .said { fill: #26231f; pointer-events: none }
 .plan .right { text-anchor: end } .plan .middle { text-anchor: middle }
 .plan .box { fill: #2f2c28; opacity: 0.94; pointer-events: none }
@@ -80,10 +81,9 @@ def document(panels: Sequence[tuple[float, str]]) -> str:
 
 def page(title: str, pictures: Sequence[str]) -> str:
     """A self-contained page of pictures."""
-    return (
-        f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        '<body style="max-width: 1100px; margin: 2em auto; background: #f1ede4">\n' + "<br>\n".join(pictures)
-    )
+    style = "max-width: 1100px; margin: 2em auto; background: #f1ede4; font: 14px system-ui, sans-serif"
+    head = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>'
+    return f'{head}\n<body style="{style}">\n' + "<br>\n".join(pictures)
 
 
 def heading(title: str, below: str) -> str:

@@ -7,6 +7,7 @@ from html import escape
 from zlib import crc32
 
 from drystone.scheduling.budgets.budget import spell_bytes
+from drystone.scheduling.budgets.streaming import Streaming
 from drystone.scheduling.pictures import drawing
 from drystone.scheduling.pictures.drawing import LEFT, RIGHT, WIDTH, Scale
 from drystone.scheduling.pictures.stones import Stone, stones
@@ -28,9 +29,10 @@ def page(problem: Problem, plan: Plan) -> str:
     return drawing.page("Memory plan", [svg(problem, plan)])
 
 
-def svg(problem: Problem, plan: Plan) -> str:
+def svg(problem: Problem, plan: Plan, streaming: Streaming | None = None) -> str:
     """The plan as an SVG element, a wall for every level that is used: steps to the right, addresses upwards;
-    what is pointed at tells its tensor, layer, size, and why it comes and goes.
+    what is pointed at tells its tensor, layer, size, and why it comes and goes. `streaming` has a wall of its
+    own, of the weights that come and go.
 
     The shade behind a wall is the sum of the bytes alive: what rises above it is lost to fragmentation. The
     same plan gives the same text.
@@ -38,18 +40,23 @@ def svg(problem: Problem, plan: Plan) -> str:
     used = {home.level for home in plan.homes}
     levels = [level for level in problem.levels if level.name in used] or [problem.levels[0]]
     heights = [_FIRST_HEIGHT, *[_OTHER_HEIGHT] * (len(levels) - 1)]
-    return drawing.document(
-        [(height, _wall(problem, plan, level, height)) for level, height in zip(levels, heights, strict=True)]
-    )
+    named = "Memory {}" if len(problem.levels) > 1 else "Activation memory"
+    walls = [
+        (height, _wall(problem, plan, level, height, named.format(level.name)))
+        for level, height in zip(levels, heights, strict=True)
+    ]
+    if streaming is not None and streaming.problem.tensors:
+        come, title = streaming.problem, "Weights that come and go"
+        walls.append((_OTHER_HEIGHT, _wall(come, streaming.plan, come.levels[0], _OTHER_HEIGHT, title)))
+    return drawing.document(walls)
 
 
-def _wall(problem: Problem, plan: Plan, level: Level, height: float) -> str:
+def _wall(problem: Problem, plan: Plan, level: Level, height: float, title: str) -> str:
     first = level == problem.levels[0]
     peak = plan.peaks.get(level.name, 0)
     limit = level.capacity if level.capacity is not None and level.capacity <= 2 * peak else 0
     scale = Scale(max(1, len(plan.order)), max(1, peak, limit), height)
     laid = stones(problem, plan, level)
-    title = "Activation memory" if len(problem.levels) == 1 else f"Memory {level.name}"
     known = [("bound", plan.bound, f"no plan needs less than {spell_bytes(plan.bound)}")] if first else []
     lines = [*known, ("peak", peak, f"peak {spell_bytes(peak)}")]
     lines += [("capacity", limit, f"capacity {spell_bytes(limit)}")] if limit else []
