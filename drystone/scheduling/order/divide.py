@@ -103,7 +103,10 @@ def bounded(graph: Graph, hint: Sequence[int], effort: Effort) -> Joint:
     if one is not None and (len(graph.before) > LARGE or any(map(Cuts(graph, hint).clean, range(len(hint))))):
         divided = arrange(one, hint, None, effort)
         order = found.order if found.cost is not None else divided.order
-        found = Joint(order, max(found.bound, divided.bound))
+        # What lies in a slower level comes from there for what that costs, at least once.
+        homed = [name for name, home in graph.home.items() if home and graph.readers[name]]
+        more = sum(graph.bytes[n] * (graph.leaving(n) - one.problem.levels[1].cost) for n in homed)
+        found = Joint(order, max(found.bound, divided.bound + more))
     return found
 
 

@@ -17,6 +17,7 @@ from drystone.scheduling.problem import Home, Move, Plan
 from drystone.scheduling.residency import belady
 from drystone.scheduling.residency.follow import Wish, follow
 from drystone.scheduling.residency.model import ResidencyModel
+from drystone.scheduling.residency.simpler import nearer, simpler
 from drystone.scheduling.residency.stays import Residency, Stay, blocks_of, by_bytes
 from drystone.scheduling.residency.timeline import timeline
 from drystone.targets.target import Level
@@ -25,9 +26,9 @@ from drystone.targets.target import Level
 DEPTH = 3
 #: How often the range of budgets is halved to find the least that can be met.
 _HALVINGS = 8
-#: The parts of what is left of the effort for the order, for a bound alone, for the residency of one order
-#: before windows are mended and while they are, and for one try at a capacity.
-_ORDER, _BOUND, _FIRST, _MENDING, _TRY = 0.5, 0.3, 0.6, 0.3, 0.2
+#: The parts of what is left of the effort for the order, for a plan of a simpler graph, for a bound alone,
+#: for the residency of one order before windows are mended and while they are, and for one try at a capacity.
+_ORDER, _SIMPLY, _BOUND, _FIRST, _MENDING, _TRY = 0.5, 0.4, 0.4, 0.6, 0.3, 0.2
 #: The parts of what is left for one choice of residency, and for its addresses.
 _CHOICE, _PLACING = 0.5, 0.12
 #: What making a model costs, for each touch of a tensor, and following its answer, for each operation.
@@ -43,41 +44,75 @@ def cheapest(graph: Graph, orders: Sequence[Sequence[int]], effort: Effort) -> P
     where none keeps to the capacities. With no effort, Belady's replacement alone."""
     known = {tuple(order): quick(graph, order) for order in orders}
     best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
-    forced, bound, suited = graph.forced, graph.compulsory, joint.suits(graph)
-    if not effort.left:
-        return best if best is None else replace(best, cost_bound=bound)
-    if suited:
+    bound = graph.compulsory
+    if effort.left and joint.suits(graph):
         known = {order: _quicker(graph, order, plan, effort) for order, plan in known.items()}
+        best, bound = _arranged(graph, known, effort)
+    elif effort.left and not graph.rigid:
+        _add(known, _simply(graph, orders, effort.part(_SIMPLY)), graph)
         best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
-    if not (suited and forced) and not graph.rigid:
         hint = next(iter(known)) if best is None else [graph.number[name] for name in best.order]
-        most = None if best is None else best.cost
-        searching = effort.part(_ORDER if suited else _BOUND)
-        if suited:
-            found = divide.arrange(graph, hint, most, searching)
-        else:
-            found = divide.bounded(graph, hint, searching)
-        bound, order = max(bound, found.bound), tuple(found.order)
-        if order not in known:
-            plan = quick(graph, order)
-            known = {order: _quicker(graph, order, plan, effort) if suited else plan, **known}
-            best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+        found = divide.bounded(graph, hint, effort.part(_BOUND))
+        bound = max(bound, found.bound)
+        known.setdefault(tuple(found.order), quick(graph, found.order))
+    if not effort.left:
+        return best if best is None else _judged(best, bound)
     ranked = sorted(known, key=lambda order: math.inf if (plan := known[order]) is None else plan.cost)
+    exact = graph.forced and joint.suits(graph)
     for order in ranked[: 1 if len(graph.before) > LARGE else None]:
-        if best is not None and best.cost == bound and not (forced and suited):
+        if best is not None and best.cost == bound and not exact:
             break
         search = TrafficSearch(graph, order, DEPTH)
         plan = search.run(effort.part(_FIRST), known[order])
-        bound = max(bound, search.bound) if forced and suited else bound
+        bound = max(bound, search.bound) if exact else bound
         if plan is not None and (best is None or _rank(plan) <= _rank(best)):
             best = replace(plan, status="feasible")
     if best is None:
         return None
-    if not forced and suited:
+    if not graph.forced and joint.suits(graph):
         best = windows.mended(
             graph, best, bound, effort, lambda order: _solved(graph, order, effort.part(_MENDING))
         )
-    return replace(best, cost_bound=bound, status="optimal" if best.cost == bound else best.status)
+    return _judged(best, bound)
+
+
+def _judged(plan: Plan, bound: int) -> Plan:
+    return replace(plan, cost_bound=bound, status="optimal" if plan.cost == bound else plan.status)
+
+
+def _arranged(
+    graph: Graph, known: dict[tuple[int, ...], Plan | None], effort: Effort
+) -> tuple[Plan | None, int]:
+    """The best plan known once an order was searched, and what every plan must spend; the order is added to
+    those known."""
+    best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+    if graph.forced:
+        return best, graph.compulsory
+    hint = next(iter(known)) if best is None else [graph.number[name] for name in best.order]
+    found = divide.arrange(graph, hint, None if best is None else best.cost, effort.part(_ORDER))
+    order = tuple(found.order)
+    if order not in known:
+        known[order] = _quicker(graph, order, quick(graph, order), effort)
+    best = min((plan for plan in known.values() if plan is not None), key=_rank, default=None)
+    return best, max(graph.compulsory, found.bound)
+
+
+def _simply(graph: Graph, orders: Sequence[Sequence[int]], effort: Effort) -> Plan | None:
+    """The plan that does without other runs, and with one slower level but for what waits in nearer ones."""
+    simple = simpler(graph)
+    found = None if simple is None else cheapest(simple, orders, effort)
+    if found is None:
+        return None
+    plan = _finished(graph, found.order, *nearer(graph, found))
+    return replace(plan, status="greedy" if found.status == "greedy" else "feasible")
+
+
+def _add(known: dict[tuple[int, ...], Plan | None], plan: Plan | None, graph: Graph) -> None:
+    """Keep a plan as that of its order, if it is the best of it."""
+    if plan is not None:
+        order = tuple(graph.number[name] for name in plan.order)
+        other = known.get(order)
+        known[order] = plan if other is None else min(plan, other, key=_rank)
 
 
 def _solved(graph: Graph, order: Sequence[int], effort: Effort) -> Plan | None:
