@@ -24,7 +24,7 @@ _QUICK = 1e-4
 #: The parts of what is left of the effort: for all but moves beside operations; for the least peak where it
 #: may not be what counts, and where it is not; for a plan where there may be none, and then for the least
 #: capacity that has one.
-_STILL, _PEAK, _HINT, _MET, _LEAST = 0.6, 0.15, 0.07, 0.7, 0.7
+_STILL, _PEAK, _HINT, _MET, _LEAST = 0.5, 0.15, 0.07, 0.7, 0.7
 #: The parts for the least peak's search: for a beam, an order, a bound, an order again, and a placement.
 _BEAM, _ORDER, _BOUND, _LOWER, _PLACE = 0.05, 0.5, 0.3, 0.4, 0.5
 

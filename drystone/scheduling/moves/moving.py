@@ -116,6 +116,10 @@ class Moving:
                 self.homes.setdefault(home.tensor, []).append((home, home is chain[-1]))
         for homes in self.homes.values():
             homes.sort(key=lambda pair: pair[0].start)
+        #: The steps at which the homes of each tensor in each level start.
+        self.starts: dict[tuple[str, str], list[int]] = {}
+        for home in plan.homes:
+            self.starts.setdefault((home.tensor, home.level), []).append(home.start)
         self.windows = [self._window(move) for move in plan.moves]
 
     def _window(self, move: Move) -> Window:
@@ -131,11 +135,7 @@ class Moving:
         """A fetch may begin once its tensor is not in the fast level any more, and in the slower one."""
         own = [home for home, _ in self.homes[move.tensor]]
         gone = [home.end for home in own if home.end <= move.step]
-        copied = [
-            home.start
-            for home in self.plan.homes
-            if (home.tensor, home.level) == (move.tensor, move.source) and home.start <= move.step
-        ]
+        copied = [start for start in self.starts.get((move.tensor, move.source), ()) if start <= move.step]
         first = max(0, move.step - self.reach, *gone, *copied)
         home = next(home for home in own if home.start == move.step)
         return Window(True, first, move.step, self.graph.size[move.tensor], range(0), home)

@@ -32,6 +32,8 @@ from drystone.targets.target import Level
 _PAIRS = 3000
 #: The parts of the room that are left out, one after the other, where no addresses are found.
 _SPARED = (0.0, 0.05, 0.1)
+#: What running a plan costs, for each of its steps and moves.
+_RUNNING = 1.5e-4
 #: The parts of what is left of the effort for CP-SAT's schedule, and for addresses each time.
 _CHANNELS, _PLACING = 0.5, 0.5
 
@@ -52,6 +54,9 @@ def _by_bytes(graph: Graph, plan: Plan, effort: Effort) -> Plan | None:
     """The soonest plan that keeps to the capacity, then addresses for it; where none are found, for one that
     leaves some room."""
     for spared in _SPARED:
+        if spared and not effort.left:
+            break
+        effort.spend(_RUNNING * (len(plan.moves) + len(plan.order)))
         moving = Moving(graph, plan, len(plan.order), spared)
         found = _Run(moving, _Bytes(moving)).plan()
         if effort.left and not spared:

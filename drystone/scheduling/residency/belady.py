@@ -74,7 +74,9 @@ class Replacer:
             end = len(self.order) if name in self.graph.kept else min(end, len(self.order))
             self.homes.append(Home(name, self.slow, bottom, start, end))
             bottom += self.graph.size[name]
-        return Replaced(self.homes, self.moves)
+        # What leaves before a step does so first: what comes may take its room, wherever both will stand.
+        moves = sorted(self.moves, key=lambda move: (move.step, move.source != self.fast.name))
+        return Replaced(self.homes, moves)
 
     def _step(self, step: int, index: int) -> bool:
         """Bring what the operation reads, make room for what it writes, drop what nothing reads any more."""
