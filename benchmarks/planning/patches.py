@@ -1,17 +1,30 @@
 """Peak memory of three networks at int8, as they are and piece by piece, beside published figures.
 
-python -m benchmarks.planning.patches [--output benchmarks/results/patches.md]
+python -m benchmarks.planning.patches [--output benchmarks/results/patches.md] [--compiled]
 
 The figures compared with (MCUNetV2 for MobileNetV2, msf-CNN for the others) leave out the network's input;
-both ways are given. Residuals are counted; every plan is checked. "In place" lets depthwise convolutions of
-stride 1 write over their input, the rows that they still need being kept on the stack; pieces do without.
+both ways are given. Residuals are counted; every plan is checked. "In place" lets depthwise convolutions
+write over their input, the rows that they still need being kept on the stack; pieces do without.
+
+--compiled compiles the networks in f32 instead, within four times the published figure and within the least
+that is known to do, and compares them with torch and with themselves compiled as a whole: times are medians
+of interleaved calls on one thread.
 """
 
 import argparse
+import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import nn
+
+import drystone
+from benchmarks.models import InvertedResidual
 from drystone.ir.pieces import Read, Step, Window
+from drystone.runtime.memory import empty
 from drystone.scheduling import check, plan
 from drystone.scheduling.pieces.patched import choices_of, patched_problem
 from drystone.scheduling.pieces.spans import Layer, Net
@@ -20,6 +33,13 @@ _HEAD = """\
 | network | published | input | whole | depthwise in place | piece by piece | work | spans | operations |
 |---|---|---|---|---|---|---|---|---|
 """
+_COMPILED_HEAD = """\
+| network | budget | planned | measured | calls | kernels | compiled in s | ms whole | ms in pieces | time |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+_CALLS = 9
+_OPTIONS = drystone.Options(threads=1)
+_BEHIND = 1 << 20
 #: (expansion, channels, kernel, stride) of inverted bottlenecks.
 Block = tuple[int, int, int, int]
 _V2 = (
@@ -74,8 +94,7 @@ class _Network:
         reads = [Read(x, (window, window)), *([Read(add, (Window(before),) * 2)] if add else [])]
         work = after * after * channels * kernel * kernel * (1 if depthwise else self.channels[x])
         step = Step(name, (after, after), tuple(reads))
-        over = depthwise and stride == 1
-        self.layers.append(Layer(name, tuple(read.value for read in reads), work, step, in_place=over))
+        self.layers.append(Layer(name, tuple(read.value for read in reads), work, step, in_place=depthwise))
         self.extent[name], self.channels[name], self.last = after, channels, name
 
     def net(self) -> Net:
@@ -103,14 +122,32 @@ def network(resolution: int, stem: int, blocks: list[Block], head: int = 0) -> N
     return made.net()
 
 
-NETWORKS = {
-    "MobileNetV2-224": (network(224, 32, mobilenet_v2(1), 1280), 172_000),
-    "MobileNetV2-0.35-144": (network(144, 16, mobilenet_v2(0.35), 1280), 21_389),
-    "MCUNet-320KB r176": (network(176, 16, MCUNET), 94_224),
+def module(resolution: int, stem: int, blocks: list[Block], head: int = 0) -> nn.Module:
+    """The same network in torch."""
+    layers: list[nn.Module] = [nn.Conv2d(3, stem, 3, 2, 1), nn.ReLU6()]
+    inputs = stem
+    for expansion, channels, kernel, stride in blocks:
+        layers.append(InvertedResidual(inputs, channels, stride, expansion, kernel))
+        inputs = channels
+    if head:
+        layers += [nn.Conv2d(inputs, head, 1), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(head or inputs, 1000))
+
+
+#: What `network` and `module` make them of, and the published figure.
+SHAPES: dict[str, tuple[tuple[int, int, list[Block], int], int]] = {
+    "MobileNetV2-224": ((224, 32, mobilenet_v2(1), 1280), 172_000),
+    "MobileNetV2-0.35-144": ((144, 16, mobilenet_v2(0.35), 1280), 21_389),
+    "MCUNet-320KB r176": ((176, 16, MCUNET, 0), 94_224),
 }
 
 
-def row(name: str, net: Net, published: int, counted: bool) -> str:
+def rows(name: str, net: Net, published: int) -> list[str]:
+    """The lines of a network's peaks, without its input and with it."""
+    return [_row(name, net, published, counted) for counted in (False, True)]
+
+
+def _row(name: str, net: Net, published: int, counted: bool) -> str:
     """One line: the least work within the published figure, with the input beside it where it is counted."""
     image = net.sizes["image"]
     over = net if counted else replace(net, outside=net.outside | {"image"})
@@ -125,19 +162,75 @@ def row(name: str, net: Net, published: int, counted: bool) -> str:
     return f"| {' | '.join(cells)} | {len(problem.operations)} |"
 
 
+def compiled_rows(name: str) -> list[str]:
+    """The lines of a network that is compiled, one for each budget."""
+    model, image = _model(name)
+    least = drystone.fit(model, (image,), points=1, options=_OPTIONS).pieces[0].ram
+    return [compiled_row(name, budget) for budget in (4 * SHAPES[name][1], least)]
+
+
+def compiled_row(name: str, budget: int) -> str:
+    """One line: a network compiled within a budget."""
+    model, image = _model(name)
+    whole = drystone.compile(model, (image,), options=_OPTIONS)
+    began = time.perf_counter()
+    fitted = drystone.compile(model, (image,), budget=drystone.Budget(ram={"ram": budget}), options=_OPTIONS)
+    spent = time.perf_counter() - began
+    with torch.no_grad():
+        torch.testing.assert_close(fitted(image), model(image), rtol=1e-4, atol=1e-4)
+    times = _interleaved([whole, fitted], image)
+    ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
+    calls = fitted.manifest.kernels
+    cells = [name, *(f"{n:,}" for n in (budget, fitted.memory.arena, _touched(fitted, image)))]
+    cells += [str(len(calls)), str(len({call.name for call in calls})), f"{spent:.0f}"]
+    cells += [*(f"{statistics.median(each):.2f}" for each in times), f"{ratio:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _model(name: str) -> tuple[nn.Module, torch.Tensor]:
+    shape, _ = SHAPES[name]
+    torch.manual_seed(0)
+    return module(*shape).eval(), torch.randn(1, 3, shape[0], shape[0])
+
+
+def _touched(fitted: drystone.Fitted, image: torch.Tensor) -> int:
+    """The bytes of an arena larger than the model's up to the last one that a call writes."""
+    arena = empty([fitted.memory.arena + _BEHIND], np.uint8)
+    changed = np.zeros(len(arena), bool)
+    for fill in (0xAA, 0x55):
+        arena[:] = fill
+        fitted.call([image.numpy()], arena=arena)
+        changed |= arena != fill
+    return int(np.flatnonzero(changed)[-1]) + 1
+
+
+def _interleaved(calls: list[drystone.Fitted], image: torch.Tensor) -> list[list[float]]:
+    """Milliseconds of each of some models' calls, made in turn."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(_CALLS + 1):
+        for call, spent in zip(calls, times, strict=True):
+            began = time.perf_counter()
+            call(image)
+            spent.append(1e3 * (time.perf_counter() - began))
+    return [spent[1:] for spent in times]
+
+
 def main() -> None:
     """Print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--compiled", action="store_true", help="compile the networks in f32")
     arguments = parser.parse_args()
-    print(_HEAD, end="")
+    head = _COMPILED_HEAD if arguments.compiled else _HEAD
+    print(head, end="")
     lines = []
-    for name, (net, published) in NETWORKS.items():
-        for counted in (False, True):
-            lines.append(row(name, net, published, counted))
-            print(lines[-1], flush=True)
+    for name, (shape, published) in SHAPES.items():
+        found = compiled_rows(name) if arguments.compiled else rows(name, network(*shape), published)
+        for line in found:
+            lines.append(line)
+            print(line, flush=True)
     if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+        arguments.output.write_text(head + "".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -186,8 +186,9 @@ class _Judge:
             del self.memory[self.first][f"{op.name}.scratch"]
 
     def _may_share(self, op: Operation, one: _Span, other: _Span) -> bool:
-        pair = {(one.name, other.name), (other.name, one.name)} & set(op.in_place)
-        return bool(pair) and (one.low, one.high) == (other.low, other.high)
+        """Whether `one`, which is written, may lie over `other`, which is read or written too."""
+        inside = one.low == other.low and one.high <= other.high
+        return (one.name, other.name) in op.in_place and inside
 
     def _span(self, name: str, level: str, step: int) -> _Span:
         home = self.awaited.get((step, name, level))

@@ -4,6 +4,7 @@ bound on the memory that holds for every order."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import gcd
 
 from drystone.errors import InternalError
@@ -50,6 +51,15 @@ class Block:
         return -(-offset // self.alignment) * self.alignment
 
 
+def stacked(lives: Sequence[tuple[str, int, int, int]]) -> Block:
+    """The block of tensors (name, bytes, first step, step after the last) of which each but the first is
+    written over the one before, and is no larger: behind that step, only its own bytes are in use."""
+    gaps = [Piece(before[3], end, 0, size) for before, (_, size, _, end) in pairwise(lives)]
+    size, start, end = lives[0][1], lives[0][2], lives[-1][3]
+    smaller = tuple(gap for gap in gaps if gap.high < size and gap.start < gap.end)
+    return Block(tuple(name for name, *_ in lives), size, start, end, gaps=smaller)
+
+
 class Graph:
     """The relations of a problem, operations by their index in it. Sizes are rounded up to the alignment.
 
@@ -90,7 +100,7 @@ class Graph:
                 raise InternalError(f"{name} is written twice, or read before it is written")
             self.producer[name] = index
         for output, source in op.in_place:
-            if output not in op.outputs or source not in op.inputs or self.size[output] != self.size[source]:
+            if output not in op.outputs or source not in op.inputs or self.size[output] > self.size[source]:
                 raise InternalError(f"{op.name} cannot put {output} in the place of {source}")
 
     def rounded(self, size: int) -> int:
@@ -178,8 +188,7 @@ class Graph:
                     taken |= {output, source}
                     chain[output] = [*chain.pop(source), output]
         blocks = [
-            Block(tuple(names), self.size[names[-1]], spans[names[0]][0], spans[names[-1]][1])
-            for names in chain.values()
+            stacked([(name, self.size[name], *spans[name]) for name in names]) for names in chain.values()
         ]
         for step, index in enumerate(order):
             if self.scratch[index]:
@@ -241,7 +250,7 @@ class Graph:
         own = sum(self.size[name] for name in dict.fromkeys((*op.inputs, *op.outputs)))
         outputs = {output for output, source in op.in_place if source not in self.kept}
         sources = {source for _, source in op.in_place if source not in self.kept}
-        # At most one input goes for each output, and one output comes for each input.
+        # At most one input goes for each output, and one output, no larger, comes for each input.
         spared = min(sum(self.size[name] for name in names) for names in (outputs, sources))
         return own + self.scratch[index] - spared
 

@@ -25,10 +25,11 @@ class Tensor:
 @dataclass(frozen=True)
 class Operation:
     """A kernel call: tensors read and written, working memory in bytes live during its step only, pairs
-    (output, input) of equal size that may share one home when the input dies here, and the operations that
-    must come before it for other reasons than its inputs (memory that is not planned). `where` names the
-    user's layer in messages. `work` is what running it once more costs, in bytes moved; None: it may run
-    only once. `time` is how long it runs, in the unit in which the levels' bandwidths are given."""
+    (output, input), the output no larger, that may start at one place when the input dies here, and the
+    operations that must come before it for other reasons than its inputs (memory that is not planned).
+    `where` names the user's layer in messages. `work` is what running it once more costs, in bytes moved;
+    None: it may run only once. `time` is how long it runs, in the unit in which the levels' bandwidths are
+    given."""
 
     name: str
     inputs: tuple[str, ...]

@@ -88,7 +88,7 @@ def overwriting(model: Any, graph: Graph) -> list[tuple[int, str, str, Any]]:
     by_output: dict[str, list[Any]] = {}
     for index, op in enumerate(graph.problem.operations):
         for output, source in dict.fromkeys(op.in_place):
-            if graph.size[source] and source not in graph.kept:
+            if graph.size[output] and source not in graph.kept:
                 literal = model.new_bool_var("")
                 found.append((index, output, source, literal))
                 by_output.setdefault(output, []).append(literal)
@@ -152,8 +152,8 @@ def arrange(graph: Graph, hint: Sequence[int], least: int, most: int, effort: Ef
 class _OrderModel:
     """Positions of operations, lifetimes of tensors, the load they make and, where `placed`, their offsets.
 
-    A tensor's interval reaches from its producer to one after its last reader, or to the last reader where
-    that overwrites it.
+    A tensor's interval reaches from its producer to one after its last reader; where it overwrites an input,
+    which is no smaller, from one after its producer.
     """
 
     def __init__(self, graph: Graph, least: int, most: int, placed: bool) -> None:
@@ -178,10 +178,10 @@ class _OrderModel:
         for name, size in graph.size.items():
             if placed and size:
                 self._place(name, size)
-        overwritten = self._in_place()
+        pairs = self._in_place()
         for name, size in graph.size.items():
             if size:
-                self.wide.append(self._life(name, overwritten.get(name, {})))
+                self.wide.append(self._life(name, pairs))
                 self.demands.append(size // self.unit)
         for index, size in enumerate(graph.scratch):
             if size:
@@ -196,33 +196,30 @@ class _OrderModel:
         self.high.append(self.model.new_fixed_size_interval_var(offset, size // self.unit, ""))
         self.offset[name] = offset
 
-    def _in_place(self) -> dict[str, dict[int, list[Any]]]:
-        """Literals for the pairs of an output and the tensor it overwrites, by that tensor and operation."""
-        literals: dict[str, dict[int, list[Any]]] = {}
-        for index, output, source, literal in overwriting(self.model, self.graph):
-            literals.setdefault(source, {}).setdefault(index, []).append(literal)
-            if self.offset:
-                self.model.add(self.offset[output] == self.offset[source]).only_enforce_if(literal)
-        return literals
+    def _in_place(self) -> list[tuple[int, str, str, Any]]:
+        """As `overwriting`, with equal offsets."""
+        pairs = overwriting(self.model, self.graph)
+        for _, output, source, literal in pairs if self.offset else ():
+            self.model.add(self.offset[output] == self.offset[source]).only_enforce_if(literal)
+        return pairs
 
-    def _life(self, name: str, overwriters: dict[int, list[Any]]) -> Any:
+    def _life(self, name: str, pairs: Sequence[tuple[int, str, str, Any]]) -> Any:
         graph, model = self.graph, self.model
-        start = self.position[graph.producer[name]] if name in graph.producer else 0
+        made: Any = self.position[graph.producer[name]] if name in graph.producer else 0
+        start, over = made, [literal for _, output, _, literal in pairs if output == name]
+        if over:
+            start = model.new_int_var(0, self.count, "")
+            model.add(start == made + sum(over))
         end = model.new_int_var(0, self.count, "")
+        model.add(end > made)
         if name in graph.kept:
             model.add(end == self.count)
-        elif name in graph.producer:
-            model.add(end > start)
-        elif not overwriters:
-            model.add(end >= 1)
         for reader in graph.readers[name]:
-            literals = overwriters.get(reader, [])
-            stays = model.add(end > self.position[reader])
-            if literals:
-                stays.only_enforce_if([~literal for literal in literals])
-            for literal in literals:
-                model.add(end == self.position[reader]).only_enforce_if(literal)
-        model.add_at_most_one(literal for literals in overwriters.values() for literal in literals)
+            model.add(end > self.position[reader])
+        overwriters = [(index, literal) for index, _, source, literal in pairs if source == name]
+        for index, literal in overwriters:
+            model.add(end == self.position[index] + 1).only_enforce_if(literal)
+        model.add_at_most_one(literal for _, literal in overwriters)
         return model.new_interval_var(start, model.new_int_var(0, self.count, ""), end, "")
 
     def solve(self, hint: Sequence[int], effort: Effort) -> Ordered:

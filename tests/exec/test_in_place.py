@@ -118,3 +118,53 @@ def test_a_depthwise_convolution_writes_over_its_input_where_memory_is_scarce(
         torch.testing.assert_close(
             torch.as_tensor(fitted.call((x,), threads=threads)), want, rtol=2e-5, atol=2e-5
         )
+
+
+class Strided(nn.Module):
+    """As `Depthwise`, with strides, unequal padding and a result of other extents."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int]):
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, channels, 1), nn.Conv2d(channels, 3, 1)
+        self.filter = nn.Conv2d(channels, channels, kernel, stride, pad, groups=channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.narrow(self.filter(self.wide(x).relu()).clamp(0, 6))
+        return result
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "pad", "high", "wide", "images"),
+    [
+        (40, (3, 3), (2, 2), (1, 1), 9, 14, 1),
+        (33, (5, 5), (2, 2), (2, 2), 12, 11, 3),
+        (16, (3, 5), (1, 2), (0, 1), 7, 15, 2),
+        (20, (3, 3), (3, 1), (1, 0), 10, 6, 1),
+        (17, (1, 2), (2, 3), (0, 0), 9, 13, 2),
+        (48, (7, 7), (2, 2), (3, 3), 8, 8, 1),
+        (24, (3, 3), (1, 1), (0, 0), 8, 9, 2),
+    ],
+)
+def test_a_smaller_result_of_a_depthwise_convolution_starts_where_its_input_does(
+    channels: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    high: int,
+    wide: int,
+    images: int,
+) -> None:
+    torch.manual_seed(0)
+    model, x = Strided(channels, kernel, stride, pad).eval(), torch.randn(images, 3, high, wide)
+    # The wide image, with the last bytes of its alignment, and the narrow result is no part of the arena.
+    most = -(-channels * images * high * wide * 4 // 64) * 64
+    assert drystone.compile(model, (x,)).memory.arena > most
+    options = drystone.Options(threads=2)
+    fitted = drystone.compile(model, (x,), budget=drystone.Budget(ram={"ram": most}), options=options)
+    assert fitted.memory.arena <= most and not fitted.manifest.patched
+    with torch.no_grad():
+        want = model(x)
+    for threads in (1, 2):
+        torch.testing.assert_close(
+            torch.as_tensor(fitted.call((x,), threads=threads)), want, rtol=2e-5, atol=2e-5
+        )

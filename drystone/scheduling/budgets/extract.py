@@ -81,7 +81,7 @@ def _operation(
         call.name,
         tuple(name for name in call.inputs if name in arena),
         tuple(name for name in call.outputs if name in arena),
-        in_place=tuple((new, old) for new, old in call.in_place if arena[new].size == arena[old].size),
+        in_place=call.in_place,
         after=tuple(dict.fromkeys(outside)),
         where=str(ir_place(call.op) or ""),
         work=work if _repeatable(call, found, arena) else None,

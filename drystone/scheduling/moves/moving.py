@@ -4,7 +4,7 @@ with its moves begun earlier or ended later."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.graph import Block, Graph, stacked
 from drystone.scheduling.problem import Home, Move, Plan
 
 
@@ -72,8 +72,7 @@ def bytes_of(graph: Graph, name: str) -> int:
 
 def block_of(graph: Graph, chain: Sequence[Home]) -> Block:
     """What must be placed for homes that share their bytes."""
-    size = bytes_of(graph, chain[0].tensor)
-    return Block(tuple(home.tensor for home in chain), size, chain[0].start, chain[-1].end)
+    return stacked([(home.tensor, bytes_of(graph, home.tensor), home.start, home.end) for home in chain])
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,9 @@ class Moving:
         #: The homes of each tensor in the fast level, in time, each with whether none is written over it.
         self.homes: dict[str, list[tuple[Home, bool]]] = {}
         for chain in self.chains:
-            for step in range(chain[0].start, min(chain[-1].end, len(self.rows))):
-                self.rows[step] += bytes_of(graph, chain[0].tensor)
+            for piece in block_of(graph, chain).pieces:
+                for step in range(piece.start, min(piece.end, len(self.rows))):
+                    self.rows[step] += piece.high - piece.low
             for home in chain:
                 self.homes.setdefault(home.tensor, []).append((home, home is chain[-1]))
         for homes in self.homes.values():

@@ -58,7 +58,9 @@ class _Step:
             if name not in graph.kept and graph.size[name]
         ]
         sizes = {name: size for name, size, _ in self.dying}
-        self.pairs = [(output, source, sizes[source]) for output, source in op.in_place if source in sizes]
+        self.pairs = [
+            (output, source, graph.size[output]) for output, source in op.in_place if source in sizes
+        ]
 
     def run(self, done: int) -> tuple[int, int]:
         """Bytes needed while it runs and bytes alive after it, beyond those alive before."""

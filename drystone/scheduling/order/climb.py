@@ -55,7 +55,7 @@ class Judge:
             [
                 (number[output], number[source])
                 for output, source in op.in_place
-                if number[source] not in self.lasting and graph.size[source]
+                if number[source] not in self.lasting and graph.size[output]
             ]
             for op in operations
         ]
@@ -104,8 +104,8 @@ class _Run:
             need = judge.made[op]
             for number in missing:
                 need += size[number]
-            taken = self._overwritten(op) if judge.pairs[op] else ()
-            for number in taken:
+            shared = self._overwritten(op) if judge.pairs[op] else {}
+            for number in shared.values():
                 need -= size[number]
             if self.used + need > judge.capacity and not self._make_room(step, need, inputs):
                 return None
@@ -121,7 +121,7 @@ class _Run:
                 self.uses[number].pop()
             for number in (*inputs, *outputs):
                 if not self.uses[number]:
-                    self._leave(number, step + (number not in taken))
+                    self._leave(number, step + (number not in shared))
         self._end()
         return self.spent
 
@@ -137,16 +137,16 @@ class _Run:
         for number in list(self.here):
             self._leave(number, count + (number in judge.stay))
 
-    def _overwritten(self, op: int) -> tuple[int, ...]:
-        """The inputs that an operation's outputs are written over."""
+    def _overwritten(self, op: int) -> dict[int, int]:
+        """The inputs that an operation's outputs are written over, with these."""
         taken: set[int] = set()
-        sources = []
+        pairs = {}
         for output, source in self.judge.pairs[op]:
             if len(self.uses[source]) == 1 and not {output, source} & taken:
                 taken |= {output, source}
-                sources.append(source)
+                pairs[source] = output
                 self.shared.append((op, output, source))
-        return tuple(sources)
+        return pairs
 
     def _make_room(self, step: int, need: int, inputs: Sequence[int]) -> bool:
         """Evict what is needed last, and rather what has a copy; whether there is room then."""

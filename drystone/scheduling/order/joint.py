@@ -137,7 +137,9 @@ class _Model:
         self.demands.append(size // self.graph.unit)
 
     def _in_place(self) -> dict[tuple[str, int], list[Any]]:
-        """Literals for the outputs that may overwrite a tensor, by that tensor and the operation."""
+        """Literals for the outputs that may overwrite a tensor, by that tensor and the operation. While it
+        runs, what a tensor is larger than the output is not counted: bounds hold, and the plan of the order
+        that is found has the last word."""
         found: dict[tuple[str, int], list[Any]] = {}
         self.pairs = solver.overwriting(self.model, self.graph)
         for index, _, source, literal in self.pairs:

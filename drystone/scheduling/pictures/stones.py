@@ -28,7 +28,7 @@ class Stone:
 
 def stones(problem: Problem, plan: Plan, level: Level) -> list[Stone]:
     """A level's stones, those of large tensors first. One that is written over ends where its successor
-    begins."""
+    begins; a smaller successor's stone begins behind the step that writes it."""
     story = _Story(problem, plan)
     size = {tensor.name: tensor.size for tensor in problem.tensors}
     where = {tensor.name: tensor.where for tensor in problem.tensors}
@@ -41,7 +41,8 @@ def stones(problem: Problem, plan: Plan, level: Level) -> list[Stone]:
             why = f"working memory of {owner.name}"
             return Stone(name, owner.where, start, home.end, home.offset, owner.scratch, start, True, why)
         heir = story.heir(home)
-        last = home.end - (heir != "")
+        last = home.end - (heir != "" and size[heir] == size[name])
+        start += story.shrinks(home)
         comes, whole, how = story.arrival(home)
         leaves, end = (False, f"written over by {heir}") if heir else story.departure(home)
         why = f"{how}; {end}"
@@ -50,7 +51,9 @@ def stones(problem: Problem, plan: Plan, level: Level) -> list[Stone]:
         )
 
     found = [stone(home) for home in plan.homes if home.level == level.name]
-    return sorted((s for s in found if s.size), key=lambda s: (-s.size, s.start, s.low, s.name))
+    return sorted(
+        (s for s in found if s.size and s.start < s.end), key=lambda s: (-s.size, s.start, s.low, s.name)
+    )
 
 
 class _Story:
@@ -67,9 +70,14 @@ class _Story:
         self.made: dict[str, list[int]] = defaultdict(list)
         self.read: dict[str, list[int]] = defaultdict(list)
         operations = {op.name: op for op in problem.operations}
+        size = {tensor.name: tensor.size for tensor in problem.tensors}
+        self.ends = {(home.tensor, home.level, home.end, home.offset) for home in plan.homes}
+        self.larger: dict[str, list[str]] = defaultdict(list)
         for op in problem.operations:
             for new, old in op.in_place:
                 self.heirs[old].append(new)
+                if size[new] < size[old]:
+                    self.larger[new].append(old)
         for step, name in enumerate(plan.order):
             for tensor in operations[name].outputs:
                 self.made[tensor].append(step)
@@ -80,6 +88,11 @@ class _Story:
         """The tensor that is written over this one, "" where none is."""
         at = (home.level, home.end - 1, home.offset)
         return next((new for new in self.heirs[home.tensor] if (new, *at) in self.starts), "")
+
+    def shrinks(self, home: Home) -> bool:
+        """Whether the tensor is written over a larger one."""
+        at = (home.level, home.start + 1, home.offset)
+        return any((old, *at) in self.ends for old in self.larger[home.tensor])
 
     def arrival(self, home: Home) -> tuple[bool, int, str]:
         """Whether a move brings it from a slower level, the step before which all of it is there, and what

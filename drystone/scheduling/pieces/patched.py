@@ -142,7 +142,7 @@ class _Writer:
             return
         size = self.net.sizes[layer.result]
         first = layer.reads[0] if layer.in_place and layer.reads else ""
-        over = first if first and self.net.sizes[first] == size else None
+        over = first if first and self.net.sizes[first] >= size else None
         self.run("whole", layer.reads, layer.result, size, layer.where, over)
 
 

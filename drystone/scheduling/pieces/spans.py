@@ -215,7 +215,7 @@ class Choices:
         size = net.planned(layer.result)
         first = layer.reads[0] if layer.reads else ""
         if layer.is_view or (
-            layer.in_place and net.planned(first) == size and net.last_reads[first] == number
+            layer.in_place and net.planned(first) >= size and net.last_reads[first] == number
         ):
             size = 0
         return _Edge(

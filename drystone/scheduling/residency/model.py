@@ -163,11 +163,11 @@ class ResidencyModel:
             self.cost.append((op.work or 0) * runs)
         taken: dict[str, list[Any]] = {}
         for output, source in dict.fromkeys(op.in_place):
-            if source in self.graph.kept or not self.graph.size[source]:
+            if source in self.graph.kept or not self.graph.size[output]:
                 continue
             literal = self._share(number, output, source)
             self.shared.append((number, output, source, literal))
-            row[number].append(-(self.graph.size[source] // self.graph.unit) * literal)
+            row[number].append(-(self.graph.size[output] // self.graph.unit) * literal)
             taken.setdefault(output, []).append(literal)
             taken.setdefault(f"{source} as input", []).append(literal)
         for literals in taken.values():

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from drystone.scheduling.graph import Block, Graph
+from drystone.scheduling.graph import Block, Graph, stacked
 from drystone.scheduling.order.climb import Replacement
 from drystone.scheduling.residency.timeline import Timeline
 
@@ -180,11 +180,6 @@ def blocks_of(
         merged = [*chains.pop(old), *chains.pop(key)]
         chains[key] = merged
     return [
-        (
-            Block(
-                tuple(stay.tensor for stay in chain), sizes[chain[-1].tensor], chain[0].start, chain[-1].end
-            ),
-            chain,
-        )
+        (stacked([(stay.tensor, sizes[stay.tensor], stay.start, stay.end) for stay in chain]), chain)
         for chain in chains.values()
     ]
