@@ -43,6 +43,20 @@ def test_an_in_place_chain_needs_one_tensor_at_one_offset() -> None:
     assert all(set(place.values()) == {0} for place in arena_of(problem, found).places)
 
 
+@pytest.mark.parametrize("time_limit", [0, 1])
+def test_behind_a_smaller_result_there_is_room_from_the_next_step_on(time_limit: float) -> None:
+    problem = chain(4 * KB, KB, 3 * KB, in_place=False)
+    shrink = replace(problem.operations[0], in_place=(("t0", "x"),))
+    problem = replace(problem, operations=(shrink, problem.operations[1]))
+    found = plan(problem, time_limit=time_limit)
+    check(problem, found)
+    assert (found.peaks, found.bound) == ({"ram": 4 * KB}, 4 * KB)
+    assert [(home.tensor, home.offset) for home in found.homes] == [("x", 0), ("t0", 0), ("t1", KB)]
+    moved = tuple(replace(home, offset=KB) if home.tensor == "t0" else home for home in found.homes)
+    with pytest.raises(PlanError, match="overlap at step 0"):
+        check(problem, replace(found, homes=moved))
+
+
 def test_an_input_that_is_read_again_is_not_overwritten() -> None:
     problem = Problem(
         (
