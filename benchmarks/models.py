@@ -206,14 +206,21 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """A Llama-style decoder of TinyLlama's widths.
+    """A Llama-style decoder, of TinyLlama's widths where no others are given: of tokens, heads, groups of
+    these and inside the MLPs.
 
     ids i64 [1, n] and positions i64 [n]; gives the logits of the last token, f32 [1, vocabulary].
     """
 
-    def __init__(self, layers: int = 4, room: int = 544, vocabulary: int = 32000) -> None:
+    def __init__(
+        self,
+        layers: int = 4,
+        room: int = 544,
+        vocabulary: int = 32000,
+        widths: tuple[int, int, int, int] = (2048, 32, 4, 5632),
+    ) -> None:
         super().__init__()
-        width, heads, groups, hidden = 2048, 32, 4, 5632
+        width, heads, groups, hidden = widths
         self.embed = nn.Embedding(vocabulary, width)
         self.layers = nn.ModuleList(DecoderLayer(width, heads, groups, hidden, room) for _ in range(layers))
         self.norm, self.head = nn.RMSNorm(width, eps=1e-5), nn.Linear(width, vocabulary, bias=False)

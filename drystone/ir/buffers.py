@@ -1,8 +1,9 @@
 """Which memory every tensor of the outlined `@main` lies in: arguments, results, weights, or the arena.
 
 Views share the memory of what they view. A kernel's result lies in the caller's output where `@main` returns
-it, in a state where it may take the old value's place, and in the arena otherwise. Both the planner (what is
-to be placed) and the code generator (where everything is) read this.
+it or it is written over to make what that returns, in a state where it may take the old value's place, and in
+the arena otherwise. Both the planner (what is to be placed) and the code generator (where everything is) read
+this.
 """
 
 from collections.abc import Iterator, Mapping
@@ -136,12 +137,23 @@ class _Analysis:
                 )
             if number < outputs:
                 self._homes[root] = ("output", number)
+                self._lie_there_before(root)
             else:
                 straight = root not in self._homes and self._replaces(root, number - outputs)
                 direct.append(straight)
                 if straight:
                     self._homes[root] = ("state", number - outputs)
         return tuple(direct)
+
+    def _lie_there_before(self, result: Any) -> None:
+        """What is written over to make an output lies there itself, where nothing else reads it."""
+        while result is not None:
+            over = _in_place(self._program, result.owner).get(result, ())
+            alone = [v for v in over if producer_name(v) == "func.call" and len(list(v.uses)) == 1]
+            known = [v for v in alone if v.type == result.type and v not in self._homes]
+            if known:
+                self._homes[known[0]] = self._homes[result]
+            result = known[0] if known else None
 
     def _replaces(self, result: Any, state: int) -> bool:
         """Whether a result may be written over the old value of a state: its kernel reads that in place, and

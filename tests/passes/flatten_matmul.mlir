@@ -62,3 +62,32 @@ module {
     return %1 : tensor<2x6x16xf32>
   }
 }
+
+// case: one row, beside which a residual is one row too
+func.func @main(%x: tensor<1x1x8xf32>, %r: tensor<1x1x16xf32>) -> tensor<1x1x16xf32> {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<16x8xf32>
+  %y = "dry.matmul"(%x, %w, %r) ({
+  ^bb0(%a: f32, %b: f32):
+    %s = arith.addf %a, %b : f32
+    "dry.yield"(%s) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [affine_map<(i, j, k) -> (i, j, k)>], operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x1x8xf32>, tensor<16x8xf32>, tensor<1x1x16xf32>) -> tensor<1x1x16xf32>
+  return %y : tensor<1x1x16xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d0, d1)>
+module {
+  func.func @main(%arg0: tensor<1x1x8xf32>, %arg1: tensor<1x1x16xf32>) -> tensor<1x1x16xf32> {
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<16x8xf32>
+    %collapsed = tensor.collapse_shape %arg0 [[0, 1], [2]] : tensor<1x1x8xf32> into tensor<1x8xf32>
+    %collapsed_0 = tensor.collapse_shape %arg1 [[0, 1], [2]] : tensor<1x1x16xf32> into tensor<1x16xf32>
+    %1 = "dry.matmul"(%collapsed, %0, %collapsed_0) ({
+    ^bb0(%arg2: f32, %arg3: f32):
+      %2 = arith.addf %arg2, %arg3 : f32
+      "dry.yield"(%2) : (f32) -> ()
+    }) {extra_maps = [#map], operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<1x8xf32>, tensor<16x8xf32>, tensor<1x16xf32>) -> tensor<1x16xf32>
+    %expanded = tensor.expand_shape %1 [[0, 1], [2]] output_shape [1, 1, 16] : tensor<1x16xf32> into tensor<1x1x16xf32>
+    return %expanded : tensor<1x1x16xf32>
+  }
+}

@@ -62,6 +62,19 @@ def test_a_layout_only_moves_elements(data: st.DataObject, shape: tuple[int, ...
 
 
 @quick
+@given(st.data(), shapes, st.integers(0, 1000))
+def test_a_part_of_a_layout_is_the_layout_of_a_part(
+    data: st.DataObject, shape: tuple[int, ...], seed: int
+) -> None:
+    layout, array = data.draw(packs(len(shape))), numbers(shape, seed)
+    dim = data.draw(st.integers(0, len(shape) - 1))
+    first = data.draw(st.integers(0, shape[dim] - 1))
+    end = data.draw(st.integers(first + 1, shape[dim]))
+    expected = layout.apply(array.take(range(first, end), dim))
+    np.testing.assert_array_equal(layout.part(layout.apply(array), shape, dim, first, end), expected)
+
+
+@quick
 @given(affine(), st.integers(0, 1000))
 def test_affine_integers_are_off_by_half_a_scale(case: tuple[tuple[int, ...], Encoding], seed: int) -> None:
     shape, encoding = case

@@ -40,16 +40,32 @@ func.func @main(%x: tensor<?x8xf32>) -> tensor<?xf32> {
 """
 
 
+#: The last one does not write over what it reads.
+FLAT = CHAIN.replace("tensor<?xf32> {", "tensor<4xf32> {").replace(
+    "return %f : tensor<?xf32>",
+    """%d = tensor.empty() : tensor<4xf32>
+  %g = call @flat(%f, %d) : (tensor<?xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %g : tensor<4xf32>""",
+)
+
+
 def test_results_lie_in_the_arena_and_returned_ones_in_outputs():
+    found = buffers(program(FLAT))
+    kinds = ["arena", "arena", "arena", "output"]
+    assert [found.buffers[n].kind for c in found.calls for n in c.outputs] == kinds
+    assert [found.buffers[c.inputs[0]].kind for c in found.calls] == ["input", *kinds[:-1]]
+
+
+def test_what_an_output_is_written_over_lies_there():
     found = buffers(program(CHAIN))
-    assert [found.buffers[n].kind for c in found.calls for n in c.outputs] == ["arena", "arena", "output"]
-    assert [found.buffers[c.inputs[0]].kind for c in found.calls] == ["input", "arena", "arena"]
+    assert [found.buffers[n].kind for c in found.calls for n in c.outputs] == ["output"] * 3
+    assert [found.buffers[c.inputs[0]].kind for c in found.calls] == ["input", "output", "output"]
     assert {b.size for b in found.buffers.values()} == {10 * 8 * 4}
 
 
 def test_only_arena_buffers_share_memory():
-    found = buffers(program(CHAIN))
-    first, second, last = found.calls
+    found = buffers(program(FLAT))
+    first, second, _, last = found.calls
     assert first.in_place == () and last.in_place == ()
     assert second.in_place == ((second.outputs[0], first.outputs[0]),)
 

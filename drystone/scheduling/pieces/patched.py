@@ -115,6 +115,7 @@ class _Writer:
     def __init__(self, net: Net) -> None:
         self.net = net
         self.operations: list[Operation] = []
+        self.outside = set(net.outside)
         made = {layer.result for layer in net.layers}
         self.tensors = {n: Tensor(n, net.sizes[n]) for n in net.sizes if n not in net.outside | made}
 
@@ -123,7 +124,7 @@ class _Writer:
     ) -> str:
         """One more operation; `over`: what its result may take the place of."""
         name = f"{len(self.operations)}.{kind}"
-        outside = self.net.outside
+        outside = self.outside
         if result not in outside:
             self.tensors[result] = Tensor(result, size, where)
         inputs = tuple(dict.fromkeys(n for n in reads if n not in outside))
@@ -132,9 +133,12 @@ class _Writer:
         self.operations.append(Operation(name, inputs, outputs, in_place=pairs, where=where))
         return result
 
-    def fresh(self, name: str) -> str:
-        """A name for a piece of a tensor."""
-        return f"{name}.{len(self.operations)}"
+    def fresh(self, name: str, whole: bool = False) -> str:
+        """A name for a piece of a tensor or for what is to become all of it, and lies where that does."""
+        made = f"{name}.{len(self.operations)}"
+        if whole and name in self.outside:
+            self.outside.add(made)
+        return made
 
     def layer(self, layer: Layer) -> None:
         """A layer as a whole."""
@@ -164,10 +168,10 @@ class _Pieces:
     def write(self) -> None:
         """All operations of the span."""
         made, result = emit(self.steps, self.span.grid, self), self.last.result
-        tensor, outside = self.writer.tensors.pop(made), result in self.net.outside
-        self.writer.operations[-1] = _renamed(self.writer.operations[-1], made, () if outside else (result,))
-        if not outside:
-            self.writer.tensors[result] = Tensor(result, tensor.size, self.last.where)
+        if result not in self.net.outside:
+            self.writer.operations[-1] = _renamed(self.writer.operations[-1], made, result)
+            size = self.writer.tensors.pop(made).size
+            self.writer.tensors[result] = Tensor(result, size, self.last.where)
 
     def _size(self, name: str, region: Region) -> int:
         return self.net.sizes[name] * prod(b - a for a, b in region) // prod(self.extents[name])
@@ -208,17 +212,17 @@ class _Pieces:
             end = region[0][1] == self.extents[self.steps[-1].result][0]
             beside = [n for n in self.last.reads if n != self.last.sums] if end else []
             reads = [piece, *beside] if whole is None else [whole, piece, *beside]
-            return writer.run("sum", reads, writer.fresh(self.last.result), size, where, whole)
+            return writer.run("sum", reads, writer.fresh(self.last.result, True), size, where, whole)
         if self.span.summed:
-            name = writer.fresh(self.last.result)
+            name = writer.fresh(self.last.result, whole is None)
             piece = writer.run("average", [piece], name, size, where)
             if whole is None:
                 return piece
         reads = [piece] if whole is None else [whole, piece]
-        return writer.run("put", reads, writer.fresh(self.last.result), size, where, whole)
+        return writer.run("put", reads, writer.fresh(self.last.result, True), size, where, whole)
 
 
-def _renamed(op: Operation, old: str, new: tuple[str, ...]) -> Operation:
-    """The operation with its result named anew, or without it where that is not planned."""
-    pairs = tuple((name, over) for result, over in op.in_place if result == old for name in new)
-    return Operation(op.name, op.inputs, new, in_place=pairs, where=op.where)
+def _renamed(op: Operation, old: str, new: str) -> Operation:
+    """The operation with its result named anew."""
+    pairs = tuple((new if result == old else result, over) for result, over in op.in_place)
+    return Operation(op.name, op.inputs, (new,), in_place=pairs, where=op.where)

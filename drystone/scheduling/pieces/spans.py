@@ -247,8 +247,7 @@ class Choices:
             step = layer.along(features)
             if step is None or read - {r.value for r in step.reads}:
                 return
-            # Part by part, an output is made in memory that is planned; that it is copied costs little.
-            if closed and (features or (latest and layer.result not in net.outside)):
+            if closed and (features or latest):
                 yield last, False
             latest = layer.result
             inside[latest] = last
@@ -260,7 +259,7 @@ class Choices:
         net = self.net
         run = [layer for layer in net.layers[first : last + (not summed)] if not layer.is_view]
         steps = tuple(step for layer in run if (step := layer.along(features)) is not None)
-        base = net.alive[first] + net.rounded(net.sizes[net.layers[last].result])
+        base = net.alive[first] + net.planned(net.layers[last].result)
         if most is not None and base >= most:
             return
         needs = Needs(
