@@ -34,7 +34,7 @@ def rows(name: str, model: nn.Module, x: Tensor) -> Iterator[str]:
     options = drystone.Options(threads=2)
     board = replace(resolve("cpu"), name="two levels", levels=(Level("fast"), Level("slow")))
     whole = drystone.compile(model.eval(), (x,), options=options)
-    curve = drystone.fit(model, (x,), board, points=3, options=options)
+    curve = drystone.fit(model, (x,), board, points=3, level="fast", options=options)
     for point in curve.points[:-1]:
         limits = drystone.Budget(ram={"fast": point.ram})
         fitted = drystone.compile(model, (x,), board, budget=limits, options=options)

@@ -15,6 +15,8 @@ _GAP = 10.0
 _AREAS = ("alive", "never", "arriving", "activations", "states", "stay", "window")
 #: About what a character of the smallest text takes in the widest of the usual fonts.
 _CHARACTER = 6.0
+#: And one of a title.
+_TITLE = 9.5
 _STYLE = """
 .plan { font: 11px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #4a4640 }
 .plan .paper { fill: #fbf9f5 }
@@ -94,18 +96,31 @@ def heading(title: str, below: str) -> str:
     )
 
 
-def legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """What the marks of these classes mean, at the upper right: lines, or areas of "alive" and the like."""
-    x = WIDTH - RIGHT - sum(40 + _CHARACTER * len(text) for _, text in entries)
+def legend(entries: Sequence[tuple[str, str]], title: str = "") -> Iterator[str]:
+    """What the marks of these classes mean, at the upper right, in a second row where the title leaves
+    no room: lines, or areas of "alive" and the like."""
+    room = WIDTH - RIGHT - LEFT - _TITLE * len(title)
+    first = max(n for n in range(len(entries) + 1) if _legend_width(entries[:n]) <= room or n == 1)
+    yield from _legend_row(entries[:first], 0)
+    yield from _legend_row(entries[first:], 17)
+
+
+def _legend_width(entries: Sequence[tuple[str, str]]) -> float:
+    return sum(40 + _CHARACTER * len(text) for _, text in entries)
+
+
+def _legend_row(entries: Sequence[tuple[str, str]], down: int) -> Iterator[str]:
+    x = WIDTH - RIGHT - _legend_width(entries)
     for kind, text in entries:
+        area = f"M{x:.1f} {17 + down}h18v10h-18z"
         if kind in _AREAS:
-            under = f'<path fill="#8e9aa6" d="M{x:.1f} 17h18v10h-18z"/>' if kind == "arriving" else ""
-            mark = f'{under}<path class="{kind}" d="M{x:.1f} 17h18v10h-18z"/>'
+            under = f'<path fill="#8e9aa6" d="{area}"/>' if kind == "arriving" else ""
+            mark = f'{under}<path class="{kind}" d="{area}"/>'
         elif kind in ("comes", "leaves"):
-            mark = f'<path class="{kind}" d="M{x + 12:.1f} 16h4v12h-4z"/>'
+            mark = f'<path class="{kind}" d="M{x + 12:.1f} {16 + down}h4v12h-4z"/>'
         else:
-            mark = f'<path class="{kind}" d="M{x:.1f} 22h18"/>'
-        yield f'{mark}<text x="{x + 23:.1f}" y="26">{text}</text>'
+            mark = f'<path class="{kind}" d="M{x:.1f} {22 + down}h18"/>'
+        yield f'{mark}<text x="{x + 23:.1f}" y="{26 + down}">{text}</text>'
         x += 40 + _CHARACTER * len(text)
 
 

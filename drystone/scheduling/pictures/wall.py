@@ -60,9 +60,10 @@ def _wall(problem: Problem, plan: Plan, level: Level, height: float, title: str)
     known = [("bound", plan.bound, f"no plan needs less than {spell_bytes(plan.bound)}")] if first else []
     lines = [*known, ("peak", peak, f"peak {spell_bytes(peak)}")]
     lines += [("capacity", limit, f"capacity {spell_bytes(limit)}")] if limit else []
+    heading = f"{title}: {spell_bytes(peak)}"
     parts = [
-        drawing.heading(f"{title}: {spell_bytes(peak)}", _summary(problem, plan, len(laid))),
-        *drawing.legend(_entries(laid, [kind for kind, _, _ in lines])),
+        drawing.heading(heading, _summary(problem, plan, len(laid))),
+        *drawing.legend(_entries(laid, [kind for kind, _, _ in lines]), heading),
         _alive(laid, scale),
         *drawing.byte_lines(scale),
         *(_draw(stone, scale) for stone in laid),
