@@ -14,7 +14,8 @@ from typing import Any
 
 from drystone import passes, targets
 from drystone.codegen import index, tile
-from drystone.ir import dialect, encoding
+from drystone.ir import attributes, dialect, encoding
+from drystone.ir.encoding import code
 
 FOLDER = Path(__file__).parent
 _NOTE = "<!-- Written by `python -m docs.generate`; change the docstrings instead. -->"
@@ -31,6 +32,9 @@ _KINDS = {
     "Region": "region",
     "Any": "attribute",
 }
+
+#: How the annotation of a field of an encoding's class is read.
+_FIELDS = {"str": "string", "int": "integer", "tuple": "list", "None": "unit"}
 
 
 def _doc(thing: Any) -> str:
@@ -58,35 +62,53 @@ def _fields(source: str, node: ast.ClassDef) -> Iterator[tuple[str, str, str]]:
 
 
 def _declared(node: ast.ClassDef) -> str | None:
-    """The name a class of the dialect declares, as the IR spells it."""
+    """The name an operation of the dialect declares, as the IR spells it."""
     name = next((ast.literal_eval(k.value) for k in node.keywords if k.arg == "name"), None)
-    base = ast.unparse(node.bases[0])
-    if name is None or base == "Dialect":
-        return None
-    return f"#dry.{name}" if base == "Dry.Attribute" else f"dry.{name}"
+    return None if name is None or ast.unparse(node.bases[0]) == "Dialect" else f"dry.{name}"
 
 
 def ir_page() -> str:
     """The dialect on a page."""
     source = inspect.getsource(dialect)
     first, rest = _body(_doc(dialect))
-    lines = ["# The IR", "", _NOTE, "", first, "", rest, ""]
-    attributes: list[str] = []
-    operations: list[str] = []
+    lines = ["# The IR", "", _NOTE, "", first, "", rest, "", "## Operations", ""]
     for node in ast.parse(source).body:
         name = _declared(node) if isinstance(node, ast.ClassDef) else None
         if not isinstance(node, ast.ClassDef) or name is None:
             continue
-        page = attributes if name.startswith("#") else operations
         extended = any(ast.unparse(base) == "WithEpilogue" for base in node.bases)
-        page += [f"### `{name}`", "", inspect.cleandoc(ast.get_docstring(node) or ""), ""]
-        page += ["| field | kind | meaning |", "| --- | --- | --- |"]
-        page += [f"| `{field}` | {kind} | {text} |" for field, kind, text in _fields(source, node)]
-        page += ["| `extras` | operands | what the epilogue reads beside the result |"] * extended
-        page.append("")
-    lines += ["## Operations", "", *operations, "## Attributes", "", *attributes]
+        lines += [f"### `{name}`", "", inspect.cleandoc(ast.get_docstring(node) or ""), ""]
+        lines += _table(_fields(source, node))
+        lines += ["| `extras` | operands | what the epilogue reads beside the result |"] * extended
+        lines.append("")
+    first, rest = _body(_doc(attributes))
+    lines += ["## Attributes", "", first, "", rest, ""]
+    for name, cls in attributes.CLASSES.items():
+        lines += [f"### `#dry.{name}`", "", _doc(cls), "", *_table(_parameters_of(cls)), ""]
     first, rest = _body(_doc(encoding))
-    return "\n".join([*lines, "## Encodings", "", first, "", *_blocks(rest)]) + "\n"
+    lines += ["## Encodings", "", first, "", *_blocks(rest), "### Element codes", ""]
+    first, rest = _body(_doc(code))
+    return "\n".join([*lines, first, "", *_blocks(rest)]) + "\n"
+
+
+def _table(fields: Iterator[tuple[str, str, str]]) -> list[str]:
+    rows = [f"| `{field}` | {kind} | {text} |" for field, kind, text in fields]
+    return ["| field | kind | meaning |", "| --- | --- | --- |", *rows]
+
+
+def _parameters_of(cls: type) -> Iterator[tuple[str, str, str]]:
+    """(name, kind, meaning) of the fields of a class that an attribute states, inherited ones first."""
+    meanings: dict[str, str] = {}
+    for base in reversed([base for base in cls.__mro__ if dataclasses.is_dataclass(base)]):
+        for line in inspect.getsource(base).splitlines():
+            if match := re.fullmatch(r"    (\w+): .*?#: (.*)", line):
+                meanings[match[1]] = match[2]
+    for field in dataclasses.fields(cls):
+        kind = str(field.type if isinstance(field.type, str) else getattr(field.type, "__name__", field.type))
+        kind = re.sub(r"drystone\.[\w.]*\.", "", kind).replace("|", "or")
+        kind = re.sub(r"\b\w+\b", lambda match: _FIELDS.get(match[0], match[0]), kind)
+        meaning = meanings[field.name]
+        yield field.name, "flag" if kind == "bool" else kind, meaning
 
 
 def _blocks(text: str) -> Iterator[str]:

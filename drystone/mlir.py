@@ -93,7 +93,7 @@ else:
 
 def context() -> ir.Context:
     """A context with every upstream dialect, torch-mlir's dialects and `dry` loaded."""
-    from drystone.ir import dialect
+    from drystone.ir import attributes, dialect
 
     # The bindings look for a module of this name whenever they see an operation, until they find one.
     sys.modules.setdefault(f"{ext.__package__}.dry", dialect)
@@ -104,7 +104,7 @@ def context() -> ir.Context:
         run_pipeline(
             ir.Module.create(), "torch-func-backend-type-conversion,func.func(convert-torch-to-tmtensor)"
         )
-        dialect.Dry.load()
+        attributes.Dry.load()
     return ctx
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from drystone.autotune.task import KERNEL, Task
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import encode, encoding_of, storage_parts
+from drystone.ir.encoding import codes_of, encode
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import ir, parse
 from drystone.runtime import memory
@@ -76,9 +76,9 @@ def random_data(task: Task, ctx: Any) -> Data:
     rng = np.random.default_rng(0)
     weights, inputs, outputs, elements = {}, [], [], []
     for number, (kind, extents) in enumerate(zip(kinds, task.extents, strict=True)):
-        encoding = encoding_of(kind)
+        encoding = codes_of(kind)
         if number >= len(kinds) - results:
-            shape, held = storage_parts(extents, encoding)["codes"]
+            shape, held = encoding.parts(extents)["codes"]
             outputs.append(memory.empty(shape, numpy_dtype(held)))
             elements.append(str(kind.element_type))
             continue

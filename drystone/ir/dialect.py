@@ -25,38 +25,6 @@ class Dry(Dialect, name="dry"):
     """The dialect."""
 
 
-class Scale(Dry.Attribute, name="scale"):
-    """Scale geometry of an affine integer encoding: real = scale * (code - zero_point).
-
-    geometry: "tensor", "axis" or "group"; axis and group (both 0 where they mean nothing): groups of `group`
-    elements along `axis`, each with its own scale. zero_point: whether one is stored beside each scale.
-    """
-
-    geometry: ir.StringAttr  #: what shares a scale: "tensor", "axis" or "group"
-    axis: ir.IntegerAttr  #: the dimension that positions or groups run along
-    group: ir.IntegerAttr  #: elements of a group
-    zero_point: ir.IntegerAttr  #: 1 where a zero point is stored beside each scale
-
-
-class Pack(Dry.Attribute, name="pack"):
-    """A blocked layout, as in linalg.pack: `inner_tiles[i]` elements of dimension `inner_dims[i]` become the
-    innermost dimensions, in that order; the outer ones stand in the order `outer_perm`. Ragged ends hold
-    zero."""
-
-    inner_dims: ir.ArrayAttr  #: the dimensions that are tiled
-    inner_tiles: ir.ArrayAttr  #: the extent of each tile
-    outer_perm: ir.ArrayAttr  #: the order of the outer dimensions; empty: as they are
-
-
-class Enc(Dry.Attribute, name="enc"):
-    """How a tensor's numbers are held: `element` code ("f32", "int8", "uint4", ...), `scale` (Scale or unit)
-    and `layout` (Pack or unit)."""
-
-    element: ir.StringAttr  #: the code: an element of the IR, or "int2" .. "uint16"
-    scale: Any  #: a Scale, or unit
-    layout: Any  #: a Pack, or unit
-
-
 class Yield(Dry.Operation, name="yield", traits=[ir.IsTerminatorTrait]):
     """Ends an epilogue with the element to store."""
 

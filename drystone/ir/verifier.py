@@ -8,7 +8,7 @@ import numpy as np
 from drystone.errors import InternalError
 from drystone.ir.dialect import TERMINATORS
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Encoding, encoding_of, part_key, storage_parts
+from drystone.ir.encoding import Codes, encoding_of, part_key
 from drystone.ir.program import Program, TensorSpec, WeightStore
 from drystone.ir.rules import RULES, agree, results
 from drystone.ir.values import dims_of, shape
@@ -56,34 +56,13 @@ def _dry(op: Any) -> Iterator[str]:
 def _encoding(kind: Any) -> Iterator[str]:
     if kind.encoding is None:
         return
-    encoding, rank = encoding_of(kind), kind.rank
-    if encoding.code is None:
-        try:
-            numpy_dtype(encoding.element)
-        except InternalError as error:
-            yield f"{kind}: {error}"
-    if (encoding.code is None) != (encoding.scale is None):
-        yield f"{kind}: scales belong to integer codes, and these to scales"
-    yield from (f"{kind}: {problem}" for problem in _geometry(encoding, rank))
-
-
-def _geometry(encoding: Encoding, rank: int) -> Iterator[str]:
-    scale, layout = encoding.scale, encoding.layout
-    if scale is not None:
-        if scale.geometry not in ("tensor", "axis", "group"):
-            yield f"scale geometry {scale.geometry}"
-        elif scale.geometry != "tensor" and not 0 <= scale.axis < rank:
-            yield f"scales along axis {scale.axis} of rank {rank}"
-        elif scale.geometry == "group" and scale.group < 1:
-            yield f"groups of {scale.group}"
-    if layout is not None:
-        dims = layout.inner_dims
-        if len(set(dims)) != len(dims) or not all(0 <= d < rank for d in dims):
-            yield f"tiled dimensions {dims} of rank {rank}"
-        if len(layout.inner_tiles) != len(dims) or min(layout.inner_tiles, default=1) < 1:
-            yield f"tiles {layout.inner_tiles} of dimensions {dims}"
-        if layout.outer_perm and sorted(layout.outer_perm) != list(range(rank)):
-            yield f"order {layout.outer_perm} of rank {rank}"
+    encoding = encoding_of(kind)
+    if not kind.has_static_shape and not isinstance(encoding, Codes):
+        yield f"{kind}: only static shapes are held in several encodings"
+        return
+    dynamic = ir.ShapedType.get_dynamic_size()
+    extents = tuple(1 if n == dynamic else n for n in kind.shape)
+    yield from (f"{kind}: {problem}" for problem in encoding.problems(extents))
 
 
 def _epilogue(op: Any) -> Iterator[str]:
@@ -136,11 +115,16 @@ def _extra(affine_map: Any, extra: Any, result: Any) -> Iterator[str]:
 
 def _weight(op: Any, weights: WeightStore) -> Iterator[str]:
     kind, key = op.results[0].type, ir.StringAttr(op.attributes["key"]).value
-    yield from _encoding(kind)
+    sound = True
+    for problem in _encoding(kind):
+        sound = False
+        yield problem
     if not kind.has_static_shape:
         yield f"weight {key} has the dynamic type {kind}"
         return
-    for part, (stored, dtype) in storage_parts(kind.shape, encoding_of(kind)).items():
+    if not sound:
+        return
+    for part, (stored, dtype) in encoding_of(kind).parts(kind.shape).items():
         name = part_key(key, part)
         if name not in weights:
             yield f"the store has no weight {name}"

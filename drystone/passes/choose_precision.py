@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import Encoding, decode, encode, with_encoding
+from drystone.ir.encoding import Codes, decode, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
@@ -184,7 +184,7 @@ class _Holder:
 
     def _kept(self, stored: Array) -> bool:
         """Whether the element holds these numbers without rounding."""
-        encoding = Encoding(self.element)
+        encoding = Codes(self.element)
         return np.array_equal(decode(encode(stored, encoding), encoding, stored.shape, "f32"), stored)
 
     def hold(self, op: Any, number: int) -> None:
@@ -205,7 +205,7 @@ class _Holder:
             op.operation.operands[number] = self.copies[value]
 
     def _hold_weight(self, value: Any, key: str) -> None:
-        encoding = Encoding(self.element)
+        encoding = Codes(self.element)
         stored = encode(self.program.weights[key], encoding)["codes"]
         with ir.InsertionPoint(value.owner), value.owner.operation.location:
             held = new_weight(self.program, f"{key}.{self.element}", stored, self._kind(value))
@@ -213,7 +213,7 @@ class _Holder:
         self._follow(held)
 
     def _kind(self, value: Any) -> Any:
-        return with_encoding(value.type, Encoding(self.element))
+        return with_encoding(value.type, Codes(self.element))
 
     def _can_make(self, value: Any) -> bool:
         """Whether the kernel that makes a value can encode it, and nobody wants it as it is."""

@@ -5,7 +5,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from drystone.ir.dialect import RowStats
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import codes_of
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
@@ -56,8 +56,8 @@ def _is_large(op: Any, least: int) -> bool:
     if (a.type.rank, b.type.rank, result.type.rank) != (2, 2, 2) or result.type.encoding is not None:
         return False
     real = all(str(value.type.element_type) in ("f32", "bf16", "f16") for value in (a, b, result))
-    plain = all(encoding_of(value.type).scale is None for value in (a, b))
-    packed = encoding_of(b.type).layout is not None and shape(result)[1] is not None
+    plain = all(codes_of(value.type).scale is None for value in (a, b))
+    packed = codes_of(b.type).pack is not None and shape(result)[1] is not None
     return real and plain and packed and prod(n or _MANY for n in shape(result)) >= least
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import encoding_of, storage_bytes
+from drystone.ir.encoding import codes_of, storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, main_block, nested, shape
 from drystone.mlir import func, ir
@@ -100,7 +100,7 @@ class _Merger:
         inner = [op.operation for op in kernel.entry_block.operations]
         mains = tuple(op for op in inner if op.name == "dry.matmul")
         others = {op.name for op in inner} - {"dry.matmul", "arith.constant", "func.return"}
-        packed = all(encoding_of(op.operands[1].type).layout is not None for op in mains)
+        packed = all(codes_of(op.operands[1].type).pack is not None for op in mains)
         return _Products(call, kernel, mains) if mains and packed and not others else None
 
     def take_scores(self, call: Any) -> None:
@@ -219,7 +219,7 @@ def _flag(main: Any) -> bool:
 def _whole_panels(products: _Products) -> bool:
     """Whether the columns of every product are panels without a ragged end."""
     for main in products.mains:
-        layout = encoding_of(main.operands[1].type).layout
+        layout = codes_of(main.operands[1].type).pack
         columns = shape(main.results[0])[-1]
         if layout is None or len(shape(main.results[0])) != 2 or not columns:
             return False
@@ -232,7 +232,7 @@ def _alike(one: _Products, other: _Products) -> bool:
     """Whether a schedule of one product can be one of the other."""
     if not _whole_panels(other):
         return False
-    held = [encoding_of(each.mains[0].operands[1].type) for each in (one, other)]
+    held = [codes_of(each.mains[0].operands[1].type) for each in (one, other)]
     results = [each.mains[0].results[0].type.element_type for each in (one, other)]
     return held[0] == held[1] and results[0] == results[1] and _flag(one.mains[0]) == _flag(other.mains[0])
 

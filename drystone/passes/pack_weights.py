@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from drystone.ir.encoding import Encoding, encode, encoding_of, with_encoding
-from drystone.ir.layout import Pack
+from drystone.ir.encoding import Codes, Pack, codes_of, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block
@@ -69,7 +68,7 @@ class PackWeights:
         n, k = kind.get_dim_size(major), kind.get_dim_size(1 - major)
         if n == 1:
             return None
-        a, b = (encoding_of(op.operation.operands[i].type).held_as for i in range(2))
+        a, b = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
         group = self.target.neighbours(a, b)
         width = panel_width(self.target, n)
         if group == 1 or k % group:
@@ -99,7 +98,7 @@ class PackWeights:
             width = lanes if outside % lanes == 0 else 0
         order = (0, *range(2, len(shape)), 1)
         x_type = op.operation.operands[0].type
-        x, weight = (encoding_of(op.operation.operands[i].type).held_as for i in range(2))
+        x, weight = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
         unit = self.target.dot(x, weight)
         across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
         known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= _TAPS
@@ -121,16 +120,12 @@ class _Packer:
         key = weight_key(plain)
         if layout is None or key is None:
             return
-        held = encoding_of(plain.type)
-        short = held.element == "i8" and len(layout.inner_dims) > 1
-        if (
-            held.layout is not None
-            or held.code is not None
-            or not (held.element.startswith(("f", "b")) or short)
-        ):
+        held = codes_of(plain.type)
+        short = held.held_as == "i8" and len(layout.inner_dims) > 1
+        if held.layout is not None or held.coded or not (held.held_as.startswith(("f", "b")) or short):
             return
         if (key, layout) not in self.made:
-            encoding = Encoding(held.element, None, layout)
+            encoding = Codes(held.element, None, layout)
             stored = encode(self.program.weights[key], encoding)["codes"]
             with ir.InsertionPoint(plain.owner), plain.owner.operation.location:
                 kind = with_encoding(plain.type, encoding)

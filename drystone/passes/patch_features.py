@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.errors import InternalError
 from drystone.ir.build import integer, string
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import codes_of
 from drystone.ir.features import summing_operands
 from drystone.ir.pieces import Interval, Region, Span
 from drystone.ir.program import Program
@@ -53,16 +53,16 @@ class FeaturePieces(RowPieces):
 
     def _weight(self, value: Any, dim: int, part: Interval) -> Any:
         """A part of a weight, as one of its own; where several operations read it, it is stored once."""
-        key, held = weight_key(value), encoding_of(value.type)
+        key, held = weight_key(value), codes_of(value.type)
         first, end = part
         name = f"{key}[{dim}:{first}:{end}]"
         kind = part_of(value.type, (dim,), (part,))
         if name not in self.program.weights:
             stored, extents = self.program.weights[str(key)], [n or 0 for n in shape(value)]
-            if held.layout is None:
+            if held.pack is None:
                 array = stored.take(range(first, end), dim)
             else:
-                array = held.layout.part(stored, extents, dim, first, end)
+                array = held.pack.part(stored, extents, dim, first, end)
             self.program.weights.add(name, array)
         made = stored_weight(name, kind)
         made.owner.attributes[PIECE] = string(f"{self.span.first}.{self.number}")

@@ -5,6 +5,7 @@ from typing import Any
 from drystone.dtypes import Array
 from drystone.ir import build
 from drystone.ir.dialect import Weight
+from drystone.ir.encoding import encoding_of, part_key
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
@@ -30,16 +31,10 @@ def stored_weight(key: str, kind: Any) -> Any:
 
 
 def drop_unused(program: Program) -> None:
-    """Drop the arrays of the store that neither a `dry.weight` nor a state's first value names."""
-    named = {op.operation.attributes["key"].value for op in walk(program.module) if _is_weight(op)}
-    parts = {key for key in program.weights if key.rsplit(".", 1)[0] in named and _is_part(key)}
-    initial = program.signature.initial if program.signature is not None else ()
-    program.weights.keep_only(named | parts | set(initial))
-
-
-def _is_weight(op: Any) -> bool:
-    return op.operation.name == "dry.weight" and attribute(op, "key") is not None
-
-
-def _is_part(key: str) -> bool:
-    return key.rsplit(".", 1)[-1] in ("scale", "zero_point")
+    """Drop the arrays of the store that no `dry.weight` has a part in and no state's first value names."""
+    named: set[str] = set(program.signature.initial if program.signature is not None else ())
+    for op in walk(program.module):
+        if op.operation.name == "dry.weight" and attribute(op, "key") is not None:
+            kind, key = op.operation.results[0].type, op.operation.attributes["key"].value
+            named |= {part_key(key, part) for part in encoding_of(kind).parts(kind.shape)}
+    program.weights.keep_only(named)

@@ -10,7 +10,7 @@ from drystone.codegen import families, interpret
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, interpreter
-from drystone.ir.encoding import Encoding, Pack, encode, encoding_of, with_encoding
+from drystone.ir.encoding import Codes, Pack, encode, encoding_of, with_encoding
 from drystone.ir.shapes import layouts, transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
 from drystone.targets import registry
@@ -109,7 +109,7 @@ def packed(kind: Any, dim: int, tile: int) -> Any:
     """A convolution's weight type packed along its output channels."""
     rank = len(ir.RankedTensorType(kind).shape)
     order = (dim, *range(2, rank), 1 - dim)
-    return with_encoding(kind, Encoding(str(kind.element_type), None, Pack((dim,), (tile,), order)))
+    return with_encoding(kind, Codes(str(kind.element_type), None, Pack((dim,), (tile,), order)))
 
 
 def epilogue(op: Any, extras: int) -> None:
@@ -230,7 +230,7 @@ def attention(
     with shared_context(), ir.Location.unknown():
         given = [(a, kind_of(a, unknown)) for a in (q, k, v)]
         if held:
-            given = [(a, with_encoding(kind, Encoding(held))) for a, kind in given]
+            given = [(a, with_encoding(kind, Codes(held))) for a, kind in given]
         result = kind_of(out, unknown)
         if mask is not None:
             values = (3 * numbers(rng, mask)).astype(element)
@@ -327,7 +327,7 @@ def recurrent(
     with shared_context(), ir.Location.unknown():
         stored = kind_of(weight)
         if pack:
-            stored = with_encoding(stored, Encoding("f32", None, Pack((0,), (pack,), (0, 1))))
+            stored = with_encoding(stored, Codes("f32", None, Pack((0,), (pack,), (0, 1))))
         projected = numbers(rng, [steps, batch, gates])
         given = [(projected, kind_of(projected, dynamic)), (weight, stored)]
         if bias:

@@ -9,7 +9,7 @@ import pytest
 from drystone import mlir
 from drystone.codegen import families
 from drystone.ir import build, dialect, interpreter
-from drystone.ir.encoding import Encoding, Pack, with_encoding
+from drystone.ir.encoding import Codes, Pack, with_encoding
 from drystone.mlir import arith, ir, math
 from drystone.targets import registry
 from tests.exec.dry_cases import Case, kind_of, make, numbers
@@ -58,7 +58,7 @@ def matmul(
         b_kind = kind_of(b)
         if pack:
             layout = Pack((0,), (pack,)) if transposed else Pack((1,), (pack,), (1, 0))
-            b_kind = with_encoding(b_kind, Encoding("f32", None, layout))
+            b_kind = with_encoding(b_kind, Codes("f32", None, layout))
         inputs = [(a, kind_of(a, unknown)), (b, b_kind)]
         maps = []
         if extras:

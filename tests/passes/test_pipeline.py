@@ -9,7 +9,7 @@ import pytest
 
 from drystone import mlir
 from drystone.errors import InternalError, UserError
-from drystone.ir.layout import Pack
+from drystone.ir.encoding import Pack
 from drystone.ir.program import Program
 from drystone.passes import pipeline, run
 from drystone.passes.fold_constants import FoldConstants

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Encoding, Pack, Scale, encode, with_encoding
+from drystone.ir.encoding import Codes, Pack, Per, Scale, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir
 from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor
 
-LINEAR = Encoding("int4", Scale("group", 1, 4, zero_point=True), Pack((0,), (4,), (1, 0)))
-KERNEL = Encoding("f32", None, Pack((0, 1), (2, 2)))
+LINEAR = Codes("int4", Scale(Per.group(1, 4), zero_point=Codes("int4")), Pack((0,), (4,), (1, 0)))
+KERNEL = Codes("f32", None, Pack((0, 1), (2, 2)))
 ONE = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "layout": "nchw"}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from drystone.codegen.cost import Cost, cost_of
 from drystone.ir import build, dialect
-from drystone.ir.encoding import Encoding, Pack, with_encoding
+from drystone.ir.encoding import Codes, Pack, with_encoding
 from drystone.mlir import arith, context, func, ir, parse
 
 
@@ -96,9 +96,7 @@ def test_a_matrix_product_at_its_bounds() -> None:
 
 def test_a_packed_weight_counts_the_bytes_it_is_stored_in() -> None:
     with shared(), ir.Location.unknown():
-        kind = with_encoding(
-            ir.Type.parse("tensor<8x20xf32>"), Encoding("f32", None, Pack((1,), (16,), (1, 0)))
-        )
+        kind = with_encoding(ir.Type.parse("tensor<8x20xf32>"), Codes("f32", None, Pack((1,), (16,), (1, 0))))
         made = kernel(["tensor<4x8xf32>", str(kind), "tensor<20xf32>"], "tensor<4x20xf32>", matmul)
         found = cost(made, [(4, 8), (8, 20), (20,), (4, 20)])
     assert found.bytes == 4 * (4 * 8 + 2 * 8 * 16 + 20 + 4 * 20)

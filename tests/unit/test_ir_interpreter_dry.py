@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Encoding, Pack, encode, with_encoding
+from drystone.ir.encoding import Codes, Pack, encode, with_encoding
 from drystone.ir.interpreter import run
 from drystone.mlir import arith, ir
 from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor, types_of
@@ -399,7 +399,7 @@ def test_selective_scan(summed: bool) -> None:
 
 def test_a_weight_is_decoded() -> None:
     array = np.arange(30, dtype=np.float32).reshape(6, 5)
-    encoding = Encoding("f32", None, Pack((0,), (4,)))
+    encoding = Codes("f32", None, Pack((0,), (4,)))
     stored = encode(array, encoding)["codes"]
     held = program(
         list,

@@ -9,7 +9,7 @@ import pytest
 
 from drystone.errors import InternalError
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Encoding, Pack, Scale, with_encoding
+from drystone.ir.encoding import Codes, Pack, Per, Scale, with_encoding
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.verifier import verify
 from drystone.mlir import arith, ir, math, scf
@@ -173,23 +173,23 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     "weight shape": (lambda: weight(lambda: tensor((2, 3)), F32((3, 2), np.float32)), "held as float32"),
     "weight layout": (
         lambda: weight(
-            lambda: with_encoding(tensor((6, 3)), Encoding("f32", None, Pack((0,), (4,)))),
+            lambda: with_encoding(tensor((6, 3)), Codes("f32", None, Pack((0,), (4,)))),
             F32((6, 3), np.float32),
         ),
         "is f32[2, 3, 4]",
     ),
     "tile": (
         lambda: weight(
-            lambda: with_encoding(tensor((6, 3)), Encoding("f32", None, Pack((2,), (4,)))),
+            lambda: with_encoding(tensor((6, 3)), Codes("f32", None, Pack((2,), (4,)))),
             F32((6, 3), np.float32),
         ),
         "tiled dimensions (2,)",
     ),
     "scale": (
         lambda: weight(
-            lambda: with_encoding(tensor((6, 3)), Encoding("int8", Scale("axis", 2))), F32((6, 3), np.float32)
+            lambda: with_encoding(tensor((6, 3)), Codes("int8", Scale(Per.axis(2)))), F32((6, 3), np.float32)
         ),
-        "along axis 2",
+        "along axes (2,)",
     ),
     "epilogue operation": (lambda: epilogue(branch), "the epilogue holds scf.if"),
     "epilogue value": (outside, "uses a value from outside"),

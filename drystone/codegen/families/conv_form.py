@@ -12,7 +12,7 @@ from drystone.codegen.families.epilogue import apply_epilogue
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
-from drystone.ir.layout import Pack
+from drystone.ir.encoding import Pack
 from drystone.ir.shapes import layouts
 from drystone.mlir import ints, ir
 from drystone.targets.dots import DotUnit

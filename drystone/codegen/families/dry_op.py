@@ -9,8 +9,7 @@ from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.encoding import encoding_of, storage_shape
-from drystone.ir.layout import Pack
+from drystone.ir.encoding import Pack, codes_of, storage_shape
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
 
@@ -43,8 +42,8 @@ class DryOp:
 def parameter(name: str, kind: Any) -> Tensor:
     """The parameter that a tensor type makes, in its storage shape. Raises InternalError where its numbers
     are scaled codes, which no tile decodes."""
-    encoding, element = encoding_of(kind), str(kind.element_type)
-    if encoding.scale is not None:
+    encoding, element = codes_of(kind), str(kind.element_type)
+    if encoding.coded:
         raise InternalError(f"no kernel decodes {kind}")
     dynamic = ir.ShapedType.get_dynamic_size()
     shape = tuple(None if n == dynamic else n for n in storage_shape(kind))
@@ -85,7 +84,7 @@ def dry_ops(kernel: Any) -> list[DryOp]:
 
 def pack_of(value: Any) -> Pack | None:
     """The blocked layout an operand is stored in."""
-    return encoding_of(uncast(value).type).layout
+    return codes_of(uncast(value).type).pack
 
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:

@@ -9,7 +9,7 @@ from drystone.codegen.families.dry_op import DryOp, narrowed
 from drystone.codegen.families.epilogue import load_extra, operations
 from drystone.codegen.families.region import apply_region, spread
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.ir.layout import Pack
+from drystone.ir.encoding import Pack
 from drystone.mlir import ir
 
 #: Operations in an epilogue from which on it is no longer unrolled over the tile.

@@ -7,7 +7,7 @@ from typing import Any
 
 from drystone.codegen.families.region import ELEMENTS, apply_region, dtype_of, supported
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, index
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import codes_of
 from drystone.ir.values import (
     constant_number,
     constant_value,
@@ -157,12 +157,11 @@ def free(block: Any) -> list[Any]:
 
 def tensor_of(name: str, kind: Any) -> Tensor | None:
     """The parameter a tensor type makes; None where it is scaled, packed or of elements no register holds."""
-    encoding, element = encoding_of(kind), str(kind.element_type)
-    if encoding.layout is not None or encoding.scale is not None or element not in ELEMENTS:
+    encoding, element = codes_of(kind), str(kind.element_type)
+    if encoding.layout is not None or encoding.coded or element not in ELEMENTS:
         return None
-    return Tensor(
-        name, element, tuple(shape_of(kind)), code="" if encoding.element == element else encoding.element
-    )
+    held = encoding.held_as
+    return Tensor(name, element, tuple(shape_of(kind)), code="" if held == element else held)
 
 
 def outlined(kernel: Any) -> Outlined | None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import decode, encoding_of, part_key, storage_parts
+from drystone.ir.encoding import decode, encoding_of, part_key
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
 
 
@@ -13,8 +13,7 @@ from drystone.ir.interpreter.machine import Machine, element_name, fault, handle
 def _weight(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     kind, key = op.out.type, op.key.value
     encoding = encoding_of(kind)
-    names = storage_parts(kind.shape, encoding)
-    parts = {name: machine.weights[part_key(key, name)] for name in names}
+    parts = {name: machine.weights[part_key(key, name)] for name in encoding.parts(kind.shape)}
     return [decode(parts, encoding, kind.shape, element_name(kind))]
 
 

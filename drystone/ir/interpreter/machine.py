@@ -13,7 +13,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype, to_element, widen
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import Codes, encoding_of
 from drystone.mlir import ir, ir_place
 
 #: (machine, operation, values of its operands) -> values of its results.
@@ -106,6 +106,6 @@ def _held(value: Array, kind: Any) -> Array:
     if not isinstance(kind, ir.RankedTensorType) or kind.encoding is None:
         return value
     held, element = encoding_of(kind), str(kind.element_type)
-    if held.code is not None or held.element == element:
+    if not isinstance(held, Codes) or held.coded or held.held_as == element:
         return value
-    return to_element(widen(to_element(widen(value), held.element)), element)
+    return to_element(widen(to_element(widen(value), held.held_as)), element)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drystone.ir.encoding import encoding_of
+from drystone.ir.encoding import codes_of
 from drystone.ir.values import is_tensor, shape
 from drystone.mlir import arith, ir, tensor
 
@@ -21,7 +21,7 @@ def decode_arguments(function: Any) -> None:
     for argument in (a for a in given if a.type.encoding is not None):
         readers = [(use.owner.operation, use.operand_number) for use in argument.uses]
         plain = ir.RankedTensorType.get(argument.type.shape, argument.type.element_type)
-        held = ir.RankedTensorType.get(plain.shape, ir.Type.parse(encoding_of(argument.type).held_as))
+        held = ir.RankedTensorType.get(plain.shape, ir.Type.parse(codes_of(argument.type).held_as))
         argument.set_type(held)
         with ir.InsertionPoint.at_block_begin(block), function.operation.location:
             inside = _empty(argument, plain) if argument in inits else arith.ExtFOp(plain, argument).result

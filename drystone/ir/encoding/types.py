@@ -1,0 +1,79 @@
+"""Encodings of arrays and of ranked tensor types."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import InternalError
+from drystone.ir.attributes import from_attribute, to_attribute
+from drystone.ir.elements import numpy_dtype, to_element, widen
+from drystone.ir.encoding.parts import BY_RANGE, Encoding, Parts, Search
+from drystone.ir.encoding.scaled import Codes
+from drystone.mlir import ir
+
+
+def encode(array: Array, encoding: Encoding, given: Parts | None = None, search: Search = BY_RANGE) -> Parts:
+    """The parts an array (elements as `ir.elements` holds them) is stored in.
+
+    given: parts that are settled, by name (scales of a calibration, an order, outer scales); search: how the
+    scales that are not are chosen. Every code is that of the nearest number.
+    """
+    held = np.asarray(array)
+    if isinstance(encoding, Codes) and not encoding.coded:
+        if held.dtype != np.dtype(numpy_dtype(encoding.held_as)):
+            held = to_element(widen(held), encoding.held_as)
+        return encoding.laid(held)
+    return encoding.encode(widen(held).astype(np.float64), given or {}, search)
+
+
+def decode(parts: Parts, encoding: Encoding, shape: Sequence[int], dtype: str) -> Array:
+    """The array of logical `shape` and element `dtype` in the parts; computed in float64, rounded once."""
+    if isinstance(encoding, Codes) and not encoding.coded:
+        elements = encoding.stored(parts, shape)
+        return elements if encoding.held_as == dtype else to_element(widen(elements), dtype)
+    return to_element(encoding.decode(parts, shape), dtype)
+
+
+def encoding_of(kind: Any) -> Encoding:
+    """The encoding of a ranked tensor type; a type without one holds its own elements."""
+    tensor = ir.RankedTensorType(kind)
+    if tensor.encoding is None:
+        return Codes(str(tensor.element_type))
+    found: Encoding = from_attribute(tensor.encoding)
+    return found
+
+
+def codes_of(kind: Any) -> Codes:
+    """The encoding of a ranked tensor type whose numbers are one code each. Raises InternalError for others:
+    sums, outliers, mixtures and the like, which no kernel reads."""
+    found = encoding_of(kind)
+    if not isinstance(found, Codes):
+        raise InternalError(f"no kernel or pass reads {kind}")
+    return found
+
+
+def with_encoding(kind: Any, encoding: Encoding | None) -> Any:
+    """The type with this encoding; with None, or one that holds its own elements plainly, without any."""
+    tensor = ir.RankedTensorType(kind)
+    plain = encoding is None or encoding == Codes(str(tensor.element_type))
+    attribute = None if encoding is None or plain else to_attribute(encoding)
+    return ir.RankedTensorType.get(tensor.shape, tensor.element_type, encoding=attribute)
+
+
+def storage_shape(kind: Any) -> tuple[int, ...]:
+    """The shape of the stored codes of a type; a dynamic dimension stays one (it cannot be tiled, and its
+    codes take whole bytes)."""
+    tensor = ir.RankedTensorType(kind)
+    encoding = codes_of(tensor)
+    dynamic = ir.ShapedType.get_dynamic_size()
+    if dynamic in tensor.shape and (encoding.layout is not None or encoding.coded):
+        raise InternalError(f"{kind}: only static shapes are stored encoded")
+    return encoding.parts(tensor.shape)["codes"][0]
+
+
+def storage_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:
+    """Bytes of all parts of a tensor of this type and of these extents (those of a static type)."""
+    tensor = ir.RankedTensorType(kind)
+    return encoding_of(tensor).bytes(tensor.shape if extents is None else extents)
