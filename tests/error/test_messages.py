@@ -146,17 +146,17 @@ def test_layers_that_training_does_not_change_may_be_left_in_it(model: nn.Module
 def test_a_budget_that_cannot_be_met() -> None:
     call: dict[str, Any] = {"kwargs": {"mask": MASK}}
     said = refused(Scorer().eval(), (X, PAIR), **call, budget=Budget(ram={"ram": 100}))
-    assert said.startswith("the activations need 640 B, the budget is 100 B\n  the fullest step is ")
-    assert "; this alone does not fit the budget:\n          384 B  hidden (" in said
-    assert "\n  the least budget this version can meet: ram=640 (" in said
+    assert said.startswith("the activations need 256 B, the budget is 100 B\n  the fullest step is ")
+    assert "; this alone does not fit the budget:\n          128 B  norm (" in said
+    assert "\n  the least budget this version can meet: ram=256 (" in said
     said = refused(Scorer().eval(), (X, PAIR), **call, budget=Budget(ram=100))
     # To have weights come and go would take more than all of them are.
     weights = 4 * (8 * 32 + 32)
     assert said.startswith(
-        f"the model needs {(640 + weights) / 1024:.2f} KiB, the budget is 100 B\n  that is "
+        f"the model needs {(256 + weights) / 1024:.2f} KiB, the budget is 100 B\n  that is "
     )
-    assert " is 640 B for activations, " in said and " for all weights; the fullest step is " in said
-    assert f"\n  the least budget this version can meet: ram={640 + weights} (" in said
+    assert " is 256 B for activations, " in said and " for all weights; the fullest step is " in said
+    assert f"\n  the least budget this version can meet: ram={256 + weights} (" in said
 
 
 def test_a_budget_for_weights_that_cannot_be_met() -> None:

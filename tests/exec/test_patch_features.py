@@ -114,7 +114,7 @@ def test_a_vocabulary_is_projected_on_in_parts() -> None:
         assert part.features and part.operations == 1
         for _ in range(2):
             torch.testing.assert_close(fitted(ids), model(ids), rtol=1e-4, atol=1e-4)
-    with pytest.raises(drystone.UserError, match="piece by piece, the model needs about"):
+    with pytest.raises(drystone.UserError, match="about ram=4206592, with layers computed piece by piece"):
         _made(model, ids, 3 * MIB)
 
 

@@ -34,14 +34,18 @@ class OverBudget(UserError):
         beside: int | None = None,
         total: int = 0,
         apart: int = 0,
+        pieces: int | None = None,
     ) -> None:
         self.why, self.least, self.proven, self.room = why, least, proven, room
         self.driver, self.beside, self.total = driver, beside, total
-        self.apart, self.pieces = apart, least
+        self.apart, self.pieces = apart, least if pieces is None else pieces
+        met = f"ram={least} (no plan of the model as a whole can need less than {proven} bytes)"
+        if pieces is not None:
+            met = f"about ram={pieces}, with layers computed piece by piece; as a whole {met}"
         super().__init__(
             what,
-            hint=f"{why}\n  the least budget this version can meet: ram={least} (no plan of this model can "
-            f"need less than {proven} bytes); smaller inputs or a smaller batch need less",
+            hint=f"{why}\n  the least budget this version can meet: {met}; "
+            "smaller inputs or a smaller batch need less",
         )
 
     @property
@@ -55,13 +59,7 @@ class OverBudget(UserError):
         pairs = (alone, self.apart), (together, self.beside or 0)
         could = [least + beside for least, beside in pairs if least]
         needed = min(could, default=self.least)
-        if needed >= self.least:
-            return self
-        what = "the model needs" if self.total else "activations need"
-        why = f"{self.why}\n  with layers computed piece by piece, {what} about {needed} bytes"
-        error = self.changed(why=why)
-        error.pieces = needed
-        return error
+        return self if needed >= self.least else self.changed(pieces=needed)
 
     def changed(self, what: str = "", **changes: Any) -> "OverBudget":
         """The same with something else in it."""
