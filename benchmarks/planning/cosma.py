@@ -28,6 +28,7 @@ from pathlib import Path
 from benchmarks.planning.networks import NETWORKS, build
 from benchmarks.planning.shapes import shape_graph
 from benchmarks.planning.traffic import within
+from benchmarks.table import show
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Block, Graph
 from drystone.scheduling.order import greedy
@@ -165,25 +166,19 @@ def main() -> None:
     options = parser.parse_args()
     names = [name for name in NETWORKS if options.only in name]
     if options.bounds:
-        print(_BOUNDS_HEAD, end="")
-        found = []
-        for name in names:
-            for line in bounds(name, options.time_limit):
-                print(line, flush=True)
-                found.append(f"{line}\n")
-        if options.output is not None:
-            options.output.write_text(_BOUNDS_HEAD + "".join(found), encoding="utf-8")
+        lines = (line for name in names for line in bounds(name, options.time_limit))
+        show(_BOUNDS_HEAD, lines, options.output)
         return
     print(_HEAD, end="")
-    lines, pairs = [], []
+    shown, pairs = [], []
     for name in names:
         line, *pair = row(name, options.time_limit, options.weights)
         print(line, flush=True)
-        lines.append(f"{line}\n")
+        shown.append(f"{line}\n")
         pairs.append((pair[0], pair[1]))
     print(summary(pairs), end="")
     if options.output is not None:
-        options.output.write_text(_HEAD + "".join(lines) + summary(pairs), encoding="utf-8")
+        options.output.write_text(_HEAD + "".join(shown) + summary(pairs), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.table import show
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor
@@ -160,14 +161,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
-    print(_HEAD, end="")
-    lines = []
-    for name in GRAPHS:
-        for line in rows(name, arguments.time_limit) if arguments.only in name else ():
-            lines.append(line)
-            print(line, flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    names = [name for name in GRAPHS if arguments.only in name]
+    show(_HEAD, (line for name in names for line in rows(name, arguments.time_limit)), arguments.output)
 
 
 if __name__ == "__main__":

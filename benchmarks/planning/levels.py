@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import drystone
 from benchmarks.planning import networks
+from benchmarks.table import show
 from drystone.targets import Level, resolve
 
 _HEAD = """\
@@ -59,22 +60,19 @@ def row(name: str, whole: drystone.Fitted, fitted: drystone.Fitted, x: Tensor) -
     return f"| {' | '.join([*cells, *(f'{statistics.median(t):.2f}' for t in times), f'{ratio:.2f}'])} |"
 
 
+def _model(name: str) -> tuple[nn.Module, Tensor]:
+    """A network with random weights, and its input."""
+    words = torch.randint(0, 1000, (1, 128), dtype=torch.int32)
+    return networks.NETWORKS[name](), words if name.startswith("BERT") else torch.randn(1, 3, 224, 224)
+
+
 def main() -> None:
     """Print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    lines = []
-    print(_HEAD, end="")
-    for name in NAMES:
-        x = torch.randn(1, 3, 224, 224)
-        x = torch.randint(0, 1000, (1, 128), dtype=torch.int32) if name.startswith("BERT") else x
-        for line in rows(name, networks.NETWORKS[name](), x):
-            lines.append(line)
-            print(line, flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    show(_HEAD, (line for name in NAMES for line in rows(name, *_model(name))), arguments.output)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.planning.networks import NETWORKS, build
 from benchmarks.planning.shapes import shape_graph
+from benchmarks.table import show
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Problem
@@ -57,13 +58,7 @@ def main() -> None:
     parser.add_argument("--time-limit", type=float, default=5.0)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    print(_HEAD, end="")
-    lines = []
-    for name in NETWORKS:
-        lines.append(row(name, arguments.time_limit))
-        print(lines[-1], flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    show(_HEAD, (row(name, arguments.time_limit) for name in NETWORKS), arguments.output)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import nn
 
 import drystone
 from benchmarks.models import InvertedResidual
+from benchmarks.table import show
 from drystone.ir.pieces import Read, Step, Window
 from drystone.runtime.memory import empty
 from drystone.scheduling import check, plan
@@ -221,16 +222,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--compiled", action="store_true", help="compile the networks in f32")
     arguments = parser.parse_args()
-    head = _COMPILED_HEAD if arguments.compiled else _HEAD
-    print(head, end="")
-    lines = []
-    for name, (shape, published) in SHAPES.items():
-        found = compiled_rows(name) if arguments.compiled else rows(name, network(*shape), published)
-        for line in found:
-            lines.append(line)
-            print(line, flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(head + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    if arguments.compiled:
+        show(_COMPILED_HEAD, (line for name in SHAPES for line in compiled_rows(name)), arguments.output)
+        return
+    made = (line for name, (shape, most) in SHAPES.items() for line in rows(name, network(*shape), most))
+    show(_HEAD, made, arguments.output)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import math
 import time
 from pathlib import Path
 
-from benchmarks.planning.table import run
+from benchmarks.table import run
 from drystone.scheduling.effort import Effort
 from drystone.scheduling.graph import load
 from drystone.scheduling.order.greedy import best_fit, height

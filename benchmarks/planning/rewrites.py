@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import drystone
 from benchmarks.models import InvertedResidual, ViTTiny, mobilenet_v2, resnet50
+from benchmarks.table import show
 from drystone.passes import in_place
 from drystone.passes.fuse_row_stats import FuseRowStats
 
@@ -104,13 +105,7 @@ def main() -> None:
         lambda: logits(256, 32000, 768, loss=False),
         lambda: logits(512, 16000, 512, loss=True),
     ]
-    lines = []
-    print(_HEAD, end="")
-    for case in cases:
-        lines.append(case())
-        print(lines[-1], flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text(_HEAD + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    show(_HEAD, (case() for case in cases), arguments.output)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.planning.table import run
+from benchmarks.table import run
 from drystone.scheduling import check, plan
 from drystone.scheduling.graph import Graph
 from drystone.scheduling.problem import Operation, Plan, Problem, Tensor

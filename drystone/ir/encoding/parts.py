@@ -1,7 +1,7 @@
 """Parts: the named arrays that an encoded tensor is held in, and what every encoding can do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -25,6 +25,14 @@ def part_key(key: str, part: str) -> str:
 def inside(key: str, parts: dict[str, Held]) -> dict[str, Held]:
     """Declared parts of an encoding that is called `key` in another one."""
     return {part_key(key, part): held for part, held in parts.items()}
+
+
+def all_inside(children: Iterable[tuple[str, "Encoding", Shape]]) -> dict[str, Held]:
+    """Declared parts of several: what each is called, its encoding, its shape."""
+    found: dict[str, Held] = {}
+    for key, encoding, shape in children:
+        found |= inside(key, encoding.parts(shape))
+    return found
 
 
 def put(key: str, parts: Parts) -> Parts:

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, inside, put, take
+from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, all_inside, inside, put, take
 from drystone.ir.encoding.terms import named
 
 
@@ -152,10 +152,7 @@ class Mixed(Encoding):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Those of the ranges."""
-        found: dict[str, Held] = {}
-        for name, child, extents in self._children(shape):
-            found |= inside(name, child.parts(extents))
-        return found
+        return all_inside(self._children(shape))
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
         """Range by range."""

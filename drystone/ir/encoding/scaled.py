@@ -13,7 +13,7 @@ from drystone.ir.encoding.codebook import Learned, Table
 from drystone.ir.encoding.fitting import fit
 from drystone.ir.encoding.geometry import Per
 from drystone.ir.encoding.layout import Layout, Pack
-from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, inside, put, take
+from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, all_inside, inside, put, take
 
 
 @dataclass(frozen=True)
@@ -191,10 +191,7 @@ class Scale:
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Scales, and zero points or minima."""
         blocks = self.per.shape(shape)
-        found: dict[str, Held] = {}
-        for name, child in self.children().items():
-            found |= inside(name, child.parts(blocks))
-        return found
+        return all_inside((name, child, blocks) for name, child in self.children().items())
 
     def values(self, name: str, parts: Parts, shape: Sequence[int]) -> Array:
         """One of what belongs to a scale, spread over the tensor."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.encoding.binary_coding import alternate, scales_of_signs
-from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, inside, put, take
+from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, all_inside, put, take
 
 
 def named(children: Sequence[Encoding]) -> list[tuple[str, Encoding]]:
@@ -30,10 +30,7 @@ class Sum(Encoding):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Those of the terms."""
-        found: dict[str, Held] = {}
-        for name, term in named(self.terms):
-            found |= inside(name, term.parts(shape))
-        return found
+        return all_inside((name, term, tuple(shape)) for name, term in named(self.terms))
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
         """Term by term, then in rounds."""
@@ -85,10 +82,7 @@ class Product(Encoding):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Those of the factors."""
-        found: dict[str, Held] = {}
-        for name, factor in named(self.factors):
-            found |= inside(name, factor.parts(shape))
-        return found
+        return all_inside((name, factor, tuple(shape)) for name, factor in named(self.factors))
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
         """Factor by factor."""
@@ -131,10 +125,7 @@ class LowRank(Encoding):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Those of both matrices."""
-        found: dict[str, Held] = {}
-        for name, child, extents in self._children(shape):
-            found |= inside(name, child.parts(extents))
-        return found
+        return all_inside(self._children(shape))
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
         """Singular vectors, each times the root of its value."""
