@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from drystone.ir.dialect import Yield
-from drystone.mlir import ir
+from drystone.mlir import ir, linalg
 
 
 def integer(value: int) -> Any:
@@ -41,6 +41,33 @@ def array(values: Sequence[Any]) -> Any:
 def maps(values: Sequence[Any]) -> Any:
     """An array of affine map attributes."""
     return array([ir.AffineMapAttr.get(value) for value in values])
+
+
+def generic(
+    inputs: Sequence[Any], inits: Sequence[Any], maps: Sequence[Any], iterators: Sequence[str]
+) -> Any:
+    """A linalg.generic without a block, results of the types of `inits`. iterators: "parallel",
+    "reduction"."""
+    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in iterators]
+    return linalg.GenericOp(
+        [init.type for init in inits],
+        list(inputs),
+        list(inits),
+        ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps]),
+        ir.ArrayAttr.get(kinds),
+    )
+
+
+def copied(value: Any, init: Any) -> Any:
+    """A linalg.generic that copies a tensor into one of the same shape that is held otherwise: how numbers
+    change their encoding."""
+    rank, element = init.type.rank, init.type.element_type
+    identity = ir.AffineMap.get_identity(rank)
+    made = generic([value], [init], [identity, identity], ["parallel"] * rank)
+    inner = made.operation.regions[0].blocks.append(element, element)
+    with ir.InsertionPoint(inner):
+        ir.Operation.create("linalg.yield", operands=[inner.arguments[0]])
+    return made.operation.results[0]
 
 
 def identity_epilogue(op: Any, element: Any, extra_elements: Sequence[Any] = ()) -> None:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.ir.values import dims_of, is_tensor, nested
 from drystone.mlir import arith, ir, tensor
 from drystone.passes.attention_graph import Scores, Step
 from drystone.passes.dims import Extent, as_value
-from drystone.passes.generic import body, composed, generic, maps_of, read_by, used_dims
+from drystone.passes.generic import body, composed, maps_of, read_by, used_dims
 from drystone.passes.positions import EVERYWHERE, both
 from drystone.passes.regions import position
 from drystone.passes.spans import Seen, kept, seen, span_tensor

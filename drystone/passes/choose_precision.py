@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.ir.build import copied
 from drystone.ir.encoding import Codes, decode, encode, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.dims import empty_like
-from drystone.passes.generic import body, generic, is_identity, maps_of
+from drystone.passes.generic import body, is_identity, maps_of
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.dots import DotUnit
@@ -266,14 +267,7 @@ def _viewed(value: Any) -> Any:
 
 
 def _copied(value: Any, kind: Any) -> Any:
-    """A linalg.generic that copies a tensor into one of another type of the same shape."""
-    rank = kind.rank
-    identity = ir.AffineMap.get_identity(rank)
+    """A copy of a tensor, of another type of the same shape."""
     init = empty_like(value)
     init.set_type(kind)
-    made = generic([value], [init], [identity, identity], ["parallel"] * rank)
-    element = kind.element_type
-    inner = made.operation.regions[0].blocks.append(element, element)
-    with ir.InsertionPoint(inner):
-        ir.Operation.create("linalg.yield", operands=[inner.arguments[0]])
-    return made.operation.results[0]
+    return copied(value, init)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from drystone.ir.build import generic
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, main_block, producer, shape
 from drystone.mlir import arith, ir, linalg, run_pipeline, tensor
 from drystone.passes.dims import extent
 from drystone.passes.fuse_elementwise import FuseElementwise
-from drystone.passes.generic import body, generic, is_parallel, is_producer, maps_of
+from drystone.passes.generic import body, is_parallel, is_producer, maps_of
 from drystone.passes.loops import join_dim, split_loop, splits
 from drystone.passes.outline_kernels import is_contiguous
 from drystone.passes.regions import is_cheap

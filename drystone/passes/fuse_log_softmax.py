@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from drystone.ir.build import integer
+from drystone.ir.build import generic, integer
 from drystone.ir.dialect import LogSumExp
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, main_block, shape
 from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
 from drystone.passes.fuse_elementwise import merge
-from drystone.passes.generic import generic, is_producer, maps_of
+from drystone.passes.generic import is_producer, maps_of
 from drystone.passes.moves import permutation_of, source_of
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 

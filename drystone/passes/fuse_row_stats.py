@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
 
+from drystone.ir.build import generic
 from drystone.ir.dialect import RowStats
 from drystone.ir.encoding import codes_of
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import extent
-from drystone.passes.generic import body, collapse, expand, generic, is_identity, maps_of
+from drystone.passes.generic import body, collapse, expand, is_identity, maps_of
 from drystone.passes.rebuild import finish, rebuilt
 from drystone.passes.regions import copy_value
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses

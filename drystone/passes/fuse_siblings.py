@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from drystone.ir.build import generic
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, is_tensor, main_block, producer, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent, same_extent
-from drystone.passes.generic import body, generic, is_identity, is_parallel, maps_of
+from drystone.passes.generic import body, is_identity, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import latest_first, ops, read_later, uses
 

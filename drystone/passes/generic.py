@@ -3,25 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.ir.values import constant_number, dims_of, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.rewriting import tensor_type
-
-
-def generic(
-    inputs: Sequence[Any], inits: Sequence[Any], maps: Sequence[Any], iterators: Sequence[str]
-) -> Any:
-    """A linalg.generic without a block, results of the types of `inits`. iterators: "parallel",
-    "reduction"."""
-    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in iterators]
-    return linalg.GenericOp(
-        [init.type for init in inits],
-        list(inputs),
-        list(inits),
-        ir.ArrayAttr.get([ir.AffineMapAttr.get(each) for each in maps]),
-        ir.ArrayAttr.get(kinds),
-    )
 
 
 def maps_of(op: Any) -> list[Any]:

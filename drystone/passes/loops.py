@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.ir.values import dims_of, is_tensor, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import extent
-from drystone.passes.generic import body, collapse, expand, generic, maps_of
+from drystone.passes.generic import body, collapse, expand, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import index_constant, replace
 

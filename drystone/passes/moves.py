@@ -6,6 +6,7 @@ A move by `p` gives a result whose dimension i is dimension p[i] of its source, 
 from collections.abc import Sequence
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.ir.values import dims_of, is_tensor, operand_groups, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
@@ -14,7 +15,6 @@ from drystone.passes.generic import (
     collapse,
     composed,
     expand,
-    generic,
     is_identity,
     is_parallel,
     maps_of,

@@ -5,14 +5,14 @@ from math import prod
 from typing import Any
 
 from drystone.errors import InternalError
-from drystone.ir.build import integer, integers
+from drystone.ir.build import generic, integer, integers
 from drystone.ir.pieces import Region, Span, emit
 from drystone.ir.values import shape
 from drystone.ir.windows import Dims, Form, is_view, run_of
 from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
-from drystone.passes.generic import body, generic, maps_of
+from drystone.passes.generic import body, maps_of
 from drystone.passes.moves import cut
 from drystone.passes.outline_kernels import is_contiguous
 from drystone.passes.rebuild import rebuilt

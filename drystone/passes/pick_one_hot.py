@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from drystone.ir.build import generic
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer, producer_name
 from drystone.mlir import arith, ir, run_pipeline, tensor
 from drystone.passes.dims import as_value, extent
-from drystone.passes.generic import body, composed, generic, is_filled_with_zero, maps_of, read_by, used_dims
+from drystone.passes.generic import body, composed, is_filled_with_zero, maps_of, read_by, used_dims
 from drystone.passes.regions import copy_body, copy_value, position
 from drystone.passes.rewriting import index_constant, ops
 from drystone.passes.weights import weight_key

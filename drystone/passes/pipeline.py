@@ -5,6 +5,7 @@ from drystone.ir.program import Program
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.choose_precision import ChoosePrecision
+from drystone.passes.decode_weights import DecodeWeights
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
 from drystone.passes.fold_constants import FoldConstants
@@ -52,6 +53,7 @@ def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
     several (GELU reads its input twice).
     """
     return (
+        DecodeWeights(),
         Simplify(),
         ResolveDims(),
         RecognizeAttention(),
@@ -81,7 +83,7 @@ def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
 
 def unfused(program: Program) -> Program:
     """A copy of an imported program in its plain form (after `simplify` and `resolve-dims`) with every
-    operation a kernel of its own."""
+    operation a kernel of its own; only its types are meant, not the numbers of decoded weights."""
     copy = copy_of(program)
-    run(copy, (Simplify(), ResolveDims(), OutlineKernels()))
+    run(copy, (DecodeWeights(numbers=False), Simplify(), ResolveDims(), OutlineKernels()))
     return copy

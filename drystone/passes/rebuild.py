@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.ir.values import constant_value, dims_of, is_tensor, producer, producer_name, splat
 from drystone.mlir import arith, ir
-from drystone.passes.generic import body, generic, maps_of
+from drystone.passes.generic import body, maps_of
 from drystone.passes.regions import copy_body
 
 

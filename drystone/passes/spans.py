@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from drystone.ir.build import generic
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import Extent, as_value
-from drystone.passes.generic import composed, generic, used_dims
+from drystone.passes.generic import composed, used_dims
 from drystone.passes.positions import EVERYWHERE, Cases, Form, Read, Region
 
 #: Added numbers from here down are as good as minus infinity, where a query sees a key besides.

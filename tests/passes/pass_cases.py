@@ -13,7 +13,7 @@ import numpy as np
 from drystone import mlir, targets
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import encode, encoding_of
+from drystone.ir.encoding import encode, encoding_of, part_key
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
@@ -43,8 +43,8 @@ def program_of(text: str) -> Program:
     for op in mlir.walk(module):
         if op.operation.name == "dry.weight" and op.operation.attributes["key"].value not in weights:
             kind = op.operation.results[0].type
-            stored = encode(numbers(kind, random), encoding_of(kind))["codes"]
-            weights.add(op.operation.attributes["key"].value, stored)
+            for part, stored in encode(numbers(kind, random), encoding_of(kind)).items():
+                weights.add(part_key(op.operation.attributes["key"].value, part), stored)
         if op.operation.name == "func.func" and main is None:
             main = op
     assert main is not None
