@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from drystone.errors import DrystoneError, InternalError, UserError
-from drystone.options import Budget, Options, Tune
+from drystone.options import Budget, Checkpoint, Options, Tune
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "Checkpoint",
     "DrystoneError",
     "Fitted",
     "InternalError",

@@ -9,7 +9,7 @@ from typing import Any
 from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Options, Tune, chosen, element_of
+from drystone.options import Budget, Checkpoint, Options, Tune, checkpoint_of, chosen, element_of
 from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
@@ -25,6 +25,7 @@ def compile(
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     budget: Budget | None = None,
     quantize: Any = None,
     calibration: Any = None,
@@ -36,18 +37,21 @@ def compile(
 
     model: an nn.Module, a torch.export.ExportedProgram, or the path of a .pt2 file. example_inputs and
     kwargs: one call's arguments; their shapes and element types are fixed, but for the dimensions that
-    dynamic_shapes (as in torch.export.export) declares. target: "cpu" is this machine; `drystone targets`
-    lists the others; a description, such as one of these with other memory levels, does as well. budget:
-    limits to keep. tune: search for the fastest schedules of the kernels by measuring them (True: five
-    minutes). Raises UserError for what the user can mend: operations that cannot be compiled (all of them,
-    with their lines in the model), a budget that cannot be met, an unknown target.
+    dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
+    are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
+    device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
+    these with other memory levels, does as well. budget: limits to keep. tune: search for the fastest
+    schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
+    mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
+    cannot be met, an unknown target, a checkpoint that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
     """
     _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
-    machine, source = targets.resolve(target), _Source(model, example_inputs, kwargs, dynamic_shapes)
+    machine = targets.resolve(target)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint))
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
@@ -72,6 +76,7 @@ class _Source:
     example_inputs: Sequence[Any]
     kwargs: Mapping[str, Any] | None
     dynamic_shapes: Any
+    checkpoint: Checkpoint | None
 
     def imported(self) -> Program:
         return frontend.import_model(
@@ -79,6 +84,7 @@ class _Source:
             self.example_inputs,
             kwargs=self.kwargs,
             dynamic_shapes=self.dynamic_shapes,
+            checkpoint=self.checkpoint,
             ctx=mlir.context(),
         )
 
@@ -111,6 +117,7 @@ def fit(
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -129,7 +136,7 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint))
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")

@@ -1,5 +1,6 @@
 """What the user may spend, and how the compiler is to work: plain data for `drystone.compile`."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,23 @@ class Budget:
     ram: int | str | Mapping[str, int | str] | None = None
     weights: int | str | None = None
     error: float | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a model's weights come from, as they were quantized there.
+
+    path: a .gguf file, a .safetensors file, or a folder with such files and the config.json that says how
+    they are quantized. names: what the checkpoint calls the model's tensors, {"layers.*.attn.q.weight":
+    "blk.*.attn_q.weight"}: every * stands for the same text on both sides, and the first pattern that fits
+    counts. "llama" is a ready map of transformers' names to those of GGUF files. Without, names are the
+    model's own, or those that the architecture of a GGUF file has for transformers' names. strict: a tensor
+    of the checkpoint that the model takes nothing from is an error.
+    """
+
+    path: str | os.PathLike[str]
+    names: Mapping[str, str] | str | None = None
+    strict: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,11 @@ class Tune:
                 raise UserError(f"Tune({name}={value!r}): a budget is above 0", hint=f"leave {name} out")
         if self.minutes is None and self.trials is None:
             raise UserError("Tune without minutes and trials would never end", hint="give one of them")
+
+
+def checkpoint_of(given: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:
+    """The checkpoint that the user gave, or names by its path alone."""
+    return given if given is None or isinstance(given, Checkpoint) else Checkpoint(given)
 
 
 def chosen(given: _Kind | None, kind: type[_Kind]) -> _Kind:

@@ -18,6 +18,11 @@ DATABASE = click.option(
 )
 
 
+CHECKPOINT = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="A .gguf or .safetensors file, or a folder, that has the weights as they were quantized.",
+)
 HTML = click.option("--html", type=click.Path(path_type=Path), help="Also write a page with the pictures.")
 PNG = click.option("--png", type=click.Path(path_type=Path), help="Also draw the picture into this file.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.common import ARTIFACT, TARGET, save
+from drystone.cli.common import ARTIFACT, CHECKPOINT, TARGET, save
 from drystone.options import Budget, Options
 
 
@@ -13,6 +13,7 @@ from drystone.options import Budget, Options
 @ARTIFACT
 @TARGET
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The artifact to write.")
+@CHECKPOINT
 @click.option(
     "--ram",
     help='Limit on all memory of the running model, such as "1GB"; or on that of activations, by the name of '
@@ -31,6 +32,7 @@ def compile_command(
     path: Path,
     target: str,
     output: Path,
+    checkpoint: Path | None,
     ram: str | None,
     weights: str | None,
     compute: str | None,
@@ -44,7 +46,7 @@ def compile_command(
     began = time.monotonic()
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
     budget = Budget(ram=_limits(ram), weights=weights, error=error)
-    fitted = compile(path, target=target, budget=budget, options=options)
+    fitted = compile(path, target=target, checkpoint=checkpoint, budget=budget, options=options)
     save(fitted, output, quiet, began)
 
 

@@ -1,13 +1,15 @@
 """From the torch dialect to builtin tensors, and the final form of `@main`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from drystone.errors import InternalError
 from drystone.frontend.convert import CONVERTERS
 from drystone.frontend.importer import import_graph
-from drystone.ir.build import string
+from drystone.ir.build import copied, string
 from drystone.ir.dialect import Weight
-from drystone.mlir import func, ir, run_pipeline, walk
+from drystone.ir.encoding import Encoding, with_encoding
+from drystone.mlir import func, ir, run_pipeline, tensor, walk
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"
 _CONVERSIONS = (
@@ -42,16 +44,21 @@ def lower(graph: Any, ctx: ir.Context) -> Any:
     return module
 
 
-def name_weights(module: Any, keys: list[str]) -> None:
-    """Make the last arguments of `@main` the weights of these keys, and drop what only torch-mlir reads."""
+def name_weights(module: Any, keys: list[str], encodings: Mapping[str, Encoding]) -> None:
+    """Make the last arguments of `@main` the weights of these keys, and drop what only torch-mlir reads. What
+    is held in an encoding is read through a copy without it."""
     main = next(op for op in module.body.operations if isinstance(op, func.FuncOp))
     block = main.regions[0].blocks[0]
     first = len(block.arguments) - len(keys)
     with module.context, ir.InsertionPoint.at_block_begin(block), main.location:
         for argument, key in zip(list(block.arguments)[first:], keys, strict=True):
             if any(True for _ in argument.uses):
-                weight = Weight(argument.type, key=string(key), loc=ir.Location.name(key))
-                argument.replace_all_uses_with(weight.out)
+                kind, name = with_encoding(argument.type, encodings.get(key)), ir.Location.name(key)
+                value = Weight(kind, key=string(key), loc=name).out
+                if kind.encoding is not None:
+                    with name:
+                        value = copied(value, tensor.EmptyOp(kind.shape, kind.element_type).result)
+                argument.replace_all_uses_with(value)
         for index in reversed(range(first, len(block.arguments))):
             block.erase_argument(index)
         kinds = [argument.type for argument in block.arguments]

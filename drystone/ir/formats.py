@@ -264,9 +264,35 @@ def q4_0(axis: int = 1) -> Codes:
     return Codes("int4", Scale(Per.group(axis, 32), _F16), Interleaved(32, offset=True))
 
 
+def q4_1(axis: int = 1) -> Codes:
+    """GGUF's Q4_1: 4 bits in groups of 32 with a minimum."""
+    return Codes("uint4", Scale(Per.group(axis, 32), _F16, minimum=_F16), Interleaved(32))
+
+
+def q5_0(axis: int = 1) -> Codes:
+    """GGUF's Q5_0: 5 bits in groups of 32."""
+    return Codes("int5", Scale(Per.group(axis, 32), _F16))
+
+
+def q5_1(axis: int = 1) -> Codes:
+    """GGUF's Q5_1: 5 bits in groups of 32 with a minimum."""
+    return Codes("uint5", Scale(Per.group(axis, 32), _F16, minimum=_F16))
+
+
 def q8_0(axis: int = 1) -> Codes:
     """GGUF's Q8_0: bytes in groups of 32."""
     return Codes("int8", Scale(Per.group(axis, 32), _F16))
+
+
+def q2_k(axis: int = 1) -> Codes:
+    """GGUF's Q2_K: 2 bits in groups of 16, whose scales and minima of 4 bits have scales for 16 groups."""
+    second = Codes("uint4", Scale(Per.group(axis, 16), _F16))
+    return Codes("uint2", Scale(Per.group(axis, 16), second, minimum=second))
+
+
+def q3_k(axis: int = 1) -> Codes:
+    """GGUF's Q3_K: 3 bits in groups of 16, with scales of 6 bits that have a scale for 16 groups."""
+    return Codes("int3", Scale(Per.group(axis, 16), Codes("int6", Scale(Per.group(axis, 16), _F16))))
 
 
 def q4_k(axis: int = 1) -> Codes:
@@ -275,9 +301,46 @@ def q4_k(axis: int = 1) -> Codes:
     return Codes("uint4", Scale(Per.group(axis, 32), second, minimum=second), Interleaved(64))
 
 
+def q5_k(axis: int = 1) -> Codes:
+    """GGUF's Q5_K: `q4_k` of 5 bits."""
+    second = Codes("uint6", Scale(Per.group(axis, 8), _F16))
+    return Codes("uint5", Scale(Per.group(axis, 32), second, minimum=second))
+
+
 def q6_k(axis: int = 1) -> Codes:
     """GGUF's Q6_K: 6 bits in groups of 16, with scales of a byte that have a scale for 16 groups."""
     return Codes("int6", Scale(Per.group(axis, 16), Codes("int8", Scale(Per.group(axis, 16), _F16))))
+
+
+#: What the codes of IQ4_NL and IQ4_XS stand for.
+_NON_LINEAR = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+
+
+def iq4_nl(axis: int = 1) -> Codes:
+    """GGUF's IQ4_NL: a codebook of 16 numbers, denser near 0, in groups of 32."""
+    table = Table((tuple(map(float, _NON_LINEAR)),))
+    return Codes(table, Scale(Per.group(axis, 32), _F16), Interleaved(32))
+
+
+def iq4_xs(axis: int = 1) -> Codes:
+    """GGUF's IQ4_XS: `iq4_nl` with scales of 6 bits that have a scale for 8 groups."""
+    held = Codes("int6", Scale(Per.group(axis, 8), _F16))
+    return Codes(iq4_nl(axis).element, Scale(Per.group(axis, 32), held), Interleaved(32))
+
+
+def tq1_0(axis: int = 1) -> Codes:
+    """The numbers of GGUF's TQ1_0: `ternary_base3`."""
+    return ternary_base3(256, axis)
+
+
+def tq2_0(axis: int = 1) -> Codes:
+    """GGUF's TQ2_0: `ternary` in groups of 256, in 2 bits."""
+    return ternary(256, axis, Interleaved(128))
+
+
+def nvfp4_blocks(axis: int = 1) -> Codes:
+    """`nvfp4` without the scale for all, as the blocks of GGUF's NVFP4 are."""
+    return Codes("e2m1", Scale(Per.group(axis, 16), Codes("ue4m3")), Interleaved(16))
 
 
 def q1_0(axis: int = 1) -> Codes:
@@ -297,6 +360,7 @@ TABLE: dict[str, Callable[..., Encoding]] = {
         *(int8_tensor, int8_row, w4, w3, w2, tmac, llm_int8, smoothquant, awq, gptq, spqr),
         *(bcq, shiftadd, bitmod4, bitmod3, bipolar, fp6, fp8, fp8_block, bfp, dgq, comet, adadim, bitstack),
         *(palettized, dfloat11, ternary, ternary_i2s, ternary_base3, binary, denseshift, int21, hgf, nf4),
-        *(mxfp4, mxfp8, nvfp4, q4_0, q8_0, q4_k, q6_k, q1_0, q2_0),
+        *(mxfp4, mxfp8, nvfp4, nvfp4_blocks, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k),
+        *(iq4_nl, iq4_xs, tq1_0, tq2_0, q1_0, q2_0),
     )
 }

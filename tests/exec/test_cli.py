@@ -61,6 +61,10 @@ def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
         (("compile", "nothing.pt2", "-o", "x.dry"), "nothing.pt2"),
         (("compile", "model.pt2", "-o", "x.dry", "--target", "toaster"), 'no target is called "toaster"'),
         (("run", "model.dry", "want.npy"), "is not an .npz"),
+        (
+            ("compile", "model.pt2", "-o", "x.dry", "--checkpoint", "no.gguf"),
+            "there is no checkpoint no.gguf",
+        ),
         (("compile", "model.pt2", "-o", "x.dry", "--ram", "100"), "for all weights"),
         (("compile", "model.pt2", "-o", "x.dry", "--ram", "sram=1KB"), "no such memory level"),
         (("compile", "model.pt2", "-o", "x.dry", "--weights", "100"), "the budget for them is 100 B"),
