@@ -21,6 +21,7 @@ from drystone.codegen.tile import (
     Iota,
     Load,
     Loop,
+    Prefetch,
     Reduce,
     Reshape,
     Scalar,
@@ -118,6 +119,8 @@ class Frame:
                         self.execute(s.body)
                 case Store():
                     self.store(s)
+                case Prefetch():
+                    pass
                 case Grid():
                     raise ValueError("a grid inside a grid")
                 case _:

@@ -13,6 +13,7 @@ from drystone.codegen.tile import (
     Iota,
     Load,
     Loop,
+    Prefetch,
     Reduce,
     Reshape,
     Scalar,
@@ -43,6 +44,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
+            case Prefetch():
+                lines.append(f"{pad}prefetch {s.target.name}{_place(s.at, s.sizes, s.steps)}")
             case Full():
                 value = s.value.name if isinstance(s.value, Scalar) else s.value
                 lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")

@@ -18,6 +18,7 @@ Meaning of the statements
   is held as another element than its own is decoded, unless the tile is wanted as it is `held`.
 - `store`: the mirror of load; what lies outside the tensor is not written. A tile of the tensor's own element
   is encoded, one of the element it is held as is written as it is.
+- `prefetch`: a place that is stored to soon may come into the cache; nothing else happens.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
 - A tensor `collapse`d names the same memory with neighbouring dimensions joined into one.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
@@ -50,6 +51,7 @@ __all__ = [
     "Iota",
     "Load",
     "Loop",
+    "Prefetch",
     "Reduce",
     "Reshape",
     "Rounds",
@@ -178,6 +180,20 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Prefetch:
+    """The memory of a tile that is written soon."""
+
+    target: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Of a tile whose elements are neighbours."""
+        return (1,) * len(self.at)
+
+
+@dataclass(frozen=True)
 class Full:
     """A tile filled with one number, one scalar parameter, or one index expression (converted to dtype)."""
 
@@ -294,6 +310,7 @@ Statement = (
     Load
     | Gather
     | Store
+    | Prefetch
     | Full
     | Iota
     | Apply
@@ -507,6 +524,10 @@ class TileBuilder:
             raise ValueError(f"store of {value.shape} into {target} with sizes {sizes}")
         where = tuple(index(i) for i in at)
         self._emit(Store(value, target, where, sizes, tuple(steps or [1] * len(where))))
+
+    def prefetch(self, target: Tensor, at: Sequence[Index | int], shape: Sequence[int | None]) -> None:
+        """Ask for the memory that a store to this place writes to; `shape` as in load."""
+        self._emit(Prefetch(target, tuple(map(index, at)), tuple(shape)))
 
     def full(self, value: float | int | Scalar | Index, shape: Sequence[int], dtype: str) -> Tile:
         """A tile of one value."""

@@ -386,6 +386,18 @@ def test_joined_dimensions() -> None:
     agree(tile_program("views", [source, out], body), [random(t) for t in (source, out)])
 
 
+def test_what_is_asked_for_beforehand_changes_nothing() -> None:
+    source, out = Tensor("a0", "f32", (None, 40)), Tensor("a1", "f32", (None, 40))
+
+    def row(t: TileBuilder, i: Index) -> None:
+        t.prefetch(out, [i + 1, 8], (4, 40))  # over both ends
+        t.store(out, [i, 0], t.load(source, [i, 0], (4, 40)))
+
+    program = tile_program("ahead", [source, out], lambda t: t.grid([(out.dim(0), 4)], lambda i: row(t, i)))
+    assert "prefetch a1[add(i0, 1):+4, 8:+40]" in str(program)
+    agree(program, [random(t) for t in (source, out)])
+
+
 def test_nothing_to_do() -> None:
     source, out = Tensor("a0", "f32", (None, 20)), Tensor("a1", "f32", (None, 20))
 

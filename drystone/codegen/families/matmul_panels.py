@@ -130,7 +130,7 @@ class Step:
 
     def whole(self, m: Index) -> Tile:
         """The products of all k in rows m.."""
-        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest, self.p.depth)
+        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest, self.p.depth, last=True)
         return self.last(m, laid_down(self.t, acc)) if self.p.rest else acc
 
     def in_one_pass(self) -> None:
@@ -243,13 +243,24 @@ class Step:
             return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
 
-    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int) -> Tile:
-        """acc and the products of k0 .. k1, `depth` of them in a round."""
+    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, *, last: bool = False) -> Tile:
+        """acc and the products of k0 .. k1, `depth` of them in a round; `last`: the result is stored then."""
 
         def products(k: Index, acc: Tile) -> Tile:
+            if last and self.p.tiles:
+                self.await_result(m, k, k1 - k0)
             return self.t.dot(acc, self.left(m, k, depth), self.right(k, depth), tiles=self.p.tiles)
 
         return self.t.loop(k1, depth, products, [acc], lower=k0)[0]
+
+    def await_result(self, m: Index, k: Index, depth: Index) -> None:
+        """Ask for some rows of the result in the round from k on, for all of them in `depth`: they lie apart,
+        and to wait for each of them at the end takes as long as the products do."""
+        rounds = (depth.constant or 0) // self.p.depth or self.p.rows
+        often, some = max(1, rounds // self.p.rows), -(-self.p.rows // rounds)
+        row = (k // (self.p.depth * often) * some).min(self.p.rows - some)
+        sizes = [*([None] * self.form.batch), some, self.p.width]
+        self.t.prefetch(self.form.out, [*self.batch, m + row, self.n], sizes)
 
     def last(self, m: Index, acc: Tile) -> Tile:
         """acc and the products of the k at the end that tiles of the usual shape leave over."""

@@ -151,7 +151,7 @@ def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTar
     tile registers take both operands faster than the second cache gives them."""
     panel = (product.k or 1) * width * product.bits // 8 // product.group
     few = product.m is not None and product.m <= 2 * tile.rows
-    return 1 if product.k is None or few else -(-panel // int(target.l1 * _PANEL))
+    return 1 if product.k is None or few else -(-panel // int(target.l2 * _PANEL / 2))
 
 
 def _resident(product: Product, rows: int, target: CpuTarget) -> int:

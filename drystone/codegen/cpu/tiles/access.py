@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles.usage import memory_of
 from drystone.codegen.cpu.tiles.values import Row, Value
+from drystone.codegen.elements import width
 from drystone.codegen.ranges import Facts, Linear
-from drystone.codegen.tile import Index, Load, Store, Tile, index
+from drystone.codegen.tile import Index, Load, Prefetch, Store, index
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
+
+#: Bytes that come into a cache at once.
+_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Axis:
         return self.below or self.beyond
 
 
-def unproven(s: Load | Store, dim: int, facts: Facts) -> tuple[bool, bool]:
+def unproven(s: Load | Store | Prefetch, dim: int, facts: Facts) -> tuple[bool, bool]:
     """Whether an access may lie below 0, or beyond the end, in a dimension."""
     tensor = s.source if isinstance(s, Load) else s.target
     return facts.outside(s.at[dim], ((s.sizes[dim] or 1) - 1) * s.steps[dim] + 1, tensor.dim(dim))
@@ -42,8 +47,9 @@ def unproven(s: Load | Store, dim: int, facts: Facts) -> tuple[bool, bool]:
 class Access:
     """Where the elements of a load or store lie."""
 
-    def __init__(self, low: "Lowering", s: Load | Store, tile: Tile) -> None:
-        self.low, self.shape, self.dtype = low, tile.shape, tile.dtype
+    def __init__(self, low: "Lowering", s: Load | Store | Prefetch) -> None:
+        self.low = low
+        self.shape = tuple(n for n in s.sizes if n is not None)
         tensor = s.source if isinstance(s, Load) else s.target
         self.code = tensor.held
         self.name, self.flat = low.memory(tensor)
@@ -159,7 +165,7 @@ class Loaded(Value):
 
     def __init__(self, low: "Lowering", s: Load) -> None:
         super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
-        self.access, self.fill = Access(low, s, s.result), s.fill
+        self.access, self.fill = Access(low, s), s.fill
         self.code = self.access.code
         self.reads = frozenset({memory_of(s.source)})
         self.direct = True
@@ -265,7 +271,7 @@ class Loaded(Value):
 
 def store(low: "Lowering", s: Store) -> None:
     """Write a tile, row by row; a row that lies outside is skipped by a branch."""
-    value, access = low.value(s.value), Access(low, s, s.value)
+    value, access = low.value(s.value), Access(low, s)
     checked = access.axes if value.scalar else [a for a in access.axes if a is not access.along]
     for row in value.rows():
         parts = [value.part(row, j) for j in range(value.vectors)]
@@ -277,6 +283,18 @@ def store(low: "Lowering", s: Store) -> None:
         else:
             with low.emit.region(f"scf.if {inside} {{"):
                 _write_row(low, value, access, places, parts, masks)
+
+
+def prefetch(low: "Lowering", s: Prefetch) -> None:
+    """Ask for every line of a tile, row by row; rows outside are moved inside."""
+    access = Access(low, s)
+    last = access.shape[-1] if access.shape else 1
+    line = _LINE * 8 // width(access.code)
+    for row in product(*map(range, access.shape[:-1])):
+        for column in range(0, last, line):
+            place = (*row, column) if access.shape else ()
+            memory = f"{access.name}[{access.offset(place, access.axes)}]"
+            low.emit.line(f"memref.prefetch {memory}, write, locality<3>, data : {access.flat}")
 
 
 def _write_row(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles import matrix
-from drystone.codegen.cpu.tiles.access import Loaded, store, unproven
+from drystone.codegen.cpu.tiles.access import Loaded, prefetch, store, unproven
 from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
@@ -20,6 +20,7 @@ from drystone.codegen.tile import (
     Interleave,
     Load,
     Loop,
+    Prefetch,
     Reduce,
     Reshape,
     Scalar,
@@ -49,6 +50,8 @@ def execute(low: "Lowering", body: Body) -> None:
                 value = low.value(s.value)
                 if not (isinstance(value, matrix.InTiles) and matrix.store(low, value, s)):
                     store(low, s)
+            case Prefetch():
+                prefetch(low, s)
             case Loop():
                 low.later.append(later)
                 _loop(low, s)

@@ -16,6 +16,7 @@ from drystone.codegen.tile import (
     Iota,
     Load,
     Loop,
+    Prefetch,
     Reduce,
     Reshape,
     Statement,
@@ -50,6 +51,8 @@ def operands(s: Statement) -> set[int]:
             return _elements(s.at)
         case Store():
             return {s.value.number} | _elements(s.at)
+        case Prefetch():
+            return _elements(s.at)
         case Gather():
             return {t.number for t in s.indices}
         case Full():
@@ -91,7 +94,7 @@ def made(body: Body) -> frozenset[int]:
     for s in body:
         if isinstance(s, Loop):
             found |= {t.number for t in (*s.carried, *s.results)}
-        elif not isinstance(s, Store | When | Grid):
+        elif not isinstance(s, Store | Prefetch | When | Grid):
             found.add(s.result.number)
         found |= made(inner(s))
     return frozenset(found)
