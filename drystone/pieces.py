@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import merge
+from itertools import chain
 from typing import Any
 
 from drystone import codegen, passes, scheduling
@@ -44,7 +46,7 @@ def within(
     its `net`, the first with a plan that keeps the budget. `schedule` chooses schedules for an outlined
     program. Raises OverBudget where there is none, saying what would do.
     """
-    for choice, weights in _choices(net, refused):
+    for choice, weights in choices_within(net, refused):
         made = passes.copy_of(program)
         passes.run(made, passes.outlining(choice.spans, weights))
         schedules = schedule(made)
@@ -59,14 +61,21 @@ def within(
     raise refused.with_pieces(scheduling.least_capacity(net), together)
 
 
-def _choices(net: scheduling.Net, refused: OverBudget) -> Iterator[tuple[scheduling.Choice, int | None]]:
-    """What could keep the budget: of activations, then of them and weights that come and go, of which one
-    step may read so many bytes."""
-    for choice in scheduling.choices_of(net, refused.room):
-        yield choice, None
-    if refused.together is not None:
-        for choice in scheduling.choices_together(net, refused.together):
-            yield choice, choice.weights
+def choices_within(
+    net: scheduling.Net, refused: OverBudget
+) -> Iterator[tuple[scheduling.Choice, int | None]]:
+    """What could keep the budget: of activations, and of them and weights that come and go, of which one step
+    may read so many bytes. Those of less cost first, but what leaves room for all weights before the rest."""
+    alone = ((choice, None) for choice in scheduling.choices_of(net, refused.room))
+    if refused.together is None:
+        yield from alone
+        return
+    choices = scheduling.choices_together(net, refused.together)
+    together = ((choice, choice.weights) for choice in choices)
+    if refused.total > refused.apart:
+        yield from chain(alone, together)
+    else:
+        yield from merge(alone, together, key=lambda pair: pair[0].cost)
 
 
 def _patched(net: scheduling.Net, choice: scheduling.Choice) -> tuple[Patched, ...]:

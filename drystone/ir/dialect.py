@@ -199,14 +199,15 @@ class LogSumExp(Dry.Operation, name="logsumexp", traits=[Pure]):
 
 class RowStats(Dry.Operation, name="row_stats", traits=[Pure]):
     """What a loss or a choice asks of each row of scores, so that they need not be stored: the largest, the
-    logarithm of the sum of exponentials (as logsumexp gives it), where the largest one is first, and the
-    score at a given place (0 where that is no place of the row). Without `rest`, peak is -inf where no
-    element is above it."""
+    logarithm of the sum of exponentials (as logsumexp gives it), where the largest one is first, the score
+    at a given place (0 where that is no place of the row), and the sum of all. Without `rest`, peak is -inf
+    where no element is above it."""
 
     peak: Result[Any]  #: [m]: the largest score
     rest: Sequence[Result[Any]]  #: none, or [m]: log(sum(exp(x - peak)))
     place: Sequence[Result[Any]]  #: none, or [m] i64: where the largest score is
     picked: Sequence[Result[Any]]  #: none, or [m]: the score at `pick`
+    summed: Sequence[Result[Any]]  #: none, or [m]: the sum of the scores
     x: Operand[Any]  #: the scores [m, n]
     pick: Sequence[Operand[Any]]  #: none, or [m] i64: a place in each row
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.program import Program
-from drystone.ir.values import constant_value, dims_of, main_block
+from drystone.ir.values import constant_value, dims_of, main_block, number_of, splat
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade, take_epilogue
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
@@ -24,7 +24,8 @@ class FoldBatchNorm:
     After:   "dry.conv"(%x, %w.scaled, %w.shift) {y + shift, then the rest}
 
     - s and t come of any additions, subtractions, products and quotients with weights read along the output
-      channels alone, or with numbers, each value used once. Batch normalization in inference is one case.
+      channels alone, with tensors that hold one number, or with numbers, each value used once. Batch
+      normalization in inference is one case.
     - The weight is a float, read by this operation only; channels of transposed convolutions in one group.
     - Scaled in float64, rounded once.
     """
@@ -65,15 +66,23 @@ def _channel_axes(op: Any) -> tuple[int, int] | None:
 
 
 def _per_channel(program: Program, op: Any, axis: int) -> dict[Any, Array]:
-    """The block arguments of the epilogue that are weights along the output channels, with their numbers."""
-    arguments = list(op.operation.regions[0].blocks[0].arguments)[1:]
+    """The block arguments of the epilogue that are weights along the output channels or the same everywhere,
+    with their numbers."""
     found = {}
-    for argument, (value, map_) in zip(arguments, extras_of(op), strict=True):
-        key = weight_key(value)
-        dims = [d for d in dims_of(map_) if d is not None]
-        if key is not None and dims == [axis] and str(argument.type) in ("f32", "f64"):
+    for argument, (value, map_) in _read(op):
+        if str(argument.type) not in ("f32", "f64"):
+            continue
+        key, one = weight_key(value), number_of(splat(constant_value(value)))
+        if one is not None:
+            found[argument] = np.full(1, one, np.float64)
+        elif key is not None and [d for d in dims_of(map_) if d is not None] == [axis]:
             found[argument] = program.weights[key].astype(np.float64).reshape(-1)
     return found
+
+
+def _read(op: Any) -> list[tuple[Any, tuple[Any, Any]]]:
+    """The block arguments of the epilogue beside the element; of what each is an element, and which."""
+    return list(zip(list(op.operation.regions[0].blocks[0].arguments)[1:], extras_of(op), strict=True))
 
 
 def _chain(op: Any, known: dict[Any, Array], channels: int) -> _Chain:
@@ -124,9 +133,12 @@ def _fold(program: Program, op: Any) -> None:
         return
     axis, major = axes
     channels = kind.get_dim_size(major)
-    chain = _chain(op, _per_channel(program, op, axis), channels)
+    known = _per_channel(program, op, axis)
+    chain = _chain(op, known, channels)
     scaled = bool(np.any(chain.scale != 1))
-    if len(chain.steps) < 2 and not scaled:
+    # One addition of what the epilogue reads anyhow stays; a tensor of one number would have to be made.
+    numbers = any(weight_key(value) is None and argument in known for argument, (value, _) in _read(op))
+    if len(chain.steps) < (1 if numbers else 2) and not scaled:
         return
     if scaled and (len(uses(weight)) != 1 or not np.all(np.isfinite(chain.scale))):
         return

@@ -15,6 +15,7 @@ from drystone.passes.generic import body, collapse, expand, is_identity, maps_of
 from drystone.passes.rebuild import finish, rebuilt
 from drystone.passes.regions import copy_value
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
+from drystone.passes.row_sums import RowSum
 
 #: What a size that is known at the call counts as.
 _MANY = 256
@@ -22,8 +23,8 @@ _MANY = 256
 
 @dataclass(frozen=True)
 class FuseRowStats:
-    """Logits of which the largest, its place, the sum of exponentials and a target's are all that is read are
-    not stored.
+    """Logits of which the largest, its place, the sum of exponentials, the sum and a target's are all that is
+    read are not stored.
 
     Before:  %x = "dry.matmul"(%h, %w) ; %peak, %rest = "dry.logsumexp"(%x)
              %loss = linalg.generic ins(%t, %peak, %rest) {%x[i, t] .. peak .. rest}
@@ -35,6 +36,9 @@ class FuseRowStats:
       logsumexp along the rows, by an argmax along them, and by one linalg.generic that picks one element of
       each row, at most one of each, also through a reshape of the rows; and that has at least `least`
       elements: fewer stay in a cache.
+    - Sums along the rows of what is of the first degree in a logit of f32 and otherwise the same along a row
+      (label smoothing: of the distances to the logarithm of the sum of exponentials) follow from the row's
+      sum.
     """
 
     least: int = 1 << 17
@@ -70,16 +74,18 @@ class _Readers:
     argmax: tuple[Any, Any] | None = None
     pick: tuple[Any, Any] | None = None
     loops: list[int] = field(default_factory=list)
+    sums: list[RowSum] = field(default_factory=list)
 
     @property
     def found(self) -> bool:
         """Whether there are any."""
-        return any(each is not None for each in (self.logsumexp, self.argmax, self.pick))
+        return bool(self.sums) or any(each is not None for each in (self.logsumexp, self.argmax, self.pick))
 
     @property
     def users(self) -> list[Any]:
         """The operations of `@main` that need the statistics."""
         found = [self.pick[0].parent] if self.pick is not None else []
+        found += [each.op.operation for each in self.sums]
         for reader in (self.logsumexp, self.argmax):
             for result in reader[0].results if reader is not None else ():
                 found += [user for user, _ in uses(result)]
@@ -97,6 +103,9 @@ class _Readers:
         if user.name == "dry.logsumexp" and self.logsumexp is None:
             self.logsumexp = user, value
             return bool(user.attributes["dim"].value == last)
+        if user.name == "linalg.generic" and (sums := RowSum(user.opview, value)).known:
+            self.sums.append(sums)
+            return True
         if user.name == "linalg.generic" and self.argmax is None:
             self.argmax = user, value
             return _is_argmax(user.opview) and not uses(user.results[0])
@@ -164,7 +173,7 @@ def _fuse(op: Any, readers: _Readers) -> None:
     order = {each.operation: number for number, each in enumerate(block.operations)}
     first = min(users, key=lambda user: order[user])
     if readers.pick is not None:
-        needed = list(readers.pick[0].parent.operands)
+        needed = _made_of(readers)
         if any(not isinstance(v.owner, ir.Block) and order[v.owner] >= order[first] for v in needed):
             return
     x = op.operation.results[0]
@@ -178,6 +187,8 @@ def _fuse(op: Any, readers: _Readers) -> None:
         _give(readers.argmax, [None, others.pop(0)])
     if readers.pick is not None:
         _pass_in(readers, others.pop(0))
+    for each in readers.sums:
+        each.replace(others[0])
 
 
 def _row_stats(x: Any, picks: list[Any], readers: _Readers) -> Any:
@@ -186,7 +197,32 @@ def _row_stats(x: Any, picks: list[Any], readers: _Readers) -> Any:
     real, place = tensor_type(rows, element), tensor_type(rows, ir.IntegerType.get_signless(64))
     rest = [real] if readers.logsumexp is not None else []
     places = [place] if readers.argmax is not None else []
-    return RowStats(real, rest, places, [real] * len(picks), x, picks).operation
+    sums = [real] if readers.sums else []
+    return RowStats(real, rest, places, [real] * len(picks), sums, x, picks).operation
+
+
+def _used(readers: _Readers) -> list[int]:
+    """Which inputs of the operation that picks its places are made of."""
+    assert readers.pick is not None
+    op, wanted = readers.pick[0].parent, readers.pick[0].operands[-1]
+    inputs = list(body(op.opview).arguments)[: len(op.operands) - len(op.results)]
+    return [k for k, argument in enumerate(inputs) if _needs(wanted, argument)]
+
+
+def _made_of(readers: _Readers) -> list[Any]:
+    """The values of `@main` that places which are picked are made of."""
+    assert readers.pick is not None
+    pick, _ = readers.pick
+    return [*_outer(pick.operands[-1]), *(pick.parent.operands[k] for k in _used(readers))]
+
+
+def _outer(value: Any) -> list[Any]:
+    """The results of operations of `@main` that a value inside a body is made of."""
+    if isinstance(value.owner, ir.Block):
+        return []
+    if value.owner.parent.name == "func.func":
+        return [value]
+    return [outer for operand in value.owner.operands for outer in _outer(operand)]
 
 
 def _places(readers: _Readers) -> Any:
@@ -195,8 +231,7 @@ def _places(readers: _Readers) -> Any:
     extract, value = readers.pick
     op = extract.parent.opview
     *rows, wanted = list(extract.operands)[1:]
-    arguments, maps = list(body(op).arguments), maps_of(op)
-    used = [k for k in range(len(maps) - len(op.operation.results)) if _needs(wanted, arguments[k])]
+    arguments, maps, used = list(body(op).arguments), maps_of(op), _used(readers)
     kept = [d for d, index in enumerate(rows) if producer_name(index) == "linalg.index"]
     count, i64 = len(readers.loops), ir.IntegerType.get_signless(64)
     sizes = [extent(value, d) for d in kept]

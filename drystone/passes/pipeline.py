@@ -28,6 +28,7 @@ from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
+from drystone.passes.slice_rows import SliceRows
 from drystone.targets.target import CpuTarget
 
 
@@ -72,6 +73,7 @@ def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         FuseConcat(),
         FuseEpilogue(),
         FuseResidual(),
+        SliceRows(),
         FuseSiblings(),
         FoldBatchNorm(),
         FlattenMatmul(),

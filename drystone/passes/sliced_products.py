@@ -11,7 +11,7 @@ from drystone.passes.moves import cut, permutation_of, sizes_of
 from drystone.passes.rewriting import replace, uses
 
 
-def _bounds(op: Any) -> tuple[list[int], list[Extent]] | None:
+def bounds_of(op: Any) -> tuple[list[int], list[Extent]] | None:
     """Offsets and sizes of a slice with known offsets and unit strides, of every dimension of its source."""
     attributes = op.operation.attributes
     _, offsets, _, strides = operand_groups(op)
@@ -22,7 +22,7 @@ def _bounds(op: Any) -> tuple[list[int], list[Extent]] | None:
 
 def slice_before_collapse(op: Any) -> None:
     """slice(collapse(move)) -> collapse(slice(move)), where only dimensions of extent 1 are dropped."""
-    value, bounds = op.operation.operands[0], _bounds(op)
+    value, bounds = op.operation.operands[0], bounds_of(op)
     if bounds is None or producer_name(value) != "tensor.collapse_shape":
         return
     source = value.owner.operation.operands[0]
@@ -45,7 +45,7 @@ def slice_before_collapse(op: Any) -> None:
 def slice_before_expand(op: Any) -> None:
     """slice(expand(product)) -> expand(slice(product)), where the slice is one stretch of every dimension."""
     value = op.operation.operands[0]
-    bounds = _bounds(op)
+    bounds = bounds_of(op)
     if bounds is None or producer_name(value) != "tensor.expand_shape":
         return
     product = value.owner.operation.operands[0]
@@ -90,7 +90,7 @@ def split(op: Any) -> None:
         return
     with ir.InsertionPoint(op), operation.location:
         rows = [extent(result, d) for d in range(rank - 1)]
-    cuts = [_bounds(user) for user in users]
+    cuts = [bounds_of(user) for user in users]
     for user, bounds in zip(users, cuts, strict=True):
         if bounds is None or user.operation.results[0].type.rank != rank:
             return

@@ -68,3 +68,62 @@ module {
     return %2 : tensor<4x6xf32>
   }
 }
+
+// case: a norm whose weights hold one number each
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x6xf32> {
+  %gain = arith.constant dense<0.5> : tensor<6xf32>
+  %shift = arith.constant dense<0.0> : tensor<6xf32>
+  %w = "dry.weight"() {key = "w"} : () -> tensor<6x8xf32>
+  %y = "dry.matmul"(%x, %w, %gain, %shift) ({
+  ^bb0(%a: f32, %c: f32, %d: f32):
+    %p = arith.mulf %a, %c : f32
+    %q = arith.addf %p, %d : f32
+    %r = math.absf %q : f32
+    "dry.yield"(%r) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [affine_map<(i, j) -> (j)>, affine_map<(i, j) -> (j)>],
+      operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x8xf32>, tensor<6x8xf32>, tensor<6xf32>, tensor<6xf32>) -> tensor<4x6xf32>
+  return %y : tensor<4x6xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x8xf32>) -> tensor<4x6xf32> {
+    %0 = "dry.weight"() {key = "w.scaled"} : () -> tensor<6x8xf32>
+    %1 = "dry.matmul"(%arg0, %0) ({
+    ^bb0(%arg1: f32):
+      %2 = math.absf %arg1 : f32
+      "dry.yield"(%2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xf32>, tensor<6x8xf32>) -> tensor<4x6xf32>
+    return %1 : tensor<4x6xf32>
+  }
+}
+
+// case: one shift of one number
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x6xf32> {
+  %shift = arith.constant dense<0.5> : tensor<6xf32>
+  %w = "dry.weight"() {key = "w"} : () -> tensor<6x8xf32>
+  %y = "dry.matmul"(%x, %w, %shift) ({
+  ^bb0(%a: f32, %c: f32):
+    %p = arith.subf %c, %a : f32
+    "dry.yield"(%p) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [affine_map<(i, j) -> (j)>],
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x8xf32>, tensor<6x8xf32>, tensor<6xf32>) -> tensor<4x6xf32>
+  return %y : tensor<4x6xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d1)>
+module {
+  func.func @main(%arg0: tensor<4x8xf32>) -> tensor<4x6xf32> {
+    %0 = "dry.weight"() {key = "w.scaled"} : () -> tensor<6x8xf32>
+    %1 = "dry.weight"() {key = "w.shift"} : () -> tensor<6xf32>
+    %2 = "dry.matmul"(%arg0, %0, %1) ({
+    ^bb0(%arg1: f32, %arg2: f32):
+      %3 = arith.addf %arg1, %arg2 : f32
+      "dry.yield"(%3) : (f32) -> ()
+    }) {extra_maps = [#map], operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xf32>, tensor<6x8xf32>, tensor<6xf32>) -> tensor<4x6xf32>
+    return %2 : tensor<4x6xf32>
+  }
+}

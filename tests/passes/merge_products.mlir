@@ -509,7 +509,7 @@ func.func private @scores(%x: tensor<6x4xf32>, %w: tensor<64x4xf32, #dry.enc<"f3
   return %y : tensor<6x64xf32>
 }
 func.func private @stats(%x: tensor<6x64xf32>, %o: tensor<6xf32>, %p: tensor<6xi64>) -> (tensor<6xf32>, tensor<6xi64>) {
-  %r:2 = "dry.row_stats"(%x) {resultSegmentSizes = array<i32: 1, 0, 1, 0>, operandSegmentSizes = array<i32: 1, 0>} : (tensor<6x64xf32>) -> (tensor<6xf32>, tensor<6xi64>)
+  %r:2 = "dry.row_stats"(%x) {resultSegmentSizes = array<i32: 1, 0, 1, 0, 0>, operandSegmentSizes = array<i32: 1, 0>} : (tensor<6x64xf32>) -> (tensor<6xf32>, tensor<6xi64>)
   return %r#0, %r#1 : tensor<6xf32>, tensor<6xi64>
 }
 
@@ -519,15 +519,15 @@ module {
     %0 = "dry.weight"() {key = "head"} : () -> tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
     %1 = tensor.empty() : tensor<6xf32>
     %2 = tensor.empty() : tensor<6xi64>
-    %3:2 = call @row_stats_56d9f94fd801(%arg0, %0, %1, %2) : (tensor<6x4xf32>, tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>, tensor<6xf32>, tensor<6xi64>) -> (tensor<6xf32>, tensor<6xi64>)
+    %3:2 = call @row_stats_d1126af49b4f(%arg0, %0, %1, %2) : (tensor<6x4xf32>, tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>, tensor<6xf32>, tensor<6xi64>) -> (tensor<6xf32>, tensor<6xi64>)
     return %3#0, %3#1 : tensor<6xf32>, tensor<6xi64>
   }
-  func.func private @row_stats_56d9f94fd801(%arg0: tensor<6x4xf32>, %arg1: tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>, %arg2: tensor<6xf32>, %arg3: tensor<6xi64>) -> (tensor<6xf32>, tensor<6xi64>) {
+  func.func private @row_stats_d1126af49b4f(%arg0: tensor<6x4xf32>, %arg1: tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>, %arg2: tensor<6xf32>, %arg3: tensor<6xi64>) -> (tensor<6xf32>, tensor<6xi64>) {
     %0 = "dry.matmul"(%arg0, %arg1) ({
     ^bb0(%arg4: f32):
       "dry.yield"(%arg4) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<6x4xf32>, tensor<64x4xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>) -> tensor<6x64xf32>
-    %1:2 = "dry.row_stats"(%0) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 0, 1, 0>} : (tensor<6x64xf32>) -> (tensor<6xf32>, tensor<6xi64>)
+    %1:2 = "dry.row_stats"(%0) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 0, 1, 0, 0>} : (tensor<6x64xf32>) -> (tensor<6xf32>, tensor<6xi64>)
     return %1#0, %1#1 : tensor<6xf32>, tensor<6xi64>
   }
 }

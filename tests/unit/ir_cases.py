@@ -83,7 +83,8 @@ def row_stats(x: Any, pick: Any) -> list[Any]:
     """Everything that is asked of rows of scores."""
     rows, element = [x.type.get_dim_size(0)], str(x.type.element_type)
     real = tensor(rows, element)
-    return list(RowStats(real, [real], [tensor(rows, "i64")], [real], x, [pick]).operation.results)
+    place = tensor(rows, "i64")
+    return list(RowStats(real, [real], [place], [real], [real], x, [pick]).operation.results)
 
 
 def program(

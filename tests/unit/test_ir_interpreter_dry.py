@@ -253,10 +253,11 @@ def test_logsumexp() -> None:
 def test_row_stats() -> None:
     x, pick = random(3, 5) * 50, torch.tensor([4, 0, 5])
     x[1, 3] = -torch.inf
-    peak, rest, place, picked = execute([x.numpy(), pick.numpy()], row_stats)
+    peak, rest, place, picked, summed = execute([x.numpy(), pick.numpy()], row_stats)
     close(peak + rest, torch.logsumexp(x, 1))
     np.testing.assert_array_equal(place, x.argmax(1))
     close(picked, torch.tensor([x[0, 4], x[1, 0], 0]).double())
+    close(summed, x.sum(1))
 
 
 def test_embedding() -> None:

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drystone.ir.pieces import Grid, Read, Span, Step, Window
+from drystone.pieces import choices_within
 from drystone.scheduling import check, plan
+from drystone.scheduling.budgets.budget import OverBudget
 from drystone.scheduling.graph import load
 from drystone.scheduling.pieces.costs import Needs, needs_of
 from drystone.scheduling.pieces.patched import (
@@ -17,7 +19,7 @@ from drystone.scheduling.pieces.patched import (
     least_together,
     patched_problem,
 )
-from drystone.scheduling.pieces.spans import Choices, Layer, Net
+from drystone.scheduling.pieces.spans import Choice, Choices, Layer, Net
 
 
 def bottlenecks(rows: int, columns: int, count: int, channels: int = 4, wide: int = 24) -> Net:
@@ -164,3 +166,17 @@ def test_weights_of_one_step_and_activations_share_what_there_is() -> None:
     assert least is not None and least < 1 << 19
     assert next(choices_together(net, least), None) is not None
     assert next(choices_together(net, least // 2), None) is None
+
+
+def test_what_costs_least_comes_first_unless_all_weights_could_stay() -> None:
+    net, room, total = bottlenecks(12, 12, 2), 3000, 1 << 14
+    net = replace(net, layers=tuple(replace(layer, weights=(1000,)) for layer in net.layers))
+    alone, together = list(choices_of(net, room)), list(choices_together(net, total))
+    assert together[0].cost < alone[0].cost
+
+    def found(apart: int) -> list[Choice]:
+        refused = OverBudget("", why="", least=0, proven=0, room=room, beside=0, total=total, apart=apart)
+        return [choice for choice, _ in choices_within(net, refused)]
+
+    assert found(apart=0) == [*alone, *together]
+    assert found(apart=total) == [*together, *alone]

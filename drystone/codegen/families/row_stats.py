@@ -2,9 +2,9 @@
 
 The register tiles of the product pass by; beside each row of a block lie its largest element so far, the sum
 of exponentials that fades when a larger one comes (Milakov and Gimelshein, "Online normalizer calculation for
-softmax", 2018), the place of the largest and the element wanted, for every lane of a tile (as cross entropy
-is computed in Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", 2024, section 4). Blocks
-of columns are shared between threads; a second round merges what they found.
+softmax", 2018), the place of the largest, the element wanted and the sum of all, for every lane of a tile (as
+cross entropy is computed in Wijmans et al., "Cut Your Losses in Large-Vocabulary Language Models", 2024,
+section 4). Blocks of columns are shared between threads; a second round merges what they found.
 """
 
 import math
@@ -60,8 +60,10 @@ def search(kernel: Any, target: CpuTarget) -> Search:
 
 
 #: What is kept of every row: its largest element, the sum of exponentials, the place of the largest, the
-#: element that is picked. Those that are wanted, by name and in this order.
-_KINDS = ("peak", "total", "place", "picked")
+#: element that is picked, the sum of all. Those that are wanted, by name and in this order.
+_KINDS = ("peak", "total", "place", "picked", "summed")
+#: What of these adds up.
+_ADDED = ("picked", "summed")
 _Kept = dict[str, Tensor]
 
 
@@ -83,7 +85,7 @@ class _RowStats:
     def kinds(self) -> list[str]:
         """What is wanted."""
         main = self.stats.main
-        groups = ([main.peak], main.rest, main.place, main.picked)
+        groups = ([main.peak], main.rest, main.place, main.picked, main.summed)
         return [kind for kind, group in zip(_KINDS, groups, strict=True) if len(group)]
 
     def element(self, kind: str) -> str:
@@ -161,10 +163,11 @@ class _RowStats:
         """The elements of columns n.. of row i of the step, from their sums."""
         shape, one = acc.shape, (1, 1)
         x = widened(t, result_tile(self.form, t, [acc], [m + i, n], list(shape)))
-        column = t.iota(n, shape, 1, "i32")
+        column, term = t.iota(n, shape, 1, "i32"), x
         if self.columns % self.p.width:
             end = t.full(self.columns, one, "i32")
             inside = t.apply("arith.cmpi", column, end, dtype="i1", predicate="slt")
+            term = _select(t, inside, x, t.full(0, one, self.dtype))
             x = _select(t, inside, x, t.full(-math.inf, one, self.dtype))
         old = {kind: t.load(each, [i, 0], shape) for kind, each in lanes.items()}
         above = t.apply("arith.cmpf", x, old["peak"], dtype="i1", predicate="ogt")
@@ -182,6 +185,8 @@ class _RowStats:
             wanted = t.reshape(t.apply("arith.trunci", pick, dtype="i32"), one)
             here = t.apply("arith.cmpi", column, wanted, dtype="i1", predicate="eq")
             new["picked"] = _select(t, here, x, old["picked"])
+        if "summed" in old:
+            new["summed"] = t.apply("arith.addf", old["summed"], term)
         for kind, tile in new.items():
             t.store(lanes[kind], [i, 0], tile)
 
@@ -197,8 +202,7 @@ class _RowStats:
             there = t.apply("arith.cmpf", each["peak"], peak, dtype="i1", predicate="uge")
             far = t.full(2**31 - 1, (1, 1), "i32")
             found["place"] = t.reduce("arith.minsi", _select(t, there, each["place"], far), 1)
-        if "picked" in each:
-            found["picked"] = t.reduce("arith.addf", each["picked"], 1)
+        found |= {kind: t.reduce("arith.addf", each[kind], 1) for kind in _ADDED if kind in each}
         for kind, tile in found.items():
             t.store(kept[kind], [part, m + i], t.reshape(tile, [1]), [None, 1])
 
@@ -229,8 +233,7 @@ class _RowStats:
         if "place" in old:
             above = t.apply("arith.cmpf", new["peak"], old["peak"], dtype="i1", predicate="ogt")
             found.append(_select(t, above, new["place"], old["place"]))
-        if "picked" in old:
-            found.append(t.apply("arith.addf", old["picked"], new["picked"]))
+        found += [t.apply("arith.addf", old[kind], new[kind]) for kind in _ADDED if kind in old]
         return found
 
 

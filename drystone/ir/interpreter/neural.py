@@ -127,6 +127,7 @@ def _row_stats(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     for pick, there in zip(picks, inside, strict=True):
         one = np.take_along_axis(x, np.where(there, pick, 0), 1)
         found.append(to_element(np.where(there, one, 0)[:, 0], element))
+    found += [to_element(x.sum(1), element)] if len(op.summed) else []
     return found
 
 
