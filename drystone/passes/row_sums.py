@@ -11,7 +11,6 @@ from drystone.passes.dims import empty_like, extent
 from drystone.passes.generic import (
     body,
     expand,
-    generic,
     is_filled_with_zero,
     is_identity,
     maps_of,
