@@ -49,13 +49,13 @@ def import_model(
         given = opened(checkpoint)
         if isinstance(model, torch.nn.Module):
             model, blank = with_memory(model)
-    exported, args, named = export(model, example_inputs, kwargs, dynamic_shapes)
+    exported, encoded, args, named = export(model, example_inputs, kwargs, dynamic_shapes)
     graph = prepare(exported)
     complex_numbers.refuse(graph.fx)
     names = {}
     if dynamic_shapes is not None and hasattr(model, "forward"):
         names = given_names(args, named, dynamic_shapes, graph.inputs, model)
-    weights = Weights(exported, given, blank)
+    weights = Weights(exported, given, blank, encoded)
     weights.check(name for node, name in graph.weights.items() if node.users)
     call = signature_of(exported, graph, Symbols(exported.range_constraints, names), weights.plain_key)
     try:

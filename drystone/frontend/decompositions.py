@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from drystone.frontend import complex_numbers, composed, fourier, ordering, special, widths
+from drystone.frontend import affine, complex_numbers, composed, fourier, ordering, special, widths
 from drystone.frontend.attention import scaled_dot_product_attention
 from drystone.frontend.importer import decompositions
 from drystone.frontend.pooling import adaptive_average, adaptive_maximum, average, maximum
@@ -23,7 +23,7 @@ _aten = torch.ops.aten
 def table() -> dict[Any, Callable[..., Any]]:
     """ATen operation -> its decomposition, for ExportedProgram.run_decompositions."""
     found = decompositions()
-    families = [family.rules() for family in (composed, widths, ordering, special, fourier)]
+    families = [family.rules() for family in (affine, composed, widths, ordering, special, fourier)]
     for group in (*families, _rules(), complex_numbers.rules(), widths.of_halves()):
         for op, rule in group.items():
             found[op] = _with_fallback(rule, found.get(op), op)

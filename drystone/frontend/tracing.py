@@ -15,7 +15,9 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from drystone.errors import UserError
+from drystone.frontend.checkpoints import Held
 from drystone.frontend.decompositions import table
+from drystone.frontend.dequantized import hold_weights, without_subclasses
 from drystone.frontend.origin import place_of_error, restore, traces
 from drystone.frontend.scans import without_scans
 from drystone.frontend.training import refuse_training
@@ -23,8 +25,9 @@ from drystone.frontend.training import refuse_training
 
 def export(
     model: Any, example_inputs: Any, kwargs: Mapping[str, Any] | None, dynamic_shapes: Any
-) -> tuple[ExportedProgram, tuple[Any, ...], dict[str, Any]]:
-    """The model's program, taken apart as `decompositions.table` says, and the example's arguments.
+) -> tuple[ExportedProgram, dict[str, Held], tuple[Any, ...], dict[str, Any]]:
+    """The model's program, taken apart as `decompositions.table` says, those of its buffers that are held in
+    encodings, and the example's arguments.
 
     Raises UserError where the model is no model, the inputs do not fit it, or torch.export cannot trace it.
     """
@@ -36,13 +39,15 @@ def export(
         elif not isinstance(program, ExportedProgram):
             raise _no_model(model)
         refuse_training(program)
+        program = without_subclasses(program)
         without_scans(program)
+        program, encoded = hold_weights(program)
         known = traces(program)
         program = _attempt(
             "torch could not take the exported model apart", lambda: program.run_decompositions(table())
         )
         restore(program, known)
-    return program, args, named
+    return program, encoded, args, named
 
 
 def example_call(
