@@ -57,9 +57,9 @@ class Checkpoint:
     path: a .gguf file, a .safetensors file, or a folder with such files and the config.json that says how
     they are quantized. names: what the checkpoint calls the model's tensors, {"layers.*.attn.q.weight":
     "blk.*.attn_q.weight"}: every * stands for the same text on both sides, and the first pattern that fits
-    counts. "llama" is a ready map of transformers' names to those of GGUF files. Without, names are the
-    model's own, or those that the architecture of a GGUF file has for transformers' names. strict: a tensor
-    of the checkpoint that the model takes nothing from is an error.
+    counts; names that no pattern fits are the model's own. "llama" is a ready map of transformers' names to
+    those of GGUF files, and is found by itself where a file's architecture is known: such names are looked up
+    as the file has them. strict: a tensor of the checkpoint that the model takes nothing from is an error.
     """
 
     path: str | os.PathLike[str]

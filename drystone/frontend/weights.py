@@ -131,11 +131,15 @@ def _storage(tensor: torch.Tensor) -> Any:
 
 
 def _array(tensor: torch.Tensor, name: str, blank: bool) -> Array:
-    if tensor.is_meta or blank:
-        lacking = " and the checkpoint has none for it" if blank else ""
+    if blank:
         raise UserError(
-            f"the weight {name} is on the meta device: it has no values{lacking}",
-            hint="load the weights first",
+            f"the weight {name} is on the meta device: it has no values, and neither has the checkpoint",
+            hint="make the model with this tensor's values: only what the checkpoint has may be without",
+        )
+    if tensor.is_meta:
+        raise UserError(
+            f"the weight {name} is on the meta device: it has no values",
+            hint='load the weights first, or name what has them: checkpoint="model.gguf", or a folder',
         )
     plain = tensor.cpu().resolve_conj().resolve_neg().contiguous()
     if plain.dtype == torch.bfloat16:

@@ -188,6 +188,11 @@ def test_llama_is_known_by_transformers_names_and_its_rows_are_put_back(
         assert found is not None
         assert np.array_equal(found.parts["codes"], paired(held["q"], 4)[:, 2:].view(np.int8))
     assert "model.layers.0.self_attn.q_proj.weight" in imported(Checkpoint(path, names), Llama()).weights
+    # So do names that a map leads to transformers'.
+    given = opened(Checkpoint(path, names={"wrapped.*": "*"}))
+    found = given.find(["wrapped.model.layers.0.self_attn.q_proj.weight"], q.shape, "f32")
+    assert found is not None
+    assert np.array_equal(found.parts["codes"], held["q"][:, 2:].view(np.int8))
 
 
 @pytest.mark.parametrize("kind", [KINDS.F16, KINDS.BF16, KINDS.F64])

@@ -38,7 +38,7 @@ class Given:
     """Gives each tensor of a model as the checkpoint holds it. Raises UserError for names that no one knows.
 
     A name of the model is looked up as `checkpoint.names` says, or as it is; what a GGUF file does not have
-    by the name itself, by that which its architecture has for it."""
+    by this name, by that which its architecture has for transformers' name."""
 
     def __init__(self, checkpoint: Checkpoint, source: Source) -> None:
         self._checkpoint, self._source = checkpoint, source
@@ -89,7 +89,7 @@ class Given:
         if isinstance(names, str):
             return renamed(name, FAMILIES[names]) or name, True
         if names is not None:
-            return renamed(name, names) or name, False
+            name = renamed(name, names) or name
         if isinstance(self._source, Gguf) and name not in self._source.tensors():
             family = ARCHITECTURES.get(self._source.architecture)
             found = renamed(name, FAMILIES[family]) if family else None
