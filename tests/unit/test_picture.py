@@ -167,6 +167,16 @@ def test_a_stone_bears_its_layer_and_a_narrow_one_upright() -> None:
         e for e in ElementTree.fromstring(svg(chain, plan(chain))).iter() if e.get("class") == "name middle"
     ]
     assert labels and all("rotate(-90" in (label.get("transform") or "") for label in labels)
+    # The kind of kernel would lie flat; the layer says more.
+    outputs = tuple(
+        Operation(f"{n}.conv_ab", (f"{n - 1}.conv_ab.0",), (f"{n}.conv_ab.0",)) for n in range(1, 48)
+    )
+    first = Operation("0.conv_ab", (), ("0.conv_ab.0",))
+    tensors = tuple(Tensor(f"{n}.conv_ab.0", KB, f"{n}.body (model.py:{n})") for n in range(48))
+    calls = Problem((first, *outputs), tensors, (Level("ram"),))
+    drawn = ElementTree.fromstring(svg(calls, plan(calls))).iter()
+    texts = {e.text: e.get("transform") for e in drawn if e.get("class") == "name middle"}
+    assert "33.body" in texts and "rotate(-90" in (texts["33.body"] or "") and "conv" not in texts
 
 
 def test_a_picture_is_drawn_into_a_file(tmp_path: Path) -> None:

@@ -129,17 +129,20 @@ def _draw(stone: Stone, scale: Scale) -> str:
 
 
 def _label(stone: Stone, x: float, y: float, width: float, height: float) -> str:
-    """The layer on its stone, or the kind of kernel that made it; upright where that fits better."""
+    """The layer on its stone, or the kind of kernel that made it; upright where it fits that way alone."""
     made, layer = _MADE_NAME.fullmatch(stone.name), _LAYER.match(stone.where)
     names = [name[1] for name in (layer, made) if name] or [stone.name]
-    flat, upright = (
-        [text for name in names if room > 13 and (text := drawing.fitting(name, length))]
-        for length, room in ((width, height), (height, width))
-    )
-    best = max([*flat, *upright], key=lambda text: "…" not in text, default="")
+    ways = (False, width, height), (True, height, width)
+    found = [
+        (text, turn)
+        for name in names
+        for turn, length, room in ways
+        if room > 13 and (text := drawing.fitting(name, length))
+    ]
+    best, turn = max(found, key=lambda each: "…" not in each[0], default=("", False))
     if not best:
         return ""
-    if best in flat:
+    if not turn:
         return f'<text class="name middle" x="{x:.1f}" y="{y + 3.5:.1f}">{escape(best)}</text>'
     turned = f'transform="rotate(-90 {x:.1f} {y:.1f})"'
     return f'<text class="name middle" x="{x:.1f}" y="{y + 3.5:.1f}" {turned}>{escape(best)}</text>'
