@@ -12,6 +12,7 @@ import numpy as np
 from drystone.codegen.index import folded
 from drystone.codegen.tile import (
     Apply,
+    Beside,
     Dot,
     Full,
     Gather,
@@ -117,6 +118,8 @@ class Frame:
                 case When():
                     if self.index(s.left) < self.index(s.right):
                         self.execute(s.body)
+                case Beside():
+                    self.execute(s.body)
                 case Store():
                     self.store(s)
                 case Prefetch():

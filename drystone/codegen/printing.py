@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from drystone.codegen.tile import (
     Apply,
+    Beside,
     Dot,
     Full,
     Gather,
@@ -80,6 +81,11 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 axes = zip(s.vars, s.extents, s.steps, strict=True)
                 lines.append(f"{pad}grid " + ", ".join(f"{v} to {e} step {n}" for v, e, n in axes))
                 statements(s.body, depth + 1, lines)
+            case Beside():
+                lines.append(f"{pad}beside")
+                statements(s.first, depth + 1, lines)
+                lines.append(f"{pad}and")
+                statements(s.second, depth + 1, lines)
             case When():
                 lines.append(f"{pad}when {s.left} < {s.right}")
                 statements(s.body, depth + 1, lines)

@@ -27,21 +27,23 @@ Meaning of the statements
 - `reduce`: along one axis, kept with extent 1.
 - `interleave`: rows of groups of g side by side: [k / g, n * g + k % g] of the result is [k, n].
 - `reshape`: unit dimensions inserted or removed; nothing moves.
+- `beside`: two bodies of which neither touches what the other one writes, so that their instructions may take
+  turns; the tiles of the second can be used afterwards.
 - `scratch`: working memory private to one grid step, used through load and store.
 - `shared`: working memory of all steps and rounds of one call, garbage at its start.
 - `same`: a promise that two dynamic extents are equal; lets a target leave out bounds checks.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
 
 from drystone.codegen.index import Index, index
+from drystone.codegen.operands import Scalar, Tensor, Tile, distinct
 
 __all__ = [
     "Apply",
+    "Beside",
     "Dot",
     "Full",
     "Gather",
@@ -70,81 +72,6 @@ __all__ = [
     "index",
     "tile_program",
 ]
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A parameter of the kernel, or scratch: element (as the IR spells it) and extents, None where
-    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one.
-    code: the element it is held as in memory where that is another one."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-    scratch: bool = False
-    base: "Tensor | None" = None
-    groups: tuple[tuple[int, ...], ...] = ()
-    code: str = ""
-
-    @property
-    def held(self) -> str:
-        """The element in memory."""
-        return self.code or self.dtype
-
-    def collapse(self, groups: Sequence[Sequence[int]]) -> "Tensor":
-        """The same memory with the dimensions of each group joined; the groups name all, in order."""
-        base = self
-        if self.base is not None:
-            base, groups = self.base, [sum((self.groups[g] for g in group), ()) for group in groups]
-        if sum((tuple(group) for group in groups), ()) != tuple(range(len(base.shape))):
-            raise ValueError(f"{groups} do not name the dimensions of {base}")
-        if all(len(group) == 1 for group in groups):
-            return base
-        shape: list[int | None] = []
-        for group in groups:
-            known = [base.shape[g] for g in group]
-            shape.append(None if None in known else math.prod(n or 0 for n in known))
-        name = f"{base.name}.{'_'.join(''.join(map(str, group)) for group in groups)}"
-        joined = tuple(tuple(g) for g in groups)
-        return Tensor(name, base.dtype, tuple(shape), base.scratch, base, joined, base.code)
-
-    def dim(self, axis: int) -> Index:
-        """The extent of one dimension."""
-        extent = self.shape[axis]
-        if extent is None and self.base is not None:
-            extents = [self.base.dim(g) for g in self.groups[axis]]
-            return reduce(lambda a, b: a * b, extents, index(1))
-        return Index("dim", (self.name, axis)) if extent is None else index(extent)
-
-    def __str__(self) -> str:
-        extents = "x".join("?" if n is None else str(n) for n in self.shape) or "()"
-        return f"{self.name}: {extents} {self.dtype}" + (f" as {self.code}" if self.code else "")
-
-
-def distinct(a: Tensor, b: Tensor) -> Index:
-    """1 where two parameters do not start at the same memory, else 0: where a result may have taken over the
-    memory of an input, nothing needs to be copied."""
-    return Index("distinct", ((a.base or a).name, (b.base or b).name))
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """A scalar parameter of the kernel."""
-
-    name: str
-    dtype: str
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A value of fixed shape; made by exactly one statement of the program."""
-
-    number: int
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"%{self.number}"
 
 
 @dataclass(frozen=True)
@@ -213,7 +140,9 @@ class Iota:
 @dataclass(frozen=True)
 class Apply:
     """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}, or
-    {"domain": "negative"} where math.exp is taken of 0 and below only, and may give 0 below 2^-126."""
+    {"domain": "negative"} where math.exp is taken of 0 and below only, and may give 0 below 2^-126,
+    {"digits": "few"} where math.exp2 may be off by 2^-13 of the result, as one that is rounded to bf16 may,
+    {"ties": "any"} where arith.truncf may round what lies between two numbers to either of them."""
 
     result: Tile
     op: str
@@ -306,6 +235,19 @@ class When:
     body: tuple["Statement", ...]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Both bodies, of which neither reads or writes what the other one writes."""
+
+    first: tuple["Statement", ...]
+    second: tuple["Statement", ...]
+
+    @property
+    def body(self) -> tuple["Statement", ...]:
+        """One after the other."""
+        return self.first + self.second
+
+
 Statement = (
     Load
     | Gather
@@ -322,6 +264,7 @@ Statement = (
     | Loop
     | Grid
     | When
+    | Beside
 )
 
 
@@ -484,6 +427,15 @@ class TileBuilder:
         with self._body() as statements:
             body()
         self._emit(When(index(left), index(right), tuple(statements)))
+
+    def beside(self, first: Callable[[], None], second: Callable[[], Sequence[Tile]]) -> Sequence[Tile]:
+        """first() and second(), whose instructions may take turns; the tiles that the second gives."""
+        with self._body() as ones:
+            first()
+        with self._body() as others:
+            out = second()
+        self._emit(Beside(tuple(ones), tuple(others)))
+        return out
 
     def load(
         self,

@@ -8,7 +8,7 @@ import pytest
 
 from drystone.codegen import interpret
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.ir.elements import numpy_dtype, to_element
+from drystone.ir.elements import numpy_dtype, to_element, widen
 from drystone.targets import registry
 from tests.exec.kernels import compiled
 
@@ -167,6 +167,66 @@ def test_transposes(rows: int, columns: int) -> None:
         t.store(doubled, [0, 0], t.transpose(t.apply("arith.addf", tile, tile)))
 
     agree(one_step([source, out, doubled], body), [random(t) for t in (source, out, doubled)])
+
+
+@pytest.mark.parametrize("ties", ["", "any"])
+@pytest.mark.parametrize(("rows", "columns"), [(4, 32), (2, 16), (6, 20)])
+def test_rounded_rows_side_by_side(rows: int, columns: int, ties: str) -> None:
+    a, out = Tensor("a", "f32", (rows, columns)), Tensor("out", "bf16", (rows // 2, 2 * columns))
+    attributes = {"ties": ties} if ties else {}
+
+    def body(t: TileBuilder) -> None:
+        short = t.apply("arith.truncf", t.load(a, [0, 0], [rows, columns]), dtype="bf16", **attributes)
+        t.store(out, [0, 0], t.interleave(short, 2))
+
+    x = random(a)
+    x[0, :8] = [np.inf, -np.inf, np.nan, 0, 1 + 2**-8, 1 + 3 * 2**-8, 255.7, 3e38]
+    halves = np.full((rows // 2, 2 * columns), -1).astype(numpy_dtype("bf16"))
+    expected = [x.copy(), halves.copy()]
+    interpret.run(one_step([a, out], body), expected)
+    for name in TARGETS:
+        found = [x.copy(), halves.copy()]
+        compiled(one_step([a, out], body), registry.resolve(name))(found)
+        one, other = (widen(arrays[1]) for arrays in (found, expected))
+        tie = np.zeros(one.shape, bool)
+        tie[0, [8, 10]] = bool(ties)
+        np.testing.assert_array_equal(one[~tie], other[~tie])
+        np.testing.assert_allclose(one[tie], other[tie], rtol=2**-7)
+
+
+def test_bodies_beside_each_other() -> None:
+    tensors = [Tensor(name, "f32", (8, 40)) for name in ("a0", "a1", "a2", "a3")]
+    a, b, c, d = tensors
+
+    def body(t: TileBuilder) -> None:
+        def turn(k: Index, total: Tile) -> Sequence[Tile]:
+            def first() -> None:
+                tile = t.load(a, [k, 0], [1, 40])
+                t.store(c, [k, 0], t.apply("math.exp2", tile, digits="few"))
+                t.loop(k, 1, lambda j: t.store(c, [k, j], t.load(b, [j, k], [None, 1]), [None, 1]))
+
+            def second() -> Sequence[Tile]:
+                # The same load and numbers as in the first body, which may come later.
+                tile = t.load(a, [k, 0], [1, 40])
+                few = t.apply("math.exp2", tile, digits="few")
+                (sum_,) = t.loop(4, 1, lambda j, s: t.apply("arith.addf", s, few), [tile])
+                return [t.apply("arith.addf", total, sum_)]
+
+            return t.beside(first, second)
+
+        (total,) = t.loop(8, 1, turn, [t.full(0, (1, 40), "f32")])
+        t.loop(8, 1, lambda k: t.store(d, [k, 0], total))
+
+    program = one_step(tensors, body)
+    assert "beside" in str(program)
+    arrays = [random(t) for t in tensors]
+    expected = [a.copy() for a in arrays]
+    interpret.run(program, expected)
+    for name in TARGETS:
+        found = [a.copy() for a in arrays]
+        compiled(program, registry.resolve(name))(found)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-4)
 
 
 def test_dimensions_of_extent_one_come_and_go() -> None:

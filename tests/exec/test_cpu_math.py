@@ -91,6 +91,19 @@ def test_exponentials_of_negative_numbers(target: str) -> None:
     assert (out[~normal] <= 2.0**-126).all() and (out[x < -88.1] == 0).all()
 
 
+@pytest.mark.parametrize("target", ["cpu:avx2", "cpu"])
+def test_exponentials_of_few_digits(target: str) -> None:
+    x = np.concatenate([samples(), np.arange(-160, 160, 0.37, dtype=np.float32)])
+    out = np.empty_like(x)
+    compiled(program("math.exp2", 1, digits="few"), registry.resolve(target))([x, out])
+    with np.errstate(all="ignore"):
+        wanted = np.exp2(x.astype(np.float64))
+    usual = (x > -125) & (x < 127)
+    np.testing.assert_allclose(out[usual], wanted[usual], rtol=2.0**-13)
+    assert (out[x <= -125] <= 2.0**-124).all() and (out[x < -150] == 0).all()
+    assert (out[x >= 128] == np.inf).all() and np.isnan(out[np.isnan(x)]).all()
+
+
 @pytest.mark.parametrize("op", ["sin", "cos"])
 def test_waves(op: str) -> None:
     x = samples()

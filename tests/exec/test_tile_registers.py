@@ -185,6 +185,61 @@ def test_attention(tiles: Emulator, kind: str, queries: int, keys: int, depth: i
     assert not tiles.needed or (tiles.executed() > before) == (in_tiles and whole)
 
 
+def _climbing(q: Any, k: Any, _: Any) -> None:
+    """Scores that grow from key to key, far beyond those before."""
+    q[..., 0], k[..., 0] = 8.0, torch.linspace(-200, 200, k.shape[2])
+
+
+def _huge(q: Any, k: Any, v: Any) -> None:
+    """Values whose sums f32 just holds, and a key far above the first ones."""
+    v *= 1e33
+    k[:, :, 70] *= 9
+
+
+def _hopeless(q: Any, k: Any, _: Any) -> None:
+    """First keys whose weights vanish beside the later ones."""
+    q[..., 1], k[..., 1] = 9.0, 0.0
+    k[:, :, :64, 1] = -300.0
+
+
+@pytest.mark.parametrize("change", [_climbing, _huge, _hopeless])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_to_keys_unlike_the_first_ones(tiles: Emulator, change: Any, causal: bool) -> None:
+    torch.manual_seed(0)
+
+    class Attention(nn.Module):
+        def forward(self, q: Any, k: Any, v: Any) -> Any:
+            return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+    given = tuple(torch.randn(1, 2, 416, 32) for _ in range(3))
+    change(*given)
+    given = tuple(tensor.bfloat16().float() for tensor in given)
+    fitted = drystone.compile(
+        Attention().eval(), given, "cpu:tiles", options=drystone.Options(compute="bf16")
+    )
+    got, want = fitted.call(given, threads=2), Attention()(*(tensor.double() for tensor in given))
+    assert relative_error(got, want) < 1e-2
+
+
+@pytest.mark.parametrize("first", [32, 40, 100])
+def test_attention_where_the_first_keys_are_not_seen(tiles: Emulator, first: int) -> None:
+    torch.manual_seed(0)
+
+    class Attention(nn.Module):
+        def forward(self, q: Any, k: Any, v: Any, mask: Any) -> Any:
+            return nn.functional.scaled_dot_product_attention(q, k, v, mask)
+
+    given = [torch.randn(1, 2, 160, 32) for _ in range(3)]
+    mask = torch.ones(160, 160, dtype=torch.bool)
+    mask[:, :first] = False
+    mask[7, 3], mask[9, 159] = True, False
+    fitted = drystone.compile(
+        Attention().eval(), (*given, mask), "cpu:tiles", options=drystone.Options(compute="bf16")
+    )
+    got = fitted.call((*given, mask), threads=2)
+    assert relative_error(got, Attention()(*(tensor.double() for tensor in given), mask)) < 5e-3
+
+
 LIMITS: dict[str, dict[str, Any]] = {
     "window": {"causal": True, "window": 40},
     "window with sinks": {"causal": True, "window": 40, "sinks": 4},

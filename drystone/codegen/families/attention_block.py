@@ -14,7 +14,6 @@ from drystone.codegen.families.attention_schedule import Schedule
 from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, index
-from drystone.targets.dots import DotUnit
 
 #: Keys per round of the weighted sum of the values.
 _STEP = 4
@@ -37,13 +36,11 @@ class Block(OfRows):
     cut: Schedule
     #: The values [images, heads, depth, keys] in the element of the dot unit, where that sums pairs of keys.
     values: Tensor | None = None
-    #: What does the products in tile registers, of whole tiles of keys.
-    tiles: DotUnit | None = None
 
     @property
     def whole(self) -> int:
         """Keys that are looked at together."""
-        return self.cut.tile if self.tiles is None else self.tiles.depth
+        return self.cut.tile
 
     @property
     def width(self) -> int:
@@ -61,8 +58,6 @@ class Block(OfRows):
         form, t = self.form, self.t
         queries = self.queries()
         rows = even(form.depth_v, self.cut.tile)
-        if self.tiles is not None:
-            rows = divisor(form.depth_v, self.tiles.depth)
         sums = t.scratch([-(-form.depth_v // rows) * rows, self.width], form.dtype)
         zeros = t.full(0, (rows, self.width), form.dtype)
         t.loop(sums.dim(0), rows, lambda e: t.store(sums, [e, 0], zeros))
@@ -70,12 +65,10 @@ class Block(OfRows):
         # Tiles at the end reach beyond the block.
         weights = t.scratch([block + self.lanes, self.width], form.dtype)
         pairs = None
-        scores = weights
-        if self.tiles is not None and self.rows.laid:
-            scores = t.scratch([block, self.width], form.dtype)
         if form.short is not None and self.values is not None:
             pairs = t.scratch([(block + self.lanes) // 2, self.width * 2], form.short)
-        sweep = _Sweep(self, seen, self.rows.limits(), queries, weights, scores, pairs, sums, rows, block)
+        steps = Steps(form, seen, block, self.cut.tile)
+        sweep = _Sweep(self, steps, self.rows.limits(), queries, weights, pairs, sums, rows)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1, self.width), form.dtype),
             t.full(0, (1, self.width), form.dtype),
@@ -188,19 +181,54 @@ class Block(OfRows):
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Steps of so many `keys`, of tiles of `tile` keys; keys of a step are a multiple of `some`."""
+
+    form: AttentionForm
+    seen: Seen
+    keys: int
+    tile: int
+    some: int = 1
+
+    def stop(self, start: Index, end: Index) -> Index:
+        """How many keys of the step at `start` there are."""
+        keys = self.form.keys.constant
+        whole = keys is not None and keys % self.keys == 0 and end == self.form.keys
+        if whole and start.kind in ("var", "const") and self.form.span is None:
+            return index(self.keys)
+        return ((end - start).ceildiv(self.some) * self.some).min(self.keys)
+
+    def inner(self, start: Index, stop: Index, within: Range) -> tuple[Index, Index]:
+        """The tiles, from and to, in which all rows see all keys."""
+        begin, end = within
+        form = self.form
+        keys = form.keys.constant
+        low = index(0)
+        if form.span is not None:
+            low = ((self.seen.all_from.max(begin) - start).max(0).ceildiv(self.tile) * self.tile).min(stop)
+        if not form.causal and form.span is None and keys is not None and keys % self.tile == 0:
+            return low, stop
+        whole = (
+            (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // self.tile * self.tile
+        )
+        if form.span is None:
+            return low, whole
+        last = (end - start).max(0).min(stop)
+        return low, whole.min(last // self.tile * self.tile).max(low)
+
+
+@dataclass(frozen=True)
 class _Sweep:
     """The walk of a block of rows over keys: what stays the same in every step."""
 
     block: Block
-    seen: Seen
+    steps: Steps
     limits: Limits
     queries: Tensor
     weights: Tensor
-    scores: Tensor
     pairs: Tensor | None
     sums: Tensor
     rows: int
-    keys: int
 
     @property
     def tile(self) -> int:
@@ -211,13 +239,11 @@ class _Sweep:
         """Fold the keys at `start` in, as far as they are `within` a range: the new peak and total."""
         rows, t = self.block.rows, self.block.t
         peak, total = state
-        stop = self._stop(start, within[1])
+        stop = self.steps.stop(start, within[1])
         if rows.laid:
             self._lay_mask(start, stop)
-        if self.block.tiles is not None:
-            t.loop(stop, self.block.whole, lambda k: self._in_tiles(start, k, self.block.whole))
         # Tiles that all rows see need no comparison.
-        low, high = self._inner(start, stop, within)
+        low, high = self.steps.inner(start, stop, within)
         new = peak
         for first, last, edge in ((index(0), low, True), (low, high, False), (high, stop, True)):
             if first == last:
@@ -245,37 +271,6 @@ class _Sweep:
         t.loop(self.sums.dim(0), self.rows, lambda e: self._values(start, stop, e, fade))
         return [new, total]
 
-    def _stop(self, start: Index, end: Index) -> Index:
-        """How many keys of the block there are."""
-        form = self.block.form
-        keys = form.keys.constant
-        whole = (
-            keys is not None and keys % self.keys == 0 and end == form.keys and start.kind in ("var", "const")
-        )
-        even_start = form.span is None
-        if whole and even_start:
-            return index(self.keys)
-        some = self.block.whole if self.block.tiles is not None else 1
-        return ((end - start).ceildiv(some) * some).min(self.keys)
-
-    def _inner(self, start: Index, stop: Index, within: Range) -> tuple[Index, Index]:
-        """The tiles, from and to, in which all rows see all keys."""
-        begin, end = within
-        form = self.block.form
-        keys = form.keys.constant
-        low = index(0)
-        if form.span is not None:
-            low = ((self.seen.all_from.max(begin) - start).max(0).ceildiv(self.tile) * self.tile).min(stop)
-        if not form.causal and form.span is None and keys is not None and keys % self.tile == 0:
-            return low, stop
-        whole = (
-            (self.seen.all_to - start).min(form.keys - start).max(0).min(self.keys) // self.tile * self.tile
-        )
-        if form.span is None:
-            return low, whole
-        last = (end - start).max(0).min(stop)
-        return low, whole.min(last // self.tile * self.tile).max(low)
-
     def _lay_mask(self, start: Index, stop: Index) -> None:
         """Put a mask of rows by keys, transposed, where the scores go: they are added to it."""
         block, t = self.block, self.block.t
@@ -286,27 +281,6 @@ class _Sweep:
             t.store(self.weights, [k, row], tile, [block.lanes, None])
 
         t.loop(block.rows.count, 1, lambda row: t.loop(stop, block.lanes, lambda k: lay(row, k)) and None)
-
-    def _in_tiles(self, start: Index, k: Index, keys: int) -> None:
-        """The products of the rows with some keys, in tile registers."""
-        rows, form, t = self.block.rows, self.block.form, self.block.t
-        assert self.block.tiles is not None
-        depth, _ = self.block.tiles.parts_of(form.depth)
-
-        def products(d: Index, acc: Tile) -> Tile:
-            place = form.place(rows.b, rows.group, self._key(start + k), d)
-            a = t.load(form.k, place, form.place(None, None, keys, depth), held=True)
-            b = t.load(self.queries, [d // 2, 0], [depth // 2, rows.width * 2])
-            return t.dot(acc, a, b, tiles=True)
-
-        zeros = t.full(0, (keys, rows.width), form.dtype)
-        (acc,) = t.loop(form.depth, depth, products, [zeros])
-        t.store(self.scores, [k, 0], acc)
-
-    def _key(self, key: Index) -> Index:
-        """The first key of a whole tile: the bound says nothing new, but lets it be proven to lie inside."""
-        form = self.block.form
-        return key if form.span is None else key.min(form.keys - self.block.whole)
 
     def _scores(self, start: Index, within: Range, k: Index, peak: Tile, *, edge: bool) -> Tile:
         """One tile of scores, kept in `weights`; the new peak."""
@@ -328,11 +302,7 @@ class _Sweep:
 
         shape = (self.tile, rows.width)
         acc = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
-        if self.block.tiles is None:
-            (tile,) = t.loop(form.depth, depth, products, [acc])
-        else:
-            tile = t.load(self.scores, [k, 0], shape)
-            tile = t.apply("arith.addf", tile, acc) if rows.laid else tile
+        (tile,) = t.loop(form.depth, depth, products, [acc])
         if not rows.laid:
             tile = rows.masked(tile, (key, self.tile))
         if edge:
@@ -344,13 +314,12 @@ class _Sweep:
         """Add the block's weighted values to some rows of the sums."""
         rows, form, t = self.block.rows, self.block.form, self.block.t
 
-        step = _STEP if self.pairs is None else 2 * _STEP if self.block.tiles is None else self.block.whole
+        step = _STEP if self.pairs is None else 2 * _STEP
 
         def short(k: Index, acc: Tile, values: Tensor, pairs: Tensor) -> Tile:
-            key = start + k if self.block.tiles is None else self._key(start + k)
-            a = t.load(values, [rows.b, rows.group, e, key], [None, None, self.rows, step])
+            a = t.load(values, [rows.b, rows.group, e, start + k], [None, None, self.rows, step])
             w = t.load(pairs, [k // 2, 0], [step // 2, rows.width * 2])
-            return t.dot(acc, a, w, tiles=self.block.tiles is not None)
+            return t.dot(acc, a, w)
 
         def products(k: Index, acc: Tile) -> Tile:
             if self.block.values is not None and self.pairs is not None:
@@ -360,8 +329,5 @@ class _Sweep:
             return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
 
         acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)
-        if self.block.tiles is not None:
-            t.store(self.sums, [e, 0], acc)
-            acc = t.load(self.sums, [e, 0], [self.rows, rows.width])
         (acc,) = t.loop(stop, step, products, [acc])
         t.store(self.sums, [e, 0], acc)

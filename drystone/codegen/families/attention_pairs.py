@@ -11,6 +11,7 @@ from drystone.codegen.families.attention_block import Block
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows
 from drystone.codegen.families.attention_schedule import SQUARE, Schedule, tile_unit
+from drystone.codegen.families.attention_tiles import TiledBlock
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tensor, TileBuilder, index
 from drystone.targets.target import CpuTarget
@@ -24,7 +25,10 @@ def pairs(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[Ti
     def body(t: TileBuilder) -> None:
         form.promise(t)
         assert form.short is not None
-        values = t.shared([form.images, form.groups, form.depth_v, form.keys], form.short)
+        shape: list[Index | int] = [form.depth_v, form.keys]
+        if unit is not None:  # what goes into a tile register at a time lies together
+            shape = [form.keys.ceildiv(unit.depth), form.depth_v, unit.depth]
+        values = t.shared([form.images, form.groups, *shape], form.short)
 
         def step(r: Index, b: Index, h: Index, first: Index) -> None:
             group = h // form.repeat
@@ -35,7 +39,10 @@ def pairs(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[Ti
                     h % form.repeat, 1, lambda: _transpose(form, t, values, b, group, first, width)
                 ),
             )
-            block = Block(Rows(form, t, b, h, group, first, width), lanes, cut, values, unit)
+            rows = Rows(form, t, b, h, group, first, width)
+            block = Block(rows, lanes, cut, values)
+            if unit is not None:
+                block = TiledBlock(rows, lanes, cut, values, unit)
             t.when(0, r, block.run)
 
         axes = [(form.images, 1), (heads, 1), (form.queries, width)]
@@ -48,19 +55,20 @@ def _transpose(
     form: AttentionForm, t: TileBuilder, values: Tensor, b: Index, g: Index, first: Index, width: int
 ) -> None:
     """The share of the keys that goes with the block of queries at `first`."""
-    blocks = form.queries.ceildiv(width)
-    share = form.keys.ceildiv(SQUARE).ceildiv(blocks) * SQUARE
+    blocks, tiles = form.queries.ceildiv(width), len(values.shape) == 5
+    keys = (values.shape[4] or 0) if tiles else SQUARE
+    share = form.keys.ceildiv(keys).ceildiv(blocks) * keys
     start = (first // width) * share
 
     def square(k: Index, e: Index) -> None:
-        sizes = form.place(None, None, SQUARE, SQUARE)
-        tile = widened(t, t.load(form.v, form.place(b, g, k, e), sizes))
+        tile = widened(t, t.load(form.v, form.place(b, g, k, e), form.place(None, None, keys, SQUARE)))
         short = t.apply("arith.truncf", t.transpose(tile), dtype=values.dtype)
-        t.store(values, [b, g, e, k], short, [None, None, SQUARE, SQUARE])
+        place: list[Index | int] = [k // keys, e, 0] if tiles else [e, k]
+        t.store(values, [b, g, *place], short, [None] * len(place) + [SQUARE, keys])
 
     t.loop(
         (start + share).min(form.keys),
-        SQUARE,
+        keys,
         lambda k: t.loop(index(form.depth_v), SQUARE, lambda e: square(k, e)) and None,
         lower=start,
     )

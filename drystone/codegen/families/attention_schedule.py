@@ -25,6 +25,8 @@ FEW = MOST_TOGETHER + 1
 _LEAST = 64
 #: Keys and depth of a square of values that is transposed at a time, which keys are a multiple of.
 SQUARE = 16
+#: Keys that tile registers multiply at a time.
+_GROUP = 32
 #: Keys of a tile, and of a step with blocks of rows.
 _TILE, _BLOCK = 8, 128
 #: The same of single rows. Memory gives the more the fewer keys are read side by side.
@@ -49,6 +51,13 @@ class Schedule:
     block: int
     tile: int
     parts: int = 1
+
+    def part(self, form: AttentionForm) -> int:
+        """Rows of the sums that tile registers hold at a time: with as many of these as groups of keys in a
+        step, products and exponentials take turns."""
+        groups = self.block // _GROUP
+        turns = divisor(form.depth_v, 2 * SQUARE)
+        return SQUARE if form.depth_v == groups * SQUARE else turns
 
 
 def in_pairs(form: AttentionForm) -> bool:

@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles.usage import memory_of
-from drystone.codegen.cpu.tiles.values import Row, Value
+from drystone.codegen.cpu.tiles.values import Interleaved, Row, Value
 from drystone.codegen.elements import width
 from drystone.codegen.ranges import Facts, Linear
 from drystone.codegen.tile import Index, Load, Prefetch, Store, index
@@ -272,6 +272,9 @@ class Loaded(Value):
 def store(low: "Lowering", s: Store) -> None:
     """Write a tile, row by row; a row that lies outside is skipped by a branch."""
     value, access = low.value(s.value), Access(low, s)
+    if isinstance(value, Interleaved) and value.paired() and _plain(access, value):
+        _store_pairs(low, value, access)
+        return
     checked = access.axes if value.scalar else [a for a in access.axes if a is not access.along]
     for row in value.rows():
         parts = [value.part(row, j) for j in range(value.vectors)]
@@ -295,6 +298,21 @@ def prefetch(low: "Lowering", s: Prefetch) -> None:
             place = (*row, column) if access.shape else ()
             memory = f"{access.name}[{access.offset(place, access.axes)}]"
             low.emit.line(f"memref.prefetch {memory}, write, locality<3>, data : {access.flat}")
+
+
+def _plain(access: Access, value: Value) -> bool:
+    """Whether rows lie in memory as they are, all of them inside."""
+    return access.code == value.dtype and access.strides() is None and not any(a.guarded for a in access.axes)
+
+
+def _store_pairs(low: "Lowering", value: Interleaved, access: Access) -> None:
+    """Write rows of pairs, two vectors' worth at a time."""
+    count = 2 * low.lanes
+    kind = f"vector<{count}x{value.dtype}>"
+    for row in value.rows():
+        for j in range(value.last // count):
+            memory = f"{access.name}[{access.offset((*row, j * count), ())}]"
+            low.emit.line(f"vector.store {value.wide(row, j, 2)}, {memory} : {access.flat}, {kind}")
 
 
 def _write_row(

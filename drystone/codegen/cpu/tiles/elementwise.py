@@ -75,6 +75,13 @@ class Applied(Value):
         kinds = [arg.dtype for arg in self.args]
         return operate(self.low, self.op, self.attributes, parts, kinds, self.dtype, vector=not self.scalar)
 
+    def unrounded(self, row: Row, j: int) -> str | None:
+        """The f32 that is rounded."""
+        loose = self.op == "arith.truncf" and self.attributes.get("ties") == "any"
+        if not loose or self.scalar or (self.dtype, self.args[0].dtype) != ("bf16", "f32"):
+            return None
+        return self.args[0].spread(self.row(self.args[0], row), j)
+
     def wide(self, row: Row, j: int, group: int) -> str:
         """Bytes in memory with their bits changed, as unsigned operands of dot units are made."""
         constant = self.args[1] if self.op == "arith.xori" and len(self.args) == 2 else None
@@ -150,6 +157,8 @@ def operate(
         return _function(low, "math.powf", [args[0], exponent], dtype, vector=vector)
     if op == "math.exp" and attributes.get("domain") == "negative" and dtype == "f32":
         op = "math.exp of negative"
+    if op == "math.exp2" and attributes.get("digits") == "few" and dtype == "f32":
+        op = "math.exp2 of few digits"
     if op.startswith("math."):
         return _function(low, op, args, dtype, vector=vector)
     fast = " fastmath<contract>" if op in _CONTRACT else ""

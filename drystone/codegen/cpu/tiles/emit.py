@@ -43,6 +43,7 @@ class Emitter:
         self._constants: dict[Hashable, str] = {}
         self._scopes: list[dict[Hashable, str]] = [{}]
         self._names = 0
+        self._depth = 1
 
     def name(self) -> str:
         """A fresh SSA name."""
@@ -51,7 +52,7 @@ class Emitter:
 
     def line(self, text: str) -> None:
         """One line in the present region."""
-        self.lines.append("  " * len(self._scopes) + text)
+        self.lines.append("  " * self._depth + text)
 
     def fresh(self, text: str) -> str:
         """The result of an operation that must not be shared, a load."""
@@ -82,13 +83,21 @@ class Emitter:
         return self._constants[key]
 
     @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Lines of the present region whose names are not used after them."""
+        self._scopes.append({})
+        yield
+        self._scopes.pop()
+
+    @contextmanager
     def region(self, head: str | None, tail: str = "}") -> Iterator[None]:
         """A nested region: `head` opens it (None: a tail has), `tail` closes it."""
         if head is not None:
             self.line(head)
-        self._scopes.append({})
-        yield
-        self._scopes.pop()
+        self._depth += 1
+        with self.scope():
+            yield
+        self._depth -= 1
         self.line(tail)
 
     def constant(self, value: float, kind: str) -> str:

@@ -13,6 +13,7 @@ from drystone.codegen.cpu.tiles.values import Full, Interleaved, Iota, Ready, Re
 from drystone.codegen.ranges import Facts, loop_facts
 from drystone.codegen.tile import (
     Apply,
+    Beside,
     Dot,
     Gather,
     Grid,
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
 
 
+#: Loops of sums in tile registers with no more iterations than this are written out.
+_WRITTEN_OUT = 8
+#: What an instruction of a unit is called by.
+_CALL = "llvm.call_intrinsic"
 #: The sums of a loop that stay in tile registers, by their number among the carried tiles.
 Held = Mapping[int, matrix.InTiles]
 
@@ -56,6 +61,10 @@ def execute(low: "Lowering", body: Body) -> None:
                 low.later.append(later)
                 _loop(low, s)
                 low.later.pop()
+            case Beside():
+                low.later.append(later)
+                _beside(low, s)
+                low.later.pop()
             case When():
                 low.later.append(later)
                 low.enter(s.body)
@@ -71,6 +80,49 @@ def execute(low: "Lowering", body: Body) -> None:
                 raise InternalError("a grid inside a grid")
             case _:
                 low.values[s.result.number] = _lazy(low, s)
+
+
+def _beside(low: "Lowering", s: Beside) -> None:
+    """Two bodies that take turns, the instructions of one spread evenly over those of the other."""
+    emit = low.emit
+    low.enter(s.body)
+    lines, emit.lines = emit.lines, []
+    # Neither may use what the other one has named: it may come later.
+    with emit.scope():
+        execute(low, s.first)
+    first, emit.lines = emit.lines, []
+    execute(low, s.second)
+    emit.lines = lines + _spread(first, emit.lines)
+
+
+def _spread(some: list[str], others: list[str]) -> list[str]:
+    """Lines in turns, each list in its own order: as many of the `others` between any two calls of `some`;
+    regions stay whole."""
+    groups, calls = _groups(some), 0
+    total = 1 + sum(_CALL in line for line in some)
+    rest = _groups(others)
+    merged: list[str] = []
+    taken = 0
+    for group in groups:
+        if _CALL in group[0]:
+            calls += 1
+            until = calls * len(rest) // total
+            merged += [line for one in rest[taken:until] for line in one]
+            taken = until
+        merged += group
+    return merged + [line for one in rest[taken:] for line in one]
+
+
+def _groups(lines: list[str]) -> list[list[str]]:
+    """Lines of one region, each with the regions it opens."""
+    depth = min((len(line) - len(line.lstrip()) for line in lines), default=0)
+    groups: list[list[str]] = []
+    for line in lines:
+        if groups and (line[depth] in " }"):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return groups
 
 
 def _lazy(
@@ -126,7 +178,7 @@ def doubts(
             case Loop():
                 inside = loop_facts(facts, s, full=whole)
                 yield from doubts(s.body, inside, depth=depth + 1, whole=whole)
-            case When():
+            case When() | Beside():
                 yield from doubts(s.body, facts, depth=depth, whole=whole)
 
 
@@ -202,6 +254,14 @@ def _iteration(low: "Lowering", s: Loop, var: str, now: list[str], held: Held) -
 def _rounds(low: "Lowering", s: Loop, lower: str, upper: str, now: list[str], held: Held) -> list[str]:
     emit, kinds, var = low.emit, _kinds(low, s, held), low.emit.name()
     head = f"scf.for {var} = {lower} to {upper} step {emit.number(s.step)}"
+    bounds = s.lower.constant, s.upper.constant
+    if held and not kinds and bounds[0] is not None and bounds[1] is not None:
+        starts = range(bounds[0], bounds[1], s.step)
+        if len(starts) <= _WRITTEN_OUT and lower == low.index(s.lower) and upper == low.index(s.upper):
+            for start in starts:
+                with emit.scope():
+                    _iteration(low, s, emit.number(start), [], held)
+            return []
     if not kinds:
         with emit.region(f"{head} {{"):
             _iteration(low, s, var, [], held)

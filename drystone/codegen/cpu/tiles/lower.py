@@ -13,7 +13,7 @@ from drystone.codegen.cpu.tiles.units import step_cost, steps_per_unit
 from drystone.codegen.cpu.tiles.usage import Body, Usage
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.ranges import Facts, Linear, equalities, grid_facts, loop_facts
-from drystone.codegen.tile import Index, Load, Loop, Store, TileProgram, When
+from drystone.codegen.tile import Beside, Index, Load, Loop, Store, TileProgram, When
 from drystone.targets.target import CpuTarget
 
 #: Bodies of fewer operations than this come in two versions even where only straight code has edges.
@@ -196,7 +196,7 @@ def _conditions(low: Lowering, whole: Facts) -> tuple[list[Linear], set[tuple[in
                             safe.add((id(s), dim))
                 case Loop():
                     visit(s.body, loop_facts(facts, s))
-                case When():
+                case When() | Beside():
                     visit(s.body, facts)
 
     visit(low.program.grid.body, whole)

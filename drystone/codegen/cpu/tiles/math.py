@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # ln 2 in two pieces, the first with enough zero bits that its multiples are exact.
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _EXP = (0.5, 0.1666666567, 0.04166646302, 0.008333570324, 0.001393507817, 0.0001974024199)
+# 2^r for r in 0..1 and in -1/2..1/2, to 7.5e-5
+_EXP2_FEW = (0.9999252557754517, 0.6958339214324951, 0.22606605291366577, 0.07802528887987137)
+_EXP2_FEW_AROUND = (0.9999279975891113, 0.6932609677314758, 0.2426113784313202, 0.055171772837638855)
 _LOG = (
     *(0.3333331347, -0.2500000894, 0.2000207305, -0.1666799635, 0.1422032714),
     *(-0.1240603179, 0.1188356802, -0.1167144924, 0.06750956178),
@@ -91,6 +94,22 @@ def exp2(low: "Lowering", x: str) -> str:
     r = v.mul(v.sub(x, v.sub(shifted, v.number(magic))), v.number(math.log(2)))
     tail = v.fma(v.poly(r, _EXP), v.mul(r, r), r)
     return _scaled(v, v.add(tail, v.number(1.0)), v.iop("subi", v.bits(shifted), v.bits(v.number(magic))))
+
+
+def exp2_of_few_digits(low: "Lowering", x: str) -> str:
+    """2^x to 2^-13 of it; 0 or infinity beyond the range of exponents"""
+    v = Registers(low)
+    if low.target.vector_bits == 512:  # with instructions that take the whole part off, and put it back
+        return v.scaled(v.poly(v.fraction(x), _EXP2_FEW), x)
+    magic = 12582912.0
+    inside = v.most(v.least(x, 127.5), -126.5)
+    shifted = v.add(inside, v.number(magic))
+    grown = v.poly(v.sub(inside, v.sub(shifted, v.number(magic))), _EXP2_FEW_AROUND)
+    whole = v.iop("subi", v.bits(shifted), v.bits(v.number(magic)))
+    # The factor of the last n, 128, is infinity: half of the result, twice.
+    half = v.mul(grown, _power_of_two(v, v.iop("subi", whole, v.whole(1))))
+    out = v.pick(v.test("olt", x, v.number(-125.0)), v.number(0.0), v.add(half, half))
+    return v.pick(v.test("oge", x, v.number(128.0)), v.number(math.inf), out)
 
 
 def expm1(low: "Lowering", x: str) -> str:
@@ -226,6 +245,7 @@ APPROXIMATIONS: dict[str, Callable[..., str]] = {
     "math.exp": exp,
     "math.exp of negative": exp_of_negative,
     "math.exp2": exp2,
+    "math.exp2 of few digits": exp2_of_few_digits,
     "math.expm1": expm1,
     "math.log": log,
     "math.log2": log2,

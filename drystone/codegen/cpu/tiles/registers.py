@@ -52,6 +52,25 @@ class Registers:
             out = self.fma(out, x, self.number(c))
         return out
 
+    def fraction(self, x: str) -> str:
+        """x - floor(x), on registers of 512 bits; 0 for infinities"""
+        down = self.emit.at_entry("llvm.mlir.constant(1 : i32) : i32")
+        return self._masked("reduce", (x, down), (self.kind, "i32"))
+
+    def scaled(self, x: str, n: str) -> str:
+        """x 2^floor(n), on registers of 512 bits"""
+        return self._masked("scalef", (x, n), (self.kind, self.kind))
+
+    def _masked(self, name: str, args: Sequence[str], kinds: Sequence[str]) -> str:
+        """An instruction of AVX-512 on all lanes, rounding as always."""
+        every = self.emit.at_entry("llvm.mlir.constant(-1 : i16) : i16")
+        rounding = self.emit.at_entry("llvm.mlir.constant(4 : i32) : i32")
+        listed = ", ".join((*args, self.number(0.0), every, rounding))
+        types = ", ".join((*kinds, self.kind, "i16", "i32"))
+        return self.emit.pure(
+            f'llvm.call_intrinsic "llvm.x86.avx512.mask.{name}.ps.512"({listed}) : ({types}) -> {self.kind}'
+        )
+
     def magnitude(self, x: str) -> str:
         """|x|"""
         return self.emit.pure(f"llvm.intr.fabs({x}) : ({self.kind}) -> {self.kind}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from drystone.codegen.tile import (
     Apply,
+    Beside,
     Dot,
     Gather,
     Grid,
@@ -50,7 +51,7 @@ def step_cost(body: Sequence[Statement]) -> int:
                 total += math.prod(s.arg.shape)
             case Loop():
                 total += _trips(s) * step_cost(s.body)
-            case When() | Grid():
+            case When() | Grid() | Beside():
                 total += step_cost(s.body)
     return total
 

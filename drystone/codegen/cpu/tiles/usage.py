@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from drystone.codegen.tile import (
     Apply,
+    Beside,
     Dot,
     Full,
     Gather,
@@ -71,11 +72,13 @@ def operands(s: Statement) -> set[int]:
             return _elements([s.left, s.right])
         case Grid():
             return _elements(s.extents)
+        case Beside():
+            return set()
 
 
 def inner(s: Statement) -> Body:
     """The body of a statement that has one."""
-    return s.body if isinstance(s, Loop | When | Grid) else ()
+    return s.body if isinstance(s, Loop | When | Grid | Beside) else ()
 
 
 @cache
@@ -94,7 +97,7 @@ def made(body: Body) -> frozenset[int]:
     for s in body:
         if isinstance(s, Loop):
             found |= {t.number for t in (*s.carried, *s.results)}
-        elif not isinstance(s, Store | Prefetch | When | Grid):
+        elif not isinstance(s, Store | Prefetch | When | Grid | Beside):
             found.add(s.result.number)
         found |= made(inner(s))
     return frozenset(found)

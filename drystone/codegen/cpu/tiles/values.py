@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from drystone.codegen.elements import is_float
+from drystone.codegen.elements import is_float, width
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
@@ -98,6 +98,10 @@ class Value:
     def wide(self, row: Row, j: int, group: int) -> str:
         """`group` times as many lanes as a register of 32-bit elements has, from lane `j` times that."""
         raise InternalError(f"tile %{self.number} does not lie in memory")
+
+    def unrounded(self, row: Row, j: int) -> str | None:
+        """Where a part of bf16 is one of f32 rounded, ties to either side: the vector of f32."""
+        return None
 
     def spread(self, row: Row, j: int) -> str:
         """A part as a vector, also where the tile has one element per row."""
@@ -250,6 +254,29 @@ class Interleaved(Value):
         if self.scalar:
             return self.of.element(places[0])
         return low.gathered([self.of.element(place) for place in places], self.dtype)
+
+    def paired(self) -> bool:
+        """Whether rows are pairs of 16 bits that fill whole registers."""
+        return self.group == 2 and width(self.dtype) == 16 and self.of.last % self.low.lanes == 0
+
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """The pairs of vector `j` of two rows."""
+        emit, low = self.low.emit, self.low
+        rows = [(row[0] * 2 + i,) for i in range(2)]
+        kind = f"vector<{2 * low.lanes}x{self.dtype}>"
+        exact = [x for r in rows if (x := self.of.unrounded(r, j)) is not None]
+        if len(exact) < len(rows):
+            order = [i // 2 + i % 2 * low.lanes for i in range(2 * low.lanes)]
+            pair, one = ", ".join(self.of.part(r, j) for r in rows), low.vector(self.dtype)
+            return emit.pure(f"vector.shuffle {pair} {order} : {one}, {one}")
+        # Half a unit more, and what is beyond the upper 16 bits dropped.
+        whole, half = low.vector("i32"), emit.constant(1 << 15, low.vector("i32"))
+        bits = [emit.pure(f"arith.bitcast {x} : {low.vector('f32')} to {whole}") for x in exact]
+        first, second = (emit.binary("arith.addi", x, half, whole) for x in bits)
+        first = emit.binary("arith.shrui", first, emit.constant(16, whole), whole)
+        second = emit.binary("arith.andi", second, emit.constant(-1 << 16, whole), whole)
+        both = emit.binary("arith.ori", first, second, whole)
+        return emit.pure(f"vector.bitcast {both} : {whole} to {kind}")
 
 
 class Reshaped(Value):
