@@ -169,10 +169,11 @@ def test_a_stone_bears_its_layer_and_a_narrow_one_upright() -> None:
     assert labels and all("rotate(-90" in (label.get("transform") or "") for label in labels)
     # The kind of kernel would lie flat; the layer says more.
     outputs = tuple(
-        Operation(f"{n}.conv_ab", (f"{n - 1}.conv_ab.0",), (f"{n}.conv_ab.0",)) for n in range(1, 48)
+        Operation(f"{n}.conv_0123456789ab", (f"{n - 1}.conv_0123456789ab.0",), (f"{n}.conv_0123456789ab.0",))
+        for n in range(1, 48)
     )
-    first = Operation("0.conv_ab", (), ("0.conv_ab.0",))
-    tensors = tuple(Tensor(f"{n}.conv_ab.0", KB, f"{n}.body (model.py:{n})") for n in range(48))
+    first = Operation("0.conv_0123456789ab", (), ("0.conv_0123456789ab.0",))
+    tensors = tuple(Tensor(f"{n}.conv_0123456789ab.0", KB, f"{n}.body (model.py:{n})") for n in range(48))
     calls = Problem((first, *outputs), tensors, (Level("ram"),))
     drawn = ElementTree.fromstring(svg(calls, plan(calls))).iter()
     texts = {e.text: e.get("transform") for e in drawn if e.get("class") == "name middle"}
