@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import drystone
+from benchmarks.models import EncoderBlock
 from drystone import frontend, mlir, passes, targets
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
@@ -82,6 +83,29 @@ def test_hidden_features_are_never_all_there(rows: Sequence[int], compute: str |
     assert (fitted.manifest.patched and sum(rows) > 1) or fitted.manifest.patched[0].features
     assert sum(k.flops for k in fitted.manifest.kernels) < 1.1 * sum(k.flops for k in whole.manifest.kernels)
     assert "piece by piece (" in str(fitted.report())
+
+
+class Positioned(nn.Module):
+    """Positions are added and the sum is normalized in one kernel of two results, of which one dies early."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.block = nn.Parameter(torch.randn(1, 16, 32)), EncoderBlock(32, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.block(x + self.positions)
+        return found
+
+
+def test_results_of_one_kernel_live_as_long_as_each_is_read() -> None:
+    torch.manual_seed(0)
+    model, x = Positioned().eval(), torch.randn(1, 16, 32)
+    token = 16 * 32 * 4
+    # The hidden features, the residual and its norm; queries, keys and values, their result and the residual.
+    assert _made(model, x, None).memory.arena == 6 * token
+    fitted = _made(model, x, {"ram": 5 * token})
+    assert fitted.memory.arena == 5 * token
+    torch.testing.assert_close(fitted(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 def test_channels_of_a_bottleneck() -> None:

@@ -50,7 +50,7 @@ class _Reading:
         )
 
     def name(self, value: Any) -> str:
-        """The name of a tensor; views have that of what they view, results of one operation the same."""
+        """The name of a tensor; views have that of what they view."""
         return self.names.setdefault(_root(value), f"t{len(self.names)}")
 
     def _layer(self, op: Any, form: Form | None, features: Form | None) -> Layer:
@@ -72,8 +72,10 @@ class _Reading:
         step = None if form is None or averages else step_of(op, form, self.name)
         elementwise = operation.name == "linalg.generic" and form is not None
         place = ir_place(operation)
+        used = [self.name(value) for value in operation.results if list(value.uses)]
+        result, *others = used or [self.name(operation.results[0])]
         return Layer(
-            self.name(operation.results[0]),
+            result,
             reads,
             _work(op),
             step,
@@ -83,6 +85,7 @@ class _Reading:
             self._features(op, features),
             "" if summing_operands(op) is None else self.name(operation.operands[0]),
             tuple(_read_at_once(operation, value) for value in dict.fromkeys(operation.operands)),
+            tuple(others),
         )
 
     def _features(self, op: Any, form: Form | None) -> Step | None:
@@ -94,10 +97,10 @@ class _Reading:
 
 
 def _root(value: Any) -> Any:
-    """What a tensor is a view of; for all results of an operation its first one."""
+    """What a tensor is a view of."""
     while not isinstance(value.owner, ir.Block) and is_view(value.owner):
         value = value.owner.operands[0]
-    return value if isinstance(value.owner, ir.Block) else value.owner.results[0]
+    return value
 
 
 def _read_at_once(operation: Any, value: Any) -> int:
@@ -115,10 +118,8 @@ def _is_computed(value: Any) -> bool:
 
 
 def _bytes(value: Any) -> int:
-    """Bytes of a tensor, beside those of the other results of its operation that are read."""
-    values = [value] if isinstance(value.owner, ir.Block) else list(value.owner.results)
-    values = [each for each in values if each == value or (is_tensor(each) and list(each.uses))]
-    return sum(storage_bytes(each.type) for each in values if None not in shape(each))
+    """Bytes of a tensor; 0 where they are known at the call alone."""
+    return 0 if None in shape(value) else storage_bytes(value.type)
 
 
 def _work(op: Any) -> int:

@@ -1,6 +1,7 @@
 """The planning problem of a net some of whose layers are computed piece by piece."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 from drystone.ir.pieces import Region, Span, emit
@@ -116,7 +117,7 @@ class _Writer:
         self.net = net
         self.operations: list[Operation] = []
         self.outside = set(net.outside)
-        made = {layer.result for layer in net.layers}
+        made = {name for layer in net.layers for name in layer.results}
         self.tensors = {n: Tensor(n, net.sizes[n]) for n in net.sizes if n not in net.outside | made}
 
     def run(
@@ -148,6 +149,10 @@ class _Writer:
         first = layer.reads[0] if layer.in_place and layer.reads else ""
         over = first if first and self.net.sizes[first] >= size else None
         self.run("whole", layer.reads, layer.result, size, layer.where, over)
+        others = [name for name in layer.others if name not in self.outside]
+        self.tensors |= {name: Tensor(name, self.net.sizes[name], layer.where) for name in others}
+        last = self.operations.pop()
+        self.operations.append(replace(last, outputs=(*last.outputs, *others)))
 
 
 class _Pieces:

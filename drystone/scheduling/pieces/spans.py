@@ -37,7 +37,7 @@ class Layer:
     not), whether it averages whole images (and so sums over pieces of what it reads), whether its result may
     take the place of what it reads first, and where it is in the model. A view makes what it reads. features:
     how some of its features are made; sums: the tensor over whose features it sums, if any; weights: bytes of
-    each that it reads whole."""
+    each that it reads whole; others: what else it makes, which is not divided then."""
 
     result: str
     reads: tuple[str, ...]
@@ -49,6 +49,12 @@ class Layer:
     features: Step | None = None
     sums: str = ""
     weights: tuple[int, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """All that it makes."""
+        return self.result, *self.others
 
     @property
     def is_view(self) -> bool:
@@ -100,14 +106,13 @@ class Net:
     @cached_property
     def alive(self) -> list[int]:
         """Bytes alive before each layer: there from the start or made before, and read by it or later."""
-        made = {layer.result for layer in self.layers}
+        made = {name for layer in self.layers for name in layer.results}
         there = [name for name in self.sizes if name not in made]
         found = []
         for number, layer in enumerate(self.layers):
             there = [name for name in there if self.last_reads.get(name, -1) >= number]
             found.append(sum(map(self.planned, there)))
-            if layer.result not in there:
-                there.append(layer.result)
+            there += [name for name in layer.results if name not in there]
         return found
 
 
@@ -221,7 +226,7 @@ class Choices:
         return _Edge(
             number,
             number + 1,
-            net.alive[number] + size,
+            net.alive[number] + size + sum(map(net.planned, layer.others)),
             layer.work,
             0,
             layer.work,
