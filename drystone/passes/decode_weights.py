@@ -1,5 +1,7 @@
 """The pass `decode-weights`: what no kernel reads as it is held is decoded before the model runs."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -7,13 +9,16 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, Pack, decode, encoding_of, part_key, with_encoding
+from drystone.ir.encoding import Codes, Encoding, Pack, Parts, decode, encoding_of, part_key, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.generic import is_identity, maps_of, moved_input
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight
+
+#: Weights that are decoded at a time: each takes three times its memory meanwhile.
+_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -38,37 +43,48 @@ class DecodeWeights:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
-        for op in ops(block, "dry.weight"):
-            self._decode(program, op)
+        weights = ops(block, "dry.weight")
+        found = [(op, reads) for op in weights if (reads := _reads(op.operation.results[0]))]
+        held = [_held(program, op) for op, _ in found]
+        with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+            arrays = list(pool.map(self._decoded, held))
+        for (op, reads), array in zip(found, arrays, strict=True):
+            kind = with_encoding(op.operation.results[0].type, None)
+            with ir.InsertionPoint(op), op.operation.location:
+                made = new_weight(program, f"{_key(op)}.decoded", array, kind)
+            for user, number in reads:
+                if _is_copy(user):
+                    user.results[0].replace_all_uses_with(made)
+                else:
+                    user.operands[number] = made
         erase_dead(block)
         drop_unused(program)
 
-    def _decode(self, program: Program, op: Any) -> None:
-        value = op.operation.results[0]
-        kind, key = value.type, op.operation.attributes["key"].value
-        if kind.encoding is None:
-            return
-        found = uses(value)
-        copies = [user for user, _ in found if _is_copy(user)]
-        read = found if not _is_read(encoding_of(kind)) else [use for use in found if use[0] in copies]
-        if not read:
-            return
-        with ir.InsertionPoint(op), op.operation.location:
-            plain = with_encoding(kind, None)
-            made = new_weight(program, f"{key}.decoded", self._array(program, key, kind), plain)
-        for user, number in read:
-            if user in copies:
-                user.results[0].replace_all_uses_with(made)
-            else:
-                user.operands[number] = made
-
-    def _array(self, program: Program, key: str, kind: Any) -> Array:
-        element, shape = str(kind.element_type), tuple(kind.shape)
+    def _decoded(self, held: tuple[Parts, Encoding, tuple[int, ...], str]) -> Array:
+        parts, encoding, shape, element = held
         if not self.numbers:
             return np.broadcast_to(np.zeros((), numpy_dtype(element)), shape)
-        encoding = encoding_of(kind)
-        parts = {part: program.weights[part_key(key, part)] for part in encoding.parts(shape)}
         return np.ascontiguousarray(decode(parts, encoding, shape, element))
+
+
+def _key(op: Any) -> str:
+    return str(op.operation.attributes["key"].value)
+
+
+def _held(program: Program, op: Any) -> tuple[Parts, Encoding, tuple[int, ...], str]:
+    """What `decode` takes for a weight."""
+    kind = op.operation.results[0].type
+    encoding, shape = encoding_of(kind), tuple(kind.shape)
+    parts = {part: program.weights[part_key(_key(op), part)] for part in encoding.parts(shape)}
+    return parts, encoding, shape, str(kind.element_type)
+
+
+def _reads(value: Any) -> list[tuple[Any, int]]:
+    """The uses of a weight that are to read it decoded."""
+    if value.type.encoding is None:
+        return []
+    found = uses(value)
+    return [use for use in found if _is_copy(use[0])] if _is_read(encoding_of(value.type)) else found
 
 
 def _is_read(encoding: Any) -> bool:

@@ -137,7 +137,7 @@ class Interleaved(Layout):
         return {"codes": ((*outer, -(-row // self.block), self.block * code.bits // 8), "ui8")}
 
     def _places(self, code: Code) -> Array:
-        places = np.arange(0, 8, code.bits)
+        places = np.arange(0, 8, code.bits, dtype=np.uint8)
         return places[::-1] if self.high_first else places
 
     def hold(self, codes: Array, code: Code) -> Parts:
@@ -150,9 +150,10 @@ class Interleaved(Layout):
 
     def codes(self, parts: Parts, shape: Sequence[int], code: Code) -> Array:
         """The codes that `hold` stored."""
-        split = parts["codes"][..., None, :] >> self._places(code)[:, None] & 2**code.bits - 1
+        mask = np.uint8(2**code.bits - 1)
+        split = parts["codes"][..., None, :] >> self._places(code)[:, None] & mask
         flat = split.reshape(*split.shape[:-3], -1)[..., : rows(tuple(shape))[-1]]
-        return from_patterns(flat.reshape(tuple(shape)).astype(np.uint8) ^ self._turned(code), code)
+        return from_patterns(flat.reshape(tuple(shape)) ^ self._turned(code), code)
 
     def _turned(self, code: Code) -> np.uint8:
         return np.uint8(1 << code.bits - 1 if self.offset else 0)

@@ -39,7 +39,7 @@ def fit(
             for _ in range(search.refits + 1):
                 held = blocks.stored(wanted, code, outer)
                 found = code.decode(code.encode(scale.divide(numbers, held)))
-                error = scale.per.reduce(np.add, np.square(scale.multiply(found, held) - numbers))
+                error = scale.per.reduce(np.add, np.square(scale.multiply(found.copy(), held) - numbers))
                 better = error < least if selected is None else (error < least) & (selected == number)
                 least, chosen = np.where(better, error, least), np.where(better, number, chosen)
                 best = wanted.where(better, best)

@@ -67,6 +67,24 @@ class Per:
                 out = out if out.shape[d] == n else out.take(range(n), d)
         return out
 
+    def split(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape with two axes, of blocks and of the positions in one, for each whose blocks have a size;
+        as it is where an end is ragged."""
+        sizes = self._sizes(len(shape))
+        if any(size > 1 and n % size for n, size in zip(shape, sizes, strict=True)):
+            return tuple(shape)
+        pairs = ((n // size, size) if size > 1 else (n,) for n, size in zip(shape, sizes, strict=True))
+        return tuple(extent for pair in pairs for extent in pair)
+
+    def beside(self, values: Array, shape: Sequence[int]) -> Array:
+        """One value per block, in a shape that broadcasts against `split`: nothing is repeated but at ragged
+        ends."""
+        if self.split(shape) == tuple(shape):
+            return self.spread(values, shape)
+        sizes = self._sizes(len(shape))
+        pairs = ((n, 1) if size > 1 else (n,) for n, size in zip(self._kept(shape), sizes, strict=True))
+        return values.reshape([extent for pair in pairs for extent in pair])
+
     def reduce(self, function: Any, array: Array) -> Array:
         """`function` (np.maximum, np.minimum, np.add) over each block; 0 where a block has no elements."""
         shape, out = array.shape, array

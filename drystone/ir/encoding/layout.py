@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,23 +20,41 @@ def patterns(codes: Array, code: Code) -> Array:
 def from_patterns(bits: Array, code: Code) -> Array:
     """Bit patterns as the codes they are: signed ones with their sign."""
     if not isinstance(code, Integers) or code.unsigned:
-        return bits.astype(np.uint8)
-    sign = 1 << code.bits - 1
-    return ((bits.astype(np.int16) ^ sign) - sign).astype(np.int8)
+        return bits.astype(np.uint8, copy=False)
+    sign = np.uint8(1 << code.bits - 1)
+    return ((bits.astype(np.uint8, copy=False) ^ sign) - sign).view(np.int8)
 
 
 def to_bytes(laid: Array, bits: int) -> Array:
     """Patterns of `bits` bits, several to a byte along the last axis, the first in the lowest bits; every row
     a whole number of bytes."""
-    stream = np.unpackbits(laid[..., None], axis=-1, count=bits, bitorder="little")
-    return np.packbits(stream.reshape(*laid.shape[:-1], -1), axis=-1, bitorder="little")
+    words, used, places = _words(bits)
+    outer, row = laid.shape[:-1], laid.shape[-1]
+    count = -(-row // len(places))
+    padded = np.pad(laid, [*[(0, 0)] * len(outer), (0, count * len(places) - row)])
+    cut = padded.reshape(*outer, count, len(places)).astype(words, copy=False)
+    packed = np.bitwise_or.reduce(cut << places, axis=-1)[..., None].view(np.uint8)[..., :used]
+    return np.ascontiguousarray(packed.reshape(*outer, count * used)[..., : -(-row * bits // 8)])
 
 
 def from_bytes(held: Array, bits: int, row: int) -> Array:
     """The patterns that `to_bytes` made `held` from, `row` of them along the last axis."""
-    stream = np.unpackbits(held, axis=-1, count=row * bits, bitorder="little")
-    spread = stream.reshape(*held.shape[:-1], row, bits)
-    return np.packbits(spread, axis=-1, bitorder="little")[..., 0]
+    words, used, places = _words(bits)
+    outer, size = held.shape[:-1], held.shape[-1]
+    count = -(-size // used)
+    padded = np.pad(held, [*[(0, 0)] * len(outer), (0, count * used - size)])
+    packed = np.zeros((*outer, count, words.itemsize), np.uint8)
+    packed[..., :used] = padded.reshape(*outer, count, used)
+    codes = (packed.view(words) >> places & words.type(2**bits - 1)).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(codes.reshape(*outer, count * len(places))[..., :row])
+
+
+def _words(bits: int) -> tuple[np.dtype[Any], int, Array]:
+    """What holds the least number of patterns that are whole bytes: a word, how many of its bytes, and where
+    in it each pattern lies."""
+    count = 8 // bits if 8 % bits == 0 else 8
+    words = np.dtype("u1" if count * bits == 8 else "<u8")
+    return words, count * bits // 8, (np.arange(count) * bits).astype(words)
 
 
 def rows(shape: Sequence[int]) -> Shape:

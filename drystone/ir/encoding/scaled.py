@@ -199,11 +199,19 @@ class Scale:
         return self.per.spread(child.decode(take(name, parts), self.per.shape(shape)), shape)
 
     def multiply(self, numbers: Array, parts: Parts) -> Array:
-        """The real numbers that the numbers of codes stand for."""
+        """The real numbers that the numbers of codes (float64, overwritten) stand for."""
+        shape, blocks = numbers.shape, self.per.shape(numbers.shape)
+        held = {
+            name: self.per.beside(child.decode(take(name, parts), blocks), shape)
+            for name, child in self.children().items()
+        }
+        out = numbers.reshape(self.per.split(shape))
         if self.zero_point is not None:
-            numbers = numbers - self.values("zero_point", parts, numbers.shape)
-        out = numbers * self.values("scale", parts, numbers.shape)
-        return out if self.minimum is None else out - self.values("minimum", parts, numbers.shape)
+            out -= held["zero_point"]
+        out *= held["scale"]
+        if self.minimum is not None:
+            out -= held["minimum"]
+        return out.reshape(shape)
 
     def divide(self, numbers: Array, parts: Parts) -> Array:
         """The numbers that codes should have for these real ones; 0 where the scale is 0."""
