@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
+from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Checkpoint, Options, Tune, checkpoint_of, chosen, element_of
+from drystone.options import Budget, Checkpoint, Options, Tune, checkpoint_of, chosen, element_of, formats_of
 from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
@@ -27,8 +30,8 @@ def compile(
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     budget: Budget | None = None,
-    quantize: Any = None,
-    calibration: Any = None,
+    quantize: str | Mapping[str, str | None] | None = None,
+    calibration: Sequence[Any] | None = None,
     sparsify: Any = None,
     tune: Tune | bool | None = None,
     options: Options | None = None,
@@ -40,7 +43,11 @@ def compile(
     dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
     are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
     device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
-    these with other memory levels, does as well. budget: limits to keep. tune: search for the fastest
+    these with other memory levels, does as well. budget: limits to keep. quantize: what products with weights
+    are computed in ("int8"), or the same for each weight by the first regular expression that matches its
+    name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of keyword
+    arguments, or the only argument) on which the model is run to see how large the numbers get that are
+    quantized. tune: search for the fastest
     schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
     mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
     cannot be met, an unknown target, a checkpoint that does not fit.
@@ -48,10 +55,14 @@ def compile(
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
     """
-    _not_there_yet(quantize=quantize, calibration=calibration, sparsify=sparsify)
+    _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint))
+    held = checkpoint_of(checkpoint)
+    products = passes.QuantizeProducts(formats_of(quantize))
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, held, products)
+    if calibration is not None:
+        source = _calibrated(source, options, calibration)
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
@@ -62,6 +73,10 @@ def compile(
 
     if budget.error is None:
         return build(options.compute, search)
+    if products.formats:
+        raise UserError(
+            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
+        )
     call = frontend.example_call(model, example_inputs, kwargs)
     found = accuracy.choose(build, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
@@ -77,6 +92,7 @@ class _Source:
     kwargs: Mapping[str, Any] | None
     dynamic_shapes: Any
     checkpoint: Checkpoint | None
+    products: passes.Products
 
     def imported(self) -> Program:
         return frontend.import_model(
@@ -89,6 +105,22 @@ class _Source:
         )
 
 
+def _calibrated(source: _Source, options: Options, calls: Sequence[Any]) -> _Source:
+    """The source with what is known of its products after running these calls on this machine."""
+    if not source.products.formats:
+        raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
+    if len(calls) == 0:
+        raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
+    observed = replace(source, products=passes.ObserveProducts(source.products.formats))
+    seen = _trip(observed, targets.resolve("cpu"), Budget(), replace(options, compute=None), None)
+    ranges: dict[str, Array] = {}
+    for call in calls:
+        args = call if isinstance(call, tuple | list) else () if isinstance(call, Mapping) else (call,)
+        for key, peaks in seen(*args, **(call if isinstance(call, Mapping) else {})).items():
+            ranges[key] = np.maximum(ranges.get(key, 0), np.asarray(peaks))
+    return replace(source, products=passes.QuantizeProducts(source.products.formats, ranges))
+
+
 def _trip(
     source: _Source, machine: targets.CpuTarget, budget: Budget, options: Options, search: Tune | None
 ) -> Fitted:
@@ -99,7 +131,7 @@ def _trip(
         program = step.program = source.imported()
         before = codegen.bytes_moved(passes.unfused(program))
         written = passes.cascades(program)
-        made = _plans(program, step, machine, options, search, shown).within(budget)
+        made = _plans(source, program, step, machine, options, search, shown).within(budget)
         program, memory = made.program, made.memory
         step("generate")
         code = codegen.generate(program, memory.steps, machine, made.schedules)
@@ -118,6 +150,7 @@ def fit(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    quantize: str | Mapping[str, str | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -136,12 +169,14 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint))
+    held = checkpoint_of(checkpoint)
+    products = passes.QuantizeProducts(formats_of(quantize))
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, held, products)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
         program = step.program = source.imported()
-        plans = _plans(program, step, machine, options, None, shown)
+        plans = _plans(source, program, step, machine, options, None, shown)
 
         tried = count()
 
@@ -154,6 +189,7 @@ def fit(
 
 
 def _plans(
+    source: _Source,
     program: Program,
     step: reproducer.Watched,
     machine: targets.CpuTarget,
@@ -163,7 +199,8 @@ def _plans(
 ) -> Plans:
     """Optimize an imported program and choose its schedules; what it then gets within budgets."""
     step("optimize")
-    listed, threads = passes.pipeline(machine, element_of(options.compute)), _threads(machine, options)
+    listed = passes.pipeline(machine, element_of(options.compute), source.products)
+    threads = _threads(machine, options)
     fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name)
     assert fused is not None, "the pipeline computes nothing piece by piece"
 

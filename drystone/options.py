@@ -125,6 +125,31 @@ class Tune:
             raise UserError("Tune without minutes and trials would never end", hint="give one of them")
 
 
+#: The formats that products with weights can be computed in.
+FORMATS = ("int8",)
+
+
+def formats_of(given: str | Mapping[str, str | None] | None) -> tuple[tuple[str, str | None], ...]:
+    """Pairs of a regular expression for weights' names and a format, from `compile(..., quantize=)`. Raises
+    UserError for a format that is not there, or what is no regular expression."""
+    if given is None:
+        return ()
+    if not isinstance(given, str | Mapping):
+        raise UserError(f"quantize={given!r} names no format", hint='give "int8", or {"regex": "int8", ...}')
+    found = tuple({".*": given}.items() if isinstance(given, str) else given.items())
+    for pattern, name in found:
+        if name is not None and name not in FORMATS:
+            raise UserError(
+                f"quantize: no kernel computes in {name!r} yet",
+                hint=f"give {', '.join(map(repr, FORMATS))}, or None where a weight is to stay as it is",
+            )
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"quantize: {pattern!r} is no regular expression: {error}") from None
+    return found
+
+
 def checkpoint_of(given: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:
     """The checkpoint that the user gave, or names by its path alone."""
     return given if given is None or isinstance(given, Checkpoint) else Checkpoint(given)

@@ -20,6 +20,7 @@ from drystone.options import Budget, Options
     'the memory level: "ram=256KB".',
 )
 @click.option("--weights", help='Limit on the weights as they are stored, such as "40MB".')
+@click.option("--quantize", help='What products with weights are computed in: "int8".')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
     "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
@@ -35,6 +36,7 @@ def compile_command(
     checkpoint: Path | None,
     ram: str | None,
     weights: str | None,
+    quantize: str | None,
     compute: str | None,
     error: float | None,
     plan_seconds: float,
@@ -46,7 +48,9 @@ def compile_command(
     began = time.monotonic()
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
     budget = Budget(ram=_limits(ram), weights=weights, error=error)
-    fitted = compile(path, target=target, checkpoint=checkpoint, budget=budget, options=options)
+    fitted = compile(
+        path, target=target, checkpoint=checkpoint, budget=budget, quantize=quantize, options=options
+    )
     save(fitted, output, quiet, began)
 
 

@@ -12,7 +12,7 @@ from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.encoding import codes_of
 from drystone.ir.pieces import Window
 from drystone.ir.shapes import channel_axis, layouts
-from drystone.ir.values import is_tensor, producer_name, shape
+from drystone.ir.values import is_tensor, producer_name, shape, sums_of
 from drystone.ir.windows import Dims, Form, Operand, extra_operands, forms_of, map_form
 
 #: Features of a piece come in multiples of two vector registers where their number does.
@@ -57,7 +57,8 @@ def summing_operands(op: Any) -> tuple[Operand, Operand] | None:
         return None
     x, weight, result = operation.operands[0], operation.operands[1], operation.results[0]
     # Sums of pieces are held as the result's elements are, which must lose nothing.
-    if not _is_divisible(weight) or str(result.type.element_type) != "f32" or _is_read_by_rows(result):
+    elements = {str(kind) for kind in (result.type.element_type, sums_of(op))}
+    if not _is_divisible(weight) or elements != {"f32"} or _is_read_by_rows(result):
         return None
     if operation.name == "dry.matmul":
         if weight.type.rank != 2:

@@ -146,3 +146,9 @@ def captured(op: Any) -> list[Any]:
             if value not in found and not inside(value):
                 found.append(value)
     return found
+
+
+def sums_of(op: Any) -> Any:
+    """The element that the epilogue of a `dry` operation is given: that of the sums, which need not be the
+    result's."""
+    return op.operation.regions[0].blocks[0].arguments[0].type

@@ -8,6 +8,19 @@ options, in a file of its name.
 
 from drystone.passes.cascades import Cascade, cascades
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.pipeline import outlining, pipeline, unfused
+from drystone.passes.pipeline import Products, outlining, pipeline, unfused
+from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
 
-__all__ = ["Cascade", "Pass", "cascades", "copy_of", "outlining", "pipeline", "run", "unfused"]
+__all__ = [
+    "Cascade",
+    "ObserveProducts",
+    "Pass",
+    "Products",
+    "QuantizeProducts",
+    "cascades",
+    "copy_of",
+    "outlining",
+    "pipeline",
+    "run",
+    "unfused",
+]

@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.ir.build import maps as maps_attribute
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.values import captured, constant_value, dims_of, shape
+from drystone.ir.values import captured, constant_value, dims_of, shape, sums_of
 from drystone.mlir import ir
 from drystone.passes.generic import body
 
@@ -39,9 +39,11 @@ def remade(
     extras: Sequence[tuple[Any, Any]],
     out: Any | None = None,
     attributes: Mapping[str, Any] | None = None,
+    sums: Any | None = None,
 ) -> tuple[Any, Any]:
     """A new operation at the insertion point, like `op` but for its two operands, its extras with their maps,
-    its result type and some attributes; and the still empty block of its epilogue, arguments in place."""
+    its result type, some attributes and the element of its sums; and the still empty block of its epilogue,
+    arguments in place."""
     operation = op.operation
     kind = operation.results[0].type if out is None else out
     named = {key: operation.attributes[key] for key in operation.attributes}
@@ -53,21 +55,22 @@ def remade(
     made = ir.Operation.create(
         operation.name, [kind], [*operands, *values], named, regions=1, loc=operation.location
     )
-    elements = [kind.element_type, *(value.type.element_type for value in values)]
+    elements = [sums or sums_of(op), *(value.type.element_type for value in values)]
     block = made.regions[0].blocks.append(*elements)
     return made.opview, block
 
 
-def take_epilogue(op: Any, made: Any, kept: Sequence[int] | None = None) -> None:
+def take_epilogue(op: Any, made: Any, kept: Sequence[int] | None = None, total: Any | None = None) -> None:
     """Move the epilogue of `op` to `made` and put `made` in its place. kept: the extras of `op` that are the
-    first ones of `made` (all of them where None); no others may be used."""
+    first ones of `made` (all of them where None); no others may be used. total: what the block of `made`
+    makes of its sums for the epilogue to go on with (None: the sums)."""
     old = op.operation.regions[0].blocks[0]
     block = made.operation.regions[0].blocks[0]
     mine, theirs = list(old.arguments), list(block.arguments)
     chosen = range(len(mine) - 1) if kept is None else kept
     for number, extra in enumerate(chosen):
         mine[1 + extra].replace_all_uses_with(theirs[1 + number])
-    mine[0].replace_all_uses_with(theirs[0])
+    mine[0].replace_all_uses_with(theirs[0] if total is None else total)
     last = ir.Operation.create("dry.yield", operands=[theirs[0]], ip=ir.InsertionPoint(block))
     for inner in list(old.operations):
         inner.operation.move_before(last)

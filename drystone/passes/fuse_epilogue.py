@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.program import Program
-from drystone.ir.values import dims_of, is_tensor, main_block, producer
+from drystone.ir.values import dims_of, is_tensor, main_block, producer, shape
 from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, is_plain, projects, remade
 from drystone.passes.generic import body, composed, is_parallel, maps_of
@@ -21,7 +21,8 @@ class FuseEpilogue:
     After:   %z = "dry.matmul"(%a, %w, %bias) {gelu(y + bias)}
 
     - The map is a linalg.generic over parallel dimensions, the only user of the result, with one result of
-      the same type, which it computes element for element from it (through permutations of its loops).
+      the same type, which it computes element for element from it (through permutations of its loops). What a
+      matrix product is stored as may be another element than that of its sums.
     - Its body is of the dialects arith and math, and takes only constants from outside.
     - Other inputs become extras where their maps are projections (or position 0), `MAX_EXTRAS` at most.
     """
@@ -60,7 +61,10 @@ def _fuse(op: Any) -> None:
 
 def _takes(op: Any, made: Any, out: Any) -> bool:
     result = made.operation.results[0]
-    if result.type != op.operation.results[0].type:
+    stored = op.operation.results[0].type
+    if result.type != stored and not (
+        made.operation.name == "dry.matmul" and shape(result) == shape(op.operation.results[0])
+    ):
         return False
     if any(user != op.operation for user, _ in uses(result)):
         return False
@@ -95,7 +99,8 @@ def _merge(op: Any, made: Any, out: Any) -> None:
         if not same:
             extras.append((value, read))
     with ir.InsertionPoint(op), made.operation.location:
-        fused, block = remade(made, list(made.operation.operands)[:2], extras)
+        out_type = op.operation.results[0].type
+        fused, block = remade(made, list(made.operation.operands)[:2], extras, out_type)
     arguments = list(block.arguments)
     with ir.InsertionPoint(block), op.operation.location:
         old = made.operation.regions[0].blocks[0]

@@ -24,6 +24,7 @@ from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
+from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
@@ -31,11 +32,17 @@ from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
 from drystone.targets.target import CpuTarget
 
+#: What is done to products that are to be quantized.
+Products = QuantizeProducts | ObserveProducts
+_AS_THEY_ARE = QuantizeProducts()
 
-def pipeline(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
+
+def pipeline(
+    target: CpuTarget, element: str | None = None, products: Products = _AS_THEY_ARE
+) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
-    f32 are held as `element`."""
-    return (*fusing(target, element), *outlining())
+    f32 are held as `element`, those that `products` chooses in bytes."""
+    return (*fusing(target, element, products), *outlining())
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -44,7 +51,9 @@ def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple
     return (Patch(spans), OutlineKernels(), MergeProducts(weights=weights))
 
 
-def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
+def fusing(
+    target: CpuTarget, element: str | None = None, products: Products = _AS_THEY_ARE
+) -> tuple[Pass, ...]:
     """The passes up to where every operation of `@main` is to be one kernel.
 
     Attention is recognized where transposes still stand by themselves, and once more when masks that are
@@ -62,6 +71,7 @@ def fusing(target: CpuTarget, element: str | None = None) -> tuple[Pass, ...]:
         ChannelsLast(),
         FoldConstants(),
         RecognizeAttention(),
+        products,
         FuseEpilogue(),
         FuseGather(),
         FuseLogSoftmax(),

@@ -17,7 +17,7 @@ from drystone.ir.encoding import encode, encoding_of, part_key
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.passes import Pass, pipeline, run
+from drystone.passes import Pass, QuantizeProducts, pipeline, run
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.patch import Patch
 
@@ -25,11 +25,12 @@ FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
+PASSES["quantize-products"] = QuantizeProducts(((".*", "int8"),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 #: Passes that round on purpose, and how much.
-TOLERANCE = {"choose-precision": 2e-2}
+TOLERANCE = {"choose-precision": 2e-2, "quantize-products": 1e-1}
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
 

@@ -19,8 +19,11 @@ def test_pass(name: str, title: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize("name", cases.PASSES)
 def test_running_a_pass_again_changes_nothing(name: str) -> None:
-    if name.startswith(("outline-kernels", "patch")):
-        pytest.skip("kernels are not outlined again, and spans count the operations of the program before")
+    if name.startswith(("outline-kernels", "patch", "quantize-products")):
+        pytest.skip(
+            "kernels are not outlined again, spans count the operations of the program before, and a "
+            "pattern must match something"
+        )
     for title, _, after in cases.cases(name):
         program = cases.program_of(after)
         cases.run(program, (cases.PASSES[name],))

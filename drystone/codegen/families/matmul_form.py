@@ -55,7 +55,12 @@ class MatMulForm:
     @property
     def dtype(self) -> str:
         """The element sums are held in."""
-        return wide(self.out.dtype)
+        return wide(self.given)
+
+    @property
+    def given(self) -> str:
+        """The element that the epilogue takes, which need not be the result's."""
+        return str(self.op.main.epilogue.blocks[0].arguments[0].type)
 
 
 def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Index]:
@@ -106,7 +111,7 @@ def result_tile(
 ) -> Tile:
     """The elements of a tile from the sums of the product, and of its inner ones."""
     main = form.op.main
-    acc = narrowed(t, accs[0], str(main.out.type.element_type))
+    acc = narrowed(t, accs[0], form.given)
     given = {
         number: result_tile(inner, t, [sums], place, shape)
         for (number, inner), sums in zip(form.inner, accs[1:], strict=True)

@@ -34,9 +34,8 @@ def finish(machine: Machine, op: Any, value: Array, extras: list[Array]) -> list
 
 @handles("dry.matmul")
 def _matmul(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    a, b, *extras = args
-    right = wide(b).swapaxes(-1, -2) if op.transpose_b.value else wide(b)
-    return finish(machine, op, np.matmul(wide(a), right), extras)
+    a, b = (x.astype(np.int64) if x.dtype.kind in "iu" else x for x in map(wide, args[:2]))
+    return finish(machine, op, np.matmul(a, b.swapaxes(-1, -2) if op.transpose_b.value else b), args[2:])
 
 
 @handles("dry.attention")

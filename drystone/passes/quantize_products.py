@@ -1,0 +1,311 @@
+"""The pass `quantize-products`: products with weights are computed in bytes."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.ir.build import generic
+from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.encoding import encode
+from drystone.ir.formats import int8_row
+from drystone.ir.program import Program, TensorSpec
+from drystone.ir.values import function, main_block, shape
+from drystone.mlir import arith, func, ir, linalg, math, tensor
+from drystone.passes.dims import as_value, empty_like, extent
+from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.rewriting import erase_dead, ops, tensor_type
+from drystone.passes.weights import drop_unused, new_weight, weight_key
+
+#: The largest code of activations: they are symmetric, as weights are.
+_LARGEST = 127.0
+#: k that a dot unit sums in a lane: others would be summed one by one.
+_GROUP = 4
+#: Names of weights that an error shows.
+_SHOWN = 8
+
+#: Regular expressions of weights' keys, and the format of each (None: as it is); the first match counts.
+Formats = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class QuantizeProducts:
+    """Products with constant matrices are products of bytes, summed in 32 bits, where `formats`, pairs of a
+    regular expression and a format (None: as it is), name "int8": the first that matches all of a weight's
+    key.
+
+    Before:  %y = "dry.matmul"(%x, %w) {identity} : (tensor<8x64xf32>, tensor<32x64xf32>)
+    After:   %p = linalg.generic ins(%x) {max over k of |x|} : tensor<8xf32>
+             %q = linalg.generic ins(%x, %p) {round(127 / p * x)} : tensor<8x64xi8>
+             %y = "dry.matmul"(%q, %c, %s, %p) {sums * p[m] * s[n]} : (tensor<8x64xi8>, tensor<32x64xi8>, ..)
+
+    - The weight has a scale for every output (`formats.int8_row`), the other factor one for every row, found
+      when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al. 2022). What several
+      products read is rounded once.
+    - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for two operands more.
+    - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
+    - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
+      small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
+      |w[k]|), the maximum over all weights that read x (SmoothQuant, Xiao et al. 2023, with an alpha of 1/2).
+    - A pattern that matches no such weight is the user's mistake.
+    """
+
+    formats: Formats = ()
+    ranges: Mapping[str, Array] = field(default_factory=dict)
+    name: ClassVar[str] = "quantize-products"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program. Raises UserError for a pattern that matches nothing."""
+        for x, products in _chosen(program, self.formats).items():
+            _Group(program, x, products, self.ranges).replace()
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+
+@dataclass(frozen=True)
+class ObserveProducts:
+    """The results are, by weight, the largest |x| of every k in the products that `QuantizeProducts` would
+    make products of bytes.
+
+    Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
+    After:   %p = linalg.generic ins(%x) {max over m of |x|} : tensor<64xf32> ; return %p
+
+    - States keep their new values.
+    """
+
+    formats: Formats = ()
+    name: ClassVar[str] = "observe-products"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program. Raises UserError for a pattern that matches nothing."""
+        found: dict[str, Any] = {}
+        for x, products in _chosen(program, self.formats).items():
+            op = products[0][0]
+            with ir.InsertionPoint(op), op.operation.location:
+                peak = _peaks(x, [x.type.rank - 1], None)
+                found |= {key: _larger(peak, found[key]) if key in found else peak for _, key in products}
+        _return(program, found)
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+
+def _return(program: Program, found: Mapping[str, Any]) -> None:
+    """Let a program return these tensors, by name, and the new values of its states."""
+    (last,), signature = ops(main_block(program), "func.return"), program.signature
+    states = list(last.operation.operands)[len(signature.outputs) :]
+    with ir.InsertionPoint(last), last.operation.location:
+        func.ReturnOp([*found.values(), *states])
+    last.operation.erase()
+    given, kinds = (
+        [value.type for value in values]
+        for values in (main_block(program).arguments, (*found.values(), *states))
+    )
+    made = ir.TypeAttr.get(ir.FunctionType.get(given, kinds))
+    function(program, "main").attributes["function_type"] = made
+    outputs = tuple(TensorSpec(key, "f32", tuple(peak.type.shape)) for key, peak in found.items())
+    tree = {"dict": dict.fromkeys(found, "*")}
+    program.signature = replace(signature, outputs=outputs, out_tree=tree)
+
+
+def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str]]]:
+    """By the value they read, the products that are to be products of bytes and the keys of their weights, in
+    order. Raises UserError for a pattern that matches nothing."""
+    found: dict[Any, list[tuple[Any, str]]] = {}
+    keys, matched = [], set()
+    for op in ops(main_block(program), "dry.matmul") if formats else []:
+        key = weight_key(op.operation.operands[1])
+        if key is None or not is_quantizable(op):
+            continue
+        keys.append(key)
+        pattern, held = next((each for each in formats if re.fullmatch(each[0], key)), ("", None))
+        matched.add(pattern)
+        if held is not None:
+            found.setdefault(op.operation.operands[0], []).append((op, key))
+    for pattern, _ in formats:
+        if pattern not in matched:
+            raise _no_match(pattern, keys)
+    return found
+
+
+def _no_match(pattern: str, keys: Sequence[str]) -> UserError:
+    shown = ", ".join(dict.fromkeys(keys[:_SHOWN])) + (", .." if len(keys) > _SHOWN else "")
+    return UserError(
+        f"quantize: {pattern!r} matches no weight whose products can be computed in bytes",
+        hint=f"these can: {shown}"
+        if keys
+        else "the model has no product in f32 with a weight whose inputs are a multiple of 4",
+    )
+
+
+def is_quantizable(op: Any) -> bool:
+    """Whether a product of a weight can be one of bytes."""
+    a, b = list(op.operation.operands)[:2]
+    plain = all(str(v.type.element_type) == "f32" and v.type.encoding is None for v in (a, b))
+    return (
+        plain
+        and b.type.rank == 2
+        and b.type.get_dim_size(1 - _outputs(op)) % _GROUP == 0
+        and len(extras_of(op)) + 2 <= MAX_EXTRAS
+    )
+
+
+def _outputs(op: Any) -> int:
+    """The axis of the outputs in the weight."""
+    return 0 if op.operation.attributes["transpose_b"].value else 1
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Products, with the keys of their weights, that read one value."""
+
+    program: Program
+    x: Any
+    products: Sequence[tuple[Any, str]]
+    ranges: Mapping[str, Array]
+
+    def replace(self) -> None:
+        """Put products of bytes in the place of all."""
+        first, factors = self.products[0][0], self._factors()
+        smooth = None
+        with ir.InsertionPoint(first), first.operation.location:
+            if factors is not None:
+                name, kind = f"{self.products[0][1]}.smooth", tensor_type(factors.shape, ir.F32Type.get())
+                smooth = new_weight(self.program, name, 1 / factors, kind)
+            codes, rows = _quantized(self.x, smooth)
+        made: dict[tuple[str, int], tuple[Any, Any]] = {}
+        for op, key in self.products:
+            if (key, _outputs(op)) not in made:
+                with ir.InsertionPoint(op), op.operation.location:
+                    made[key, _outputs(op)] = self._weight(op, key, factors)
+            _replace(op, codes, *made[key, _outputs(op)], rows)
+
+    def _factors(self) -> Array | None:
+        """What every k of the weights is multiplied by, f32 [k]; None where nothing is known of x."""
+        if not all(key in self.ranges for _, key in self.products):
+            return None
+        large = np.max([self.ranges[key] for _, key in self.products], axis=0)
+        weights = [np.abs(self._array(key)).max(_outputs(op)) for op, key in self.products]
+        least = np.finfo(np.float32).tiny ** 0.5
+        factors = np.sqrt(np.maximum(large, least) / np.maximum(np.max(weights, axis=0), least))
+        return np.where((large > 0) & np.isfinite(factors), factors, 1).astype(np.float32)
+
+    def _weight(self, op: Any, key: str, factors: Array | None) -> tuple[Any, Any]:
+        """Codes, and for every output a scale, which divides rows by their largest code as well."""
+        plain, axis = op.operation.operands[1], _outputs(op)
+        array = self._array(key)
+        if factors is not None:
+            array = array * (factors if axis == 0 else factors[:, None])
+        parts = encode(array, int8_row(1 - axis))
+        codes, scales = (
+            np.ascontiguousarray(parts["codes"]),
+            parts["scale"].reshape(-1) / np.float32(_LARGEST),
+        )
+        kinds = (ir.IntegerType.get_signless(8), ir.F32Type.get())
+        made = [
+            new_weight(self.program, f"{key}.{part}", array, tensor_type(size, kind))
+            for part, array, size, kind in zip(
+                ("int8", "scale"), (codes, scales), (shape(plain), scales.shape), kinds, strict=True
+            )
+        ]
+        return made[0], made[1]
+
+    def _array(self, key: str) -> Array:
+        return np.asarray(self.program.weights[key])
+
+
+def _replace(op: Any, codes: Any, weight: Any, columns: Any, rows: Any) -> None:
+    """Put the product of codes, times both scales, in the place of a product."""
+    result = op.operation.results[0]
+    rank = result.type.rank
+    last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+    scales = [(columns, last), (rows, _leading(rank))]
+    wide = ir.IntegerType.get_signless(32)
+    with ir.InsertionPoint(op), op.operation.location:
+        made, block = remade(op, [codes, weight], [*extras_of(op), *scales], sums=wide)
+        with ir.InsertionPoint(block):
+            total, *_, column, row = block.arguments
+            real = arith.SIToFPOp(column.type, total).result
+            real = arith.MulFOp(arith.MulFOp(real, row).result, column).result
+    take_epilogue(op, made, total=real)
+
+
+def _quantized(x: Any, smooth: Any | None) -> tuple[Any, Any]:
+    """The codes of a tensor's rows, times `smooth` [k] where that is given, rounded to the nearest; and the
+    largest of each row, which is 127 as a code."""
+    rank = x.type.rank
+    whole = ir.AffineMap.get_identity(rank)
+    row, column = _leading(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+    peak = _peaks(x, list(range(rank - 1)), smooth)
+    more = [] if smooth is None else [smooth]
+    sizes = [as_value(extent(x, d)) if n is None else n for d, n in enumerate(shape(x))]
+    into = tensor.EmptyOp(sizes, ir.IntegerType.get_signless(8)).result
+    maps = [whole, row, *[column] * len(more), whole]
+    return _map([x, peak, *more], into, maps, _code), peak
+
+
+def _peaks(x: Any, kept: list[int], smooth: Any | None) -> Any:
+    """The largest |x|, times `smooth` along the last dimension, of each place in the dimensions `kept`."""
+    rank, f32 = x.type.rank, ir.F32Type.get()
+    whole = ir.AffineMap.get_identity(rank)
+    column, place = (
+        ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in dims]) for dims in ([rank - 1], kept)
+    )
+    sizes = [as_value(extent(x, d)) if shape(x)[d] is None else shape(x)[d] for d in kept]
+    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(sizes, f32)])
+    iterators = ["parallel" if d in kept else "reduction" for d in range(rank)]
+    more = [] if smooth is None else [smooth]
+    return _map([x, *more], zero, [whole, *[column] * len(more), place], _largest, iterators)
+
+
+def _larger(one: Any, other: Any) -> Any:
+    """The larger of each two numbers."""
+    same = ir.AffineMap.get_identity(one.type.rank)
+    return _map([one, other], empty_like(one), [same] * 3, lambda a, b, _: arith.MaximumFOp(a, b).result)
+
+
+def _leading(rank: int) -> Any:
+    """The map to all dimensions but the last."""
+    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])
+
+
+def _map(
+    inputs: list[Any],
+    init: Any,
+    maps: list[Any],
+    body: Callable[..., Any],
+    iterators: list[str] | None = None,
+) -> Any:
+    made = generic(inputs, [init], maps, iterators or ["parallel"] * maps[0].n_dims)
+    elements = [value.type.element_type for value in (*inputs, init)]
+    inner = made.operation.regions[0].blocks.append(*elements)
+    with ir.InsertionPoint(inner):
+        ir.Operation.create("linalg.yield", operands=[body(*inner.arguments)])
+    return made.operation.results[0]
+
+
+def _constant(value: float) -> Any:
+    return arith.ConstantOp(ir.F32Type.get(), value).result
+
+
+def _largest(x: Any, *more: Any) -> Any:
+    *smooth, peak = more
+    return arith.MaximumFOp(math.AbsFOp(_smoothed(x, smooth)).result, peak).result
+
+
+def _smoothed(x: Any, smooth: Sequence[Any]) -> Any:
+    return arith.MulFOp(x, smooth[0]).result if smooth else x
+
+
+def _code(x: Any, peak: Any, *more: Any) -> Any:
+    """A finite code: 127 / peak times the peak may round to more than 127, and a NaN is no integer."""
+    empty = arith.CmpFOp(arith.CmpFPredicate.OEQ, peak, _constant(0.0)).result
+    factor = arith.SelectOp(empty, peak, arith.DivFOp(_constant(_LARGEST), peak).result).result
+    rounded = math.RoundEvenOp(arith.MulFOp(_smoothed(x, more[:-1]), factor).result).result
+    for predicate, bound in ((arith.CmpFPredicate.OGT, -_LARGEST), (arith.CmpFPredicate.OLT, _LARGEST)):
+        inside = arith.CmpFOp(predicate, rounded, _constant(bound)).result
+        rounded = arith.SelectOp(inside, rounded, _constant(bound)).result
+    return arith.FPToSIOp(ir.IntegerType.get_signless(8), rounded).result

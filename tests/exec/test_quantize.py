@@ -1,0 +1,130 @@
+"""Products in bytes: what `compile(..., quantize=)` computes, beside exact sums of the same codes."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from tests.exec.families import relative_error
+
+
+def codes_of(rows: Any) -> tuple[Any, Any]:
+    """The codes of rows and what the largest of each is, in f32 as the model rounds them."""
+    peak = rows.abs().amax(-1, keepdim=True)
+    factor = torch.where(peak == 0, peak, torch.tensor(127.0) / peak)
+    return torch.round(rows * factor).clamp(-127, 127), peak
+
+
+def exact(x: Any, layer: nn.Linear) -> Any:
+    """What a layer gives in bytes: integer sums, scaled in float64."""
+    (a, row), (w, column) = codes_of(x), codes_of(layer.weight.detach())
+    sums = a.to(torch.int64) @ w.to(torch.int64).T
+    return sums.double() * row.double() / 127 * column.double().T / 127 + layer.bias.double()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 17, 64])
+@pytest.mark.parametrize(("k", "n"), [(64, 96), (20, 5), (132, 40)])
+def test_sums_are_those_of_the_codes(rows: int, k: int, n: int) -> None:
+    torch.manual_seed(rows)
+    layer, x = nn.Linear(k, n).eval(), torch.randn(rows, k)
+    fitted = drystone.compile(layer, (x,), quantize="int8")
+    assert relative_error(fitted.call((x,), threads=2), exact(x, layer).detach()) < 1e-6
+
+
+def test_a_model_of_several_layers_and_unknown_rows() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 96), nn.GELU(), nn.Linear(96, 32)).eval()
+    rows = torch.export.Dim("rows", min=1, max=99)
+    fitted = drystone.compile(model, (torch.randn(8, 64),), dynamic_shapes=({0: rows},), quantize="int8")
+    for count in (1, 5, 33, 80):
+        x = torch.randn(count, 64)
+        assert relative_error(fitted(x), model(x).detach()) < 0.02
+    plain = drystone.compile(model, (torch.randn(8, 64),))
+    assert fitted.memory.weights < 0.35 * plain.memory.weights
+
+
+def test_rows_of_zeros_and_rows_that_are_no_numbers() -> None:
+    layer = nn.Linear(32, 16)
+    x = torch.randn(3, 32)
+    x[0], x[1, 5] = 0, math.nan
+    got = drystone.compile(layer, (x,), quantize="int8")(x)
+    assert torch.equal(got[0], layer.bias)
+    assert got[1].isnan().all()
+    assert got[2].isfinite().all()
+
+
+def test_each_weight_by_the_first_pattern_that_matches() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval(), torch.randn(8, 64)
+    fitted = drystone.compile(model, (x,), quantize={r"2\.weight": None, ".*": "int8"})
+    hidden = torch.relu(exact(x, model[0])).float()
+    assert relative_error(fitted(x), model[2](hidden).detach()) < 1e-5
+
+
+class Outliers(nn.Module):
+    """A layer of numbers of which a few columns are large, and a count of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.where(torch.arange(64) % 16 == 0, 60.0, 1.0))
+        self.layer = nn.Linear(64, 48)
+        self.layer.weight.data /= self.gain
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        return self.layer(x * self.gain), self.calls + 0
+
+
+def test_what_calibration_shows_to_be_large_is_made_small() -> None:
+    torch.manual_seed(0)
+    model, batches = Outliers().eval(), [torch.randn(16, 64) for _ in range(5)]
+    x = batches[0]
+    with torch.no_grad():
+        wanted, first = model.layer(x * model.gain), float(model.calls)
+    plain = drystone.compile(model, (x,), quantize="int8")
+    calibrated = drystone.compile(
+        model, (x,), quantize="int8", calibration=[batches[1], (batches[2],), [batches[3]]]
+    )
+    errors = [relative_error(each(x)[0], wanted) for each in (plain, calibrated)]
+    assert errors[1] < 0.5 * errors[0]
+    assert float(calibrated(x)[1]) == first + 2  # of its own calls, none of those it was calibrated on
+
+
+def test_what_is_not_there_is_refused() -> None:
+    layer, x = nn.Linear(32, 16), torch.randn(3, 32)
+
+    def refused(match: str, **arguments: Any) -> None:
+        with pytest.raises(drystone.UserError, match=match):
+            drystone.compile(layer, (x,), **arguments)
+
+    refused("no kernel computes in 'int3'", quantize="int3")
+    refused("quantize=8 names no format", quantize=8)
+    refused(r"'\(' is no regular expression", quantize={"(": "int8"})
+    refused("'head.*' matches no weight .* computed in bytes", quantize={"head.*": "int8"})
+    refused("calibration is for quantize=", calibration=[x])
+    refused("calibration has no calls", quantize="int8", calibration=[])
+    refused("does not judge quantize", quantize="int8", budget=drystone.Budget(error=0.1))
+    odd = nn.Linear(30, 16)
+    with pytest.raises(drystone.UserError, match="matches no weight"):
+        drystone.compile(odd, (torch.randn(3, 30),), quantize="int8")
+
+
+def test_a_bound_of_the_error() -> None:
+    """Rounding both factors to codes costs at most half a step of each: a bound no random luck enters."""
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        layer, x = nn.Linear(64, 8, bias=False), torch.from_numpy(rng.standard_normal((6, 64)).astype("f"))
+        got = drystone.compile(layer, (x,), quantize="int8")(x).double()
+        w = layer.weight.detach().double()
+        step_x, step_w = x.double().abs().amax(-1) / 127, w.abs().amax(-1) / 127
+        bound = 0.5 * (
+            step_x[:, None] * w.abs().sum(-1)
+            + step_w * x.double().abs().sum(-1)[:, None]
+            + 32 * step_x[:, None] * step_w
+        )
+        assert ((got - x.double() @ w.T).abs() <= bound * (1 + 1e-6)).all()
