@@ -42,7 +42,7 @@ def dot(low: "Lowering", s: Dot) -> None:
         grouped_dot(low, s)
         return
     short = low.target.dot(s.a.dtype, s.b.dtype)
-    if short is not None and short.run:
+    if short is not None and short.run and _fits_run(low, s, short):
         dot_in_run(low, s, short)
         return
     acc, b = low.value(s.acc), low.value(s.b)
@@ -89,6 +89,12 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
                     f": ({', '.join(kinds)}) -> {kinds[0]}"
                 )
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
+
+
+def _fits_run(low: "Lowering", s: Dot, unit: DotUnit) -> bool:
+    """Whether short sums may be taken: of no more k than their precision bears, of whole registers."""
+    depth, columns = s.b.shape
+    return depth <= unit.run and columns % min(unit.columns, -(-columns // low.lanes) * low.lanes) == 0
 
 
 def dot_in_run(low: "Lowering", s: Dot, unit: DotUnit) -> None:
