@@ -151,8 +151,15 @@ def formats_of(given: str | Mapping[str, str | None] | None) -> tuple[tuple[str,
 
 
 def checkpoint_of(given: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:
-    """The checkpoint that the user gave, or names by its path alone."""
-    return given if given is None or isinstance(given, Checkpoint) else Checkpoint(given)
+    """The checkpoint that the user gave, or names by its path alone. Raises UserError for anything else."""
+    if isinstance(given, str | os.PathLike):
+        return Checkpoint(given)
+    if given is None or isinstance(given, Checkpoint):
+        return given
+    raise UserError(
+        f"checkpoint={given!r} is no path",
+        hint='give checkpoint="model.gguf", a folder, or drystone.Checkpoint(path, names={..})',
+    )
 
 
 def chosen(given: _Kind | None, kind: type[_Kind]) -> _Kind:

@@ -187,6 +187,13 @@ def test_a_budget_that_is_none(budget: Any, expected: str) -> None:
     assert refused(Batched(), X, budget=budget) == expected
 
 
+def test_a_checkpoint_that_is_none() -> None:
+    expected = (
+        'checkpoint=5 is no path\n  give checkpoint="model.gguf", a folder, or drystone.Checkpoint(path, '
+    )
+    assert refused(Batched(), X, checkpoint=5) == expected + "names={..})"
+
+
 def test_an_unknown_target() -> None:
     said = refused(Batched(), X, target="gpu")
     assert said.startswith('no target is called "gpu"\n  known targets: cpu, cpu:')

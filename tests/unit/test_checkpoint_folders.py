@@ -2,6 +2,7 @@
 the tests, and what is refused."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,22 @@ def test_what_cannot_be_taken_is_named(
     folder = written(tmp_path, tensors, config)
     assert what in refused(folder, shape)
     assert str(folder) in refused(folder, shape)
+
+
+def test_files_are_those_of_the_index_or_of_the_usual_name(tmp_path: Path) -> None:
+    weight = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    folder = written(tmp_path, {"weight": weight}, None)
+    first = next(folder.glob("*.safetensors"))
+    (folder / "other.safetensors").write_bytes(b"not to be read")
+    index = {"weight_map": {"layer.weight": first.name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert np.array_equal(found(folder)[0], weight.numpy())
+    (folder / "model.safetensors.index.json").write_text("{")
+    assert "model.safetensors.index.json is no JSON" in refused(folder)
+    (folder / "model.safetensors.index.json").unlink()
+    first.rename(folder / "model.safetensors")
+    assert np.array_equal(found(folder)[0], weight.numpy())
+    assert np.array_equal(found(folder / "model.safetensors")[0], weight.numpy())
 
 
 def test_folders_without_weights_are_named(tmp_path: Path) -> None:

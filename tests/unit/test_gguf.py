@@ -248,6 +248,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         assert what in refused(Checkpoint(path))
+    file = gguf.GGUFWriter(path, "toy")
+    file.add_uint16("split.count", 3)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.close()
+    assert "it is one of 3 files" in refused(Checkpoint(path))
     kind = KINDS.IQ2_S
     raw = blocks_of(kind, (8, 256), np.random.default_rng(0))
     said = refused(Checkpoint(write(path, {**toy_tensors(), "table.weight": (raw, kind)})))

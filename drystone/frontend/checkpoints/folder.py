@@ -34,9 +34,9 @@ class Folder(Source):
     def __init__(self, path: Path) -> None:
         self.path = path
         folder = path if path.is_dir() else path.parent
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        files = self._listed(folder) if path.is_dir() else [path]
         if not files:
-            raise self.error("the folder has no *.safetensors", "name the folder, or a .gguf file")
+            raise self.error("the folder has no *.safetensors", "name the folder that has, or a .gguf file")
         self._store = _Files(self, files)
         self._method = self._method_of(folder)
 
@@ -59,6 +59,24 @@ class Folder(Source):
         found = self._method.find(name, tuple(shape)) if self._method else None
         return self._store.plain(name) if found is None and name in self._store.names() else found
 
+    def _listed(self, folder: Path) -> list[Path]:
+        """The files of a folder: those that its index names; the one of the usual name; or all."""
+        index = self._json(folder / "model.safetensors.index.json")
+        if index is not None:
+            return [folder / name for name in sorted(set(index.get("weight_map", {}).values()))]
+        usual = folder / "model.safetensors"
+        return [usual] if usual.is_file() else sorted(folder.glob("*.safetensors"))
+
+    def _json(self, path: Path) -> dict[str, Any] | None:
+        """What a file says; None where it is not there."""
+        if not path.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(read_text(path))
+        except ValueError as error:
+            raise self.error(f"{path.name} is no JSON: {error}") from error
+        return found
+
     def _method_of(self, folder: Path) -> Method | None:
         config = self._config(folder)
         if config is None:
@@ -73,17 +91,11 @@ class Folder(Source):
 
     def _config(self, folder: Path) -> dict[str, Any] | None:
         """What says how weights are quantized; None where nothing does."""
-        for name, key in (("config.json", "quantization_config"), ("quantize_config.json", None)):
-            if not (folder / name).is_file():
-                continue
-            try:
-                config = json.loads(read_text(folder / name))
-            except ValueError as error:
-                raise self.error(f"{name} is no JSON: {error}") from error
-            found: dict[str, Any] | None = config if key is None else config.get(key)
-            if found is not None:
-                return found
-        return None
+        config = self._json(folder / "config.json") or {}
+        for key in ("quantization_config", "compression_config"):
+            if config.get(key):
+                return dict(config[key])
+        return self._json(folder / "quantize_config.json")
 
 
 class _Files(Store):

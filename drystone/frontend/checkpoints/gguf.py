@@ -13,6 +13,7 @@ from drystone.dtypes import Array
 from drystone.frontend.checkpoints.blocks import BLOCKS
 from drystone.frontend.checkpoints.held import Held, Source
 
+_WHOLE = "see that the whole file is there"
 #: Elements that are no blocks: number of the type -> the element, and numpy's dtype.
 _ELEMENTS = {
     0: ("f32", np.float32),
@@ -56,9 +57,10 @@ class Gguf(Source):
         try:
             self.metadata, self._entries = _Head(self._bytes).read()
         except (struct.error, UnicodeDecodeError, ValueError, KeyError) as error:
-            raise self.error(
-                f"its head cannot be read: {error}", "see that the whole file is there"
-            ) from error
+            raise self.error(f"its head cannot be read: {error}", _WHOLE) from error
+        files = self.metadata.get("split.count", 1)
+        if files > 1:
+            raise self.error(f"it is one of {files} files", "put them together: llama-gguf-split --merge")
 
     @property
     def architecture(self) -> str:
@@ -125,7 +127,7 @@ class Gguf(Source):
     def _raw(self, name: str, entry: _Entry, size: int) -> Array:
         found = self._bytes[entry.start : entry.start + size]
         if len(found) < size:
-            raise self.error(f"the file ends inside {name}", "see that the whole file is there")
+            raise self.error(f"the file ends inside {name}", _WHOLE)
         return np.asarray(found)
 
 
