@@ -150,6 +150,18 @@ def test_features_between_products_are_never_all_there() -> None:
     assert all(op.in_place for op in problem.operations if op.name.endswith(".sum") and len(op.inputs) > 2)
 
 
+@pytest.mark.parametrize(("weights", "features"), [(1 << 11, False), (1 << 24, True)])
+def test_large_weights_are_not_read_for_every_piece(weights: int, features: bool) -> None:
+    net, rows = gated(1, 64, rows=64), (Window(64),)
+    layers = [
+        replace(layer, step=Step(layer.result, (64,), tuple(Read(name, rows) for name in layer.reads)))
+        for layer in net.layers
+    ]
+    net = replace(net, layers=tuple(replace(layer, weights=(weights,)) for layer in layers))
+    (span,) = next(choices_of(net, 1 << 15)).spans
+    assert span.features == features
+
+
 def test_weights_of_one_step_and_activations_share_what_there_is() -> None:
     net = gated(1, 1 << 15)
     whole = Choices(net).within(1 << 30)

@@ -20,6 +20,9 @@ from drystone.scheduling.pieces.costs import Needs, needs_of
 CALL = 4000
 #: Multiply-adds in the time in which four bytes of a result are read, added to and written again.
 _AGAIN = 8
+#: Multiply-adds in the time in which four bytes of a weight come from memory, and bytes of a weight that lies
+#: in a cache from piece to piece.
+_READ, _CACHED = 4, 1 << 18
 #: The longest span, in operations.
 _LONGEST = 24
 #: Rows of a piece where rows are kept, and numbers of pieces along the second axis.
@@ -274,6 +277,7 @@ class Choices:
             net.apart if features else net.scattered,
             net.alignment,
         )
+        large = sum(size for layer in run for size in layer.weights if size > _CACHED)
         for grid in grids(steps[-1].extents, steps[-1].unit) if features else grids(steps[-1].extents):
             found = needs_of(needs, grid, None if most is None else most - base)
             if found is not None:
@@ -283,6 +287,8 @@ class Choices:
                 span = Span(first, last, grid, summed, features)
                 weights = _read_at_once(net.layers[first : last + 1], steps[-1], grid, features)
                 cost = _cost(found.work + more, calls, again * net.sizes[net.layers[last].result])
+                # Each piece along rows reads all weights, each one along features its part.
+                cost += 0 if features else (found.pieces - 1) * large * _READ // 4
                 taken = found.work + more, calls, cost
                 yield _Edge(first, last + 1, base + found.peak, *taken, weights, span)
 
