@@ -1,5 +1,6 @@
 """The pass `choose-precision`: what dot units multiply is held in a shorter element."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from drystone.mlir import ir
 from drystone.passes.dims import empty_like
 from drystone.passes.generic import body, is_identity, maps_of
 from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.unfolded import unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
@@ -48,6 +50,8 @@ class ChoosePrecision:
     - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums (of a run,
       where its sums are short). Convolutions without groups are products of that kind where channels are
       innermost and sums are not short; depthwise ones read such images.
+    - What the largest is taken of (max pooling), where the result is held so: rounding changes no order. What
+      is added to a convolution's sums and has the result's shape, where the result is rounded anyway.
     - Arithmetic stays that of f32: a kernel decodes what it loads and encodes what it stores.
     - Exactly held is a weight that is the same after rounding, and a result that its kernel has just rounded
       to the element. Without an element to round to, a product takes one that holds all its factors.
@@ -75,6 +79,9 @@ class ChoosePrecision:
         for op, numbers, holder in chosen:
             for number in numbers:
                 holder.hold(op, number)
+        for holder in holders.values() if self.element else ():
+            for value in _behind_rounded(block):
+                holder.hold_made(value)
         erase_dead(block)
         drop_unused(program)
 
@@ -83,7 +90,9 @@ class ChoosePrecision:
         unit = self.target.dot(holder.element, holder.element)
         name = op.operation.name
         if name == "dry.conv":
-            return () if unit is None or unit.run else _of_convolution(op, unit)
+            if unit is None or unit.run:
+                return ()
+            return (0, 1) if unfolds(op, holder.element, self.target) else _of_convolution(op, unit)
         if name == "dry.attention":
             return (0, 1, 2) if unit is not None and unit.group > 1 and _pays(op, unit.group) else ()
         weight = op.operation.operands[1]
@@ -98,6 +107,20 @@ class ChoosePrecision:
         ):
             return (1,)
         return (0, 1)
+
+
+def _behind_rounded(block: Any) -> Iterator[Any]:
+    """Values of which nothing is lost, or no more than is anyway, where they are rounded as the results made
+    of them are; those closest to the program's end first."""
+    for op in reversed(ops(block, "dry.conv", "dry.pool")):
+        operation = op.operation
+        result = operation.results[0]
+        if result.type.encoding is None:
+            continue
+        if operation.name == "dry.conv":
+            yield from (value for value in op.extras if value.type.shape == result.type.shape)
+        elif operation.attributes["kind"].value == "max":
+            yield operation.operands[0]
 
 
 def _values(op: Any, numbers: tuple[int, ...]) -> list[Any]:
@@ -204,6 +227,12 @@ class _Holder:
                 with ir.InsertionPoint(op), op.operation.location:
                     self.copies[value] = _copied(value, self._kind(value))
             op.operation.operands[number] = self.copies[value]
+
+    def hold_made(self, value: Any) -> None:
+        """Let the kernel that makes a value encode it, where it can and nobody wants it as it is."""
+        root = _viewed(value)
+        if str(value.type.element_type) == "f32" and value.type.encoding is None and self._can_make(root):
+            self._retype(root)
 
     def _hold_weight(self, value: Any, key: str) -> None:
         encoding = Codes(self.element)

@@ -9,6 +9,7 @@ from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.rewriting import erase_dead, ops
+from drystone.passes.unfolded import unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -102,7 +103,10 @@ class PackWeights:
         unit = self.target.dot(x, weight)
         across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
         known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= _TAPS
-        if known and groups == 1 and unit is not None and unit.group > 1 and shape[1] % unit.group == 0:
+        if unit is None or unit.group == 1:
+            return Pack((0,), (width,), order) if width else None
+        known = known and groups == 1 and shape[1] % unit.group == 0
+        if known or (x == weight and unfolds(op, x, self.target)):
             return Pack((0, 1), (width, unit.group), order)
         return Pack((0,), (width,), order) if width else None
 

@@ -53,6 +53,12 @@ class DotUnit:
         least = -(-k // self.depth)
         return (even, 0) if k // even <= least + 2 else (self.depth, k % self.depth)
 
+    def unfolds(self, channels: int, taps: int) -> bool:
+        """Whether a tile unit multiplies `taps` neighbouring positions of an image of few channels, each in
+        whole groups, as one k."""
+        k = -(-channels // self.group) * self.group * taps
+        return channels <= 2 * self.group and self.fills(k) and not self.parts_of(k)[1]
+
     def run_of(self, k: int | None) -> int:
         """How many of k products are summed before the sums are added up in f32: 0 where all are, or where no
         run is long enough to pay for that."""

@@ -17,6 +17,7 @@ from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
 from drystone.codegen.families.conv_direct import conv_direct
+from drystone.codegen.families.conv_flat import conv_flat
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
 from drystone.codegen.families.conv_over import conv_over
 from drystone.codegen.families.conv_pointwise import conv_pointwise
@@ -53,7 +54,7 @@ def can_write_over(kernel: Any, target: CpuTarget) -> bool:
 
 
 def _search(form: ConvForm, target: CpuTarget) -> Search | None:
-    found = conv_pointwise(form, target)
+    found = conv_flat(form, target) or conv_pointwise(form, target)
     if found is None:
         found = conv_depthwise(form, target) if is_depthwise(form) else conv_direct(form, target)
     return found

@@ -21,6 +21,7 @@ from drystone.codegen.families.conv_schedule import (
 from drystone.codegen.families.dry_op import laid_down, narrowed
 from drystone.codegen.families.epilogue import flattened, load_extra
 from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ir
@@ -53,6 +54,7 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
         group=form.group,
         bytes=form.bytes,
         tile=form.tile(target),
+        images=(form.out.shape[0] or 0) if strided else 0,
     )
 
     def build(point: Point) -> TileProgram:
@@ -165,7 +167,12 @@ class _Pointwise:
         last = form.spatial
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
 
+        out, place, shape = _flat(form, form.out), [row, block * width], [height, width]
+
         def products(k: Index, acc: Tile, depth: int) -> Tile:
+            if p.tiles and depth == p.depth:
+                first, some = awaited(k, depth, (form.inside - p.rest) // depth, height)
+                t.prefetch(out, [row + first, block * width], [some, width])
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]
             b = t.load(weight, [block, k // form.group, 0], sizes, held=form.held)
@@ -176,8 +183,7 @@ class _Pointwise:
         if p.rest:
             acc = laid_down(t, acc)
             (acc,) = t.loop(form.inside, p.rest, lambda k, acc: products(k, acc, p.rest), [acc], lower=whole)
-        place, shape = [row, block * width], [height, width]
         acc = narrowed(t, acc, str(form.op.main.out.type.element_type))
         more = [load_extra(t, extra, m, place, shape) for extra, m in self.extras]
         (result,) = apply_region(t, form.op.main.epilogue.blocks[0], [acc, *more])
-        t.store(_flat(form, form.out), place, spread(t, result, acc.shape))
+        t.store(out, place, spread(t, result, acc.shape))

@@ -7,6 +7,7 @@ many blocks of output channels as leave room for the input in the second cache.
 
 from dataclasses import dataclass
 
+from drystone.codegen.families.conv_work import TileWork, best
 from drystone.codegen.families.matmul_schedule import FEW
 from drystone.codegen.families.tiling import divisor, doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
@@ -48,8 +49,9 @@ def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line
-    and lines of an image where they are not neighbours in the input (else 0); channels; the width of the
+    """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line,
+    lines of an image and images (0: known at the call) where they are not neighbours in the input (else 0);
+    channels; the width of the
     blocks the weight is packed in and the channels side by side in it; bytes of an element; the tile unit
     that can do it."""
 
@@ -62,11 +64,17 @@ class Pixels:
     group: int
     bytes: int
     tile: DotUnit | None = None
+    images: int = 0
 
     @property
     def every(self) -> int:
         """Blocks of output channels."""
         return -(-self.outside // self.width)
+
+    @property
+    def known(self) -> bool:
+        """Whether the number of pixels is."""
+        return bool(self.images if self.line else self.pixels)
 
     @property
     def heights(self) -> tuple[int, ...]:
@@ -104,11 +112,12 @@ def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
 
 def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     """The point taken without tuning."""
+    if sizes.tile is not None and sizes.heights and sizes.known:
+        points = _pixel_points(sizes, sizes.heights[0], target)
+        return best(points, lambda point: _pixel_work(sizes, point), sizes.tile, target)
     run = sizes.line * sizes.lines if sizes.line else sizes.pixels
     rows = sizes.heights[0] if sizes.heights else even(run, min(_LOW, most_rows(sizes.width, target)))
-    blocks = even(
-        sizes.every, max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.width * sizes.bytes))
-    )
+    blocks = _fitting_blocks(sizes, target)
     steps = -(-sizes.every // blocks)
     held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
     if sizes.line:
@@ -123,6 +132,48 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         "high": high,
         "copied": int(meeting(rows, sizes.bytes * sizes.inside, target)),
     }
+
+
+def _fitting_blocks(sizes: Pixels, target: CpuTarget) -> int:
+    """Blocks whose weights stay in the second cache while pixels pass by."""
+    panel = sizes.inside * sizes.width * sizes.bytes
+    return even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // panel))
+
+
+def _pixel_points(sizes: Pixels, rows: int, target: CpuTarget) -> list[Point]:
+    """Even divisions of blocks and pixels, the largest first."""
+    held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
+    blocks = {even(sizes.every, n) for n in range(1, _fitting_blocks(sizes, target) + 1)}
+    if sizes.line:
+        most = max(1, held // sizes.line)
+        high = {divisor(sizes.lines, n) for n in range(1, min(most, sizes.lines) + 1)}
+    else:
+        tiles = -(-(sizes.pixels or 1) // rows)
+        high = {even(tiles, n) for n in range(1, max(1, min(held // rows, tiles)) + 1)}
+    copied = int(bool(sizes.line) or meeting(rows, sizes.bytes * sizes.inside, target))
+    return [
+        {"rows": rows, "blocks": b, "high": h, "copied": copied}
+        for h in sorted(high, reverse=True)
+        for b in sorted(blocks, reverse=True)
+    ]
+
+
+def _pixel_work(sizes: Pixels, point: Point) -> TileWork:
+    """What the steps of a schedule in tile registers do."""
+    p, pixels = pixel_schedule(sizes, point), sizes.pixels or 0
+    run = sizes.line * p.high if sizes.line else min(p.rows * p.high, pixels)
+    pieces = sizes.images * (sizes.lines // p.high) if sizes.line else -(-pixels // run)
+    return TileWork(
+        groups=-(-sizes.every // p.blocks),
+        pieces=pieces,
+        tiles=-(-run // p.rows) * p.blocks,
+        rows=p.rows,
+        width=sizes.width,
+        rounds=-(-sizes.inside // p.depth),
+        weights=p.blocks * sizes.inside * sizes.width * sizes.bytes,
+        inputs=run * sizes.inside * sizes.bytes,
+        copied=p.copied,
+    )
 
 
 def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from drystone.codegen.families.dry_op import laid_down, widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
+from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
@@ -254,11 +255,9 @@ class Step:
         return self.t.loop(k1, depth, products, [acc], lower=k0)[0]
 
     def await_result(self, m: Index, k: Index, depth: Index) -> None:
-        """Ask for some rows of the result in the round from k on, for all of them in `depth`: they lie apart,
-        and to wait for each of them at the end takes as long as the products do."""
+        """Ask for some rows of the result in the round from k on, for all of them in `depth`."""
         rounds = (depth.constant or 0) // self.p.depth or self.p.rows
-        often, some = max(1, rounds // self.p.rows), -(-self.p.rows // rounds)
-        row = (k // (self.p.depth * often) * some).min(self.p.rows - some)
+        row, some = awaited(k, self.p.depth, rounds, self.p.rows)
         sizes = [*([None] * self.form.batch), some, self.p.width]
         self.t.prefetch(self.form.out, [*self.batch, m + row, self.n], sizes)
 

@@ -71,3 +71,11 @@ def chunk_end(start: Index, chunk: int, extent: Index) -> Index:
     if n is not None and n <= chunk:
         return extent
     return start + chunk if n is not None and n % chunk == 0 else (start + chunk).min(extent)
+
+
+def awaited(k: Index, depth: int, rounds: int, rows: int) -> tuple[Index, int]:
+    """Which of a register tile's rows, and how many, to ask for in the round of its sums that starts at k and
+    takes `depth`, for all of them in so many rounds: rows of a result lie apart, and to wait for each of them
+    at the end takes as long as the products do."""
+    often, some = max(1, rounds // rows), -(-rows // rounds)
+    return (k // (depth * often) * some).min(rows - some), some

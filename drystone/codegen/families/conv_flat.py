@@ -1,0 +1,369 @@
+"""Convolution in tile registers over a flat copy of the image: a step's lines, one behind the other.
+
+A step copies the lines it reads into scratch with their padding, so that a tap sees, for neighbouring
+positions of the result, neighbouring positions of the copy, from one line to the next as well: a register
+tile takes as many positions as it has rows, however short the lines are. What it makes of the positions
+between two lines is not stored. Where there is a stride the copy has a plane of its own for every remainder
+of positions by it, in which those that a tap sees are neighbours again. (The implicit product of Chetlur et
+al., "cuDNN: Efficient Primitives for Deep Learning", 2014, with the padding kept in place.)
+
+Where an image is channels first and has few of them (a model's input) the copy also unfolds the taps along
+the width: all they read lies side by side, and one product takes it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from drystone.codegen.elements import wide
+from drystone.codegen.families.conv_flat_schedule import Flat, FlatSchedule, flat_default, flat_space
+from drystone.codegen.families.conv_form import ConvForm, copy_channels
+from drystone.codegen.families.dry_op import laid_down, narrowed
+from drystone.codegen.families.epilogue import flattened, load_extra
+from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.search import Point, Search
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.mlir import ir
+from drystone.targets.dots import DotUnit
+from drystone.targets.target import CpuTarget
+
+#: Taps of a kernel at most: the products of each are written out.
+_TAPS = 64
+#: Positions of a line from which on register tiles that end with a line have few idle rows.
+_LINE = 24
+
+
+def conv_flat(form: ConvForm, target: CpuTarget) -> Search | None:
+    """The programs for images of known extents, channels last in the result, without groups, where the
+    target has tile registers for how the weight is held and packed; None for long lines, unless the taps are
+    to be unfolded, and for a kernel of one tap without strides or padding, which needs no copy."""
+    if form.spatial != 2 or not form.nhwc or form.transposed or form.groups > 1 or not form.blocked:
+        return None
+    known = [form.known_size(tensor, dim) for tensor in (form.x, form.out) for dim in range(2)]
+    plain = set(form.strides) == {1} and not any((*form.before, *form.after))
+    if None in known or form.kernel[0] * form.kernel[1] > _TAPS or (set(form.kernel) == {1} and plain):
+        return None
+    if not form.first and (known[3] or 0) >= _LINE:
+        return None
+    unit = unfolding(form, target) if form.first else form.tile(target)
+    if unit is None:
+        return None
+    flat = _Flat(form, unit, target.lanes(32))
+    sizes = flat.sizes()
+    if not form.first and sizes.held(1) > target.l2 // 2:
+        return None
+
+    def build(point: Point) -> TileProgram:
+        return flat.program(FlatSchedule(**point))
+
+    return Search(flat_space(sizes, target), flat_default(sizes, target), form.features(), build)
+
+
+def unfolding(form: ConvForm, target: CpuTarget) -> DotUnit | None:
+    """The unit with tile registers that multiplies all taps along the width of an image, channels first,
+    at once."""
+    unit = target.dot(form.weight.held, form.weight.held, tiles=True)
+    if unit is None or form.dilation[1] != 1 or form.group != unit.group or form.x.held != form.weight.held:
+        return None
+    return unit if unit.unfolds(form.inside, form.kernel[1]) else None
+
+
+@dataclass(frozen=True)
+class _Flat:
+    form: ConvForm
+    unit: DotUnit
+    lanes: int
+
+    @property
+    def width(self) -> int:
+        """Output channels of a block."""
+        assert self.form.pack is not None
+        return self.form.pack.inner_tiles[0]
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image as the weight holds them, in whole groups."""
+        return -(-self.form.inside // self.form.group) * self.form.group
+
+    @property
+    def unfolded(self) -> bool:
+        """Whether the taps along the width lie side by side in the copy."""
+        return self.form.first
+
+    @property
+    def run(self) -> int:
+        """Neighbouring elements of the copy that a tap multiplies."""
+        return self.channels * self.form.kernel[1] if self.unfolded else self.channels
+
+    @property
+    def room(self) -> int:
+        """Elements of a position of the copy."""
+        vector = 2 * self.lanes
+        return -(-self.run // vector) * vector if self.unfolded else self.run + vector
+
+    @cached_property
+    def taps(self) -> list[tuple[int, ...]]:
+        """Of every tap, as the weight has them, where the copy has what it sees: plane, lines, positions."""
+        form = self.form
+        along = [
+            [divmod(k * d, s) for k in range(size)]
+            for size, d, s in zip(form.kernel, form.dilation, form.strides, strict=True)
+        ]
+        if self.unfolded:
+            along[1] = [(0, 0)]
+        planes = sorted({(h[1], w[1]) for h, w in product(*along)})
+        return [(planes.index((h[1], w[1])), h[0], w[0]) for h, w in product(*along)]
+
+    @cached_property
+    def planes(self) -> list[tuple[int, int]]:
+        """The remainders, along the height and the width, of the positions in every plane."""
+        form = self.form
+        widths = (
+            {0} if self.unfolded else {k * form.dilation[1] % form.strides[1] for k in range(form.kernel[1])}
+        )
+        heights = {k * form.dilation[0] % form.strides[0] for k in range(form.kernel[0])}
+        return sorted(product(heights, widths))
+
+    @cached_property
+    def extras(self) -> list[tuple[Tensor, Any]] | None:
+        """The epilogue's operands with maps over pixels and channels; None where one has no such map."""
+        main = self.form.op.main
+        with main.operation.context:
+            maps = [ir.AffineMapAttr(attribute).value for attribute in main.extra_maps]
+            return flattened(list(zip(self.form.extras, maps, strict=True)), 4)
+
+    def whole(self, high: int) -> bool:
+        """Whether all that a register tile makes is stored, for `high` lines of the result."""
+        sizes = self.sizes()
+        even = sizes.positions(high) % sizes.rows(high) == 0 and sizes.lines % high == 0
+        return even and sizes.across == sizes.line and self.extras is not None
+
+    @property
+    def across(self) -> int:
+        """Positions of a line of the copy."""
+        return (self.form.known_size(self.form.out, 1) or 0) + max(w for _, _, w in self.taps)
+
+    def lines(self, high: int) -> int:
+        """Lines of a plane for `high` lines of the result."""
+        return high + max(h for _, h, _ in self.taps)
+
+    def sizes(self) -> Flat:
+        """What a schedule depends on."""
+        form = self.form
+        return Flat(
+            images=form.out.shape[0],
+            lines=form.known_size(form.out, 0) or 0,
+            line=form.known_size(form.out, 1) or 0,
+            across=self.across,
+            beyond=self.lines(0),
+            planes=len(self.planes),
+            depth=len(self.taps) * self.run,
+            rounds=len(self.taps) * sum(1 for _ in self.parts()),
+            room=self.room,
+            blocks=-(-form.outside // self.width),
+            width=self.width,
+            unit=self.unit,
+        )
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Where every product of a tap starts and how many k it takes."""
+        depth, rest = self.unit.parts_of(self.run)
+        for start in range(0, self.run - rest, depth):
+            yield start, depth
+        if rest:
+            yield self.run - rest, rest
+
+    def program(self, p: FlatSchedule) -> TileProgram:
+        """The tile program of a schedule."""
+        form, every = self.form, -(-self.form.outside // self.width)
+
+        def body(t: TileBuilder) -> None:
+            axes: list[tuple[Index | int, int]] = [
+                (every, p.blocks),
+                (form.out.dim(0), 1),
+                (form.size(form.out, 0), p.high),
+            ]
+            t.grid(axes, lambda first, n, start: _Step(self, p, t, first, n, start).run_all())
+
+        return tile_program("conv_flat", form.op.tensors, body, form.op.scalars)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One grid step: image n, output channels from block `first`, lines from `start`."""
+
+    kernel: _Flat
+    p: FlatSchedule
+    t: TileBuilder
+    first: Index
+    n: Index
+    start: Index
+
+    @cached_property
+    def rows(self) -> int:
+        """Positions of a register tile."""
+        return self.kernel.sizes().rows(self.p.high)
+
+    @cached_property
+    def copy(self) -> Tensor:
+        """Room for all planes, and for what the last register tile reads beyond them."""
+        kernel, form = self.kernel, self.kernel.form
+        size = len(kernel.planes) * kernel.lines(self.p.high) * kernel.across + 2 * self.rows
+        return self.t.scratch((size, kernel.room), form.weight.held)
+
+    def run_all(self) -> None:
+        """The copy, then all tiles."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        fill = self.unfold if kernel.unfolded else self.fill
+        for number, plane in enumerate(kernel.planes):
+            fill(number, plane)
+        lines = (form.size(form.out, 0) - self.start).min(self.p.high)
+        line = form.known_size(form.out, 1) or 0
+        end = lines * kernel.across - (kernel.across - line)
+        last = (self.first + self.p.blocks).min(-(-form.outside // kernel.width))
+
+        def block(b: Index) -> None:
+            t.loop(end, self.rows, lambda at: self.tile(b, at, lines))
+
+        t.loop(last, 1, block, lower=self.first)
+
+    def each_line(
+        self, plane: tuple[int, int], copy: Callable[[Index, Index], None], blank: Callable[[Index], None]
+    ) -> None:
+        """`copy(line of the copy, line of the image)` for the lines of a plane that lie in the image, `blank`
+        for the others."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        stride, lines = form.strides[0], kernel.lines(self.p.high)
+        origin = self.start * stride + (plane[0] - form.before[0])
+        first = (0 - origin).ceildiv(stride).max(0).min(lines)
+        end = (form.size(form.x, 0) - origin).ceildiv(stride).min(lines).max(first)
+        t.loop(first, 1, blank)
+        t.loop(end, 1, lambda i: copy(i, origin + i * stride), lower=first)
+        t.loop(lines, 1, blank, lower=end)
+
+    def fill(self, number: int, plane: tuple[int, int]) -> None:
+        """A plane of the copy."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        base = number * kernel.lines(self.p.high) * kernel.across
+        stride, wide_in = form.strides[1], form.known_size(form.x, 1) or 0
+        left = plane[1] - form.before[1]
+        first = min(kernel.across, max(0, -(left // stride)))
+        end = min(kernel.across, max(first, -(-(wide_in - left) // stride)))
+
+        def copy(line: Index, y: Index) -> None:
+            at = line * kernel.across + base
+
+            def one(w: Index) -> None:
+                where = [self.n, y, w * stride + left]
+                copy_channels(t, self.copy, [at + w], form.x, where, form.inside, self.kernel.lanes)
+
+            self.blank(at, 0, first)
+            t.loop(end, 1, one, lower=first)
+            self.blank(at, end, kernel.across)
+
+        self.each_line(plane, copy, lambda line: self.blank(line * kernel.across + base, 0, kernel.across))
+
+    def blank(self, at: Index, first: int, end: int) -> None:
+        """Zeros at positions `first` to `end` of a line that starts `at`."""
+        kernel, t = self.kernel, self.t
+        chunk = 2 * kernel.lanes
+        nothing = t.full(0, (chunk,), kernel.form.weight.held)
+
+        def one(w: Index) -> None:
+            t.loop(kernel.run, chunk, lambda c: t.store(self.copy, [at + w, c], nothing, [None, chunk]))
+
+        if first < end:
+            t.loop(end, 1, one, lower=first)
+
+    def unfold(self, number: int, plane: tuple[int, int]) -> None:
+        """A plane of the copy of an image that is channels first: each line's channels side by side first,
+        then what the taps of each position read."""
+        kernel, form, t, held = self.kernel, self.kernel.form, self.t, self.kernel.form.weight.held
+        base = number * kernel.lines(self.p.high) * kernel.across
+        wide_in, channels, step = form.known_size(form.x, 1) or 0, kernel.channels, kernel.lanes
+        before, stride = form.before[1] * channels, form.strides[1] * channels
+        end = max(before + -(-wide_in // step) * step * channels, kernel.across * stride + kernel.room)
+        chunk = 2 * kernel.lanes
+        end = -(-end // chunk) * chunk
+        line = t.scratch((end,), held)
+        nothing = t.full(0, (chunk,), held)
+        t.loop(end, chunk, lambda at: t.store(line, [at], nothing))
+
+        def copy(i: Index, y: Index) -> None:
+            def mix(w: Index) -> None:
+                tile = t.load(form.x, [self.n, 0, y, w], [None, channels, None, step], held=True)
+                mixed = t.interleave(tile, channels)
+                t.store(line, [w * channels + before], t.reshape(mixed, (step * channels,)))
+
+            def one(w: Index) -> None:
+                tile = t.load(line, [w * stride], [kernel.room])
+                t.store(self.copy, [i * kernel.across + w + base, 0], tile, [None, kernel.room])
+
+            t.loop(wide_in, step, mix)
+            t.loop(kernel.across, 1, one)
+
+        self.each_line(plane, copy, lambda i: self.blank(i * kernel.across + base, 0, kernel.across))
+
+    def tile(self, block: Index, at: Index, lines: Index) -> None:
+        """One register tile: positions `at`.. of the copy by one block of channels."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        acc = t.full(0, (self.rows, kernel.width), wide(form.out.dtype))
+        depth, rest = kernel.unit.parts_of(kernel.run)
+        acc = self.products(block, at, acc, 0, kernel.run - rest, depth)
+        if rest:
+            acc = self.products(block, at, laid_down(t, acc), kernel.run - rest, kernel.run, rest)
+        if kernel.whole(self.p.high):
+            self.store_whole(acc, block, at)
+            return
+        sums = t.scratch((self.rows, kernel.width), acc.dtype)
+        t.store(sums, [0, 0], acc)
+        self.store(sums, block, at, lines)
+
+    def products(self, block: Index, at: Index, acc: Tile, first: int, end: int, depth: int) -> Tile:
+        """acc and the products of channels `first` to `end` (or what is unfolded) of all taps."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        group, lines = form.group, kernel.lines(self.p.high)
+        unfolded = [[2, 3]] if kernel.unfolded else [[2], [3]]
+        weight = form.weight.collapse([[0], [1], *unfolded, [4]])
+        for number, (plane, down, on) in enumerate(kernel.taps):
+            where = index((plane * lines + down) * kernel.across + on)
+            tap = [number] if kernel.unfolded else list(divmod(number, form.kernel[1]))
+
+            def some(k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap) -> Tile:
+                a = t.load(self.copy, [at + where, k], [self.rows, depth])
+                sizes = [*[None] * (1 + len(tap)), depth // group, kernel.width * group]
+                b = t.load(weight, [block, *tap, k // group, 0], sizes, held=True)
+                return t.dot(acc, a, b, tiles=True)
+
+            (acc,) = t.loop(end, depth, some, [acc], lower=first)
+        return acc
+
+    def store_whole(self, acc: Tile, block: Index, at: Index) -> None:
+        """The epilogue and the result of a tile whose positions are all stored, one behind the other."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        main, line = form.op.main, form.known_size(form.out, 1) or 0
+        pixel = (self.n * form.size(form.out, 0) + self.start) * line + at
+        place, shape = [pixel, block * kernel.width], list(acc.shape)
+        tile = narrowed(t, acc, str(main.out.type.element_type))
+        more = [load_extra(t, extra, m, place, shape) for extra, m in kernel.extras or ()]
+        (result,) = apply_region(t, main.epilogue.blocks[0], [tile, *more])
+        t.store(form.out.collapse([[0, 1, 2], [3]]), place, spread(t, result, acc.shape))
+
+    def store(self, sums: Tensor, block: Index, at: Index, lines: Index) -> None:
+        """The epilogue and the result, for the positions of a tile that lie in lines."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        across, line, width = kernel.across, form.known_size(form.out, 1) or 0, kernel.width
+
+        def row(h: Index) -> None:
+            begin = h * across - at
+
+            def one(w: Index) -> None:
+                acc = t.load(sums, [begin + w, 0], [None, width])
+                place = [self.n, self.start + h, w, block * width]
+                form.finish(t, acc, place, [None, None, None, width])
+
+            t.loop((self.rows - begin).min(line), 1, one, lower=(0 - begin).max(0))
+
+        t.loop((at + self.rows).ceildiv(across).min(lines), 1, row, lower=at // across)
