@@ -124,3 +124,66 @@ module {
     return %1, %2 : tensor<4x6xf32>, tensor<3x7xf32>
   }
 }
+
+// case: what max pooling reads, and what is added to a convolution's sums, is short where the result is
+func.func @main(%x: tensor<1x4x4x8xf32>) -> (tensor<1x4x4x8xf32>, tensor<1x2x2x8xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<8x8x1x1xf32>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<8x8x1x1xf32>
+  %a = "dry.conv"(%x, %w) ({
+  ^bb0(%e: f32):
+    "dry.yield"(%e) : (f32) -> ()
+  }) {strides = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1], output_padding = [0, 0], groups = 1 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x4x4x8xf32>, tensor<8x8x1x1xf32>) -> tensor<1x4x4x8xf32>
+  %b = "dry.conv"(%x, %v, %a) ({
+  ^bb0(%e: f32, %f: f32):
+    %s = arith.addf %e, %f : f32
+    "dry.yield"(%s) : (f32) -> ()
+  }) {strides = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1], output_padding = [0, 0], groups = 1 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>],
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x4x4x8xf32>, tensor<8x8x1x1xf32>, tensor<1x4x4x8xf32>) -> tensor<1x4x4x8xf32>
+  %p = "dry.pool"(%b) {dilation = [1, 1], divisor = 0 : i64, kernel = [2, 2], kind = "max", layout = "nhwc",
+      padding = [0, 0, 0, 0], strides = [2, 2]} : (tensor<1x4x4x8xf32>) -> tensor<1x2x2x8xf32>
+  %c = "dry.conv"(%p, %v) ({
+  ^bb0(%e: f32):
+    "dry.yield"(%e) : (f32) -> ()
+  }) {strides = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1], output_padding = [0, 0], groups = 1 : i64,
+      transposed = false, layout = "nhwc", extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<1x2x2x8xf32>, tensor<8x8x1x1xf32>) -> tensor<1x2x2x8xf32>
+  %q = "dry.pool"(%b) {dilation = [1, 1], divisor = 0 : i64, kernel = [1, 1], kind = "avg", layout = "nhwc",
+      padding = [0, 0, 0, 0], strides = [1, 1]} : (tensor<1x4x4x8xf32>) -> tensor<1x4x4x8xf32>
+  return %q, %c : tensor<1x4x4x8xf32>, tensor<1x2x2x8xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+module {
+  func.func @main(%arg0: tensor<1x4x4x8xf32>) -> (tensor<1x4x4x8xf32>, tensor<1x2x2x8xf32>) {
+    %0 = "dry.weight"() {key = "w.bf16"} : () -> tensor<8x8x1x1xf32, #dry.enc<"bf16", unit, unit>>
+    %1 = "dry.weight"() {key = "v.bf16"} : () -> tensor<8x8x1x1xf32, #dry.enc<"bf16", unit, unit>>
+    %2 = tensor.empty() : tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>
+    %3 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%arg0 : tensor<1x4x4x8xf32>) outs(%2 : tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>) {
+    ^bb0(%in: f32, %out: f32):
+      linalg.yield %in : f32
+    } -> tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>
+    %4 = "dry.conv"(%3, %0) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>, tensor<8x8x1x1xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>
+    %5 = "dry.conv"(%3, %1, %4) ({
+    ^bb0(%arg1: f32, %arg2: f32):
+      %9 = arith.addf %arg1, %arg2 : f32
+      "dry.yield"(%9) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [#map], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>, tensor<8x8x1x1xf32, #dry.enc<"bf16", unit, unit>>, tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>
+    %6 = "dry.pool"(%5) {dilation = [1, 1], divisor = 0 : i64, kernel = [2, 2], kind = "max", layout = "nhwc", padding = [0, 0, 0, 0], strides = [2, 2]} : (tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<1x2x2x8xf32, #dry.enc<"bf16", unit, unit>>
+    %7 = "dry.conv"(%6, %1) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x2x2x8xf32, #dry.enc<"bf16", unit, unit>>, tensor<8x8x1x1xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<1x2x2x8xf32>
+    %8 = "dry.pool"(%5) {dilation = [1, 1], divisor = 0 : i64, kernel = [1, 1], kind = "avg", layout = "nhwc", padding = [0, 0, 0, 0], strides = [1, 1]} : (tensor<1x4x4x8xf32, #dry.enc<"bf16", unit, unit>>) -> tensor<1x4x4x8xf32>
+    return %8, %7 : tensor<1x4x4x8xf32>, tensor<1x2x2x8xf32>
+  }
+}
