@@ -94,7 +94,9 @@ class ChoosePrecision:
                 return ()
             return (0, 1) if unfolds(op, holder.element, self.target) else _of_convolution(op, unit)
         if name == "dry.attention":
-            return (0, 1, 2) if unit is not None and unit.group > 1 and _pays(op, unit.group) else ()
+            any_keys = self.target.dot(holder.element, holder.element, tiles=True) is not None
+            pays = unit is not None and unit.group > 1 and _pays(op, unit.group, any_keys=any_keys)
+            return (0, 1, 2) if pays else ()
         weight = op.operation.operands[1]
         if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
             return ()
@@ -162,13 +164,14 @@ def _of_convolution(op: Any, unit: DotUnit) -> tuple[int, ...]:
     return (0,) if inside == 1 and outside == groups else ()
 
 
-def _pays(op: Any, group: int) -> bool:
-    """Whether attention multiplies in groups: of many queries, the same number each time."""
+def _pays(op: Any, group: int, *, any_keys: bool) -> bool:
+    """Whether attention multiplies in groups: of many queries, the same number each time; of any number of
+    keys, or of whole squares of them."""
     q, k, v = list(op.operation.operands)[:3]
     positions = 2 if op.operation.attributes["layout"].value == "bhsd" else 1
     queries, keys, depth = shape(q)[positions], shape(k)[positions], shape(q)[3]
     known = queries is not None and keys is not None and depth is not None
-    even = not ((keys or 1) % 16 or (depth or 1) % group or (shape(v)[3] or 1) % 16)
+    even = not ((0 if any_keys else (keys or 1) % 16) or (depth or 1) % group or (shape(v)[3] or 1) % 16)
     return known and even and (queries or 0) >= 64
 
 

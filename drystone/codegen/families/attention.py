@@ -51,7 +51,7 @@ def search(kernel: Any, target: CpuTarget) -> Search:
 
 def _body(form: AttentionForm, cut: Schedule, target: CpuTarget) -> Callable[[TileBuilder], None]:
     lanes = target.lanes(32)
-    if in_pairs(form):
+    if in_pairs(form, target):
         return pairs(form, target, cut)
     if few_rows(form) is None:
         return _whole(form, lanes, cut)

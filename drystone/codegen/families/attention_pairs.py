@@ -29,20 +29,27 @@ def pairs(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[Ti
         if unit is not None:  # what goes into a tile register at a time lies together
             shape = [form.keys.ceildiv(unit.depth), form.depth_v, unit.depth]
         values = t.shared([form.images, form.groups, *shape], form.short)
+        keys: Tensor | None = None
+        if unit is not None and (form.keys.constant or 1) % unit.depth:
+            padded = form.keys.ceildiv(unit.depth) * unit.depth
+            keys = t.shared([form.images, form.groups, padded, form.depth], form.short)
+
+        def prepare(b: Index, group: Index, first: Index) -> None:
+            _transpose(form, t, values, b, group, first, width)
+            if keys is not None and unit is not None:
+                _fill_up(form, t, keys, unit.depth, b, group, first, width)
 
         def step(r: Index, b: Index, h: Index, first: Index) -> None:
             group = h // form.repeat
             t.when(
                 r,
                 1,
-                lambda: t.when(
-                    h % form.repeat, 1, lambda: _transpose(form, t, values, b, group, first, width)
-                ),
+                lambda: t.when(h % form.repeat, 1, lambda: prepare(b, group, first)),
             )
             rows = Rows(form, t, b, h, group, first, width)
             block = Block(rows, lanes, cut, values)
             if unit is not None:
-                block = TiledBlock(rows, lanes, cut, values, unit)
+                block = TiledBlock(rows, lanes, cut, values, unit, keys)
             t.when(0, r, block.run)
 
         axes = [(form.images, 1), (heads, 1), (form.queries, width)]
@@ -51,14 +58,41 @@ def pairs(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[Ti
     return body
 
 
+def _share(form: AttentionForm, first: Index, width: int, keys: int) -> tuple[Index, Index]:
+    """The keys, from and to, that go with the block of queries at `first`: so many at a time."""
+    blocks = form.queries.ceildiv(width)
+    share = form.keys.ceildiv(keys).ceildiv(blocks) * keys
+    start = (first // width) * share
+    return start, (start + share).min(form.keys)
+
+
+def _fill_up(
+    form: AttentionForm,
+    t: TileBuilder,
+    copy: Tensor,
+    whole: int,
+    b: Index,
+    g: Index,
+    first: Index,
+    width: int,
+) -> None:
+    """Keys copied, with zeros behind them to whole tiles."""
+    start, end = _share(form, first, width, whole)
+
+    def rows(k: Index) -> None:
+        tile = t.load(form.k, form.place(b, g, k, index(0)), form.place(None, None, 8, form.depth), held=True)
+        t.store(copy, [b, g, k, 0], tile, [None, None, 8, form.depth])
+
+    t.loop(end, whole, lambda k: t.loop(k + whole, 8, rows, lower=k) and None, lower=start)
+
+
 def _transpose(
     form: AttentionForm, t: TileBuilder, values: Tensor, b: Index, g: Index, first: Index, width: int
 ) -> None:
     """The share of the keys that goes with the block of queries at `first`."""
-    blocks, tiles = form.queries.ceildiv(width), len(values.shape) == 5
+    tiles = len(values.shape) == 5
     keys = (values.shape[4] or 0) if tiles else SQUARE
-    share = form.keys.ceildiv(keys).ceildiv(blocks) * keys
-    start = (first // width) * share
+    start, end = _share(form, first, width, keys)
 
     def square(k: Index, e: Index) -> None:
         tile = widened(t, t.load(form.v, form.place(b, g, k, e), form.place(None, None, keys, SQUARE)))
@@ -67,7 +101,7 @@ def _transpose(
         t.store(values, [b, g, *place], short, [None] * len(place) + [SQUARE, keys])
 
     t.loop(
-        (start + share).min(form.keys),
+        end,
         keys,
         lambda k: t.loop(index(form.depth_v), SQUARE, lambda e: square(k, e)) and None,
         lower=start,

@@ -60,23 +60,27 @@ class Schedule:
         return SQUARE if form.depth_v == groups * SQUARE else turns
 
 
-def in_pairs(form: AttentionForm) -> bool:
-    """Whether keys and values are multiplied in pairs: many queries of a short element."""
+def in_pairs(form: AttentionForm, target: CpuTarget) -> bool:
+    """Whether keys and values are multiplied in pairs: many queries of a short element. Only tile registers
+    take any number of keys."""
     queries, keys = form.queries.constant, form.keys.constant
     known = queries is not None and keys is not None and form.depth_v % SQUARE == 0
-    return known and form.short is not None and (queries or 0) >= _LEAST and (keys or 1) % SQUARE == 0
+    if not known or form.short is None or (queries or 0) < _LEAST:
+        return False
+    return (keys or 1) % SQUARE == 0 or tile_unit(form, target, 2 * target.lanes(32)) is not None
 
 
 def tile_unit(form: AttentionForm, target: CpuTarget, width: int) -> DotUnit | None:
     """The unit with tile registers that can do both products of blocks of so many rows; None without one."""
-    if not in_pairs(form) or form.short is None:
+    queries, keys = form.queries.constant, form.keys.constant
+    if form.short is None or queries is None or keys is None or queries < _LEAST or form.depth_v % SQUARE:
         return None
     unit = target.dot(form.short, form.short, tiles=True)
     if unit is None or width not in (unit.columns, 2 * unit.columns) or not unit.fills(form.depth):
         return None
-    # Blocks of keys are whole tiles.
-    keys = (form.keys.constant or 1, *form.tile[1:])
-    return None if any(n % unit.depth for n in keys) or unit.parts_of(form.depth)[1] else unit
+    # Blocks of a mask are whole tiles.
+    whole = not form.tile or form.tile[1] % unit.depth == keys % unit.depth == 0
+    return unit if whole and not unit.parts_of(form.depth)[1] else None
 
 
 def grouped(form: AttentionForm) -> bool:
@@ -118,7 +122,7 @@ def space(form: AttentionForm, target: CpuTarget) -> Space:
     parts = doubling(min(_MOST_PARTS, longest // _LEAST_PART))
     if rows is None or form.blocks is not None:
         parts = (1,)
-    tiles = (8, 16) if in_pairs(form) else (8, 4, 12, 16)
+    tiles = (8, 16) if in_pairs(form, target) else (8, 4, 12, 16)
 
     def sound(point: Mapping[str, int]) -> bool:
         width, block, tile = point["width"], point["block"], point["tile"]
@@ -126,7 +130,7 @@ def space(form: AttentionForm, target: CpuTarget) -> Space:
         held = (block + lanes) * max(1, width) * bits(form.dtype) // 8
         return (
             block % (tile if unit is None else unit.depth) == 0
-            and (unit is None or longest % block == 0)
+            and (unit is not None or not in_pairs(form, target) or longest % SQUARE == 0)
             and held <= target.l2 // 2
             and _fits(form, width, tile, target)
             and (not form.tile or _cuts(form, width, block))
@@ -162,7 +166,7 @@ def _width(form: AttentionForm, target: CpuTarget) -> int:
     """Rows of a block of many queries: two vectors, where what it holds stays in the first cache."""
     lanes, known = target.lanes(32), form.queries.constant
     narrow = (known is not None and known <= lanes) or target.registers < 32
-    narrow = narrow or (not in_pairs(form) and _room(form, 2 * lanes, target) < _BLOCK)
+    narrow = narrow or (not in_pairs(form, target) and _room(form, 2 * lanes, target) < _BLOCK)
     uneven = bool(form.tile) and form.tile[0] % (2 * lanes) != 0
     return lanes if narrow or uneven else 2 * lanes
 
@@ -177,11 +181,12 @@ def _block(form: AttentionForm, width: int, target: CpuTarget) -> int:
     """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
     keys, unit = form.keys.constant, tile_unit(form, target, width)
     if unit is not None and keys is not None:
-        whole = (form.tile[1] if form.tile else keys) // unit.depth
-        return unit.depth * divisor(whole, _BLOCK // unit.depth)
+        if form.tile:
+            return unit.depth * divisor(form.tile[1] // unit.depth, _BLOCK // unit.depth)
+        return unit.depth * even(-(-keys // unit.depth), _BLOCK // unit.depth)
     if form.tile:
         return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
-    most = _BLOCK if in_pairs(form) or _room(form, width, target) < _LONGEST else _LONGEST
+    most = _BLOCK if in_pairs(form, target) or _room(form, width, target) < _LONGEST else _LONGEST
     if keys is None:
         return most
     if keys <= 2 * _BLOCK:

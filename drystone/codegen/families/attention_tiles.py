@@ -36,6 +36,8 @@ class TiledBlock(Block):
     """The rows of one grid step; `values` are [images, heads, keys / depth of the unit, depth, that]."""
 
     unit: DotUnit | None = None
+    #: The keys [images, heads, keys, depth] with some of zeros behind them, where they are no whole tiles.
+    keys: Tensor | None = None
 
     @property
     def whole(self) -> int:
@@ -260,7 +262,7 @@ class _Sweep:
     @property
     def _has_edges(self) -> bool:
         form = self.block.form
-        return form.causal or form.span is not None
+        return form.causal or form.span is not None or self.block.keys is not None
 
     def _weights(self, start: Index, within: Range, peak: Tile, slot: Index, *, edges: bool = False) -> Tile:
         """Put the weights of a step's keys into pairs: their sums."""
@@ -318,8 +320,12 @@ class _Sweep:
         self._lay_mask(start + c)
 
         def products(d: Index, acc: Tile) -> Tile:
-            place = form.place(rows.b, rows.group, self._key(start + c), d)
-            a = t.load(form.k, place, form.place(None, None, whole, depth), held=True)
+            key = self._key(start + c)
+            if self.block.keys is not None:
+                a = t.load(self.block.keys, [rows.b, rows.group, key, d], [None, None, whole, depth])
+            else:
+                at = form.place(rows.b, rows.group, key, d)
+                a = t.load(form.k, at, form.place(None, None, whole, depth), held=True)
             b = t.load(self.queries, [d // 2, 0], [depth // 2, rows.width * 2])
             return t.dot(acc, a, b, tiles=True)
 
@@ -329,8 +335,8 @@ class _Sweep:
 
     def _key(self, key: Index) -> Index:
         """The first key of a whole tile: the bound says nothing new, but lets it be proven to lie inside."""
-        form = self.block.form
-        return key.min(form.keys - self.block.whole)
+        whole = self.block.whole
+        return key.min((self.block.form.keys.ceildiv(whole) - 1) * whole)
 
     def _lay_mask(self, key: Index) -> None:
         """Put a mask of rows by keys, transposed, beside the scores."""
