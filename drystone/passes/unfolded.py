@@ -6,8 +6,9 @@ from drystone.ir.values import shape
 from drystone.mlir import ints
 from drystone.targets.target import CpuTarget
 
-#: Taps of a kernel, at most.
-_TAPS = 64
+#: Taps of a kernel, at most; and what is summed, at least: else rounding the image first takes as long as all
+#: products by vectors.
+_TAPS, _LEAST = 64, 75
 #: Positions of the result's lines that a window reaches over, at most: they are copied to a cache.
 _WINDOW = 8192
 
@@ -25,5 +26,6 @@ def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
     result = shape(op.operation.results[0])
     channels, height, width = (n or 0 for n in weight[1:])
     known = None not in (*x[2:], *result[1:3])
-    short = height * width <= _TAPS and known and unit.unfolds(channels, width)
+    short = height * width <= _TAPS and channels * height * width >= _LEAST
+    short = short and known and unit.unfolds(channels, width)
     return short and height * (result[2] or 0) <= _WINDOW

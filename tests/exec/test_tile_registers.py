@@ -136,9 +136,9 @@ CONVOLUTIONS: dict[str, tuple[nn.Module, tuple[int, ...], bool]] = {
     "3x3 with two strides": (nn.Conv2d(32, 40, 3, stride=(2, 3), padding=(2, 0)), (3, 32, 23, 31), True),
     "3x3 of short lines": (nn.Conv2d(64, 96, 3, padding=1), (2, 64, 30, 7), True),
     "7x7 of 3 channels": (nn.Conv2d(3, 64, 7, stride=2, padding=3), (2, 3, 61, 70), True),
-    "3x3 of 3 channels": (nn.Conv2d(3, 33, 3, padding=1), (3, 3, 12, 19), True),
-    "2x3 of 4 channels": (nn.Conv2d(4, 32, (2, 3), stride=3), (1, 4, 24, 25), True),
-    "4x4 of 1 channel": (nn.Conv2d(1, 16, 4, stride=4), (1, 1, 32, 40), True),
+    "5x5 of 3 channels": (nn.Conv2d(3, 33, 5, padding=2), (3, 3, 12, 19), True),
+    "7x3 of 4 channels": (nn.Conv2d(4, 32, (7, 3), stride=3), (1, 4, 24, 25), True),
+    "8x8 of 2 channels": (nn.Conv2d(2, 16, 8, stride=4), (1, 2, 32, 40), True),
     "3x3 with many channels": (nn.Conv2d(1024, 32, 3, padding=1), (1, 1024, 5, 16), True),
 }
 
@@ -155,7 +155,13 @@ def test_convolutions(tiles: Emulator, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Conv2d(3, 32, 9, padding=4), nn.Conv2d(3, 32, 3, dilation=2), nn.Conv2d(5, 32, 3)]
+    "layer",
+    [
+        nn.Conv2d(3, 32, 9, padding=4),
+        nn.Conv2d(3, 32, 5, dilation=2),
+        nn.Conv2d(5, 32, 5),
+        nn.Conv2d(3, 32, 3),
+    ],
 )
 def test_images_whose_taps_are_not_unfolded_stay_in_f32(tiles: Emulator, layer: nn.Conv2d) -> None:
     x, before = torch.randn(1, layer.in_channels, 20, 20), tiles.executed()
@@ -166,7 +172,7 @@ def test_images_whose_taps_are_not_unfolded_stay_in_f32(tiles: Emulator, layer: 
 
 def test_images_known_at_the_call(tiles: Emulator) -> None:
     torch.manual_seed(0)
-    first, second = nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.Conv2d(32, 64, 3, padding=1)
+    first, second = nn.Conv2d(3, 32, 5, stride=2, padding=2), nn.Conv2d(32, 64, 3, padding=1)
     model, batch = nn.Sequential(first, nn.ReLU(), second).eval(), torch.export.Dim("batch", min=1, max=5)
     options, x = drystone.Options(compute="bf16"), torch.randn(2, 3, 17, 22)
     fitted = drystone.compile(model, (x,), "cpu:tiles", dynamic_shapes=({0: batch},), options=options)
