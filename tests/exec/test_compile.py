@@ -203,12 +203,6 @@ def test_dump_writes_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert names and all(name[:2].isdigit() and name.endswith(".mlir") for name in names)
 
 
-def test_arguments_of_later_stages_say_so() -> None:
-    for name in ("quantize", "calibration", "sparsify"):
-        with pytest.raises(drystone.UserError, match=f"compile\\(..., {name}=...\\) is not there yet"):
-            compile(nn.Linear(2, 2), (torch.ones(1, 2),), **{name: "int8"})
-
-
 def test_a_budget_that_cannot_be_met_says_what_is_large() -> None:
     pair = (torch.ones(16, 12), torch.arange(4))
     with pytest.raises(drystone.UserError, match=r"budget is 1\.00 KiB") as failure:

@@ -303,8 +303,9 @@ def test_attention_of_a_short_model_reads_its_queries_as_they_lie() -> None:
 
     model, x = Heads().bfloat16().eval(), torch.randn(2, 7, 64).bfloat16()
     fitted = drystone.compile(model, (x,))
-    # Only roundings, of elements where they are, stand beside the product and the attention.
+    # Only conversions of what is given and returned stand beside the product, which rounds its result itself,
+    # and the attention.
     moved = [call.name for call in fitted.manifest.kernels if call.kind not in ("matmul", "attention", "map")]
-    assert not moved and sum(call.kind == "map" for call in fitted.manifest.kernels) == 3
+    assert not moved and sum(call.kind == "map" for call in fitted.manifest.kernels) == 2
     want = copy.deepcopy(model).double()(x.double())
     assert float((fitted(x).double() - want).norm().detach() / want.norm().detach()) < 2e-2
