@@ -47,10 +47,9 @@ def compile(
     are computed in ("int8"), or the same for each weight by the first regular expression that matches its
     name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of keyword
     arguments, or the only argument) on which the model is run to see how large the numbers get that are
-    quantized. tune: search for the fastest
-    schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
-    mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
-    cannot be met, an unknown target, a checkpoint that does not fit.
+    quantized. tune: search for the fastest schedules of the kernels by measuring them (True: five minutes).
+    Raises UserError for what the user can mend: operations that cannot be compiled (all of them, with their
+    lines in the model), a budget that cannot be met, an unknown target, a checkpoint that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
@@ -58,9 +57,12 @@ def compile(
     _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    held = checkpoint_of(checkpoint)
     products = passes.QuantizeProducts(formats_of(quantize))
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, held, products)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), products)
+    if budget.error is not None and products.formats:
+        raise UserError(
+            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
+        )
     if calibration is not None:
         source = _calibrated(source, options, calibration)
     search = chosen(None if tune is True else tune, Tune) if tune else None
@@ -73,10 +75,6 @@ def compile(
 
     if budget.error is None:
         return build(options.compute, search)
-    if products.formats:
-        raise UserError(
-            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
-        )
     call = frontend.example_call(model, example_inputs, kwargs)
     found = accuracy.choose(build, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
@@ -169,9 +167,8 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    held = checkpoint_of(checkpoint)
     products = passes.QuantizeProducts(formats_of(quantize))
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, held, products)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), products)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")

@@ -1,6 +1,6 @@
 """Small makers of attributes and epilogues, so that building `dry` operations reads like the operations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from drystone.ir.dialect import Yield
@@ -58,16 +58,27 @@ def generic(
     )
 
 
+def mapped(
+    inputs: Sequence[Any],
+    init: Any,
+    maps: Sequence[Any],
+    body: Callable[..., Any],
+    iterators: Sequence[str] | None = None,
+) -> Any:
+    """The result of a linalg.generic (all loops parallel where `iterators` is None): `body` makes an element
+    of it from those of the inputs and the one before, at the insertion point."""
+    made = generic(inputs, [init], maps, iterators or ["parallel"] * maps[0].n_dims)
+    block = made.operation.regions[0].blocks.append(*(v.type.element_type for v in (*inputs, init)))
+    with ir.InsertionPoint(block):
+        ir.Operation.create("linalg.yield", operands=[body(*block.arguments)])
+    return made.operation.results[0]
+
+
 def copied(value: Any, init: Any) -> Any:
     """A linalg.generic that copies a tensor into one of the same shape that is held otherwise: how numbers
     change their encoding."""
-    rank, element = init.type.rank, init.type.element_type
-    identity = ir.AffineMap.get_identity(rank)
-    made = generic([value], [init], [identity, identity], ["parallel"] * rank)
-    inner = made.operation.regions[0].blocks.append(element, element)
-    with ir.InsertionPoint(inner):
-        ir.Operation.create("linalg.yield", operands=[inner.arguments[0]])
-    return made.operation.results[0]
+    identity = ir.AffineMap.get_identity(init.type.rank)
+    return mapped([value], init, [identity, identity], lambda element, _: element)
 
 
 def identity_epilogue(op: Any, element: Any, extra_elements: Sequence[Any] = ()) -> None:

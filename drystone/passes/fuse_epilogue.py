@@ -60,11 +60,9 @@ def _fuse(op: Any) -> None:
 
 
 def _takes(op: Any, made: Any, out: Any) -> bool:
-    result = made.operation.results[0]
-    stored = op.operation.results[0].type
-    if result.type != stored and not (
-        made.operation.name == "dry.matmul" and shape(result) == shape(op.operation.results[0])
-    ):
+    result, stored = made.operation.results[0], op.operation.results[0]
+    of_sums = made.operation.name == "dry.matmul" and shape(result) == shape(stored)
+    if result.type != stored.type and not of_sums:
         return False
     if any(user != op.operation for user, _ in uses(result)):
         return False
@@ -99,8 +97,8 @@ def _merge(op: Any, made: Any, out: Any) -> None:
         if not same:
             extras.append((value, read))
     with ir.InsertionPoint(op), made.operation.location:
-        out_type = op.operation.results[0].type
-        fused, block = remade(made, list(made.operation.operands)[:2], extras, out_type)
+        stored = op.operation.results[0].type
+        fused, block = remade(made, list(made.operation.operands)[:2], extras, stored)
     arguments = list(block.arguments)
     with ir.InsertionPoint(block), op.operation.location:
         old = made.operation.regions[0].blocks[0]

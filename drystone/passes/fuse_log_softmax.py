@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from drystone.ir.build import generic, integer
+from drystone.ir.build import integer, mapped
 from drystone.ir.dialect import LogSumExp
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, main_block, shape
@@ -86,10 +86,8 @@ def _spelled_out(x: Any, result: Any, dim: int) -> Any:
     identity = ir.AffineMap.get_identity(rank)
     line = ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(d) for d in others])
     inputs, maps = [x, parts.peak, parts.rest], [identity, line, line, identity]
-    made = generic(inputs, [empty_like(result)], maps, ["parallel"] * rank)
-    block = made.operation.regions[0].blocks.append(*[kind.element_type] * 4)
-    with ir.InsertionPoint(block):
-        value, peak, rest, _ = block.arguments
-        logarithm = arith.SubFOp(arith.SubFOp(value, peak).result, rest).result
-        ir.Operation.create("linalg.yield", operands=[logarithm])
-    return made
+
+    def logarithm(value: Any, peak: Any, rest: Any, _: Any) -> Any:
+        return arith.SubFOp(arith.SubFOp(value, peak).result, rest).result
+
+    return mapped(inputs, empty_like(result), maps, logarithm).owner.opview

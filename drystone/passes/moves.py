@@ -6,7 +6,7 @@ A move by `p` gives a result whose dimension i is dimension p[i] of its source, 
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.ir.build import generic
+from drystone.ir.build import generic, mapped
 from drystone.ir.values import dims_of, is_tensor, operand_groups, producer, producer_name, shape
 from drystone.mlir import ints, ir, linalg, tensor
 from drystone.passes.dims import extent
@@ -59,14 +59,12 @@ def move(value: Any, p: Permutation) -> Any:
     init = tensor.EmptyOp([extent(value, d) for d in p], kind.element_type).result
     exprs = [ir.AffineExpr.get_dim(p.index(d)) for d in range(len(p))]
     read = ir.AffineMap.get(len(p), 0, exprs)
-    made = generic([value], [init], [read, ir.AffineMap.get_identity(len(p))], ["parallel"] * len(p))
-    block = made.operation.regions[0].blocks.append(kind.element_type, kind.element_type)
-    with ir.InsertionPoint(block):
-        ir.Operation.create("linalg.yield", operands=[block.arguments[0]])
-    view = through_units(value, made.operation.results[0].type) if _only_units(value, p) else None
-    if view is not None:
-        made.operation.erase()
-    return made.operation.results[0] if view is None else view
+    moved = mapped([value], init, [read, ir.AffineMap.get_identity(len(p))], lambda element, _: element)
+    view = through_units(value, moved.type) if _only_units(value, p) else None
+    if view is None:
+        return moved
+    moved.owner.erase()
+    return view
 
 
 def _only_units(value: Any, p: Permutation) -> bool:

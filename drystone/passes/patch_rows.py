@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 from drystone.errors import InternalError
-from drystone.ir.build import generic, integer, integers
+from drystone.ir.build import integer, integers, mapped
 from drystone.ir.pieces import Region, Span, emit
 from drystone.ir.values import shape
 from drystone.ir.windows import Dims, Form, is_view, run_of
@@ -141,14 +141,8 @@ def _insert(piece: Any, whole: Any, offsets: Sequence[int]) -> Any:
 
 def _sum(one: Any, other: Any) -> Any:
     """The sum of two tensors, over the first."""
-    rank = one.type.rank
-    identity = ir.AffineMap.get_identity(rank)
-    made = generic([one, other], [empty_like(one)], [identity] * 3, ["parallel"] * rank)
-    block = made.operation.regions[0].blocks.append(*[one.type.element_type] * 3)
-    with ir.InsertionPoint(block):
-        total = arith.AddFOp(block.arguments[0], block.arguments[1]).result
-        ir.Operation.create("linalg.yield", operands=[total])
-    return made.operation.results[0]
+    identity = ir.AffineMap.get_identity(one.type.rank)
+    return mapped([one, other], empty_like(one), [identity] * 3, lambda a, b, _: arith.AddFOp(a, b).result)
 
 
 def _applied(op: Any, operands: list[Any], kind: Any, named: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The pass `quantize-products`: products with weights are computed in bytes."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.build import generic
+from drystone.ir.build import mapped
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
@@ -47,7 +47,7 @@ class QuantizeProducts:
       when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al. 2022). What several
       products read is rounded once.
     - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for two operands more.
-    - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
+    - A row with a NaN gives NaN, one with an infinity nothing finite; one of zeros, zeros.
     - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
       small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
       |w[k]|), the maximum over all weights that read x (SmoothQuant, Xiao et al. 2023, with an alpha of 1/2).
@@ -195,23 +195,17 @@ class _Group:
 
     def _weight(self, op: Any, key: str, factors: Array | None) -> tuple[Any, Any]:
         """Codes, and for every output a scale, which divides rows by their largest code as well."""
-        plain, axis = op.operation.operands[1], _outputs(op)
-        array = self._array(key)
+        axis, array = _outputs(op), self._array(key)
         if factors is not None:
             array = array * (factors if axis == 0 else factors[:, None])
         parts = encode(array, int8_row(1 - axis))
-        codes, scales = (
-            np.ascontiguousarray(parts["codes"]),
-            parts["scale"].reshape(-1) / np.float32(_LARGEST),
+        scales = parts["scale"].reshape(-1) / np.float32(_LARGEST)
+        codes = np.ascontiguousarray(parts["codes"])
+        byte, real = ir.IntegerType.get_signless(8), ir.F32Type.get()
+        return (
+            new_weight(self.program, f"{key}.int8", codes, tensor_type(codes.shape, byte)),
+            new_weight(self.program, f"{key}.scale", scales, tensor_type(scales.shape, real)),
         )
-        kinds = (ir.IntegerType.get_signless(8), ir.F32Type.get())
-        made = [
-            new_weight(self.program, f"{key}.{part}", array, tensor_type(size, kind))
-            for part, array, size, kind in zip(
-                ("int8", "scale"), (codes, scales), (shape(plain), scales.shape), kinds, strict=True
-            )
-        ]
-        return made[0], made[1]
 
     def _array(self, key: str) -> Array:
         return np.asarray(self.program.weights[key])
@@ -241,10 +235,9 @@ def _quantized(x: Any, smooth: Any | None) -> tuple[Any, Any]:
     row, column = _leading(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
     peak = _peaks(x, list(range(rank - 1)), smooth)
     more = [] if smooth is None else [smooth]
-    sizes = [as_value(extent(x, d)) if n is None else n for d, n in enumerate(shape(x))]
-    into = tensor.EmptyOp(sizes, ir.IntegerType.get_signless(8)).result
+    into = tensor.EmptyOp(_sizes(x, range(rank)), ir.IntegerType.get_signless(8)).result
     maps = [whole, row, *[column] * len(more), whole]
-    return _map([x, peak, *more], into, maps, _code), peak
+    return mapped([x, peak, *more], into, maps, _code), peak
 
 
 def _peaks(x: Any, kept: list[int], smooth: Any | None) -> Any:
@@ -254,37 +247,27 @@ def _peaks(x: Any, kept: list[int], smooth: Any | None) -> Any:
     column, place = (
         ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in dims]) for dims in ([rank - 1], kept)
     )
-    sizes = [as_value(extent(x, d)) if shape(x)[d] is None else shape(x)[d] for d in kept]
-    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(sizes, f32)])
+    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(_sizes(x, kept), f32)])
     iterators = ["parallel" if d in kept else "reduction" for d in range(rank)]
     more = [] if smooth is None else [smooth]
-    return _map([x, *more], zero, [whole, *[column] * len(more), place], _largest, iterators)
+    return mapped([x, *more], zero, [whole, *[column] * len(more), place], _largest, iterators)
+
+
+def _sizes(x: Any, dims: Iterable[int]) -> list[Any]:
+    """Extents of a tensor as a tensor.empty takes them."""
+    known = shape(x)
+    return [as_value(extent(x, d)) if known[d] is None else known[d] for d in dims]
 
 
 def _larger(one: Any, other: Any) -> Any:
     """The larger of each two numbers."""
     same = ir.AffineMap.get_identity(one.type.rank)
-    return _map([one, other], empty_like(one), [same] * 3, lambda a, b, _: arith.MaximumFOp(a, b).result)
+    return mapped([one, other], empty_like(one), [same] * 3, lambda a, b, _: arith.MaximumFOp(a, b).result)
 
 
 def _leading(rank: int) -> Any:
     """The map to all dimensions but the last."""
     return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])
-
-
-def _map(
-    inputs: list[Any],
-    init: Any,
-    maps: list[Any],
-    body: Callable[..., Any],
-    iterators: list[str] | None = None,
-) -> Any:
-    made = generic(inputs, [init], maps, iterators or ["parallel"] * maps[0].n_dims)
-    elements = [value.type.element_type for value in (*inputs, init)]
-    inner = made.operation.regions[0].blocks.append(*elements)
-    with ir.InsertionPoint(inner):
-        ir.Operation.create("linalg.yield", operands=[body(*inner.arguments)])
-    return made.operation.results[0]
 
 
 def _constant(value: float) -> Any:

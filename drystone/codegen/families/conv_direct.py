@@ -31,7 +31,7 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
         return None
     if not form.blocked or (form.first and form.group > 1):
         return None
-    width = form.pack.inner_tiles[0]
+    width = form.width
     last = form.spatial - 1
     known = None not in (form.known_size(form.x, last), form.known_size(form.out, last))
     if not known or (form.groups > 1 and form.outside % width) or form.kernel[-1] > UNROLLED:
@@ -67,7 +67,7 @@ def _sizes(form: ConvForm, target: CpuTarget) -> Image:
         outside=form.outside,
         groups=form.groups,
         taps=taps,
-        width=form.pack.inner_tiles[0] if form.pack else 0,
+        width=form.width if form.pack else 0,
         group=form.group,
         bytes=form.bytes,
         fixed=form.first or dims != 2,
@@ -83,7 +83,7 @@ def _program(kernel: Direct) -> TileProgram:
     """The tile program."""
     form, p = kernel.form, kernel.p
     high = [1] * (form.spatial - 2) + ([p.high] if form.spatial > 1 else [])
-    every = -(-form.outside * form.groups // kernel.width)
+    every = -(-form.outside * form.groups // form.width)
 
     def body(t: TileBuilder) -> None:
         axes = [(form.size(form.out, dim), high[dim]) for dim in range(form.spatial - 1)]

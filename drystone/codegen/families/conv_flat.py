@@ -20,12 +20,9 @@ from typing import Any
 from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_flat_schedule import Flat, FlatSchedule, flat_default, flat_space
 from drystone.codegen.families.conv_form import ConvForm, copy_channels
-from drystone.codegen.families.dry_op import laid_down, narrowed
-from drystone.codegen.families.epilogue import flattened, load_extra
-from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.mlir import ir
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
@@ -77,12 +74,6 @@ class _Flat:
     lanes: int
 
     @property
-    def width(self) -> int:
-        """Output channels of a block."""
-        assert self.form.pack is not None
-        return self.form.pack.inner_tiles[0]
-
-    @property
     def channels(self) -> int:
         """Channels of the image as the weight holds them, in whole groups."""
         return -(-self.form.inside // self.form.group) * self.form.group
@@ -127,12 +118,9 @@ class _Flat:
         return sorted(product(heights, widths))
 
     @cached_property
-    def extras(self) -> list[tuple[Tensor, Any]] | None:
-        """The epilogue's operands with maps over pixels and channels; None where one has no such map."""
-        main = self.form.op.main
-        with main.operation.context:
-            maps = [ir.AffineMapAttr(attribute).value for attribute in main.extra_maps]
-            return flattened(list(zip(self.form.extras, maps, strict=True)), 4)
+    def extras(self) -> tuple[tuple[Tensor, Any], ...] | None:
+        """Those of the epilogue over pixels."""
+        return self.form.flat_extras()
 
     def whole(self, high: int) -> bool:
         """Whether all that a register tile makes is stored, for `high` lines of the result."""
@@ -162,8 +150,8 @@ class _Flat:
             depth=len(self.taps) * self.run,
             rounds=len(self.taps) * sum(1 for _ in self.parts()),
             room=self.room,
-            blocks=-(-form.outside // self.width),
-            width=self.width,
+            blocks=-(-form.outside // form.width),
+            width=form.width,
             unit=self.unit,
         )
 
@@ -177,7 +165,7 @@ class _Flat:
 
     def program(self, p: FlatSchedule) -> TileProgram:
         """The tile program of a schedule."""
-        form, every = self.form, -(-self.form.outside // self.width)
+        form, every = self.form, -(-self.form.outside // self.form.width)
 
         def body(t: TileBuilder) -> None:
             axes: list[tuple[Index | int, int]] = [
@@ -222,7 +210,7 @@ class _Step:
         lines = (form.size(form.out, 0) - self.start).min(self.p.high)
         line = form.known_size(form.out, 1) or 0
         end = lines * kernel.across - (kernel.across - line)
-        last = (self.first + self.p.blocks).min(-(-form.outside // kernel.width))
+        last = (self.first + self.p.blocks).min(-(-form.outside // form.width))
 
         def block(b: Index) -> None:
             t.loop(end, self.rows, lambda at: self.tile(b, at, lines))
@@ -309,7 +297,7 @@ class _Step:
     def tile(self, block: Index, at: Index, lines: Index) -> None:
         """One register tile: positions `at`.. of the copy by one block of channels."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
-        acc = t.full(0, (self.rows, kernel.width), wide(form.out.dtype))
+        acc = t.full(0, (self.rows, form.width), wide(form.out.dtype))
         depth, rest = kernel.unit.parts_of(kernel.run)
         acc = self.products(block, at, acc, 0, kernel.run - rest, depth)
         if rest:
@@ -317,7 +305,7 @@ class _Step:
         if kernel.whole(self.p.high):
             self.store_whole(acc, block, at)
             return
-        sums = t.scratch((self.rows, kernel.width), acc.dtype)
+        sums = t.scratch((self.rows, form.width), acc.dtype)
         t.store(sums, [0, 0], acc)
         self.store(sums, block, at, lines)
 
@@ -333,7 +321,7 @@ class _Step:
 
             def some(k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap) -> Tile:
                 a = t.load(self.copy, [at + where, k], [self.rows, depth])
-                sizes = [*[None] * (1 + len(tap)), depth // group, kernel.width * group]
+                sizes = [*[None] * (1 + len(tap)), depth // group, form.width * group]
                 b = t.load(weight, [block, *tap, k // group, 0], sizes, held=True)
                 return t.dot(acc, a, b, tiles=True)
 
@@ -342,19 +330,14 @@ class _Step:
 
     def store_whole(self, acc: Tile, block: Index, at: Index) -> None:
         """The epilogue and the result of a tile whose positions are all stored, one behind the other."""
-        kernel, form, t = self.kernel, self.kernel.form, self.t
-        main, line = form.op.main, form.known_size(form.out, 1) or 0
-        pixel = (self.n * form.size(form.out, 0) + self.start) * line + at
-        place, shape = [pixel, block * kernel.width], list(acc.shape)
-        tile = narrowed(t, acc, str(main.out.type.element_type))
-        more = [load_extra(t, extra, m, place, shape) for extra, m in kernel.extras or ()]
-        (result,) = apply_region(t, main.epilogue.blocks[0], [tile, *more])
-        t.store(form.out.collapse([[0, 1, 2], [3]]), place, spread(t, result, acc.shape))
+        form = self.kernel.form
+        pixel = (self.n * form.size(form.out, 0) + self.start) * (form.known_size(form.out, 1) or 0) + at
+        form.finish_flat(self.t, acc, self.kernel.extras or (), [pixel, block * form.width])
 
     def store(self, sums: Tensor, block: Index, at: Index, lines: Index) -> None:
         """The epilogue and the result, for the positions of a tile that lie in lines."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
-        across, line, width = kernel.across, form.known_size(form.out, 1) or 0, kernel.width
+        across, line, width = kernel.across, form.known_size(form.out, 1) or 0, form.width
 
         def row(h: Index) -> None:
             begin = h * across - at

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from drystone.codegen.elements import width
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
-from drystone.codegen.families.epilogue import apply_epilogue
+from drystone.codegen.families.epilogue import apply_epilogue, flattened
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
@@ -74,6 +74,18 @@ class ConvForm:
         if pack is None or pack.inner_dims != (0,) or pack.outer_perm != order:
             return False
         return pack.inner_tiles[0] % lanes == 0
+
+    @property
+    def width(self) -> int:
+        """Output channels of a block of the packed weight."""
+        assert self.pack is not None
+        return self.pack.inner_tiles[0]
+
+    @property
+    def mapped_extras(self) -> list[tuple[Tensor, Any]]:
+        """The epilogue's operands with their maps."""
+        maps = [ir.AffineMapAttr(attribute).value for attribute in self.op.main.extra_maps]
+        return list(zip(self.extras, maps, strict=True))
 
     def factor(self, t: TileBuilder, tile: Tile) -> Tile:
         """A tile of x or the weight as a dot takes it."""
@@ -148,8 +160,25 @@ class ConvForm:
     ) -> None:
         """Apply the epilogue to a tile of the result and store it."""
         tile = narrowed(t, acc, str(self.op.main.out.type.element_type))
-        tile = apply_epilogue(t, self.op.main, tile, self.extras, place, shape, steps)
+        tile = apply_epilogue(t, self.op.main, tile, self.mapped_extras, place, shape, steps)
         t.store(self.out, place, tile, shape, steps=steps)
+
+    def flat(self, tensor: Tensor) -> Tensor:
+        """x or out, channels last, as [pixels, channels]."""
+        return tensor.collapse([list(range(self.spatial + 1)), [self.spatial + 1]])
+
+    def flat_extras(self) -> tuple[tuple[Tensor, Any], ...] | None:
+        """The epilogue's operands with maps over pixels and channels; None where one has no such map."""
+        with self.op.main.operation.context:
+            found = flattened(self.mapped_extras, self.spatial + 2)
+        return None if found is None else tuple(found)
+
+    def finish_flat(
+        self, t: TileBuilder, acc: Tile, extras: Sequence[tuple[Tensor, Any]], place: Sequence[Index | int]
+    ) -> None:
+        """`finish` for a tile of neighbouring pixels by channels; extras: `flat_extras`."""
+        tile = narrowed(t, acc, str(self.op.main.out.type.element_type))
+        t.store(self.flat(self.out), place, apply_epilogue(t, self.op.main, tile, extras, place, acc.shape))
 
 
 def conv_form(kernel: Any) -> ConvForm:

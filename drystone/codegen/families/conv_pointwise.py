@@ -18,13 +18,10 @@ from drystone.codegen.families.conv_schedule import (
     pixel_schedule,
     pixel_space,
 )
-from drystone.codegen.families.dry_op import laid_down, narrowed
-from drystone.codegen.families.epilogue import flattened, load_extra
-from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.mlir import ir
 from drystone.targets import CpuTarget
 
 
@@ -36,21 +33,19 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
         return None
     if not form.blocked or form.x.shape[-1] is None:
         return None
-    with form.op.main.operation.context:
-        maps = [ir.AffineMapAttr(attribute).value for attribute in form.op.main.extra_maps]
-        extras = flattened(list(zip(form.extras, maps, strict=True)), form.spatial + 2)
+    extras = form.flat_extras()
     strided = set(form.strides) != {1}
     line = form.known_size(form.out, form.spatial - 1) or 0
     lines = (form.known_size(form.out, form.spatial - 2) or 0) if form.spatial > 1 else 1
     if extras is None or (strided and not line * lines):
         return None
     sizes = Pixels(
-        pixels=_flat(form, form.out).shape[0],
+        pixels=form.flat(form.out).shape[0],
         line=line if strided else 0,
         lines=lines if strided else 0,
         inside=form.inside,
         outside=form.outside,
-        width=form.pack.inner_tiles[0],
+        width=form.width,
         group=form.group,
         bytes=form.bytes,
         tile=form.tile(target),
@@ -58,17 +53,10 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
     )
 
     def build(point: Point) -> TileProgram:
-        return _Pointwise(
-            form, tuple(extras), sizes, pixel_schedule(sizes, point), target.lanes(32)
-        ).program()
+        return _Pointwise(form, extras, sizes, pixel_schedule(sizes, point), target.lanes(32)).program()
 
     features = form.features()
     return Search(pixel_space(sizes, target), pixel_default(sizes, target), features, build)
-
-
-def _flat(form: ConvForm, tensor: Tensor) -> Tensor:
-    """x or out as [pixels, channels]."""
-    return tensor.collapse([list(range(form.spatial + 1)), [form.spatial + 1]])
 
 
 @dataclass(frozen=True)
@@ -82,7 +70,7 @@ class _Pointwise:
     def program(self) -> TileProgram:
         """The tile program."""
         form, sizes, p = self.form, self.sizes, self.p
-        out = _flat(form, form.out)
+        out = form.flat(form.out)
 
         def body(t: TileBuilder) -> None:
             if sizes.line:
@@ -90,7 +78,7 @@ class _Pointwise:
                 axes = [(form.out.dim(dim), lines[dim]) for dim in range(form.spatial)]
                 t.grid([(sizes.every, p.blocks), *axes], lambda *at: self.lines(t, *at))
             else:
-                t.same(_flat(form, form.x).dim(0), out.dim(0))
+                t.same(form.flat(form.x).dim(0), out.dim(0))
                 axes = [(out.dim(0), p.high * p.rows)]
                 t.grid([(sizes.every, p.blocks), *axes], lambda first, start: self.run(t, first, start))
 
@@ -126,7 +114,7 @@ class _Pointwise:
     def run(self, t: TileBuilder, first: Index, start: Index) -> None:
         """A step over neighbouring pixels."""
         form, p = self.form, self.p
-        x, count = _flat(form, form.x), p.high * p.rows
+        x, count = form.flat(form.x), p.high * p.rows
         if not p.copied:
             self.tiles(t, x, first, start, start, count)
             return
@@ -158,7 +146,7 @@ class _Pointwise:
             t.loop((whole - start).min(count), rows, lambda i: tile(i, rows))
             t.when(whole, start + count, lambda: tile(whole - start, pixels % rows))
         else:
-            end = (_flat(self.form, self.form.out).dim(0) - start).min(count)
+            end = (self.form.flat(self.form.out).dim(0) - start).min(count)
             t.loop(end, rows, lambda i: tile(i, rows))
 
     def tile(self, t: TileBuilder, source: Tensor, block: Index, row: Index, at: Index, height: int) -> None:
@@ -166,8 +154,7 @@ class _Pointwise:
         form, p, width = self.form, self.p, self.sizes.width
         last = form.spatial
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
-
-        out, place, shape = _flat(form, form.out), [row, block * width], [height, width]
+        out = form.flat(form.out)
 
         def products(k: Index, acc: Tile, depth: int) -> Tile:
             if p.tiles and depth == p.depth:
@@ -183,7 +170,4 @@ class _Pointwise:
         if p.rest:
             acc = laid_down(t, acc)
             (acc,) = t.loop(form.inside, p.rest, lambda k, acc: products(k, acc, p.rest), [acc], lower=whole)
-        acc = narrowed(t, acc, str(form.op.main.out.type.element_type))
-        more = [load_extra(t, extra, m, place, shape) for extra, m in self.extras]
-        (result,) = apply_region(t, form.op.main.epilogue.blocks[0], [acc, *more])
-        t.store(out, place, spread(t, result, acc.shape))
+        form.finish_flat(t, acc, self.extras, [row, block * width])

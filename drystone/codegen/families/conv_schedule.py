@@ -51,9 +51,8 @@ def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
 class Pixels:
     """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line,
     lines of an image and images (0: known at the call) where they are not neighbours in the input (else 0);
-    channels; the width of the
-    blocks the weight is packed in and the channels side by side in it; bytes of an element; the tile unit
-    that can do it."""
+    channels; the width of the blocks the weight is packed in and the channels side by side in it; bytes of an
+    element; the tile unit that can do it."""
 
     pixels: int | None
     line: int

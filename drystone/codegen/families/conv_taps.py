@@ -29,12 +29,6 @@ class Direct:
     lanes: int
 
     @property
-    def width(self) -> int:
-        """Output channels of a block."""
-        assert self.form.pack is not None
-        return self.form.pack.inner_tiles[0]
-
-    @property
     def border(self) -> int:
         """Positions of padding before a line of the image that its copies have."""
         return self.form.before[-1] if self.p.tiles else 0
@@ -62,7 +56,7 @@ class Step:
     def group(self) -> Index:
         """The group of the step's channels."""
         form = self.kernel.form
-        return index(0) if form.groups == 1 else self.first * self.kernel.width // form.outside
+        return index(0) if form.groups == 1 else self.first * form.width // form.outside
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ class RegisterTile:
 
     def run(self) -> None:
         """All products, the epilogue, and the result."""
-        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
+        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.form.width
         runs = self.strip.runs
         sums: Sequence[Tile] = [t.full(0, (run.count, width), wide(form.out.dtype)) for run in runs]
         sums = self.taps([], [], sums)
@@ -203,7 +197,7 @@ class RegisterTile:
         c: Index,
     ) -> list[Tile]:
         """The products of one tap and one channel, or as many as are taken together."""
-        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.width
+        form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.form.width
         at = [self.block, *tap, k, c // form.group, index(0)]
         sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
         b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))

@@ -17,18 +17,18 @@ def apply_epilogue(
     t: TileBuilder,
     op: Any,
     acc: Tile,
-    extras: Sequence[Tensor],
+    extras: Sequence[tuple[Tensor, Any]],
     place: Sequence[Index | int],
     shape: Sequence[int | None],
     steps: Sequence[int] | None = None,
 ) -> Tile:
-    """The epilogue of `op` (its `epilogue` and `extra_maps`) applied to the tile `acc` of its result.
+    """The epilogue of `op`, whose operands are `extras` with their maps, applied to the tile `acc` of its
+    result.
 
     `place` is where the tile starts in every dimension of the result, `shape` its extent there, None where it
     holds one position and lacks the dimension; `steps` as in load. Returns the tile to store.
     """
-    maps = [ir.AffineMapAttr(attribute).value for attribute in op.extra_maps]
-    tiles = [load_extra(t, extra, m, place, shape, steps) for extra, m in zip(extras, maps, strict=True)]
+    tiles = [load_extra(t, extra, m, place, shape, steps) for extra, m in extras]
     (result,) = apply_region(t, op.epilogue.blocks[0], [acc, *tiles])
     return spread(t, result, acc.shape)
 

@@ -147,11 +147,11 @@ def space(product: Product, target: CpuTarget) -> Space:
 
 
 def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTarget) -> int:
-    """So many that the part of a panel that one of them reads stays in the first cache while rows pass by:
-    tile registers take both operands faster than the second cache gives them."""
-    panel = (product.k or 1) * width * product.bits // 8 // product.group
+    """So many that the part of a panel that one of them reads leaves room in the second cache for the rows
+    that are read again and again. Parts small enough for the first cache are read faster, but laying sums
+    down and taking them up again costs more than that."""
     few = product.m is not None and product.m <= 2 * tile.rows
-    return 1 if product.k is None or few else -(-panel // int(target.l2 * _PANEL / 2))
+    return 1 if product.k is None or few else -(-_panel_bytes(width, product) // int(target.l2 * _PANEL / 2))
 
 
 def _resident(product: Product, rows: int, target: CpuTarget) -> int:
@@ -163,6 +163,10 @@ def _resident(product: Product, rows: int, target: CpuTarget) -> int:
     return max(1, int(target.l2 * _PANEL / 2) // row // rows) * rows
 
 
+def _panel_bytes(width: int, product: Product) -> int:
+    return (product.k or 1) * width * product.bits // 8 // product.group
+
+
 def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
     vectors = -(-width // target.lanes(product.bits))
     sums = vectors + (-(-vectors // 2) if product.run else 0)
@@ -171,7 +175,7 @@ def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
 
 def _most_passes(width: int, product: Product, target: CpuTarget) -> int:
     """1 where a panel stays in the second cache; else so many that its parts fill half as much."""
-    panel = (product.k or 1) * width * product.bits // 8 // product.group
+    panel = _panel_bytes(width, product)
     if product.k is None or panel <= target.l2 * _PANEL:
         return 1
     return -(-panel // int(target.l2 * _PANEL / 2))

@@ -10,6 +10,7 @@ from drystone.frontend.checkpoints.held import Held
 from drystone.frontend.checkpoints.method import Method, Store, grouped, ordered, unpack
 from drystone.ir.encoding import Codes, Learned, Per
 from drystone.ir.encoding.code import code_of
+from drystone.ir.encoding.layout import from_bytes
 
 _FORMATS = (
     *("pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "nvfp4-pack-quantized"),
@@ -98,7 +99,7 @@ class CompressedTensors(Method):
         words = self.store.raw(name)
         if form in _FLOATS:
             packed = self.shaped(name, (outputs, inputs // 2), words)
-            return _FLOATS[form], np.stack([packed & 15, packed >> 4], -1).reshape(shape)
+            return _FLOATS[form], from_bytes(packed, 4, inputs)
         if kind != "int" or not 2 <= bits <= 8:
             raise self.fail(f"{name} has codes of {bits} bits of {kind}", "drystone reads int of 2 to 8 bits")
         self.shaped(name, (outputs, -(-inputs // (32 // bits))), words)

@@ -11,6 +11,7 @@ from drystone.errors import UserError
 from drystone.frontend.checkpoints.held import Held, Source
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import Codes, Encoding, Parts, Per, Permuted, Scale
+from drystone.ir.encoding.layout import from_bytes
 from drystone.ir.encoding.parts import put
 from drystone.ir.encoding.regions import index_element
 
@@ -93,12 +94,11 @@ class Method(ABC):
 def unpack(words: Array, bits: int, count: int, spare: bool = False) -> Array:
     """The first `count` codes of `bits` bits along the last axis of 32-bit words, the first in the lowest
     bits: one after the other across words, or with `spare` only whole ones in each."""
-    stream = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
-    if spare:
-        whole = 32 // bits * bits
-        stream = stream.reshape(*words.shape, 32)[..., :whole].reshape(*words.shape[:-1], -1)
-    codes = stream[..., : stream.shape[-1] // bits * bits].reshape(*words.shape[:-1], -1, bits)
-    return np.packbits(codes, axis=-1, bitorder="little")[..., :count, 0]
+    held = np.ascontiguousarray(words).view(np.uint8)
+    if not spare:
+        return from_bytes(held, bits, count)
+    each = from_bytes(held.reshape(*words.shape, 4), bits, 32 // bits)
+    return each.reshape(*words.shape[:-1], -1)[..., :count]
 
 
 def grouped(
