@@ -269,13 +269,20 @@ def build(name: str, batch: int = 1) -> tuple[nn.Module, tuple[Any, ...]]:
     """A model in eval mode and one call's inputs, the same every time."""
     torch.manual_seed(0)
     if name == "minilm":
-        ids = torch.randint(1996, 29000, (batch, 128))
-        return MiniLM().eval(), (ids, torch.ones(batch, 128, dtype=torch.int64))
+        return MiniLM().eval(), inputs(name, batch)
     if name in ("resnet50", "mobilenet_v2"):
         model = resnet50() if name == "resnet50" else mobilenet_v2()
-        return settle(model, images(8)), (images(batch),)
+        return settle(model, images(8)), inputs(name, batch)
     if name == "vit_tiny":
-        return ViTTiny().eval(), (images(batch),)
+        return ViTTiny().eval(), inputs(name, batch)
     if name in ("lstm", "gru"):
-        return Sequence(nn.LSTM if name == "lstm" else nn.GRU).eval(), (torch.randn(160, batch, 256),)
+        return Sequence(nn.LSTM if name == "lstm" else nn.GRU).eval(), inputs(name, batch)
     raise ValueError(f"no model {name!r}")
+
+
+def inputs(name: str, batch: int = 1) -> tuple[Any, ...]:
+    """The inputs of one more call of a model."""
+    if name == "minilm":
+        ids = torch.randint(1996, 29000, (batch, 128))
+        return ids, torch.ones(batch, 128, dtype=torch.int64)
+    return (torch.randn(160, batch, 256) if name in ("lstm", "gru") else images(batch),)

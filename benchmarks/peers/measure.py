@@ -51,7 +51,8 @@ class Row:
     failed: why there are none. time: median of one call (of one product where a call does several); spread:
     the interquartile range over the median. compile_peak and run_peak: growth of the resident memory beyond
     what the process held before, torch's own model included, while compiling and while running. tokens: of
-    a decoder, in how many steps its likeliest token is the reference's.
+    a decoder, in how many steps its likeliest token is the reference's; of a quantized model, in how many
+    rows of its outputs the largest is.
     """
 
     peer: str
@@ -96,7 +97,9 @@ def _measured(job: Job) -> Result:
         with quiet(job.locks, shared=True):
             built = workload.make(job.arithmetic)
             built.model.eval()
-            reference, flops = _reference(built, workload.exact and job.arithmetic != "int8")
+            reference, flops = _reference(
+                built, workload.exact and (job.arithmetic != "int8" or bool(built.calibration))
+            )
             task = Task(built, job.arithmetic, job.threads, Path(folder))
             rows = [Row(peer) for peer in job.peers]
             loaded = {
@@ -115,9 +118,9 @@ def _measured(job: Job) -> Result:
 def _reference(built: Built, exact: bool) -> tuple[list[list[torch.Tensor]], float]:
     """The outputs of the calls that are checked, in float64 if exact, and the operations the first one takes.
 
-    Of a generation every step is checked, else the first call.
+    Of a generation every step is checked, of a quantized model every call, else the first one.
     """
-    model, calls = built.model, built.inputs if built.caches else built.inputs[:1]
+    model, calls = built.model, built.inputs if built.caches or built.calibration else built.inputs[:1]
     with FlopCounterMode(display=False) as counter:
         model(*calls[0])
     built.rewind()
@@ -181,15 +184,16 @@ def _limited(seconds: float) -> Iterator[None]:
 def _check(row: Row, loaded: Loaded, result: Any, reference: list[list[torch.Tensor]]) -> None:
     """Say in the row how far off the outputs are. result: of the first call, which was made already."""
     off = size = 0.0
-    same = 0
+    same = rows = 0
     for step, wanted in enumerate(reference):
         got = _widened(result if step == 0 else loaded.call(step), wanted)
         off += sum(float((a - b.double()).square().sum()) for a, b in zip(got, wanted, strict=True))
         size += sum(float(b.double().square().sum()) for b in wanted)
-        same += bool((got[0].argmax(-1) == wanted[0].argmax(-1)).all())
+        hits = got[0].argmax(-1) == wanted[0].argmax(-1)
+        same, rows = same + int(hits.sum()), rows + hits.numel()
     row.error = math.sqrt(off / size)
     if len(reference) > 1:
-        row.tokens = f"{same}/{len(reference)}"
+        row.tokens = f"{same}/{rows}"
 
 
 def _widened(result: Any, reference: list[torch.Tensor]) -> list[torch.Tensor]:

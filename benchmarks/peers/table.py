@@ -157,5 +157,6 @@ def _details(records: Records) -> Iterator[str]:
                 _number(records.at_peak(workload, arithmetic, result) / row.time, ".0%") + f" {of}",
                 _number(row.compile, ".1f"),
                 *(_number(value / 2**20, ".1f") for value in (row.compile_peak, row.run_peak, row.artifact)),
-                _number(row.error, ".1e") + (f", {row.tokens} tokens" if row.tokens else ""),
+                _number(row.error, ".1e")
+                + (f", {row.tokens} {'largest' if arithmetic == 'int8' else 'tokens'}" if row.tokens else ""),
             )

@@ -107,6 +107,23 @@ class _Counts(nn.Module):
         return self.seen * 1.0
 
 
+@pytest.mark.parametrize("peer", ["drystone", "ort", "ov"])
+def test_a_float_model_is_quantized_and_judged_by_every_call(
+    tiny: str, peer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason := adapter(peer).missing():
+        pytest.skip(reason)
+
+    def make(arithmetic: str) -> Built:
+        calls = tuple((torch.randn(4, 8),) for _ in range(6))
+        return Built(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), calls[:3], calibration=calls[3:])
+
+    monkeypatch.setitem(workloads.WORKLOADS, "tiny", Workload("a layer", make, {"int8": None}))
+    (row,) = measure._measured(Job(tiny, "int8", (peer,), threads=1, seconds=0.01)).rows
+    assert row.failed == "" and 1e-4 < row.error < 0.2
+    assert row.tokens.endswith("/12")
+
+
 @pytest.mark.parametrize("peer", ["drystone", "torch", "ort"])
 def test_every_step_of_a_generation_is_checked(tiny: str, peer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if reason := adapter(peer).missing():

@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.peers.adapters import Loaded, Task
-from benchmarks.peers.adapters.torch_compile import missing
+from benchmarks.peers.adapters.torch_compile import missing, quantized
 from benchmarks.peers.adapters.torch_eager import in_arithmetic
 
 __all__ = ["load", "missing"]
@@ -12,7 +12,7 @@ __all__ = ["load", "missing"]
 def load(task: Task) -> Loaded:
     from torch import _inductor
 
-    model, inputs = in_arithmetic(task)
+    model, inputs = quantized(task) if task.built.calibration else in_arithmetic(task)
     path = task.folder / "model.pt2"
     _inductor.aoti_compile_and_package(
         torch.export.export(model, inputs[0]),

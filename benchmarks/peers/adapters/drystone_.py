@@ -1,5 +1,7 @@
 """drystone itself."""
 
+from typing import Any
+
 import drystone
 from benchmarks.peers.adapters import Loaded, Task
 
@@ -11,7 +13,9 @@ def missing() -> str | None:
 def load(task: Task) -> Loaded:
     compute = "bf16" if task.arithmetic == "bf16" else None
     options = drystone.Options(progress=False, compute=compute)
-    fitted = drystone.compile(task.model, task.inputs, options=options)
+    calls = task.built.calibration
+    how: dict[str, Any] = {"quantize": "int8", "calibration": calls} if calls else {}
+    fitted = drystone.compile(task.model, task.inputs, options=options, **how)
     path = fitted.save(task.folder / "model.dry")
     artifact = path.stat().st_size
     path.unlink()

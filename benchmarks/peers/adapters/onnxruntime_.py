@@ -22,14 +22,15 @@ def load(task: Task) -> Loaded:
 
     if task.arithmetic == "bf16":
         raise Unsupported("no bf16 on CPUs")
-    path = _integer_product(task) if task.arithmetic == "int8" else exported(task)
+    product = task.arithmetic == "int8" and not task.built.calibration
+    path = _integer_product(task) if product else exported(task)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = task.threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [leaf.name for leaf in session.get_inputs()]
     _, inputs = task.stateless
     arrays = [[x.numpy() for x in tensors] for tensors in inputs]
-    if task.arithmetic == "int8":
+    if product:
         arrays = [[(x.astype(np.int16) + 128).astype(np.uint8) for x in tensors] for tensors in arrays]
     feeds = [dict(zip(names, tensors, strict=True)) for tensors in arrays]
     files = list(path.parent.glob(f"{path.name}*"))

@@ -17,10 +17,11 @@ def missing() -> str | None:
 def load(task: Task) -> Loaded:
     import openvino
 
+    product = task.arithmetic == "int8" and not task.built.calibration
     _, inputs = task.stateless
     core = openvino.Core()
     # From ONNX, not from torch: so it finds the recurrent layers, and loses nothing elsewhere.
-    graph = _integer_product(task) if task.arithmetic == "int8" else core.read_model(exported(task))
+    graph = _integer_product(task) if product else core.read_model(exported(task))
     path = task.folder / "model.xml"
     openvino.save_model(graph, path, compress_to_fp16=False)
     files = [path, path.with_suffix(".bin")]

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from benchmarks.peers.adapters import Loaded, Task
+from benchmarks.peers.adapters import Loaded, Task, Unsupported
 from benchmarks.peers.workloads import Inputs
 
 
@@ -25,5 +25,7 @@ def in_arithmetic(task: Task) -> tuple[nn.Module, tuple[Inputs, ...]]:
 
 
 def load(task: Task) -> Loaded:
+    if task.built.calibration:
+        raise Unsupported("quantized programs are for torch.compile")
     model, inputs = in_arithmetic(task)
     return Loaded(lambda n: model(*inputs[n]))
