@@ -25,6 +25,8 @@ Extents = tuple[int, ...]
 _SOFTMAX = 5
 #: Per element of the input: mean, centering, square, its sum, scaling, gain and shift.
 _NORM = {"layer": 7, "rms": 5}
+#: Per element of rows that are rounded: its size, the largest, scaling, rounding and two bounds.
+_ROUNDED = 6
 #: Per gate and step: addition of the two products, its function; and the new state's products and sums.
 _CELL = {"lstm": 13, "gru": 12, "tanh": 2, "relu": 2}
 
@@ -186,6 +188,14 @@ def _row_stats(kernel: _Kernel) -> int:
     return rows * int(columns) * (2 * depth + _body(product.regions[0]) + asked)
 
 
+def _round_rows(kernel: _Kernel) -> int:
+    """Of the rounding and of a normalization before it."""
+    first = kernel.mains[0].operation
+    elements = prod(kernel.result)
+    norm = _NORM[first.attributes["kind"].value] if first.name == "dry.norm" else 0
+    return elements * (norm + _ROUNDED + 2 * len(kernel.main.factor))
+
+
 def _pool(kernel: _Kernel) -> int:
     taps = prod(ints(kernel.main.kernel))
     return prod(kernel.result) * taps
@@ -248,6 +258,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.norm": _norm,
     "dry.softmax": _softmax,
     "dry.logsumexp": _logsumexp,
+    "dry.round_rows": _round_rows,
     "dry.row_stats": _row_stats,
     "dry.embedding": _nothing,
     "dry.pool": _pool,

@@ -212,6 +212,17 @@ class RowStats(Dry.Operation, name="row_stats", traits=[Pure]):
     pick: Sequence[Operand[Any]]  #: none, or [m] i64: a place in each row
 
 
+class RoundRows(Dry.Operation, name="round_rows", traits=[Pure]):
+    """Rows as signed bytes: codes[.., k] = 127 x[.., k] factor[k] / peak[..], rounded to the nearest, ties
+    to even, with peak[..] the largest |x[.., k] factor[k]| of the row. Codes are -127 to 127, whatever
+    stands in a row. A row with a NaN has it for its peak, one with an infinity that; one of zeros, 0."""
+
+    codes: Result[Any]  #: i8, as x
+    peak: Result[Any]  #: f32, x without its last dimension
+    x: Operand[Any]  #: f32 [.., k]
+    factor: Sequence[Operand[Any]]  #: none or [k]: what columns are multiplied by before
+
+
 class Embedding(Dry.Operation, name="embedding", traits=[Pure]):
     """out[.., :] = table[indices[..], :]; indices i64 or i32, in range."""
 

@@ -161,6 +161,21 @@ def row_stats(op: Any) -> Problems:
         yield f"{len(pick)} places to pick from, which is no result"
 
 
+def round_rows(op: Any) -> Problems:
+    x, *factor = op.operands
+    if x.type.rank < 1:
+        yield "a tensor without rows"
+    for what, value, element in (
+        ("rows", x, "f32"),
+        ("codes", op.results[0], "i8"),
+        ("peaks", op.results[1], "f32"),
+    ):
+        if str(value.type.element_type) != element:
+            yield f"{what} have elements {value.type.element_type}, not {element}"
+    for each in factor:
+        yield from _fits("factor", each, shape(x)[-1:])
+
+
 def scan(op: Any) -> Problems:
     yield from _in_rank(op, "dim", op.operands[0].type.rank)
     yield from _one_of(op, "kind", ("sum", "prod"))
@@ -274,6 +289,8 @@ def _result_rank(op: Any, number: int) -> int:
     if op.name == "dry.selective_scan":
         rank = ir.AffineMapAttr(op.attributes["indexing_maps"][0]).value.n_dims
         return int(rank) - bool(op.attributes["summed"].value)
+    if op.name == "dry.round_rows":
+        return int(op.operands[0].type.rank) - number
     return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
 
 
@@ -287,6 +304,7 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.norm": norm,
     "dry.pool": pool,
     "dry.recurrent": recurrent,
+    "dry.round_rows": round_rows,
     "dry.row_stats": row_stats,
     "dry.scan": scan,
     "dry.linear_scan": linear_scan,

@@ -152,6 +152,7 @@ _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.norm": _same,
     "dry.pool": _pool,
     "dry.recurrent": _recurrent,
+    "dry.round_rows": _same,
     "dry.row_stats": _same,
     "dry.scan": _same,
     "dry.linear_scan": _same,

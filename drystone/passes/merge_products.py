@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 from drystone.errors import InternalError
 from drystone.ir.encoding import codes_of, storage_bytes
 from drystone.ir.program import Program
-from drystone.ir.values import attribute, main_block, nested, shape
-from drystone.mlir import func, ir
+from drystone.ir.values import attribute, main_block, shape
+from drystone.mlir import ir
 from drystone.passes.generic import is_identity
-from drystone.passes.kernels import name_kernel
+from drystone.passes.merging import Called, Merger
 from drystone.passes.patch_features import PIECE
-from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
+from drystone.passes.rewriting import latest_first, ops, uses
 from drystone.passes.weights import weight_key
 
 #: Bytes of the pages at both ends of a weight.
@@ -58,77 +58,48 @@ def _calls(program: Program) -> list[Any]:
     return [op.operation for op in ops(main_block(program), "func.call")]
 
 
-@dataclass(frozen=True)
-class _Products:
-    """A call of a kernel of products only, its function, and its operations in order."""
-
-    call: Any
-    kernel: Any
-    mains: tuple[Any, ...]
-
-    def given(self, argument: Any) -> Any:
-        """What the call gives for an argument of the kernel."""
-        return self.call.operands[list(self.kernel.entry_block.arguments).index(argument)]
-
-    @property
-    def a(self) -> Any:
-        """The left operand, outside."""
-        return self.given(self.mains[0].operands[0])
-
-    @property
-    def inputs(self) -> list[Any]:
-        """The operands of the call but for the destinations."""
-        return list(self.call.operands)[: len(self.call.operands) - len(self.call.results)]
-
-    @property
-    def inits(self) -> list[Any]:
-        """The destinations."""
-        return list(self.call.operands)[len(self.call.operands) - len(self.call.results) :]
+def _a(products: Called) -> Any:
+    """The left operand, outside."""
+    return products.given(products.mains[0].operands[0])
 
 
-class _Merger:
+class _Merger(Merger):
     def __init__(self, program: Program, rows: int, weights: int | None) -> None:
-        self.program, self.rows, self.weights = program, rows, weights
-        self.kernels = {
-            op.operation.attributes["sym_name"].value: op for op in program.module.body.operations
-        }
-        self.names = set(self.kernels)
+        super().__init__(program)
+        self.rows, self.weights = rows, weights
 
-    def products(self, call: Any) -> _Products | None:
+    def products(self, call: Any) -> Called | None:
         """What a call multiplies; None where its kernel is of another kind."""
-        kernel = self.kernels[call.attributes["callee"].value]
-        inner = [op.operation for op in kernel.entry_block.operations]
-        mains = tuple(op for op in inner if op.name == "dry.matmul")
-        others = {op.name for op in inner} - {"dry.matmul", "arith.constant", "func.return"}
-        packed = all(codes_of(op.operands[1].type).pack is not None for op in mains)
-        return _Products(call, kernel, mains) if mains and packed and not others else None
+        found = self.called(call, {"dry.matmul"})
+        packed = found is not None and all(
+            codes_of(op.operands[1].type).pack is not None for op in found.mains
+        )
+        return found if packed else None
 
     def take_scores(self, call: Any) -> None:
         """Make the scores that a call gives the statistics of in its kernel."""
-        kernel = self.kernels[call.attributes["callee"].value]
-        first = next(iter(kernel.entry_block.operations)).operation
-        if first.name != "dry.row_stats":
+        own = self.called(call, {"dry.row_stats"})
+        if own is None:
             return
-        own = _Products(call, kernel, (first,))
-        scores = self.products(own.a.owner)
+        scores = self.products(_a(own).owner)
         if scores is None:
             raise InternalError("statistics of the rows of what is no product with a packed weight")
-        self._merge([scores, own], [own], "row_stats")
+        self._one([scores, own], [own], "row_stats")
 
     def take_in(self, call: Any) -> None:
         """Compute what the epilogue of a call's product reads of other products beside it."""
         own = self.products(call)
         while own is not None:
             inner = next((found for value in own.inputs if (found := self._read_only_by(own, value))), None)
-            own = None if inner is None else self.products(self._merge([inner, own], [own]))
+            own = None if inner is None else self.products(self._one([inner, own], [own]))
 
-    def _read_only_by(self, own: _Products, value: Any) -> _Products | None:
+    def _read_only_by(self, own: Called, value: Any) -> Called | None:
         """The product that makes a value, where `own` is all that reads it, element for element."""
         made = value.owner
         if isinstance(made, ir.Block) or made.name != "func.call" or len(uses(value)) != 1:
             return None
         inner, main = self.products(made), own.mains[-1]
-        if inner is None or len(inner.mains) > 1 or inner.a != own.a:
+        if inner is None or len(inner.mains) > 1 or _a(inner) != _a(own):
             return None
         argument = list(own.kernel.entry_block.arguments)[list(own.call.operands).index(value)]
         reads = [number for user, number in uses(argument) if user == main]
@@ -142,7 +113,7 @@ class _Merger:
             return None
         return inner if self._together([inner, own]) else None
 
-    def _together(self, group: Sequence[_Products]) -> bool:
+    def _together(self, group: Sequence[Called]) -> bool:
         """Whether products are of one piece, or of none, and read no more of weights than is allowed."""
         read = [each.given(main.operands[1]) for each in group for main in each.mains]
         pieces = {str(attribute(value.owner, PIECE)) for value in read if weight_key(value) is not None}
@@ -154,57 +125,22 @@ class _Merger:
         if own is None or not _whole_panels(own):
             return
         group = [own]
-        later = [user for user, _ in uses(own.a) if user.name == "func.call" and user != call]
+        later = [user for user, _ in uses(_a(own)) if user.name == "func.call" and user != call]
         for user in reversed(latest_first(op.opview for op in later)):
             other = self.products(user.operation)
-            if other is None or other.a != own.a or not _alike(own, other):
+            if other is None or _a(other) != _a(own) or not _alike(own, other):
                 continue
             more = [*group, other]
             few = sum(len(each.mains) for each in more) <= most
             if few and self._together(more) and _moved_before(other.call, call):
                 group = more
         if len(group) > 1:
-            self._merge(group, group)
+            self._one(group, group)
 
-    def _merge(self, group: Sequence[_Products], stored: Sequence[_Products], kind: str = "matmul") -> Any:
+    def _one(self, group: Sequence[Called], stored: Sequence[Called], kind: str = "matmul") -> Any:
         """One call in the place of several, at the first one of `stored`, whose results it has."""
-        made = [result for each in group if each not in stored for result in each.call.results]
-        inputs: list[Any] = []
-        for each in group:
-            inputs += [value for value in each.inputs if value not in inputs and value not in made]
-        inits = [value for each in stored for value in each.inits]
-        types = [value.type for value in inits]
-        with ir.InsertionPoint(self.program.module.body), ir.Location.unknown():
-            kernel = func.FuncOp("kernel", ([v.type for v in (*inputs, *inits)], types), visibility="private")
-            block = kernel.add_entry_block()
-        known = dict(zip([*inputs, *inits], block.arguments, strict=True))
-        returned = []
-        with ir.InsertionPoint(block):
-            for each in group:
-                results = _copied(each, known)
-                known.update(zip(each.call.results, results, strict=True))
-                returned += results if each in stored else []
-            with stored[0].call.location:
-                func.ReturnOp(returned)
-        # One part for each of the calls it stands for.
-        layers = ir.Location.fused([each.call.location for each in group])
-        with ir.InsertionPoint(stored[0].call), layers:
-            call = func.CallOp(types, "kernel", [*inputs, *inits]).operation
-        name_kernel(kernel, call, kind, self.names)
-        self.kernels.setdefault(call.attributes["callee"].value, kernel)
-        old = [result for each in stored for result in each.call.results]
-        for value, new in zip(old, call.results, strict=True):
-            value.replace_all_uses_with(new)
-        for each in reversed(group):
-            each.call.erase()
-        return call
-
-    def drop_unused(self) -> None:
-        """Erase kernels that nothing calls any more, and destinations of what is not stored."""
-        called = {call.attributes["callee"].value for call in _calls(self.program)}
-        for name in self.kernels.keys() - called - {"main"}:
-            self.kernels[name].operation.erase()
-        erase_dead(main_block(self.program))
+        wanted = [result for each in stored for result in each.call.results]
+        return self.merge(group, wanted, stored[0].call, kind)
 
 
 def _bytes(weight: Any) -> int:
@@ -216,7 +152,7 @@ def _flag(main: Any) -> bool:
     return bool(main.attributes["transpose_b"].value)
 
 
-def _whole_panels(products: _Products) -> bool:
+def _whole_panels(products: Called) -> bool:
     """Whether the columns of every product are panels without a ragged end."""
     for main in products.mains:
         layout = codes_of(main.operands[1].type).pack
@@ -228,7 +164,7 @@ def _whole_panels(products: _Products) -> bool:
     return True
 
 
-def _alike(one: _Products, other: _Products) -> bool:
+def _alike(one: Called, other: Called) -> bool:
     """Whether a schedule of one product can be one of the other."""
     if not _whole_panels(other):
         return False
@@ -254,24 +190,3 @@ def _moved_before(call: Any, first: Any) -> bool:
     for op in [op.operation for op in first.block.operations if op.operation in found]:
         op.move_before(first)
     return True
-
-
-def _copied(products: _Products, known: dict[Any, Any]) -> list[Any]:
-    """The operations of a kernel at the insertion point; the values it returns. known: what stands for the
-    operands of its call."""
-    arguments = list(products.kernel.entry_block.arguments)
-    inside = {
-        argument: known[value]
-        for argument, value in zip(arguments, products.call.operands, strict=True)
-        if value in known
-    }
-    for op in products.kernel.entry_block.operations:
-        if op.operation.name == "func.return":
-            return [inside[value] for value in op.operation.operands]
-        copy = op.operation.clone()
-        for each in [copy, *(inner.operation for inner in nested(copy.opview))]:
-            for number, value in enumerate(each.operands):
-                if value in inside:
-                    each.operands[number] = inside[value]
-        inside.update(zip(op.operation.results, copy.results, strict=True))
-    return []

@@ -19,6 +19,7 @@ from drystone.passes.fuse_row_stats import FuseRowStats
 from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.merge_products import MergeProducts
+from drystone.passes.merge_rounding import MergeRounding
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
@@ -48,7 +49,7 @@ def pipeline(
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
     """The last passes: operations become calls of kernels, those of `spans` piece by piece; none is merged
     that would read more than so many bytes of weights."""
-    return (Patch(spans), OutlineKernels(), MergeProducts(weights=weights))
+    return (Patch(spans), OutlineKernels(), MergeProducts(weights=weights), MergeRounding())
 
 
 def fusing(

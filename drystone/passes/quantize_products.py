@@ -1,7 +1,7 @@
 """The pass `quantize-products`: products with weights are computed in bytes."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import mapped
-from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.dialect import MAX_EXTRAS, RoundRows
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program, TensorSpec
@@ -39,8 +39,7 @@ class QuantizeProducts:
     key.
 
     Before:  %y = "dry.matmul"(%x, %w) {identity} : (tensor<8x64xf32>, tensor<32x64xf32>)
-    After:   %p = linalg.generic ins(%x) {max over k of |x|} : tensor<8xf32>
-             %q = linalg.generic ins(%x, %p) {round(127 / p * x)} : tensor<8x64xi8>
+    After:   %q, %p = "dry.round_rows"(%x) : tensor<8x64xi8>, tensor<8xf32>
              %y = "dry.matmul"(%q, %c, %s, %p) {sums * p[m] * s[n]} : (tensor<8x64xi8>, tensor<32x64xi8>, ..)
 
     - The weight has a scale for every output (`formats.int8_row`), the other factor one for every row, found
@@ -86,7 +85,7 @@ class ObserveProducts:
         for x, products in _chosen(program, self.formats).items():
             op = products[0][0]
             with ir.InsertionPoint(op), op.operation.location:
-                peak = _peaks(x, [x.type.rank - 1], None)
+                peak = _peaks(x)
                 found |= {key: _larger(peak, found[key]) if key in found else peak for _, key in products}
         _return(program, found)
         erase_dead(main_block(program))
@@ -228,35 +227,31 @@ def _replace(op: Any, codes: Any, weight: Any, columns: Any, rows: Any) -> None:
 
 
 def _quantized(x: Any, smooth: Any | None) -> tuple[Any, Any]:
-    """The codes of a tensor's rows, times `smooth` [k] where that is given, rounded to the nearest; and the
-    largest of each row, which is 127 as a code."""
-    rank = x.type.rank
-    whole = ir.AffineMap.get_identity(rank)
-    row, column = _leading(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
-    peak = _peaks(x, list(range(rank - 1)), smooth)
-    more = [] if smooth is None else [smooth]
-    into = tensor.EmptyOp(_sizes(x, range(rank)), ir.IntegerType.get_signless(8)).result
-    maps = [whole, row, *[column] * len(more), whole]
-    return mapped([x, peak, *more], into, maps, _code), peak
+    """The codes of a tensor's rows, times `smooth` [k] where that is given, and the largest of each row,
+    which is 127 as a code."""
+    extents = shape(x)
+    codes = tensor_type(extents, ir.IntegerType.get_signless(8))
+    peak = tensor_type(extents[:-1], ir.F32Type.get())
+    made = RoundRows(codes, peak, x, [] if smooth is None else [smooth])
+    return made.codes, made.peak
 
 
-def _peaks(x: Any, kept: list[int], smooth: Any | None) -> Any:
-    """The largest |x|, times `smooth` along the last dimension, of each place in the dimensions `kept`."""
+def _peaks(x: Any) -> Any:
+    """The largest |x| of each place in the last dimension."""
     rank, f32 = x.type.rank, ir.F32Type.get()
-    whole = ir.AffineMap.get_identity(rank)
-    column, place = (
-        ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in dims]) for dims in ([rank - 1], kept)
+    whole, column = (
+        ir.AffineMap.get_identity(rank),
+        ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)]),
     )
-    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(_sizes(x, kept), f32)])
-    iterators = ["parallel" if d in kept else "reduction" for d in range(rank)]
-    more = [] if smooth is None else [smooth]
-    return mapped([x, *more], zero, [whole, *[column] * len(more), place], _largest, iterators)
+    columns = shape(x)[-1]
+    size = as_value(extent(x, rank - 1)) if columns is None else columns
+    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([size], f32)])
+    iterators = ["reduction"] * (rank - 1) + ["parallel"]
+    return mapped([x], zero, [whole, column], _largest, iterators)
 
 
-def _sizes(x: Any, dims: Iterable[int]) -> list[Any]:
-    """Extents of a tensor as a tensor.empty takes them."""
-    known = shape(x)
-    return [as_value(extent(x, d)) if known[d] is None else known[d] for d in dims]
+def _largest(x: Any, peak: Any) -> Any:
+    return arith.MaximumFOp(math.AbsFOp(x).result, peak).result
 
 
 def _larger(one: Any, other: Any) -> Any:
@@ -268,27 +263,3 @@ def _larger(one: Any, other: Any) -> Any:
 def _leading(rank: int) -> Any:
     """The map to all dimensions but the last."""
     return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])
-
-
-def _constant(value: float) -> Any:
-    return arith.ConstantOp(ir.F32Type.get(), value).result
-
-
-def _largest(x: Any, *more: Any) -> Any:
-    *smooth, peak = more
-    return arith.MaximumFOp(math.AbsFOp(_smoothed(x, smooth)).result, peak).result
-
-
-def _smoothed(x: Any, smooth: Sequence[Any]) -> Any:
-    return arith.MulFOp(x, smooth[0]).result if smooth else x
-
-
-def _code(x: Any, peak: Any, *more: Any) -> Any:
-    """A finite code: 127 / peak times the peak may round to more than 127, and a NaN is no integer."""
-    empty = arith.CmpFOp(arith.CmpFPredicate.OEQ, peak, _constant(0.0)).result
-    factor = arith.SelectOp(empty, peak, arith.DivFOp(_constant(_LARGEST), peak).result).result
-    rounded = math.RoundEvenOp(arith.MulFOp(_smoothed(x, more[:-1]), factor).result).result
-    for predicate, bound in ((arith.CmpFPredicate.OGT, -_LARGEST), (arith.CmpFPredicate.OLT, _LARGEST)):
-        inside = arith.CmpFOp(predicate, rounded, _constant(bound)).result
-        rounded = arith.SelectOp(inside, rounded, _constant(bound)).result
-    return arith.FPToSIOp(ir.IntegerType.get_signless(8), rounded).result

@@ -16,62 +16,32 @@ func.func @main(%x: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x4xf32>) {
 }
 
 // after:
-#map = affine_map<(d0, d1) -> (d0, d1)>
+#map = affine_map<(d0, d1) -> (d1)>
 #map1 = affine_map<(d0, d1) -> (d0)>
-#map2 = affine_map<(d0, d1) -> (d1)>
 module {
   func.func @main(%arg0: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x4xf32>) {
     %0 = "dry.weight"() {key = "b"} : () -> tensor<16xf32>
-    %cst = arith.constant 0.000000e+00 : f32
-    %1 = tensor.empty() : tensor<4xf32>
-    %2 = linalg.fill ins(%cst : f32) outs(%1 : tensor<4xf32>) -> tensor<4xf32>
-    %3 = linalg.generic {indexing_maps = [#map, #map1], iterator_types = ["parallel", "reduction"]} ins(%arg0 : tensor<4x8xf32>) outs(%2 : tensor<4xf32>) {
-    ^bb0(%in: f32, %out: f32):
-      %12 = math.absf %in : f32
-      %13 = arith.maximumf %12, %out : f32
-      linalg.yield %13 : f32
-    } -> tensor<4xf32>
-    %4 = tensor.empty() : tensor<4x8xi8>
-    %5 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel"]} ins(%arg0, %3 : tensor<4x8xf32>, tensor<4xf32>) outs(%4 : tensor<4x8xi8>) {
-    ^bb0(%in: f32, %in_0: f32, %out: i8):
-      %cst_1 = arith.constant 0.000000e+00 : f32
-      %12 = arith.cmpf oeq, %in_0, %cst_1 : f32
-      %cst_2 = arith.constant 1.270000e+02 : f32
-      %13 = arith.divf %cst_2, %in_0 : f32
-      %14 = arith.select %12, %in_0, %13 : f32
-      %15 = arith.mulf %in, %14 : f32
-      %16 = math.roundeven %15 : f32
-      %cst_3 = arith.constant -1.270000e+02 : f32
-      %17 = arith.cmpf ogt, %16, %cst_3 : f32
-      %cst_4 = arith.constant -1.270000e+02 : f32
-      %18 = arith.select %17, %16, %cst_4 : f32
-      %cst_5 = arith.constant 1.270000e+02 : f32
-      %19 = arith.cmpf olt, %18, %cst_5 : f32
-      %cst_6 = arith.constant 1.270000e+02 : f32
-      %20 = arith.select %19, %18, %cst_6 : f32
-      %21 = arith.fptosi %20 : f32 to i8
-      linalg.yield %21 : i8
-    } -> tensor<4x8xi8>
-    %6 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8xi8>
-    %7 = "dry.weight"() {key = "w.scale"} : () -> tensor<16xf32>
-    %8 = "dry.matmul"(%5, %6, %0, %7, %3) ({
+    %1:2 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<4x8xf32>) -> (tensor<4x8xi8>, tensor<4xf32>)
+    %2 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8xi8>
+    %3 = "dry.weight"() {key = "w.scale"} : () -> tensor<16xf32>
+    %4 = "dry.matmul"(%1#0, %2, %0, %3, %1#1) ({
     ^bb0(%arg1: i32, %arg2: f32, %arg3: f32, %arg4: f32):
-      %12 = arith.sitofp %arg1 : i32 to f32
-      %13 = arith.mulf %12, %arg4 : f32
-      %14 = arith.mulf %13, %arg3 : f32
-      %15 = arith.addf %14, %arg2 : f32
-      "dry.yield"(%15) : (f32) -> ()
-    }) {extra_maps = [#map2, #map2, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xi8>, tensor<16x8xi8>, tensor<16xf32>, tensor<16xf32>, tensor<4xf32>) -> tensor<4x16xf32>
-    %9 = "dry.weight"() {key = "v.int8"} : () -> tensor<8x4xi8>
-    %10 = "dry.weight"() {key = "v.scale"} : () -> tensor<4xf32>
-    %11 = "dry.matmul"(%5, %9, %10, %3) ({
+      %8 = arith.sitofp %arg1 : i32 to f32
+      %9 = arith.mulf %8, %arg4 : f32
+      %10 = arith.mulf %9, %arg3 : f32
+      %11 = arith.addf %10, %arg2 : f32
+      "dry.yield"(%11) : (f32) -> ()
+    }) {extra_maps = [#map, #map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xi8>, tensor<16x8xi8>, tensor<16xf32>, tensor<16xf32>, tensor<4xf32>) -> tensor<4x16xf32>
+    %5 = "dry.weight"() {key = "v.int8"} : () -> tensor<8x4xi8>
+    %6 = "dry.weight"() {key = "v.scale"} : () -> tensor<4xf32>
+    %7 = "dry.matmul"(%1#0, %5, %6, %1#1) ({
     ^bb0(%arg1: i32, %arg2: f32, %arg3: f32):
-      %12 = arith.sitofp %arg1 : i32 to f32
-      %13 = arith.mulf %12, %arg3 : f32
-      %14 = arith.mulf %13, %arg2 : f32
-      "dry.yield"(%14) : (f32) -> ()
-    }) {extra_maps = [#map2, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xi8>, tensor<8x4xi8>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x4xf32>
-    return %8, %11 : tensor<4x16xf32>, tensor<4x4xf32>
+      %8 = arith.sitofp %arg1 : i32 to f32
+      %9 = arith.mulf %8, %arg3 : f32
+      %10 = arith.mulf %9, %arg2 : f32
+      "dry.yield"(%10) : (f32) -> ()
+    }) {extra_maps = [#map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xi8>, tensor<8x4xi8>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x4xf32>
+    return %4, %7 : tensor<4x16xf32>, tensor<4x4xf32>
   }
 }
 
@@ -91,57 +61,25 @@ func.func @main(%x: tensor<2x?x8xf32>, %u: tensor<4x6xf32>) -> (tensor<2x?x4xf32
 }
 
 // after:
-#map = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#map = affine_map<(d0, d1, d2) -> (d2)>
 #map1 = affine_map<(d0, d1, d2) -> (d0, d1)>
-#map2 = affine_map<(d0, d1, d2) -> (d2)>
 module {
   func.func @main(%arg0: tensor<2x?x8xf32>, %arg1: tensor<4x6xf32>) -> (tensor<2x?x4xf32>, tensor<4x4xf32>) {
-    %c1 = arith.constant 1 : index
-    %dim = tensor.dim %arg0, %c1 : tensor<2x?x8xf32>
     %0 = "dry.weight"() {key = "v"} : () -> tensor<4x6xf32>
-    %cst = arith.constant 0.000000e+00 : f32
-    %1 = tensor.empty(%dim) : tensor<2x?xf32>
-    %2 = linalg.fill ins(%cst : f32) outs(%1 : tensor<2x?xf32>) -> tensor<2x?xf32>
-    %3 = linalg.generic {indexing_maps = [#map, #map1], iterator_types = ["parallel", "parallel", "reduction"]} ins(%arg0 : tensor<2x?x8xf32>) outs(%2 : tensor<2x?xf32>) {
-    ^bb0(%in: f32, %out: f32):
-      %10 = math.absf %in : f32
-      %11 = arith.maximumf %10, %out : f32
-      linalg.yield %11 : f32
-    } -> tensor<2x?xf32>
-    %4 = tensor.empty(%dim) : tensor<2x?x8xi8>
-    %5 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel", "parallel"]} ins(%arg0, %3 : tensor<2x?x8xf32>, tensor<2x?xf32>) outs(%4 : tensor<2x?x8xi8>) {
-    ^bb0(%in: f32, %in_0: f32, %out: i8):
-      %cst_1 = arith.constant 0.000000e+00 : f32
-      %10 = arith.cmpf oeq, %in_0, %cst_1 : f32
-      %cst_2 = arith.constant 1.270000e+02 : f32
-      %11 = arith.divf %cst_2, %in_0 : f32
-      %12 = arith.select %10, %in_0, %11 : f32
-      %13 = arith.mulf %in, %12 : f32
-      %14 = math.roundeven %13 : f32
-      %cst_3 = arith.constant -1.270000e+02 : f32
-      %15 = arith.cmpf ogt, %14, %cst_3 : f32
-      %cst_4 = arith.constant -1.270000e+02 : f32
-      %16 = arith.select %15, %14, %cst_4 : f32
-      %cst_5 = arith.constant 1.270000e+02 : f32
-      %17 = arith.cmpf olt, %16, %cst_5 : f32
-      %cst_6 = arith.constant 1.270000e+02 : f32
-      %18 = arith.select %17, %16, %cst_6 : f32
-      %19 = arith.fptosi %18 : f32 to i8
-      linalg.yield %19 : i8
-    } -> tensor<2x?x8xi8>
-    %6 = "dry.weight"() {key = "w.int8"} : () -> tensor<4x8xi8>
-    %7 = "dry.weight"() {key = "w.scale"} : () -> tensor<4xf32>
-    %8 = "dry.matmul"(%5, %6, %7, %3) ({
+    %1:2 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<2x?x8xf32>) -> (tensor<2x?x8xi8>, tensor<2x?xf32>)
+    %2 = "dry.weight"() {key = "w.int8"} : () -> tensor<4x8xi8>
+    %3 = "dry.weight"() {key = "w.scale"} : () -> tensor<4xf32>
+    %4 = "dry.matmul"(%1#0, %2, %3, %1#1) ({
     ^bb0(%arg2: i32, %arg3: f32, %arg4: f32):
-      %10 = arith.sitofp %arg2 : i32 to f32
-      %11 = arith.mulf %10, %arg4 : f32
-      %12 = arith.mulf %11, %arg3 : f32
-      "dry.yield"(%12) : (f32) -> ()
-    }) {extra_maps = [#map2, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x?x8xi8>, tensor<4x8xi8>, tensor<4xf32>, tensor<2x?xf32>) -> tensor<2x?x4xf32>
-    %9 = "dry.matmul"(%arg1, %0) ({
+      %6 = arith.sitofp %arg2 : i32 to f32
+      %7 = arith.mulf %6, %arg4 : f32
+      %8 = arith.mulf %7, %arg3 : f32
+      "dry.yield"(%8) : (f32) -> ()
+    }) {extra_maps = [#map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x?x8xi8>, tensor<4x8xi8>, tensor<4xf32>, tensor<2x?xf32>) -> tensor<2x?x4xf32>
+    %5 = "dry.matmul"(%arg1, %0) ({
     ^bb0(%arg2: f32):
       "dry.yield"(%arg2) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x4xf32>
-    return %8, %9 : tensor<2x?x4xf32>, tensor<4x4xf32>
+    return %4, %5 : tensor<2x?x4xf32>, tensor<4x4xf32>
   }
 }

@@ -42,6 +42,16 @@ def residual(shape: tuple[int, ...] | None) -> Program:
     return program(lambda: [tensor((2, 4)), *([] if shape is None else [tensor(shape)])], body)
 
 
+def rounding(factor: int, peak: tuple[int, ...]) -> Program:
+    """Rows of 2 x 4 rounded to bytes, with so many factors and peaks of this shape."""
+
+    def body(x: Any, factor: Any) -> list[Any]:
+        op = make(dry.RoundRows, tensor((2, 4), "i8"), tensor(peak), x, [factor])
+        return [op.codes, op.peak]
+
+    return program(lambda: [tensor((2, 4)), tensor((factor,))], body)
+
+
 def logsumexp(shape: tuple[int, ...], out: tuple[int, ...]) -> Program:
     return program(
         lambda: [tensor(shape)], lambda x: [make(dry.LogSumExp, tensor(out), tensor(out), x, dim=1).peak]
@@ -156,6 +166,8 @@ BROKEN: dict[str, tuple[Callable[[], Program], str]] = {
     "sum": (lambda: residual(None), "2 results with 0 residuals"),
     "softmax": (lambda: unary(dry.Softmax, (2, 3), (2, 3), dim=2, log=False), "dim 2"),
     "logsumexp": (lambda: logsumexp((2, 3), (2, 1)), "result 0 has rank 2, expected 1"),
+    "factors": (lambda: rounding(3, (2,)), "factor is tensor<3xf32>, expected 4"),
+    "peaks": (lambda: rounding(4, (2, 1)), "result 1 has rank 2, expected 1"),
     "row stats": (lambda: program(lambda: [tensor((2, 3)), tensor((3,), "i64")], row_stats), "pick is"),
     "scan": (lambda: unary(dry.Scan, (2, 3), (2, 3), dim=0, kind="max"), 'kind is "max"'),
     "linear scan": (

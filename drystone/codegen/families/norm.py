@@ -3,19 +3,15 @@
 The mean, then the sums of differences from it and of their squares (the corrected two-pass algorithm: Chan,
 Golub and LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7), then the result; the row is
 in the nearest cache by then, and so is a residual that is added to it. Sums are held in a few wide
-accumulators and at least in f32.
+accumulators and at least in f32. What the row is rounded to is made of the result, which need not be stored.
 """
 
 from typing import Any
 
 from drystone.codegen.elements import FLOATS, wide
-from drystone.codegen.families.dry_op import dry_op, narrowed, widened
-from drystone.codegen.families.rows import (
-    Fold,
-    integer,
-    over_rows,
-    split_at,
-)
+from drystone.codegen.families.dry_op import dry_ops, narrowed, widened
+from drystone.codegen.families.round_rows import Rounding, rounding_of
+from drystone.codegen.families.rows import Fold, integer, over_rows, split_at
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
@@ -23,11 +19,12 @@ from drystone.targets.target import CpuTarget
 
 
 class _Norm:
-    """One kernel: x and out as rows (`rows` is None where there is only one) of normalized columns."""
+    """One kernel: x and out, where it is stored, as rows (`rows` is None where there is only one) of
+    normalized columns."""
 
-    def __init__(self, op: Any, x: Tensor, out: Tensor, target: CpuTarget) -> None:
+    def __init__(self, op: Any, x: Tensor, out: Tensor | None, target: CpuTarget) -> None:
         self.cut = cut = len(x.shape) - integer(op, "axes")
-        self.x, self.out = split_at(x, cut), split_at(out, cut)
+        self.x, self.out = split_at(x, cut), None if out is None else split_at(out, cut)
         self.held = wide(x.dtype)
         self.centred = ir.StringAttr(op.operation.attributes["kind"]).value == "layer"
         self.eps = float(ir.FloatAttr(op.operation.attributes["eps"]).value)
@@ -38,6 +35,7 @@ class _Norm:
         self.shift: Tensor | None = None
         self.residual: Tensor | None = None
         self.total: Tensor | None = None
+        self.rounding: Rounding | None = None
 
     def place(self, tensor: Tensor, row: Index, j: Index) -> tuple[list[Index], list[int | None]]:
         """Position and shape of the tile at column `j`."""
@@ -71,6 +69,10 @@ class _Norm:
     def again(self, t: TileBuilder, row: Index, j: Index) -> Tile:
         """The same when it is read again."""
         return self.first(t, row, j) if self.waiting is None else self.load(t, self.waiting, row, j)
+
+    def after(self, t: TileBuilder, row: Index, j: Index) -> Tile:
+        """The same when all sums are stored, which may have taken the place of what they are made of."""
+        return self.again(t, row, j) if self.total is None else self.load(t, self.total, row, j)
 
     def constant(self, t: TileBuilder, value: float) -> Tile:
         """One number."""
@@ -110,25 +112,44 @@ class _Norm:
         scale = t.apply("arith.divf", self.constant(t, 1.0), root)
         offset = None if rest is None else t.apply("arith.negf", t.apply("arith.mulf", rest, scale))
 
-        def write(j: Index) -> None:
-            x = self.again(t, row, j)
-            if self.total is not None and self.total is not self.waiting:
-                self.store(t, self.total, row, j, x)
+        def normalized(j: Index, x: Tile) -> Tile:
             x = x if about is None else t.apply("arith.subf", x, about)
             y = t.apply("arith.mulf", x, scale) if offset is None else t.apply("math.fma", x, scale, offset)
             if self.gain is not None:
                 y = t.apply("arith.mulf", y, self.load(t, self.gain, row, j))
             if self.shift is not None:
                 y = t.apply("arith.addf", y, self.load(t, self.shift, row, j))
-            self.store(t, self.out, row, j, y)
+            return y
 
-        t.loop(self.columns, self.width, write)
+        def made(j: Index) -> Tile:
+            x = self.again(t, row, j)
+            if self.total is not None and self.total is not self.waiting:
+                self.store(t, self.total, row, j, x)
+            y = normalized(j, x)
+            if self.out is not None:
+                self.store(t, self.out, row, j, y)
+            return y
+
+        def stored(j: Index) -> Tile:
+            if self.out is not None:
+                return self.load(t, self.out, row, j)
+            return normalized(j, self.after(t, row, j))
+
+        def write(j: Index) -> None:
+            made(j)
+
+        if self.rounding is None:
+            t.loop(self.columns, self.width, write)
+        else:
+            self.rounding.row(t, row, made, stored)
 
     def body(self, t: TileBuilder) -> None:
         """The whole program."""
         for tensor in (self.out, self.total, self.residual, self.gain, self.shift):
             if tensor is not None:
                 t.same(self.columns, tensor.dim(len(tensor.shape) - 1))
+        if self.rounding is not None:
+            self.rounding.promises(t, self.rows, self.columns)
         if self.rows is None:
             t.grid([(1, 1)], lambda r: self.row(t, r))
             return
@@ -139,14 +160,19 @@ class _Norm:
 
 
 def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
-    """The tile program of a kernel whose main operation is dry.norm."""
-    op = dry_op(kernel)
-    if any(tensor.dtype not in FLOATS for tensor in op.tensors):
+    """The tile program of a kernel of one dry.norm, and of a dry.round_rows of its result."""
+    op, *rounded = dry_ops(kernel)
+    if op.main.operation.name != "dry.norm":
         return None
-    norm = _Norm(op.main, op.tensor(op.main.x), op.inits[0], target)
+    x, made = op.tensor(op.main.x), list(op.inits)
+    if any(tensor.dtype not in FLOATS for tensor in (x, *made)):
+        return None
+    stored = len(made) == len(op.main.operation.results)
+    norm = _Norm(op.main, x, made.pop(0) if stored else None, target)
     norm.gain, norm.shift = (
         split_at(op.tensor(group[0])) if len(group) else None for group in (op.main.gain, op.main.shift)
     )
     norm.residual = next((split_at(tensor, norm.cut) for tensor in op.all(op.main.residual)), None)
-    norm.total = next((split_at(tensor, norm.cut) for tensor in op.inits[1:]), None)
-    return tile_program("norm", op.tensors, norm.body, op.scalars)
+    norm.total = next((split_at(tensor, norm.cut) for tensor in made), None)
+    norm.rounding = next((rounding_of(each, norm.width) for each in rounded), None)
+    return tile_program("round_rows" if rounded else "norm", op.tensors, norm.body, op.scalars)

@@ -28,7 +28,8 @@ _ARITHMETIC: dict[str, Callable[[Index, Index], Index]] = {
     "arith.maxsi": Index.max,
     "arith.minsi": Index.min,
 }
-_PRODUCTS = ("dry.matmul", "dry.row_stats")
+#: The kinds of operations that a kernel of several ones has.
+_TOGETHER = (frozenset({"dry.matmul", "dry.row_stats"}), frozenset({"dry.norm", "dry.round_rows"}))
 _AROUND = ("linalg.fill", "linalg.copy", "tensor.empty", "tensor.cast", "tensor.dim", "func.return")
 
 
@@ -202,7 +203,7 @@ def main_operation(kernel: Any) -> Any:
 
 def main_operations(kernel: Any) -> list[Any]:
     """The operations a kernel function is about: several ones are products, or one and the statistics of its
-    rows; none where that is not clear."""
+    rows, or a normalization and the rounding of its rows; none where that is not clear."""
     rest = []
     around = []
     for op in kernel.regions[0].blocks[0].operations:
@@ -213,7 +214,8 @@ def main_operations(kernel: Any) -> list[Any]:
             rest.append(op)
     if not rest:  # a kernel that only fills or copies
         rest = [op for op in around if op.operation.name in ("linalg.fill", "linalg.copy")]
-    alone = len(rest) == 1 or all(op.operation.name in _PRODUCTS for op in rest)
+    names = {op.operation.name for op in rest}
+    alone = len(rest) == 1 or any(names <= kinds for kinds in _TOGETHER)
     return rest if alone else []
 
 

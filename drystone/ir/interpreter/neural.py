@@ -130,6 +130,18 @@ def _row_stats(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     return found
 
 
+@handles("dry.round_rows")
+def _round_rows(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    x, largest = wide(args[0]), 127
+    for factor in args[1:]:
+        x = x * wide(factor)
+    with np.errstate(all="ignore"):
+        peak = np.abs(x).max(-1, initial=0)
+        scaled = x * np.where(peak == 0, 0, largest / peak)[..., None]
+    codes = np.where(np.isnan(scaled), -largest, np.clip(np.rint(scaled), -largest, largest))
+    return [codes.astype(np.int8), peak.astype(np.float32)]
+
+
 @handles("dry.embedding")
 def _embedding(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     table, indices = args

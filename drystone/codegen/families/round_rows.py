@@ -1,0 +1,128 @@
+"""Rows rounded to signed bytes: the largest of a row, then its codes, while the row is in the nearest cache.
+
+Rows have a scale each, found when the program runs (vector-wise quantization: Dettmers et al., "LLM.int8()",
+2022). A kernel that makes rows one by one, such as a normalization, rounds them itself: `Rounding`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.codegen.families.dry_op import DryOp, dry_ops
+from drystone.codegen.families.rows import Fold, over_rows, split_at
+from drystone.codegen.families.tiling import tile_width
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
+from drystone.targets.target import CpuTarget
+
+#: The largest code.
+LARGEST = 127.0
+#: All bits but the sign.
+_POSITIVE = 0x7FFFFFFF
+
+#: The part of a row that starts at a column.
+Part = Callable[[Index], Tile]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Where codes [rows, columns] and the largest of each row [rows] go (without `rows` where there is only
+    one), the factors of columns, and how wide tiles are."""
+
+    codes: Tensor
+    peak: Tensor
+    factor: Tensor | None
+    width: int
+
+    @property
+    def columns(self) -> Index:
+        """The length of a row."""
+        return self.codes.dim(len(self.codes.shape) - 1)
+
+    def promises(self, t: TileBuilder, rows: Index | None, columns: Index) -> None:
+        """Extents that are equal."""
+        t.same(columns, self.columns)
+        if self.factor is not None:
+            t.same(columns, self.factor.dim(0))
+        if rows is not None:
+            t.same(rows, self.codes.dim(0))
+            t.same(rows, self.peak.dim(0))
+
+    def row(self, t: TileBuilder, row: Index, first: Part, again: Part) -> None:
+        """Round one row, whose parts `first` gives and then, once more, `again`."""
+        whole = len(self.codes.shape) == 2
+        peak = self.largest(t, first)
+        t.store(self.peak, [row] if whole else [], t.reshape(peak, ()), [None] if whole else [])
+        zero, most = (t.full(value, (1,), peak.dtype) for value in (0.0, LARGEST))
+        none = t.apply("arith.cmpf", peak, zero, dtype="i1", predicate="oeq")
+        scale = t.apply("arith.select", none, peak, t.apply("arith.divf", most, peak), dtype=peak.dtype)
+
+        def write(j: Index) -> None:
+            code = coded(t, t.apply("arith.mulf", self.scaled(t, j, again(j)), scale))
+            t.store(self.codes, [row, j] if whole else [j], code, [None, self.width][-1 - whole :])
+
+        t.loop(self.columns, self.width, write)
+
+    def largest(self, t: TileBuilder, part: Part) -> Tile:
+        """The largest |x| of a row. The bits of numbers above 0 are in the order of the numbers, those of a
+        NaN above all of them."""
+
+        def step(j: Index, now: Tile) -> list[Tile]:
+            bits = t.apply("arith.bitcast", self.scaled(t, j, part(j)), dtype="i32")
+            positive = t.apply("arith.andi", bits, t.full(_POSITIVE, (1,), "i32"))
+            return [t.apply("arith.maxsi", now, positive)]
+
+        (held,) = Fold(self.columns, self.width)(t, step, [t.full(0, (self.width,), "i32")])
+        return t.apply("arith.bitcast", t.reduce("arith.maxsi", held, 0), dtype="f32")
+
+    def scaled(self, t: TileBuilder, j: Index, x: Tile) -> Tile:
+        """Part of a row times its columns' factors."""
+        if self.factor is None:
+            return x
+        return t.apply("arith.mulf", x, t.load(self.factor, [j], [self.width]))
+
+
+def coded(t: TileBuilder, x: Tile) -> Tile:
+    """The nearest codes: 127 / peak times the peak may be more than 127, and a NaN is no integer."""
+    rounded = t.apply("math.roundeven", x)
+    for predicate, value in (("ogt", -LARGEST), ("olt", LARGEST)):
+        bound = t.full(value, (1,), x.dtype)
+        inside = t.apply("arith.cmpf", rounded, bound, dtype="i1", predicate=predicate)
+        rounded = t.apply("arith.select", inside, rounded, bound, dtype=x.dtype)
+    return t.apply("arith.fptosi", rounded, dtype="i8")
+
+
+def rounding_of(op: DryOp, width: int) -> Rounding:
+    """How a dry.round_rows rounds."""
+    codes, peak = op.inits
+    cut = len(codes.shape) - 1
+    factor = next(iter(op.all(list(op.main.factor))), None)
+    return Rounding(split_at(codes, cut), split_at(peak), factor, width)
+
+
+def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+    """The tile program of a kernel of one dry.round_rows."""
+    op, *others = dry_ops(kernel)
+    if others:
+        return None
+    whole = op.tensor(op.main.x)
+    x = split_at(whole, len(whole.shape) - 1)
+    columns = x.dim(len(x.shape) - 1)
+    rounding = rounding_of(op, tile_width(target, "f32", columns))
+
+    def body(t: TileBuilder) -> None:
+        rows = x.dim(0) if len(x.shape) == 2 else None
+        rounding.promises(t, rows, columns)
+
+        def one(row: Index) -> None:
+            def part(j: Index) -> Tile:
+                at, shape = ([j], [rounding.width]) if rows is None else ([row, j], [None, rounding.width])
+                return t.load(x, at, shape)
+
+            rounding.row(t, row, part, part)
+
+        if rows is None:
+            t.grid([(1, 1)], one)
+        else:
+            over_rows(t, rows, columns, one)
+
+    return tile_program("round_rows", op.tensors, body, op.scalars)
