@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from drystone.errors import DrystoneError, InternalError, UserError
-from drystone.options import Budget, Checkpoint, Options, Tune
+from drystone.options import Budget, Checkpoint, Options, Quantize, Tune
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Fitted",
     "InternalError",
     "Options",
+    "Quantize",
     "Tune",
     "UserError",
     "compile",

@@ -6,13 +6,21 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-import numpy as np
-
-from drystone import autotune, codegen, env, frontend, mlir, passes, reproducer, scheduling, targets
-from drystone.dtypes import Array
+from drystone import (
+    autotune,
+    codegen,
+    env,
+    frontend,
+    mlir,
+    passes,
+    quantizing,
+    reproducer,
+    scheduling,
+    targets,
+)
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Checkpoint, Options, Tune, checkpoint_of, chosen, element_of, formats_of
+from drystone.options import Budget, Checkpoint, Format, Options, Tune, checkpoint_of, chosen, element_of
 from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
@@ -30,7 +38,7 @@ def compile(
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     budget: Budget | None = None,
-    quantize: str | Mapping[str, str | None] | None = None,
+    quantize: Format | Mapping[str, Format | None] | None = None,
     calibration: Sequence[Any] | None = None,
     sparsify: Any = None,
     tune: Tune | bool | None = None,
@@ -43,11 +51,13 @@ def compile(
     dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
     are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
     device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
-    these with other memory levels, does as well. budget: limits to keep. quantize: what products with weights
-    are computed in ("int8"), or the same for each weight by the first regular expression that matches its
-    name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of keyword
-    arguments, or the only argument) on which the model is run to see how large the numbers get that are
-    quantized. tune: search for the fastest schedules of the kernels by measuring them (True: five minutes).
+    these with other memory levels, does as well. budget: limits to keep. quantize: what weights are
+    held in: "int8" computes their products in bytes, another name of docs/formats.md, an encoding or a
+    `Quantize` rounds the weights alone; or the same for each weight by the first regular expression that
+    matches its name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of
+    keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
+    that weights are multiplied with. tune: search for the fastest schedules of the kernels by measuring them
+    (True: five minutes).
     Raises UserError for what the user can mend: operations that cannot be compiled (all of them, with their
     lines in the model), a budget that cannot be met, an unknown target, a checkpoint that does not fit.
 
@@ -57,12 +67,9 @@ def compile(
     _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    products = passes.QuantizeProducts(formats_of(quantize))
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), products)
-    if budget.error is not None and products.formats:
-        raise UserError(
-            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
-        )
+    quantized = quantizing.quantization_of(quantize)
+    quantizing.check(quantized, calibration, budget)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
         source = _calibrated(source, options, calibration)
     search = chosen(None if tune is True else tune, Tune) if tune else None
@@ -90,7 +97,7 @@ class _Source:
     kwargs: Mapping[str, Any] | None
     dynamic_shapes: Any
     checkpoint: Checkpoint | None
-    products: passes.Products
+    quantized: passes.Quantization
 
     def imported(self) -> Program:
         return frontend.import_model(
@@ -104,19 +111,13 @@ class _Source:
 
 
 def _calibrated(source: _Source, options: Options, calls: Sequence[Any]) -> _Source:
-    """The source with what is known of its products after running these calls on this machine."""
-    if not source.products.formats:
-        raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
-    if len(calls) == 0:
-        raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
-    observed = replace(source, products=passes.ObserveProducts(source.products.formats))
-    seen = _trip(observed, targets.resolve("cpu"), Budget(), replace(options, compute=None), None)
-    ranges: dict[str, Array] = {}
-    for call in calls:
-        args = call if isinstance(call, tuple | list) else () if isinstance(call, Mapping) else (call,)
-        for key, peaks in seen(*args, **(call if isinstance(call, Mapping) else {})).items():
-            ranges[key] = np.maximum(ranges.get(key, 0), np.asarray(peaks))
-    return replace(source, products=passes.QuantizeProducts(source.products.formats, ranges))
+    """The source with what is known of its numbers after running these calls on this machine."""
+    own, machine = replace(options, compute=None), targets.resolve("cpu")
+
+    def build(observed: passes.Quantization) -> Fitted:
+        return _trip(replace(source, quantized=observed), machine, Budget(), own, None)
+
+    return replace(source, quantized=quantizing.calibrated(source.quantized, build, calls))
 
 
 def _trip(
@@ -148,7 +149,7 @@ def fit(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
-    quantize: str | Mapping[str, str | None] | None = None,
+    quantize: Format | Mapping[str, Format | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -167,8 +168,9 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    products = passes.QuantizeProducts(formats_of(quantize))
-    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), products)
+    quantized = quantizing.quantization_of(quantize)
+    quantizing.check(quantized)
+    source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
         step("import")
@@ -196,7 +198,7 @@ def _plans(
 ) -> Plans:
     """Optimize an imported program and choose its schedules; what it then gets within budgets."""
     step("optimize")
-    listed = passes.pipeline(machine, element_of(options.compute), source.products)
+    listed = passes.pipeline(machine, element_of(options.compute), source.quantized)
     threads = _threads(machine, options)
     fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name)
     assert fused is not None, "the pipeline computes nothing piece by piece"

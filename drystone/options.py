@@ -125,29 +125,39 @@ class Tune:
             raise UserError("Tune without minutes and trials would never end", hint="give one of them")
 
 
-#: The formats that products with weights can be computed in.
-FORMATS = ("int8",)
+@dataclass(frozen=True)
+class Quantize:
+    """How weights are held, where more is to be said than a format's name.
+
+    format: a name of docs/formats.md ("w4", "q4_k", ..), or an encoding of a weight [outputs, inputs]
+    (`drystone.ir.formats` makes them); "int8" stands for products in bytes and takes nothing else. method:
+    how numbers are rounded: "nearest", or some of "awq", "gptq" and "rounding" with + between them, which
+    need calibration (docs/quantization.md); None: all three where there is calibration. group: how many
+    inputs share a scale, for formats that have groups.
+    """
+
+    format: Any
+    method: str | None = None
+    group: int | None = None
 
 
-def formats_of(given: str | Mapping[str, str | None] | None) -> tuple[tuple[str, str | None], ...]:
-    """Pairs of a regular expression for weights' names and a format, from `compile(..., quantize=)`. Raises
-    UserError for a format that is not there, or what is no regular expression."""
+#: A format's name, an encoding or a `Quantize`.
+Format = Any
+
+
+def formats_of(given: Format | Mapping[str, Format | None] | None) -> tuple[tuple[str, Quantize | None], ...]:
+    """Pairs of a regular expression for weights' names and what the weight is to be held in, from
+    `compile(..., quantize=)`. Raises UserError for what is no regular expression."""
     if given is None:
         return ()
-    if not isinstance(given, str | Mapping):
-        raise UserError(f"quantize={given!r} names no format", hint='give "int8", or {"regex": "int8", ...}')
-    found = tuple({".*": given}.items() if isinstance(given, str) else given.items())
-    for pattern, name in found:
-        if name is not None and name not in FORMATS:
-            raise UserError(
-                f"quantize: no kernel computes in {name!r} yet",
-                hint=f"give {', '.join(map(repr, FORMATS))}, or None where a weight is to stay as it is",
-            )
+    found = []
+    for pattern, each in given.items() if isinstance(given, Mapping) else ((".*", given),):
+        found.append((pattern, each if isinstance(each, Quantize | None) else Quantize(each)))
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise UserError(f"quantize: {pattern!r} is no regular expression: {error}") from None
-    return found
+    return tuple(found)
 
 
 def checkpoint_of(given: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:

@@ -1,6 +1,6 @@
 """What travels from stage to stage: the module, the weights it names, and how it is called."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,11 +58,17 @@ class WeightStore:
 
     def add(self, key: str, array: Array) -> str:
         """Store `array` under `key`, or under the first free `key.2`, `key.3`, ...; the name it got."""
+        name = self.free(key)
+        self._arrays[name] = array
+        return name
+
+    def free(self, key: str, parts: Iterable[str] = ()) -> str:
+        """`key`, or the first of `key.2`, `key.3`, ... that is free, as the names of these parts behind it
+        are."""
         name, count = key, 1
-        while name in self._arrays:
+        while name in self._arrays or any(f"{name}.{part}" in self._arrays for part in parts):
             count += 1
             name = f"{key}.{count}"
-        self._arrays[name] = array
         return name
 
     def copy(self) -> "WeightStore":

@@ -7,16 +7,22 @@ options, in a file of its name.
 """
 
 from drystone.passes.cascades import Cascade, cascades
+from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.pipeline import Products, outlining, pipeline, unfused
-from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
+from drystone.passes.pipeline import Quantization, outlining, pipeline, unfused
+from drystone.passes.quantize_products import INT8, ObserveProducts, QuantizeProducts
+from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 
 __all__ = [
+    "INT8",
     "Cascade",
     "ObserveProducts",
+    "ObserveWeights",
     "Pass",
-    "Products",
+    "Quantization",
     "QuantizeProducts",
+    "QuantizeWeights",
+    "Rounding",
     "cascades",
     "copy_of",
     "outlining",

@@ -1,5 +1,7 @@
 """The list of passes a target's programs go through: data."""
 
+from dataclasses import dataclass, field
+
 from drystone.ir.pieces import Span
 from drystone.ir.program import Program
 from drystone.passes.absorb_transposes import AbsorbTransposes
@@ -20,12 +22,14 @@ from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.merge_rounding import MergeRounding
+from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
+from drystone.passes.quantize_weights import QuantizeWeights
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
@@ -33,17 +37,24 @@ from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
 from drystone.targets.target import CpuTarget
 
-#: What is done to products that are to be quantized.
-Products = QuantizeProducts | ObserveProducts
-_AS_THEY_ARE = QuantizeProducts()
+
+@dataclass(frozen=True)
+class Quantization:
+    """What is done to weights, and to products, that are to be quantized."""
+
+    weights: QuantizeWeights | ObserveWeights = field(default_factory=QuantizeWeights)
+    products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
+
+
+_AS_IT_IS = Quantization()
 
 
 def pipeline(
-    target: CpuTarget, element: str | None = None, products: Products = _AS_THEY_ARE
+    target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
-    f32 are held as `element`, those that `products` chooses in bytes."""
-    return (*fusing(target, element, products), *outlining())
+    f32 are held as `element`, weights and products as `quantized` says."""
+    return (*fusing(target, element, quantized), *outlining())
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -53,7 +64,7 @@ def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple
 
 
 def fusing(
-    target: CpuTarget, element: str | None = None, products: Products = _AS_THEY_ARE
+    target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
     """The passes up to where every operation of `@main` is to be one kernel.
 
@@ -64,6 +75,7 @@ def fusing(
     several (GELU reads its input twice).
     """
     return (
+        quantized.weights,
         DecodeWeights(),
         Simplify(),
         ResolveDims(),
@@ -72,7 +84,7 @@ def fusing(
         ChannelsLast(),
         FoldConstants(),
         RecognizeAttention(),
-        products,
+        quantized.products,
         FuseEpilogue(),
         FuseGather(),
         FuseLogSoftmax(),

@@ -1,42 +1,42 @@
 """The pass `quantize-products`: products with weights are computed in bytes."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.errors import UserError
 from drystone.ir.build import mapped
 from drystone.ir.dialect import MAX_EXTRAS, RoundRows
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
-from drystone.ir.program import Program, TensorSpec
-from drystone.ir.values import function, main_block, shape
-from drystone.mlir import arith, func, ir, linalg, math, tensor
+from drystone.ir.program import Program
+from drystone.ir.values import main_block, shape
+from drystone.mlir import arith, ir, linalg, math, tensor
 from drystone.passes.dims import as_value, empty_like, extent
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
-from drystone.passes.weights import drop_unused, new_weight, weight_key
+from drystone.passes.weight_readers import first_match, no_match
+from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 
 #: The largest code of activations: they are symmetric, as weights are.
 _LARGEST = 127.0
 #: k that a dot unit sums in a lane: others would be summed one by one.
 _GROUP = 4
-#: Names of weights that an error shows.
-_SHOWN = 8
+#: The format that stands for products of bytes.
+INT8 = "int8"
 
-#: Regular expressions of weights' keys, and the format of each (None: as it is); the first match counts.
+#: Regular expressions of weights' names, and the format of each (None: as it is; others than "int8" are what
+#: other passes do); the first match counts.
 Formats = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True)
 class QuantizeProducts:
     """Products with constant matrices are products of bytes, summed in 32 bits, where `formats`, pairs of a
-    regular expression and a format (None: as it is), name "int8": the first that matches all of a weight's
-    key.
+    regular expression and a format, name "int8": the first that matches all of what the model calls a weight.
 
     Before:  %y = "dry.matmul"(%x, %w) {identity} : (tensor<8x64xf32>, tensor<32x64xf32>)
     After:   %q, %p = "dry.round_rows"(%x) : tensor<8x64xi8>, tensor<8xf32>
@@ -87,27 +87,9 @@ class ObserveProducts:
             with ir.InsertionPoint(op), op.operation.location:
                 peak = _peaks(x)
                 found |= {key: _larger(peak, found[key]) if key in found else peak for _, key in products}
-        _return(program, found)
+        give(program, found)
         erase_dead(main_block(program))
         drop_unused(program)
-
-
-def _return(program: Program, found: Mapping[str, Any]) -> None:
-    """Let a program return these tensors, by name, and the new values of its states."""
-    (last,), signature = ops(main_block(program), "func.return"), program.signature
-    states = list(last.operation.operands)[len(signature.outputs) :]
-    with ir.InsertionPoint(last), last.operation.location:
-        func.ReturnOp([*found.values(), *states])
-    last.operation.erase()
-    given, kinds = (
-        [value.type for value in values]
-        for values in (main_block(program).arguments, (*found.values(), *states))
-    )
-    made = ir.TypeAttr.get(ir.FunctionType.get(given, kinds))
-    function(program, "main").attributes["function_type"] = made
-    outputs = tuple(TensorSpec(key, "f32", tuple(peak.type.shape)) for key, peak in found.items())
-    tree = {"dict": dict.fromkeys(found, "*")}
-    program.signature = replace(signature, outputs=outputs, out_tree=tree)
 
 
 def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str]]]:
@@ -120,24 +102,17 @@ def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str
         if key is None or not is_quantizable(op):
             continue
         keys.append(key)
-        pattern, held = next((each for each in formats if re.fullmatch(each[0], key)), ("", None))
+        pattern = first_match((each for each, _ in formats), model_name(key))
         matched.add(pattern)
-        if held is not None:
+        if pattern is not None and dict(formats)[pattern] == INT8:
             found.setdefault(op.operation.operands[0], []).append((op, key))
-    for pattern, _ in formats:
-        if pattern not in matched:
-            raise _no_match(pattern, keys)
+    # Where other formats are there too, a weight that stays may be any.
+    alone = all(held in (INT8, None) for _, held in formats)
+    for pattern, held in formats:
+        if pattern not in matched and (held == INT8 or (held is None and alone)):
+            none = "the model has no product in f32 with a weight whose inputs are a multiple of 4"
+            raise no_match(pattern, keys, "whose products can be computed in bytes", none)
     return found
-
-
-def _no_match(pattern: str, keys: Sequence[str]) -> UserError:
-    shown = ", ".join(dict.fromkeys(keys[:_SHOWN])) + (", .." if len(keys) > _SHOWN else "")
-    return UserError(
-        f"quantize: {pattern!r} matches no weight whose products can be computed in bytes",
-        hint=f"these can: {shown}"
-        if keys
-        else "the model has no product in f32 with a weight whose inputs are a multiple of 4",
-    )
 
 
 def is_quantizable(op: Any) -> bool:

@@ -1,14 +1,20 @@
 """Weights of a program as the passes handle them."""
 
+import re
 from typing import Any
+
+import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir import build
 from drystone.ir.dialect import Weight
-from drystone.ir.encoding import encoding_of, part_key
+from drystone.ir.encoding import Parts, encoding_of, part_key
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
+
+#: What passes put behind the name of a weight.
+_MADE = re.compile(r"(\.(decoded|folded|coded))+$")
 
 
 def weight_key(value: Any) -> str | None:
@@ -28,6 +34,20 @@ def new_weight(program: Program, key: str, array: Array, kind: Any) -> Any:
 def stored_weight(key: str, kind: Any) -> Any:
     """A `dry.weight` of type `kind` at the insertion point, of the array stored under `key`."""
     return Weight(kind, key=build.string(key)).out
+
+
+def coded_weight(program: Program, key: str, parts: Parts, kind: Any) -> Any:
+    """A `dry.weight` of type `kind`, whose encoding has these parts, at the insertion point; stored as by
+    `new_weight`."""
+    name = program.weights.free(key, [part for part in parts if part != "codes"])
+    for part, array in parts.items():
+        program.weights.add(part_key(name, part), np.ascontiguousarray(array).reshape(array.shape))
+    return stored_weight(name, kind)
+
+
+def model_name(key: str) -> str:
+    """What the model calls the weight that an array was made from."""
+    return _MADE.sub("", key)
 
 
 def drop_unused(program: Program) -> None:

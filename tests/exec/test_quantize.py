@@ -102,7 +102,7 @@ def test_what_is_not_there_is_refused() -> None:
         with pytest.raises(drystone.UserError, match=match):
             drystone.compile(layer, (x,), **arguments)
 
-    refused("no kernel computes in 'int3'", quantize="int3")
+    refused("'int3' names no format", quantize="int3")
     refused("quantize=8 names no format", quantize=8)
     refused(r"'\(' is no regular expression", quantize={"(": "int8"})
     refused("'head.*' matches no weight .* computed in bytes", quantize={"head.*": "int8"})

@@ -12,25 +12,31 @@ import numpy as np
 
 from drystone import mlir, targets
 from drystone.dtypes import Array
+from drystone.ir import formats
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import encode, encoding_of, part_key
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.passes import Pass, QuantizeProducts, pipeline, run
+from drystone.passes import Pass, QuantizeProducts, QuantizeWeights, Rounding, pipeline, run
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.patch import Patch
+from drystone.passes.rounding import Seen
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
 PASSES["quantize-products"] = QuantizeProducts(((".*", "int8"),))
+PASSES["quantize-weights"] = QuantizeWeights(
+    ((".*", Rounding(formats.integers(8, 16))),),
+    {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
+)
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 #: Passes that round on purpose, and how much.
-TOLERANCE = {"choose-precision": 2e-2, "quantize-products": 1e-1}
+TOLERANCE = {"choose-precision": 2e-2, "quantize-products": 1e-1, "quantize-weights": 1e-1}
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
 

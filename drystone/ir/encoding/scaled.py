@@ -75,7 +75,7 @@ class Codes(Encoding):
         return Pack() if self.layout is None else self.layout
 
     @property
-    def _selector(self) -> "Codes | None":
+    def selector(self) -> "Codes | None":
         """How the choice among several tables is held."""
         if not isinstance(self.element, Table) or len(self.element.tables) == 1:
             return None
@@ -88,8 +88,8 @@ class Codes(Encoding):
             found |= self.element.parts(shape)
         if self.scale is not None:
             found |= self.scale.parts(shape)
-            if self._selector is not None:
-                found |= inside("selector", self._selector.parts(self.scale.per.shape(shape)))
+            if self.selector is not None:
+                found |= inside("selector", self.selector.parts(self.scale.per.shape(shape)))
         return found
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
@@ -105,30 +105,30 @@ class Codes(Encoding):
         if isinstance(self.element, Learned):
             tables, codes = self.element.encode(whole, given)
             found |= tables
-        elif self.scale is None or self._selector is None:
-            codes = self._tables()[0].encode(whole)
+        elif self.scale is None or self.selector is None:
+            codes = self.tables()[0].encode(whole)
         else:
-            found |= put("selector", self._selector.encode(chosen.astype(np.float64), {}, search))
+            found |= put("selector", self.selector.encode(chosen.astype(np.float64), {}, search))
             which = self.scale.per.spread(chosen, numbers.shape)
             codes = np.zeros(numbers.shape, np.uint8)
-            for number, table in enumerate(self._tables()):
+            for number, table in enumerate(self.tables()):
                 codes = np.where(which == number, table.encode(whole), codes)
         return self.laid(codes) | found
 
-    def _tables(self) -> Sequence[Code]:
+    def tables(self) -> Sequence[Code]:
         """The codes that a block may have."""
         return self.element.codes() if isinstance(self.element, Table) else [self.code]
 
     def _fit(self, numbers: Array, given: Parts, search: Search) -> tuple[Parts, Array]:
         """The parts of the scales, and the table of each block."""
         assert self.scale is not None
-        codes: Sequence[Code] = self._tables()
+        codes: Sequence[Code] = self.tables()
         if isinstance(self.element, Learned):
             codes, search = [code_of("int2")], Search()  # within -1 and 1
         selected = None
-        if self._selector is not None and "selector" in given:
+        if self.selector is not None and "selector" in given:
             shape = self.scale.per.shape(numbers.shape)
-            selected = self._selector.decode(take("selector", given), shape).astype(np.int64)
+            selected = self.selector.decode(take("selector", given), shape).astype(np.int64)
         return fit(self.scale, numbers, codes, given, search, selected)
 
     def decode(self, parts: Parts, shape: Sequence[int]) -> Array:
@@ -136,10 +136,10 @@ class Codes(Encoding):
         codes = self.stored(parts, shape)
         if isinstance(self.element, Learned):
             numbers = self.element.decode(parts, codes)
-        elif self.scale is None or self._selector is None:
-            numbers = self._tables()[0].decode(codes)
+        elif self.scale is None or self.selector is None:
+            numbers = self.tables()[0].decode(codes)
         else:
-            chosen = self._selector.decode(take("selector", parts), self.scale.per.shape(shape))
+            chosen = self.selector.decode(take("selector", parts), self.scale.per.shape(shape))
             which = self.scale.per.spread(chosen.astype(np.int64), shape)
             tables = self.element.tables if isinstance(self.element, Table) else ()
             numbers = np.array(tables, np.float64)[which, codes]
@@ -162,7 +162,7 @@ class Codes(Encoding):
             return
         if isinstance(self.element, Table):
             yield from self.element.problems()
-            if self._selector is not None and self.scale is None:
+            if self.selector is not None and self.scale is None:
                 yield "several tables are chosen from for each scale, and there are no scales"
         if isinstance(self.element, Learned):
             yield from self.element.problems(shape)

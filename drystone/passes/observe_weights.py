@@ -1,0 +1,145 @@
+"""The pass `observe-weights`: a program gives statistics of what weights are multiplied with."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+from drystone.ir import build
+from drystone.ir.build import mapped
+from drystone.ir.dialect import MatMul
+from drystone.ir.program import Program
+from drystone.ir.shapes import channel_axis, layouts, spatial_axes
+from drystone.ir.values import main_block, shape
+from drystone.mlir import arith, ints, ir, linalg, tensor
+from drystone.passes.dims import as_value, extent
+from drystone.passes.quantize_weights import Roundings, chosen
+from drystone.passes.results import give
+from drystone.passes.rewriting import erase_dead, tensor_type
+from drystone.passes.weight_readers import Reader
+from drystone.passes.weights import drop_unused
+
+
+@dataclass(frozen=True)
+class ObserveWeights:
+    """The results are statistics of the rows x [.., k] that weights which `QuantizeWeights` would round are
+    multiplied with: their number, as f32 [k], the sum of x [k] and of x^T x [k, k].
+
+    Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
+    After:   %n = linalg.generic ins(%x) {sum of 1} : tensor<64xf32>
+             %s = linalg.generic ins(%x) {sum of x} : tensor<64xf32>
+             %h = "dry.matmul"(transpose(%x), %x) : tensor<64x64xf32> ; return %n, %s, %h
+
+    - They are named "rows", "total" and "moment" and, behind a space, by the keys of all weights that read x,
+      a space between them.
+    - What a convolution of one group sees is unfolded: channels times taps. Those of several groups, and
+      embeddings, are left out: they are rounded without.
+    - States keep their new values.
+    """
+
+    formats: Roundings = ()
+    tables: bool = False
+    others: frozenset[str] = frozenset()
+    name: ClassVar[str] = "observe-weights"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program. Raises UserError for a pattern that matches nothing."""
+        found: dict[str, Any] = {}
+        for group in chosen(program, self):
+            reader = group[0][0]
+            if reader.kind == "table" or (reader.kind == "conv" and _groups(reader) > 1):
+                continue
+            keys = " ".join(dict.fromkeys(each.key for each, _ in group))
+            with ir.InsertionPoint(reader.op), reader.op.operation.location:
+                x = _wide(_unfolded(reader) if reader.kind == "conv" else reader.x)
+                for name, value in _statistics(x).items():
+                    found[f"{name} {keys}"] = value
+        give(program, found)
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+
+def _groups(reader: Reader) -> int:
+    return int(reader.op.operation.attributes["groups"].value)
+
+
+def _wide(x: Any) -> Any:
+    """The tensor in f32."""
+    f32 = ir.F32Type.get()
+    if x.type.element_type == f32:
+        return x
+    sizes = [as_value(extent(x, d)) if n is None else n for d, n in enumerate(shape(x))]
+    same = [ir.AffineMap.get_identity(x.type.rank)] * 2
+    return mapped([x], tensor.EmptyOp(sizes, f32).result, same, lambda a, _: arith.ExtFOp(f32, a).result)
+
+
+def _statistics(x: Any) -> dict[str, Any]:
+    """The three of a tensor [.., k], by name."""
+    f32, rank, k = ir.F32Type.get(), x.type.rank, x.type.get_dim_size(x.type.rank - 1)
+    maps = [ir.AffineMap.get_identity(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])]
+    iterators = ["reduction"] * (rank - 1) + ["parallel"]
+
+    def sums(of: Any) -> Any:
+        zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([k], f32)])
+        return mapped([x], zero, maps, of, iterators)
+
+    rows = sums(lambda _, total: arith.AddFOp(total, arith.ConstantOp(f32, 1.0).result).result)
+    total = sums(lambda one, total: arith.AddFOp(total, one).result)
+    return {"rows": rows, "total": total, "moment": _moment(x, k)}
+
+
+def _moment(x: Any, k: int) -> Any:
+    """x^T x, over all dimensions but the last."""
+    f32, rank = ir.F32Type.get(), x.type.rank
+    if rank > 2:
+        leading = shape(x)[:-1]
+        rows = None if None in leading else prod(n for n in leading if n is not None)
+        x = tensor.CollapseShapeOp(tensor_type([rows, k], f32), x, [list(range(rank - 1)), [rank - 1]]).result
+    rows = shape(x)[0]
+    into = tensor.EmptyOp([k, as_value(extent(x, 0)) if rows is None else rows], f32).result
+    swapped = [ir.AffineMap.get_permutation([1, 0]), ir.AffineMap.get_identity(2)]
+    turned = mapped([x], into, swapped, lambda one, _: one)
+    op = MatMul(
+        tensor_type([k, k], f32), turned, x, transpose_b=build.flag(False), extra_maps=build.array([])
+    )
+    build.identity_epilogue(op, f32)
+    return op.out
+
+
+def _unfolded(reader: Reader) -> Any:
+    """What the taps of a convolution see, [n, *out, C * taps], at the insertion point."""
+    op = reader.op.operation
+    strides, padding, dilation = (ints(op.attributes[name]) for name in ("strides", "padding", "dilation"))
+    given = layouts(op.attributes["layout"].value)[0]
+    rank, result = reader.x.type.rank, op.results[0]
+    x, channel, spatial = reader.x, channel_axis(given, rank), list(spatial_axes(given, rank))
+    before, after = [0] * rank, [0] * rank
+    for n, axis in enumerate(spatial):
+        before[axis], after[axis] = padding[2 * n], padding[2 * n + 1]
+    x = _padded(x, before, after) if any(padding) else x
+    kernel = list(reader.weight.type.shape)[1:]
+    places = spatial_axes(layouts(op.attributes["layout"].value)[1], rank)
+    outer = [extent(result, 0), *(extent(result, axis) for axis in places)]
+    dims = [ir.AffineDimExpr.get(d) for d in range(2 * rank - 2)]
+    read = [dims[0]] * rank
+    read[channel] = dims[rank - 1]
+    for n, axis in enumerate(spatial):
+        tap = dims[rank + n] * dilation[n]
+        read[axis] = dims[1 + n] * strides[n] + tap
+    sizes = [as_value(n) if not isinstance(n, int) else n for n in (*outer, *kernel)]
+    into = tensor.EmptyOp(sizes, x.type.element_type).result
+    maps = [ir.AffineMap.get(2 * rank - 2, 0, read), ir.AffineMap.get_identity(2 * rank - 2)]
+    made = mapped([x], into, maps, lambda number, _: number)
+    groups = [*([d] for d in range(rank - 1)), list(range(rank - 1, 2 * rank - 2))]
+    extents = [None if made.type.is_dynamic_dim(d) else made.type.get_dim_size(d) for d in range(rank - 1)]
+    kind = tensor_type([*extents, prod(kernel)], x.type.element_type)
+    return tensor.CollapseShapeOp(kind, made, groups).result
+
+
+def _padded(x: Any, before: list[int], after: list[int]) -> Any:
+    """The tensor with so many zeros around it."""
+    extents = [None if n is None else n + a + b for n, a, b in zip(shape(x), before, after, strict=True)]
+    made = tensor.PadOp(tensor_type(extents, x.type.element_type), x, [], [], before, after)
+    inner = made.operation.regions[0].blocks.append(*[ir.IndexType.get()] * x.type.rank)
+    with ir.InsertionPoint(inner):
+        tensor.YieldOp(arith.ConstantOp(x.type.element_type, 0.0).result)
+    return made.result

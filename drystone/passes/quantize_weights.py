@@ -1,0 +1,228 @@
+"""The pass `quantize-weights`: weights are held in formats of fewer bits."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.ir.build import flag, mapped
+from drystone.ir.encoding import Encoding, with_encoding
+from drystone.ir.program import Program
+from drystone.ir.values import main_block
+from drystone.mlir import arith, ir, tensor
+from drystone.passes.dims import empty_like
+from drystone.passes.rewriting import erase_dead, tensor_type
+from drystone.passes.rounding import Method, Seen, is_stepwise, scaled
+from drystone.passes.weight_readers import Reader, first_match, no_match, readers_of
+from drystone.passes.weights import coded_weight, drop_unused, new_weight
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What a weight is to be held in: an encoding of a matrix [outputs, inputs], and the method of rounding;
+    None: the best there is for the encoding and for what is known."""
+
+    encoding: Encoding
+    method: Method | None = None
+
+    def chosen(self, seen: Seen | None) -> Method:
+        """The method, for a weight of which this is known."""
+        if self.method is not None:
+            return self.method
+        return BEST if seen is not None and is_stepwise(self.encoding) else Method()
+
+
+#: What is done where calibration is given and nothing else is asked for.
+BEST = Method(scaled=True, fed_back=True, descended=True)
+#: Regular expressions of weights' keys, and what each is to be held in (None: as it is); the first match
+#: counts.
+Roundings = tuple[tuple[str, Rounding | None], ...]
+
+
+@dataclass(frozen=True)
+class QuantizeWeights:
+    """Weights of products and convolutions, and embeddings with `tables`, are held in the encoding that the
+    first pattern of `formats` names that matches all of their key.
+
+    Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>)
+    After:   %z = linalg.generic ins(%x, %r) {x[k] * r[k]} : tensor<8x64xf32>
+             %y = "dry.matmul"(%z, %v) : (tensor<8x64xf32>, tensor<32x64xf32, #dry.enc<"uint4", ..>>)
+
+    - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
+      one of [O, C * K], which is copied plain and reshaped.
+    - `seen` has for a weight's key what calibration showed of x, which methods but "nearest" need.
+    - Where a method scales by activations, all weights that read x are multiplied by one s[k] before they are
+      rounded, and x by r = 1 / s, which is fused into what computes x. Convolutions are not scaled, nor are
+      weights with other readers besides.
+    - Patterns that are among `others` count for another pass, so that they may match nothing here. Any other
+      that matches nothing, and an encoding that does not fit a weight, are the user's mistakes.
+    """
+
+    formats: Roundings = ()
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    tables: bool = False
+    others: frozenset[str] = frozenset()
+    name: ClassVar[str] = "quantize-weights"
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program. Raises UserError for patterns and encodings that do not fit."""
+        groups = chosen(program, self)
+        times = Counter(key for group in groups for key in {reader.key for reader, _ in group})
+        shared, made = frozenset(key for key, count in times.items() if count > 1), _Made()
+        for group in groups:
+            _Group(program, group, self.seen, shared, made).replace()
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+
+class Choice(Protocol):
+    """What says which weights are to be rounded: see `QuantizeWeights`."""
+
+    @property
+    def formats(self) -> Roundings:
+        """By patterns."""
+
+    @property
+    def tables(self) -> bool:
+        """Whether embeddings are among them."""
+
+    @property
+    def others(self) -> frozenset[str]:
+        """Patterns that may match nothing."""
+
+
+def chosen(program: Program, choice: Choice) -> list[list[tuple[Reader, Rounding]]]:
+    """What is to be rounded, and how, those that multiply one value together. Raises UserError for a pattern
+    that matches nothing."""
+    formats, found = choice.formats, dict[Any, list[tuple[Reader, Rounding]]]()
+    if not formats:
+        return []
+    readers, matched = readers_of(program, tables=choice.tables), set[str | None](choice.others)
+    for reader in readers:
+        pattern = first_match((each for each, _ in formats), reader.key)
+        matched.add(pattern)
+        rounding = None if pattern is None else dict(formats)[pattern]
+        if rounding is not None:
+            together = reader.x if reader.kind == "product" else reader.op.operation
+            found.setdefault(together, []).append((reader, rounding))
+    for pattern, _ in formats:
+        if pattern not in matched:
+            keys = [reader.key for reader in readers]
+            none = "no product or convolution reads a weight of the model as it is"
+            raise no_match(pattern, keys, "whose bits can be fewer", none)
+    return list(found.values())
+
+
+#: Coded weights, by the key of the weight and whether that is held [inputs, outputs].
+_Made = dict[tuple[str, bool], Any]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Readers of one value, and how their weights are rounded; `shared` are the keys of weights that other
+    groups read too, `made` the coded weights that there are already."""
+
+    program: Program
+    members: Sequence[tuple[Reader, Rounding]]
+    seen: Mapping[str, Seen]
+    shared: frozenset[str]
+    made: _Made
+
+    def replace(self) -> None:
+        """Let all read coded weights."""
+        for reader, rounding in self.members:
+            _check(reader, rounding)
+        some = [each for each in self.members if self._is_scaled(*each)]
+        factors = self._factors(some) if some else None
+        small = None if factors is None else self._divided(some[0][0], factors)
+        for reader, rounding in self.members:
+            own = factors if (reader, rounding) in some else None
+            place = reader.key, reader.turned
+            if place not in self.made:
+                with ir.InsertionPoint(reader.weight.owner), reader.op.operation.location:
+                    self.made[place] = self._coded(reader, rounding, own)
+            with ir.InsertionPoint(reader.op), reader.op.operation.location:
+                _read(reader, self.made[place], None if own is None else small)
+
+    def _is_scaled(self, reader: Reader, rounding: Rounding) -> bool:
+        once = reader.kind == "product" and reader.key not in self.shared
+        return once and self._method(reader, rounding).scaled
+
+    def _method(self, reader: Reader, rounding: Rounding) -> Method:
+        return rounding.chosen(self.seen.get(reader.key))
+
+    def _factors(self, some: Sequence[tuple[Reader, Rounding]]) -> Array:
+        """What the columns of these weights are multiplied by."""
+        once = {reader.key: (reader, rounding) for reader, rounding in some}.values()
+        matrices = [reader.matrix(self.program.weights[reader.key]) for reader, _ in once]
+        return scaled(matrices, [rounding.encoding for _, rounding in once], self.seen[some[0][0].key])
+
+    def _divided(self, reader: Reader, factors: Array) -> Any:
+        """x divided by the factors, before its first reader."""
+        x, rank = reader.x, reader.x.type.rank
+        whole, last = (
+            ir.AffineMap.get_identity(rank),
+            ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)]),
+        )
+        with ir.InsertionPoint(reader.op), reader.op.operation.location:
+            kind = tensor_type(factors.shape, ir.F32Type.get())
+            small = new_weight(self.program, f"{reader.key}.scaling", 1 / factors, kind)
+            return mapped([x, small], empty_like(x), [whole, last, whole], _times)
+
+    def _coded(self, reader: Reader, rounding: Rounding, factors: Array | None) -> Any:
+        """The weight as `rounding` holds it, at the insertion point."""
+        matrix, seen = reader.matrix(self.program.weights[reader.key]), self.seen.get(reader.key)
+        if factors is not None:
+            matrix, seen = matrix * factors, None if seen is None else seen.scaled(1 / factors)
+        parts = self._method(reader, rounding).parts(matrix, rounding.encoding, seen)
+        plain = tensor_type(matrix.shape, reader.weight.type.element_type)
+        return coded_weight(
+            self.program, f"{reader.key}.coded", parts, with_encoding(plain, rounding.encoding)
+        )
+
+
+def _check(reader: Reader, rounding: Rounding) -> None:
+    """Raise UserError where a weight cannot be held as it should."""
+    kind = reader.weight.type
+    first = kind.get_dim_size(1 if reader.turned else 0)
+    extents = first, int(np.prod(list(kind.shape), dtype=np.int64)) // max(first, 1)
+    for problem in rounding.encoding.problems(extents):
+        raise UserError(
+            f"quantize: the weight {reader.key}, {extents[0]} x {extents[1]}, does not fit: {problem}",
+            hint="give it another format, another group, or None, by its name: "
+            f"quantize={{{reader.key!r}: ..}}",
+        )
+
+
+def _read(reader: Reader, coded: Any, x: Any | None) -> None:
+    """Let a reader have this weight, at the insertion point, and this x if one is given."""
+    op = reader.op.operation
+    if reader.kind == "conv":
+        kind = reader.weight.type
+        plain = mapped(
+            [coded],
+            tensor.EmptyOp(list(coded.type.shape), kind.element_type).result,
+            [ir.AffineMap.get_identity(2)] * 2,
+            lambda number, _: number,
+        )
+        groups = [[0], list(range(1, kind.rank))]
+        coded = (
+            plain
+            if kind.rank == 2
+            else tensor.ExpandShapeOp(kind, plain, groups, [], list(kind.shape)).result
+        )
+    op.operands[reader.number] = coded
+    if x is not None:
+        op.operands[0] = x
+    if reader.turned:
+        op.attributes["transpose_b"] = flag(True)
+
+
+def _times(x: Any, factor: Any, _: Any) -> Any:
+    if x.type != factor.type:
+        factor = arith.TruncFOp(x.type, factor).result
+    return arith.MulFOp(x, factor).result

@@ -1,0 +1,87 @@
+"""Which operations multiply by a weight of the model or look up its rows, and as what matrix they see it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.ir.elements import widen
+from drystone.ir.program import Program
+from drystone.ir.values import main_block
+from drystone.passes.rewriting import ops
+from drystone.passes.weights import weight_key
+
+#: The elements whose numbers can be rounded.
+_FLOATS = ("f32", "f16", "bf16")
+#: Names of weights that an error shows.
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An operation and the key of the weight it reads, operand `number`. kind: "product", "conv" or
+    "table"."""
+
+    op: Any
+    key: str
+    kind: str
+
+    @property
+    def number(self) -> int:
+        """The place of the weight among the operands."""
+        return 0 if self.kind == "table" else 1
+
+    @property
+    def weight(self) -> Any:
+        """The weight."""
+        return self.op.operation.operands[self.number]
+
+    @property
+    def x(self) -> Any:
+        """What the weight is multiplied with; None for a table."""
+        return None if self.kind == "table" else self.op.operation.operands[0]
+
+    @property
+    def turned(self) -> bool:
+        """Whether the weight is held [inputs, outputs]."""
+        return self.kind == "product" and not self.op.operation.attributes["transpose_b"].value
+
+    def matrix(self, array: Array) -> Array:
+        """The weight's array as f64 [outputs, inputs]: those of a convolution are channels times taps, in
+        the order of the array; the rows of a table are outputs."""
+        wide = widen(array).astype(np.float64)
+        return wide.T if self.turned else wide.reshape(len(wide), -1)
+
+
+def readers_of(program: Program, *, tables: bool) -> list[Reader]:
+    """The readers of plain weights of floats in `@main`, in order: products with matrices, convolutions that
+    are not transposed, and with `tables` embeddings; those of a weight that a product reads in any case."""
+    found = []
+    for op in ops(main_block(program), "dry.matmul", "dry.conv", "dry.embedding"):
+        kind = {"dry.matmul": "product", "dry.conv": "conv"}.get(op.operation.name, "table")
+        value = op.operation.operands[0 if kind == "table" else 1]
+        key, held = weight_key(value), value.type
+        if key is None or held.encoding is not None or str(held.element_type) not in _FLOATS:
+            continue
+        if held.rank != 2 if kind != "conv" else op.operation.attributes["transposed"].value:
+            continue
+        found.append(Reader(op, key, kind))
+    multiplied = {each.key for each in found if each.kind != "table"}
+    return [each for each in found if tables or each.key in multiplied]
+
+
+def first_match(patterns: Iterable[str], key: str) -> str | None:
+    """The first regular expression that matches all of a weight's key."""
+    return next((pattern for pattern in patterns if re.fullmatch(pattern, key)), None)
+
+
+def no_match(pattern: str, keys: Sequence[str], what: str, none: str) -> UserError:
+    """The error for a pattern that matches none of these keys, which `what` says what they are of."""
+    shown = ", ".join(dict.fromkeys(keys[:_SHOWN])) + (", .." if len(keys) > _SHOWN else "")
+    return UserError(
+        f"quantize: {pattern!r} matches no weight {what}", hint=f"these can: {shown}" if keys else none
+    )

@@ -1,0 +1,170 @@
+"""What the user asks for with `quantize=` and `calibration=`, as passes of the pipeline."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.ir import formats
+from drystone.ir.encoding import Encoding
+from drystone.options import Budget, Format, Quantize, formats_of
+from drystone.passes import (
+    INT8,
+    ObserveProducts,
+    ObserveWeights,
+    Quantization,
+    QuantizeProducts,
+    QuantizeWeights,
+    Rounding,
+)
+from drystone.passes.rounding import Method, Seen, is_stepwise
+
+
+def quantization_of(given: Format | Mapping[str, Format | None] | None) -> Quantization:
+    """The passes that quantize, without calibration. Raises UserError for formats and methods there are
+    not."""
+    found = formats_of(given)
+    products = tuple((pattern, None if each is None else _name(each)) for pattern, each in found)
+    weights = tuple((pattern, _rounding(each)) for pattern, each in found)
+    some_bytes = any(name == INT8 for _, name in products)
+    some_codes = any(each is not None for _, each in weights)
+    if not some_codes:
+        return Quantization(products=QuantizeProducts(products))
+    left = [pattern for pattern, name in products if name == INT8]
+    return Quantization(
+        QuantizeWeights(weights, tables=isinstance(given, Mapping), others=frozenset(left)),
+        QuantizeProducts(products if some_bytes else ()),
+    )
+
+
+def _name(each: Quantize) -> str:
+    return each.format if isinstance(each.format, str) else "an encoding"
+
+
+def _rounding(each: Quantize | None) -> Rounding | None:
+    """What a weight is to be held in; None where it stays, or its products are computed in bytes."""
+    if each is None:
+        return None
+    method = None if each.method is None else Method.of(each.method)
+    if each.format == INT8:
+        if each != Quantize(INT8):
+            raise UserError(
+                'quantize: "int8" rounds activations too, with a method and scales of its own',
+                hint='leave method and group out, or take "int8_row" for the weights alone',
+            )
+        return None
+    encoding = _encoding(each)
+    if method is not None and (method.fed_back or method.descended) and not is_stepwise(encoding):
+        raise UserError(
+            f"quantize: {each.method!r} rounds number by number, and {_name(each)!r} has no such codes",
+            hint='take method="nearest" or "awq", or a format such as "w4"',
+        )
+    return Rounding(encoding, method)
+
+
+def _encoding(each: Quantize) -> Encoding:
+    """The encoding of a weight [outputs, inputs]."""
+    if isinstance(each.format, Encoding):
+        if each.group is not None:
+            raise UserError("quantize: group= is for formats with names", hint="give the encoding its groups")
+        return each.format
+    if not isinstance(each.format, str) or each.format not in formats.TABLE:
+        raise UserError(
+            f"quantize={each.format!r} names no format",
+            hint=f'give "{INT8}", an encoding, or one of {", ".join(formats.TABLE)}',
+        )
+    function = formats.TABLE[each.format]
+    taken = inspect.signature(function).parameters
+    needed = [name for name, each in taken.items() if each.default is inspect.Parameter.empty]
+    if needed:
+        raise UserError(
+            f"quantize: the format {each.format!r} needs to know {', '.join(needed)}",
+            hint=f"give it as an encoding: drystone.ir.formats.{each.format}({', '.join(needed)}=..)",
+        )
+    if each.group is None:
+        return function()
+    if "group" not in taken or each.group < 1:
+        raise UserError(
+            f"quantize: the format {each.format!r} has no groups of {each.group}",
+            hint="leave group out, or take a format such as w4",
+        )
+    return function(group=each.group)
+
+
+def check(quantized: Quantization, calls: Sequence[Any] | None = None, budget: Budget | None = None) -> None:
+    """Raise UserError where calibration is not needed, is and not there, or where a budget says nothing yet
+    of what is quantized."""
+    if budget is not None and budget.error is not None and quantized != Quantization():
+        raise UserError(
+            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
+        )
+    if calls is None:
+        asked = [
+            each for _, each in quantized.weights.formats if each is not None and each.method is not None
+        ]
+        if any(each.method is not None and each.method.calibrated for each in asked):
+            raise UserError(
+                "quantize: methods other than nearest need to see what weights are multiplied with",
+                hint='give calibration=[(x,), ..], or take method="nearest"',
+            )
+        return
+    if not quantized.weights.formats and not quantized.products.formats:
+        raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
+    if len(calls) == 0:
+        raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
+
+
+def calibrated(
+    quantized: Quantization, build: Callable[[Quantization], Callable[..., Any]], calls: Sequence[Any]
+) -> Quantization:
+    """The passes with what is known after running these calls: `build` compiles the model to observe it."""
+    weights, products = quantized.weights, quantized.products
+    assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
+    if any(each is not None for _, each in weights.formats):
+        observer = build(Quantization(ObserveWeights(weights.formats, weights.tables, weights.others)))
+        weights = replace(weights, seen=_seen(_runs(observer, calls)))
+    if any(name == INT8 for _, name in products.formats):
+        observer, ranges = build(Quantization(products=ObserveProducts(products.formats))), dict[str, Array]()
+        for found in _runs(observer, calls):
+            for key, peaks in found.items():
+                ranges[key] = np.maximum(ranges.get(key, 0), peaks)
+        products = replace(products, ranges=ranges)
+    return Quantization(weights, products)
+
+
+def _runs(observer: Callable[..., Any], calls: Sequence[Any]) -> Iterator[dict[str, Array]]:
+    """What an observed model gives for each call, by name."""
+    for args, kwargs in map(arguments, calls):
+        yield {name: np.asarray(value) for name, value in observer(*args, **kwargs).items()}
+
+
+def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
+    """By the keys of weights what `ObserveWeights` gives, summed over calls. Raises UserError where numbers
+    are not finite."""
+    found: dict[str, Seen] = {}
+    for results in runs:
+        for name, moment in results.items():
+            kind, _, keys = name.partition(" ")
+            if kind != "moment":
+                continue
+            rows, total = (results[f"{other} {keys}"].astype(np.float64) for other in ("rows", "total"))
+            if not np.isfinite(moment).all():
+                raise UserError(
+                    f"calibration: what {keys} is multiplied with is not finite, or its squares are not",
+                    hint="leave out the calls that give infinities or NaN, or these weights (None)",
+                )
+            seen = Seen(float(rows[0]), total, moment.astype(np.float64))
+            for key in keys.split(" "):
+                found[key] = found[key] + seen if key in found else seen
+    return found
+
+
+def arguments(call: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of a call: a tuple or list, a mapping of keyword arguments, or the only one."""
+    if isinstance(call, Mapping):
+        return (), call
+    return (call if isinstance(call, tuple | list) else (call,)), {}

@@ -1,0 +1,149 @@
+"""Weights of fewer bits: what `compile(..., quantize=)` computes, beside torch with the decoded weights."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import drystone
+from drystone import mlir, passes, quantizing
+from drystone.frontend import import_model
+from drystone.ir import formats
+from drystone.ir.encoding import SEARCHED, Codes, Encoding, decode, encode
+from drystone.ir.interpreter import run as interpret
+from tests.exec.families import relative_error
+
+
+class Small(nn.Module):
+    """A table, products that read one value, a turned weight, a convolution and a head tied to the table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.norm = nn.Embedding(40, 64), nn.LayerNorm(64)
+        self.a, self.b = nn.Linear(64, 96), nn.Linear(64, 96)
+        self.turned = nn.Parameter(torch.randn(96, 64) / 10)
+        self.conv = nn.Conv1d(64, 64, 3, padding=1)
+
+    def forward(self, ids: Any) -> Any:
+        h = self.norm(self.table(ids))
+        h = (torch.relu(self.a(h)) * self.b(h)) @ self.turned
+        return F.linear(torch.relu(self.conv(h.mT)).mT, self.table.weight)
+
+
+def small() -> tuple[Small, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    return Small().eval(), [torch.randint(0, 40, (6, 9)) for _ in range(8)]
+
+
+def rounded(weight: torch.Tensor, encoding: Encoding, turned: bool = False) -> torch.Tensor:
+    """A weight as it is decoded from an encoding of its matrix."""
+    matrix = (weight.T if turned else weight.flatten(1)).detach().numpy()
+    found = torch.from_numpy(
+        np.ascontiguousarray(decode(encode(matrix, encoding, search=SEARCHED), encoding, matrix.shape, "f32"))
+    )
+    return found.T if turned else found.view(weight.shape)
+
+
+@pytest.mark.parametrize("name", ["w4", "q4_k", "mxfp4"])
+def test_weights_are_those_of_the_format(name: str) -> None:
+    model, (x, *_) = small()
+    fitted = drystone.compile(model, (x,), quantize=name)
+    with torch.no_grad():
+        for weight in (model.a.weight, model.b.weight, model.conv.weight, model.table.weight):
+            weight.copy_(rounded(weight, formats.TABLE[name]()))
+        model.turned.copy_(rounded(model.turned, formats.TABLE[name](), turned=True))
+        assert relative_error(fitted(x), model(x)) < 1e-5
+
+
+def test_formats_by_name_and_bytes_beside_them() -> None:
+    model, calls = small()
+    own = Codes("int8", formats.int8_row().scale)
+    asked = {
+        "a.*": "int8",
+        "b.*": drystone.Quantize("w4", group=32),
+        "turned": own,
+        "table.weight": None,
+        ".*": "q8_0",
+    }
+    fitted = drystone.compile(model, (calls[0],), quantize=asked)
+    names = {leaf.name for leaf in fitted.manifest.weights}
+    assert any(name.startswith("a.weight.int8") for name in names)
+    assert all(any(name.startswith(f"{key}.coded") for name in names) for key in ("b.weight", "turned"))
+    assert not any("table" in name and "coded" in name for name in names)
+    with torch.no_grad():
+        wanted = model(calls[0])
+    assert 1e-3 < relative_error(fitted(calls[0]), wanted) < 0.15
+
+
+def test_calibration_lowers_the_error() -> None:
+    """Inputs that depend on each other, as activations do: errors of some are made up for by others."""
+    torch.manual_seed(0)
+    model, mixed = nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 48)).eval(), torch.randn(12, 64)
+    x, *calls = (torch.randn(40, 12) @ mixed + torch.randn(40, 64) / 10 for _ in range(6))
+    with torch.no_grad():
+        wanted = model(x)
+    errors = [
+        relative_error(drystone.compile(model, (x,), quantize="w3", calibration=given)(x), wanted)
+        for given in (None, [(each,) for each in calls])
+    ]
+    assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_statistics_of_a_convolution_are_those_of_its_windows(stride: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Conv2d(3, 4, (3, 2), stride, (1, 2), dilation=(2, 1)).eval()
+    calls = [torch.randn(2, 3, 9, 10) for _ in range(3)]
+    quantized = quantizing.quantization_of("w4")
+    assert isinstance(quantized.weights, passes.QuantizeWeights)
+
+    def build(observed: passes.Quantization) -> Any:
+        program = import_model(model, (calls[0],), ctx=mlir.context())
+        passes.run(program, (observed.weights,))
+        names = [spec.name for spec in program.signature.outputs]
+        return lambda x: dict(zip(names, interpret(program, [x.numpy()]), strict=True))
+
+    weights = quantizing.calibrated(quantized, build, calls).weights
+    assert isinstance(weights, passes.QuantizeWeights)
+    rows = torch.cat([F.unfold(x, (3, 2), (2, 1), (1, 2), stride).mT.flatten(0, 1) for x in calls]).double()
+    seen = weights.seen["weight"]
+    assert seen.rows == len(rows)
+    np.testing.assert_allclose(seen.total, rows.sum(0), atol=1e-4)
+    np.testing.assert_allclose(seen.moment, rows.T @ rows, rtol=1e-4, atol=1e-3)
+
+
+def test_rows_of_an_unknown_number() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32)).eval()
+    rows = torch.export.Dim("rows", min=1, max=99)
+    calls = [torch.randn(n, 64) for n in (7, 50, 99)]
+    fitted = drystone.compile(
+        model, (calls[0],), dynamic_shapes=({0: rows},), quantize="w4", calibration=calls
+    )
+    with torch.no_grad():
+        assert relative_error(fitted(calls[1]), model(calls[1])) < 0.15
+
+
+def test_what_cannot_be_is_refused() -> None:
+    model, (x, *_) = small()
+
+    def refused(match: str, **arguments: Any) -> None:
+        with pytest.raises(drystone.UserError, match=match):
+            drystone.compile(model, (x,), **arguments)
+
+    refused("'int3' names no format", quantize="int3")
+    refused("'head' matches no weight whose bits can be fewer", quantize={"head": "w4"})
+    refused("'spqr' needs to know outliers", quantize="spqr")
+    refused("'q4_k' has no groups of 3", quantize=drystone.Quantize("q4_k", group=3))
+    refused("need to see what weights", quantize=drystone.Quantize("w4", method="gptq"))
+    refused("'bcq' has no such codes", quantize=drystone.Quantize("bcq", method="gptq"), calibration=[x])
+    refused("no method is called 'x'", quantize=drystone.Quantize("w4", method="x"))
+    refused('"int8" rounds activations too', quantize=drystone.Quantize("int8", method="awq"))
+    refused("group= is for formats with names", quantize=drystone.Quantize(formats.w4(), group=8))
+    refused("does not fit: ", quantize=Codes("uint4", formats.fp8_block("e4m3", (3, 3, 3)).scale))
+    nothing = torch.full((3, 16), torch.inf)
+    with pytest.raises(drystone.UserError, match="is not finite"):
+        drystone.compile(nn.Linear(16, 8), (nothing,), quantize="w4", calibration=[nothing])

@@ -1,0 +1,126 @@
+"""Methods of rounding on random weights and inputs: against their definitions, and against each other."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from drystone.dtypes import Array
+from drystone.errors import UserError
+from drystone.ir import formats
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, encode
+from drystone.ir.encoding.settled import Settled
+from drystone.passes.rounding import Method, Seen, output_error, scaled
+from drystone.passes.rounding.descent import descended, refitted
+from drystone.passes.rounding.feedback import rounded
+
+#: Codes with a scale, with a zero point, with a minimum, with scales of scales, of floats and of tables.
+ENCODINGS = {
+    name: formats.TABLE[name]()
+    for name in ("w4", "w3", "q4_0", "q4_1", "q4_k", "nvfp4", "mxfp4", "nf4", "bitmod3", "int8_row")
+} | {"ternary": formats.ternary(32)}
+
+
+def case(n: int = 24, k: int = 96, rows: int = 400) -> tuple[Array, Seen]:
+    """A weight, and inputs that depend on each other and differ in size."""
+    random = np.random.default_rng(n + k)
+    mixed = random.standard_normal((k, k)) / 8 + np.diag(np.exp(random.standard_normal(k)))
+    return random.standard_normal((n, k)), Seen.of(random.standard_normal((rows, k)) @ mixed)
+
+
+def error(encoding: Codes, parts: dict[str, Array], weight: Array, seen: Seen) -> float:
+    return output_error(encoding.decode(parts, weight.shape) - weight, seen.moment)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_nearest_of_settled_codes_is_what_encode_chooses(name: str) -> None:
+    weight, encoding = case()[0], ENCODINGS[name]
+    parts = encode(weight, encoding, search=SEARCHED)
+    settled = Settled.of(encoding, parts, weight.shape)
+    wanted = encoding.decode(parts, weight.shape)
+    np.testing.assert_allclose(settled.nearest(weight, slice(None)), wanted, rtol=1e-12)
+    for column in (0, 37, 95):
+        np.testing.assert_allclose(settled.nearest(weight[:, column], column), wanted[:, column], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_each_method_is_better_than_the_nearest(name: str) -> None:
+    (weight, seen), encoding = case(), ENCODINGS[name]
+    found = {
+        method: error(encoding, Method.of(method).parts(weight, encoding, seen), weight, seen)
+        for method in ("nearest", "gptq", "rounding", "gptq+rounding")
+    }
+    assert found["gptq"] < 0.8 * found["nearest"]
+    assert found["rounding"] < 0.8 * found["nearest"]
+    assert found["gptq+rounding"] < found["gptq"]
+
+
+def test_feedback_is_what_its_definition_says() -> None:
+    """One column at a time, the inverse of what is left computed anew: Frantar et al. 2022, (2) and (3)."""
+    (weight, seen), encoding = case(8, 32), formats.integers(3, 8)
+    moment = seen.damped(0.01)
+    settled = Settled.of(encoding, encode(weight, encoding), weight.shape)
+    left, wanted = list(np.argsort(-np.diag(moment), kind="stable")), weight.copy()
+    while left:
+        inverse, i = np.linalg.inv(moment[np.ix_(left, left)]), left[0]
+        column = settled.nearest(wanted[:, i], i)
+        wanted[:, left[1:]] -= np.outer(wanted[:, i] - column, inverse[0, 1:] / inverse[0, 0])
+        wanted[:, i] = column
+        left = left[1:]
+    np.testing.assert_allclose(rounded(weight, settled, moment), wanted, rtol=1e-9)
+
+
+def test_descent_ends_where_no_single_code_is_better() -> None:
+    (weight, seen), encoding = case(4, 16), formats.integers(2, 16)
+    settled = Settled.of(encoding, encode(weight, encoding), weight.shape)
+    start = settled.nearest(weight, slice(None))
+    found = descended(weight, start, settled, seen.moment, sweeps=50)
+    least = output_error(found - weight, seen.moment)
+    assert least < output_error(start - weight, seen.moment)
+    for n, k in product(range(4), range(16)):
+        for code in range(4):
+            other = found.copy()
+            other[n, k] = code * settled.factor[n, k] - settled.shift[n, k]
+            assert output_error(other - weight, seen.moment) >= least - 1e-9
+
+
+@pytest.mark.parametrize("name", ["w4", "q4_1", "q4_k", "int8_row", "nf4"])
+def test_scales_fitted_anew_are_no_worse_for_any_row(name: str) -> None:
+    (weight, seen), encoding = case(), ENCODINGS[name]
+    parts = encode(weight, encoding, search=BY_RANGE)
+    again = refitted(encoding, parts, weight, seen.moment)
+    assert np.array_equal(again["codes"], parts["codes"])
+    rows = [
+        [output_error(row[None], seen.moment) for row in encoding.decode(each, weight.shape) - weight]
+        for each in (parts, again)
+    ]
+    assert (np.array(rows[1]) <= np.array(rows[0]) * (1 + 1e-12)).all()
+    assert sum(rows[1]) < 0.99 * sum(rows[0])
+
+
+def test_scaling_finds_what_was_planted() -> None:
+    """Columns that are 30 times smaller, of inputs 30 times larger, lose little when they are scaled."""
+    random = np.random.default_rng(0)
+    weight, x = random.standard_normal((64, 128)), random.standard_normal((500, 128))
+    large = np.where(np.arange(128) % 32 == 0, 30.0, 1.0)
+    encoding, seen = formats.w4(), Seen.of(x * large)
+    plain = error(encoding, encode(weight / large, encoding), weight / large, seen)
+    factors = scaled([weight / large], [encoding], seen)
+    held = encoding.decode(encode(weight / large * factors, encoding), weight.shape) / factors
+    assert output_error(held - weight / large, seen.moment) < 0.3 * plain
+
+
+def test_what_nothing_was_seen_of_is_rounded_to_the_nearest() -> None:
+    weight, encoding = case()[0], formats.w4()
+    seen = Seen.of(np.zeros((5, 96)))
+    parts = Method.of("gptq").parts(weight, encoding, seen)
+    wanted = encode(weight, encoding, search=SEARCHED)
+    assert all(np.array_equal(parts[name], wanted[name]) for name in wanted)
+    assert np.array_equal(scaled([weight], [encoding], seen), np.ones(96, np.float32))
+
+
+def test_names_of_methods() -> None:
+    assert Method.of("gptq+awq") == Method(scaled=True, fed_back=True)
+    assert not Method.of("nearest").calibrated
+    with pytest.raises(UserError, match="no method is called 'adaround'"):
+        Method.of("gptq+adaround")
