@@ -22,6 +22,7 @@ from drystone.passes.attention_masks import Masks, masks_of
 from drystone.passes.dims import extent
 from drystone.passes.generic import collapse, expand
 from drystone.passes.mask_operand import simplified
+from drystone.passes.mask_rows import one_of_those_alike
 from drystone.passes.rewriting import erase_dead, only_user, ops, replace, tensor_type
 from drystone.passes.written_softmax import gather_softmax
 
@@ -44,6 +45,7 @@ class RecognizeAttention:
       that say where each query's keys begin and end) becomes `causal`, `span` and `sinks`; any other is
       the operand `mask`, several ones summed up to one. The same for the mask of a dry.attention that
       came whole, and for constant masks, also where whole tiles of them are empty (`blocks`).
+    - A mask that was repeated for queries, heads or images is read without that.
     - Keys and values that are repeated for groups of query heads are read as they were before.
     - A query that sees no key gives zeros, where softmax by itself would give NaN.
     """
@@ -58,6 +60,8 @@ class RecognizeAttention:
             _recognize(op)
         for op in ops(block, "dry.attention"):
             simplified(program, op)
+        for op in ops(block, "dry.attention"):
+            one_of_those_alike(op)
         erase_dead(block)
         run_pipeline(program.module, "canonicalize,cse")
 

@@ -481,3 +481,35 @@ module {
     return %2 : tensor<1x2x2x4xf32>
   }
 }
+
+// case: a mask of padded keys, the same for all queries
+func.func @main(%q: tensor<2x2x5x4xf32>, %k: tensor<2x2x6x4xf32>, %keep: tensor<2x6xi64>) -> tensor<2x2x5x4xf32> {
+  %all = arith.constant dense<true> : tensor<2x5xi1>
+  %zero = arith.constant 0 : i64
+  %e = tensor.empty() : tensor<2x1x5x6xi1>
+  %m = linalg.generic {indexing_maps = [affine_map<(b, h, s, t) -> (b, s)>, affine_map<(b, h, s, t) -> (b, t)>, affine_map<(b, h, s, t) -> (b, h, s, t)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%all, %keep : tensor<2x5xi1>, tensor<2x6xi64>) outs(%e : tensor<2x1x5x6xi1>) {
+  ^bb0(%a: i1, %b: i64, %o: i1):
+    %c = arith.cmpi ne, %b, %zero : i64
+    %d = arith.andi %a, %c : i1
+    linalg.yield %d : i1
+  } -> tensor<2x1x5x6xi1>
+  %y = "dry.attention"(%q, %k, %k, %m) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 0.5 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x5x6xi1>) -> tensor<2x2x5x4xf32>
+  return %y : tensor<2x2x5x4xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1, d2, d3) -> (d0, d3)>
+#map1 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+module {
+  func.func @main(%arg0: tensor<2x2x5x4xf32>, %arg1: tensor<2x2x6x4xf32>, %arg2: tensor<2x6xi64>) -> tensor<2x2x5x4xf32> {
+    %c0_i64 = arith.constant 0 : i64
+    %0 = tensor.empty() : tensor<2x1x1x6xi1>
+    %1 = linalg.generic {indexing_maps = [#map, #map1], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%arg2 : tensor<2x6xi64>) outs(%0 : tensor<2x1x1x6xi1>) {
+    ^bb0(%in: i64, %out: i1):
+      %3 = arith.cmpi ne, %in, %c0_i64 : i64
+      linalg.yield %3 : i1
+    } -> tensor<2x1x1x6xi1>
+    %2 = "dry.attention"(%arg0, %arg1, %arg1, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x1x6xi1>) -> tensor<2x2x5x4xf32>
+    return %2 : tensor<2x2x5x4xf32>
+  }
+}
