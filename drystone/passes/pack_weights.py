@@ -100,13 +100,13 @@ class PackWeights:
         order = (0, *range(2, len(shape)), 1)
         x_type = op.operation.operands[0].type
         x, weight = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
-        unit = self.target.dot(x, weight)
+        group = self.target.neighbours(x, weight)
         across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
         known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= _TAPS and groups == 1
-        if unit is not None and unit.group > 1:
-            whole = known and shape[1] % unit.group == 0
+        if group > 1:
+            whole = known and shape[1] % group == 0
             if whole or (x == weight and unfolds(op, x, self.target)):
-                return Pack((0, 1), (width, unit.group), order)
+                return Pack((0, 1), (width, group), order)
         return Pack((0,), (width,), order) if width else None
 
 

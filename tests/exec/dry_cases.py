@@ -105,11 +105,30 @@ def make(
     return case
 
 
-def packed(kind: Any, dim: int, tile: int) -> Any:
-    """A convolution's weight type packed along its output channels."""
+def packed(kind: Any, dim: int, tile: int, group: int = 1) -> Any:
+    """A convolution's weight type packed along its output channels, and where `group` input channels are
+    summed in a lane along these."""
     rank = len(ir.RankedTensorType(kind).shape)
     order = (dim, *range(2, rank), 1 - dim)
-    return with_encoding(kind, Codes(str(kind.element_type), None, Pack((dim,), (tile,), order)))
+    pack = Pack((dim,), (tile,), order) if group == 1 else Pack((0, 1), (tile, group), order)
+    return with_encoding(kind, Codes(str(kind.element_type), None, pack))
+
+
+def of_bytes(op: Any, extras: int) -> None:
+    """The sums, or the byte closest to sums / 999 + bias + residual."""
+    kinds = [ir.RankedTensorType(each.type).element_type for each in op.extras]
+    block = op.epilogue.blocks.append(ir.IntegerType.get_signless(32), *kinds)
+    real, byte = ir.F32Type.get(), ir.IntegerType.get_signless(8)
+    with ir.InsertionPoint(block):
+        sums, *more = block.arguments
+        if extras:
+            value = arith.mulf(arith.sitofp(real, sums), arith.constant(real, 1 / 999))
+            value = arith.addf(value, more[0])
+            for residual in more[1:]:
+                value = arith.addf(value, arith.sitofp(real, residual))
+            value = arith.minimumf(math.roundeven(value), arith.constant(real, 127.0))
+            sums = arith.fptosi(byte, arith.maximumf(value, arith.constant(real, -127.0)))
+        dialect.Yield(sums)
 
 
 def epilogue(op: Any, extras: int) -> None:
@@ -141,12 +160,16 @@ def conv(
     output_padding: Sequence[int] | None = None,
     layout: str = "nhwc",
     pack: int = 0,
+    group: int = 1,
     extras: int = 0,
     dynamic: Sequence[int] = (),
     element: Any = np.float32,
+    stored: Any = None,
     seed: int = 0,
 ) -> Case:
-    """A case of `dry.conv`; dynamic names dimensions of x (and the result's alike)."""
+    """A case of `dry.conv`; dynamic names dimensions of x (and the result's alike). stored: the element of
+    the result of one of bytes: int32 are the sums; int8 sums that are scaled, shifted, added to bytes and
+    rounded to such."""
     rng, dims = np.random.default_rng(seed), len(size)
     strides, dilation = strides or [1] * dims, dilation or [1] * dims
     padding, more = padding or [0] * 2 * dims, output_padding or [0] * dims
@@ -165,8 +188,11 @@ def conv(
     there = dynamic if first == last else [max(0, d - 1) for d in dynamic]
     shape = [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel]
     weight, bias = numbers(rng, shape, element), numbers(rng, [out], element)
+    if stored is not None:
+        x, weight = (rng.integers(-128, 128, a.shape).astype(np.int8) for a in (x, weight))
+        y, bias = rng.integers(-128, 128, y.shape).astype(stored), numbers(rng, [out])
     with shared_context(), ir.Location.unknown():
-        kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack)
+        kind = kind_of(weight) if not pack else packed(kind_of(weight), int(transposed), pack, group)
         result = kind_of(y, there)
         given = [(x, kind_of(x, dynamic)), (weight, kind)]
         given += [(bias, kind_of(bias)), (y, result)][:extras]
@@ -188,7 +214,10 @@ def conv(
                 layout=build.string(layout),
                 extra_maps=build.maps(maps),
             )
-            epilogue(op, extras)
+            if stored is None:
+                epilogue(op, extras)
+            else:
+                of_bytes(op, extras)
             return [op.out]
 
         return make(given, [result], body)

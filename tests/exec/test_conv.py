@@ -129,6 +129,44 @@ def test_other_elements(form: dict[str, Any], element: Any, tolerance: float) ->
     case.check(case.executed(), tolerance)
 
 
+BYTES: dict[str, Any] = {**BLOCKED, "group": 4, "stored": np.int8, "extras": 2}
+IN_BYTES: dict[str, dict[str, Any]] = {
+    "flat": BYTES,
+    "sums": {**BYTES, "stored": np.int32, "extras": 0},
+    "long lines": {**BYTES, "size": (5, 40)},
+    "long lines, strided": {**BYTES, "size": (9, 61), "strides": [2, 2]},
+    "ragged channels": {**BYTES, "channels": 68, "out": 50},
+    "few channels": {**BYTES, "channels": 12, "out": 50},
+    "few channels, strided": {**BYTES, "channels": 4, "strides": [2, 2], "size": (15, 29)},
+    "strided": {**BYTES, "strides": [2, 2], "size": (15, 29), "channels": 64},
+    "dilated": {**BYTES, "dilation": [2, 3], "padding": [2, 2, 3, 3]},
+    "padding beyond the image": {**BYTES, "size": (3, 5), "padding": [3, 4, 4, 3]},
+    "batch": {**BYTES, "batch": 3, "channels": 64, "size": (7, 7)},
+    "height known at the call": {**BYTES, "batch": 2, "dynamic": (0, 1)},
+    "1-D": {**BYTES, "size": (50,), "kernel": (5,), "padding": [2, 2]},
+    "3-D": {**BYTES, "size": (4, 5, 6), "kernel": (3, 3, 3), "padding": [1] * 6},
+    "pointwise": {**BYTES, "kernel": (1, 1), "padding": None},
+    "pointwise, ragged": {**BYTES, "kernel": (1, 1), "padding": None, "channels": 100, "out": 50},
+    "pointwise, few channels": {**BYTES, "kernel": (1, 1), "padding": None, "channels": 8},
+    "pointwise, strided": {**BYTES, "kernel": (1, 1), "padding": None, "strides": [2, 2], "batch": 2},
+    "pointwise, dynamic": {**BYTES, "kernel": (1, 1), "padding": None, "dynamic": (0, 1, 2)},
+    "plain weight": {**BYTES, "pack": 0},
+    "odd channels": {**BYTES, "channels": 21, "pack": 0},
+    "groups": {**BYTES, "pack": 0, "groups": 2},
+    "channels first": {**BYTES, "pack": 0, "layout": "nchw", "stored": np.int32, "extras": 0},
+    "depthwise": {**DEPTHWISE, "stored": np.int8, "extras": 2},
+    "depthwise, strided": {**DEPTHWISE, "stored": np.int8, "extras": 2, "strides": [2, 2]},
+}
+
+
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4", "cpu:avx2"])
+@pytest.mark.parametrize("name", IN_BYTES)
+def test_sums_of_bytes_are_exact(name: str, target: str) -> None:
+    case = dry_cases.conv(**{**IN_BYTES[name], **({"pack": 0} if target == "cpu:avx2" else {})})
+    (result,) = case.executed(registry.resolve(target))
+    np.testing.assert_array_equal(result, case.expected[0])
+
+
 SEARCHED: dict[str, dict[str, Any]] = {
     "direct": {**BLOCKED, "out": 96, "extras": 1},
     "image": {**IMAGE, "kernel": (5, 5), "strides": [2, 2], "out": 96},

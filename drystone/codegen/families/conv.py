@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
 from drystone.codegen.families.conv_direct import conv_direct
@@ -21,7 +20,6 @@ from drystone.codegen.families.conv_flat import conv_flat
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
 from drystone.codegen.families.conv_over import conv_over
 from drystone.codegen.families.conv_pointwise import conv_pointwise
-from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
@@ -221,7 +219,7 @@ class _Step:
             last = 1 + form.spatial
             weight = weight.collapse([*([d] for d in range(last - 1)), [last - 1, last], [last + 1]])
             depth *= kernel.pop()
-        zeros = [t.full(0, (cut.rows, cut.width), wide(form.out.dtype)) for _ in range(cut.lines)]
+        zeros = [t.full(0, (cut.rows, cut.width), form.sums) for _ in range(cut.lines)]
 
         def level(at: list[Index], carried: Sequence[Tile]) -> Sequence[Tile]:
             if len(at) == len(kernel):
@@ -232,7 +230,7 @@ class _Step:
 
         def products(at: list[Index], c: Index, acc: Sequence[Tile]) -> list[Tile]:
             sizes: list[int | None] = [None] * (1 + len(at))
-            b = widened(t, t.load(weight, [block, *at, c, 0], [*sizes, cut.depth, cut.width]))
+            b = form.widened(t, t.load(weight, [block, *at, c, 0], [*sizes, cut.depth, cut.width]))
             return [
                 t.dot(acc[i], self.left(source, unfold, at, c, high + i, across), b) for i in range(cut.lines)
             ]
@@ -255,7 +253,7 @@ class _Step:
         where = [p * s + k * d for (p, s), k, d in zip(steps, at, form.dilation, strict=False)]
         gaps: list[int | None] = [None] * (form.spatial - 1)
         if unfold:
-            return widened(t, t.load(source, [*where, across, c], [*gaps, cut.rows, cut.depth]))
+            return form.widened(t, t.load(source, [*where, across, c], [*gaps, cut.rows, cut.depth]))
         ones = [1] * (form.spatial - 1)
         stride = form.strides[-1]
         if source.scratch:
@@ -265,7 +263,7 @@ class _Step:
             channel = self.group * form.inside + c
             sizes: list[int | None] = [None, *gaps, cut.rows, cut.depth]
             tile = t.load(source, [*there, channel], sizes, steps=[1, *ones, stride, 1])
-        return widened(t, tile)
+        return form.widened(t, tile)
 
 
 def conv_blocked(form: ConvForm, target: CpuTarget) -> TileProgram | None:

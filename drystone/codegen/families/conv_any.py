@@ -9,9 +9,7 @@ width (equal o mod stride) share their taps and read neighbouring inputs.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm, WeightReader
-from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets import CpuTarget
@@ -72,7 +70,7 @@ class _Any:
         stride = 1 if form.transposed else form.strides[-1]
 
         def step(c: Index, carried: Tile) -> Tile:
-            x = widened(
+            x = form.widened(
                 t,
                 t.load(
                     form.x,
@@ -94,7 +92,7 @@ class _Any:
         shape = (self.rows, self.columns) if form.nhwc else (self.columns, self.rows)
         acc = self.spatial(
             outputs,
-            t.full(0, shape, wide(form.out.dtype)),
+            t.full(0, shape, form.sums),
             lambda at, where, c: self.channels(n, group, o, at, where, c),
         )
         gaps: list[int | None] = [None] * (form.spatial - 1)

@@ -7,10 +7,9 @@ taps that reach it.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from drystone.codegen.elements import wide
+from drystone.codegen.elements import is_float
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm
 from drystone.codegen.families.conv_schedule import Slides, slide_default, slide_space
-from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import chunk_end
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
@@ -43,7 +42,7 @@ class Run:
                 (block,) = form.pack.inner_tiles
                 where: list[Index | int] = [self.c // block, *taps, 0, self.c % block]
                 tile = t.load(form.weight, where, [None, *gaps, None, self.lanes])
-            tiles.append(widened(t, tile))
+            tiles.append(form.widened(t, tile))
         return tiles
 
     def outer(self, acc: list[Tile], body: Taps) -> list[Tile]:
@@ -84,13 +83,20 @@ class Run:
                     j = i * stride + k * dilation
                     if j not in inputs:
                         place = [self.n, *where, origin + j, self.c]
-                        inputs[j] = widened(t, t.load(form.x, place, [*gaps, self.lanes]))
-                    acc[i] = t.apply("math.fma", inputs[j], weight, acc[i])
+                        inputs[j] = form.widened(t, t.load(form.x, place, [*gaps, self.lanes]))
+                    acc[i] = _added(t, inputs[j], weight, acc[i])
             return acc
 
-        zeros = [t.full(0, (self.lanes,), wide(form.out.dtype)) for _ in range(count)]
+        zeros = [t.full(0, (self.lanes,), form.sums) for _ in range(count)]
         for i, acc in enumerate(self.outer(zeros, row)):
             form.finish(t, acc, [self.n, *self.outputs, start + i, self.c], [*gaps, self.lanes])
+
+
+def _added(t: TileBuilder, one: Tile, other: Tile, acc: Tile) -> Tile:
+    """acc + one * other"""
+    if is_float(acc.dtype):
+        return t.apply("math.fma", one, other, acc)
+    return t.apply("arith.addi", acc, t.apply("arith.muli", one, other))
 
 
 def is_depthwise(form: ConvForm) -> bool:
@@ -99,11 +105,11 @@ def is_depthwise(form: ConvForm) -> bool:
 
 
 def conv_depthwise(form: ConvForm, target: CpuTarget) -> Search | None:
-    """The programs for "nhwc", one input and one output channel per group, real elements."""
+    """The programs for "nhwc", one input and one output channel per group."""
     if not form.nhwc or form.first or form.transposed or not is_depthwise(form) or form.kernel[-1] > UNROLLED:
         return None
     lanes = target.lanes(32)
-    if not form.out.dtype.startswith(("f", "bf")) or (form.pack and not form.in_blocks_of(lanes)):
+    if form.pack and not form.in_blocks_of(lanes):
         return None
     sizes = Slides(
         form.known_size(form.out, form.spatial - 2) if form.spatial > 1 else 1,

@@ -17,7 +17,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from drystone.codegen.elements import wide
+from drystone.codegen.elements import width
 from drystone.codegen.families.conv_flat_schedule import Flat, FlatSchedule, flat_default, flat_space
 from drystone.codegen.families.conv_form import ConvForm, copy_channels
 from drystone.codegen.families.dry_op import laid_down
@@ -84,6 +84,11 @@ class _Flat:
         return self.form.first
 
     @property
+    def vector(self) -> int:
+        """Elements in a register."""
+        return 32 * self.lanes // width(self.form.weight.held)
+
+    @property
     def run(self) -> int:
         """Neighbouring elements of the copy that a tap multiplies."""
         return self.channels * self.form.kernel[1] if self.unfolded else self.channels
@@ -91,7 +96,7 @@ class _Flat:
     @property
     def room(self) -> int:
         """Elements of a position of the copy."""
-        vector = 2 * self.lanes
+        vector = self.vector
         return -(-self.run // vector) * vector if self.unfolded else self.run + vector
 
     @cached_property
@@ -150,6 +155,7 @@ class _Flat:
             depth=len(self.taps) * self.run,
             rounds=len(self.taps) * sum(1 for _ in self.parts()),
             room=self.room,
+            bytes=width(form.weight.held) // 8,
             blocks=-(-form.outside // form.width),
             width=form.width,
             unit=self.unit,
@@ -256,7 +262,7 @@ class _Step:
     def blank(self, at: Index, first: int, end: int) -> None:
         """Zeros at positions `first` to `end` of a line that starts `at`."""
         kernel, t = self.kernel, self.t
-        chunk = 2 * kernel.lanes
+        chunk = kernel.vector
         nothing = t.full(0, (chunk,), kernel.form.weight.held)
 
         def one(w: Index) -> None:
@@ -273,7 +279,7 @@ class _Step:
         wide_in, channels, step = form.known_size(form.x, 1) or 0, kernel.channels, kernel.lanes
         before, stride = form.before[1] * channels, form.strides[1] * channels
         end = max(before + -(-wide_in // step) * step * channels, kernel.across * stride + kernel.room)
-        chunk = 2 * kernel.lanes
+        chunk = kernel.vector
         end = -(-end // chunk) * chunk
         line = t.scratch((end,), held)
         nothing = t.full(0, (chunk,), held)
@@ -297,7 +303,7 @@ class _Step:
     def tile(self, block: Index, at: Index, lines: Index) -> None:
         """One register tile: positions `at`.. of the copy by one block of channels."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
-        acc = t.full(0, (self.rows, form.width), wide(form.out.dtype))
+        acc = t.full(0, (self.rows, form.width), form.sums)
         depth, rest = kernel.unit.parts_of(kernel.run)
         acc = self.products(block, at, acc, 0, kernel.run - rest, depth)
         if rest:
@@ -317,6 +323,8 @@ class _Step:
         weight = form.weight.collapse([[0], [1], *unfolded, [4]])
         for number, (plane, down, on) in enumerate(kernel.taps):
             where = index((plane * lines + down) * kernel.across + on)
+            # Tiles of another shape than the usual one are put down where their loop ends.
+            acc = laid_down(t, acc) if first and number else acc
             tap = [number] if kernel.unfolded else list(divmod(number, form.kernel[1]))
 
             def some(k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap) -> Tile:

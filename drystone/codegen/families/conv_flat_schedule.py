@@ -18,8 +18,8 @@ _IMAGES = 4
 class Flat:
     """The sizes: images (None: known at the call), lines and positions of a line of the result, positions of
     a line of the copy, lines of it beyond those of the result, its planes, k that are summed and products
-    they take, elements of a position of the copy, blocks of output channels and their width, and the tile
-    unit."""
+    they take, elements of a position of the copy and bytes of one, blocks of output channels and their
+    width, and the tile unit."""
 
     images: int | None
     lines: int
@@ -30,13 +30,14 @@ class Flat:
     depth: int
     rounds: int
     room: int
+    bytes: int
     blocks: int
     width: int
     unit: DotUnit
 
     def held(self, high: int) -> int:
         """Bytes of the copy for `high` lines of the result."""
-        return self.planes * (high + self.beyond) * self.across * self.room * 2
+        return self.planes * (high + self.beyond) * self.across * self.room * self.bytes
 
     def positions(self, high: int) -> int:
         """Positions that are computed for `high` lines."""
@@ -49,7 +50,7 @@ class Flat:
     @property
     def panel(self) -> int:
         """Bytes of a block's weights."""
-        return self.depth * self.width * 2
+        return self.depth * self.width * self.bytes
 
 
 @dataclass(frozen=True)

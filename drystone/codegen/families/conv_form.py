@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any, TypeVar
 
-from drystone.codegen.elements import width
+from drystone.codegen.elements import is_float, wide, width
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
 from drystone.codegen.families.epilogue import apply_epilogue, flattened
 from drystone.codegen.families.tiling import divisor
@@ -14,6 +14,7 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.ir.encoding import Pack
 from drystone.ir.shapes import layouts
+from drystone.ir.values import sums_of
 from drystone.mlir import ints, ir
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
@@ -24,6 +25,8 @@ P = TypeVar("P")
 UNROLLED = 32
 #: What an extent known at the call counts as for a cost model.
 _UNKNOWN = 32
+#: Sums of inputs that a vector makes at once, all the same.
+_LANES = 16
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,54 @@ class ConvForm:
         maps = [ir.AffineMapAttr(attribute).value for attribute in self.op.main.extra_maps]
         return list(zip(self.extras, maps, strict=True))
 
+    @property
+    def given(self) -> str:
+        """The element that the epilogue takes, which need not be the result's."""
+        return str(sums_of(self.op.main))
+
+    @property
+    def sums(self) -> str:
+        """The element of sums."""
+        return wide(self.given)
+
+    def widened(self, t: TileBuilder, tile: Tile) -> Tile:
+        """A tile of x or the weight in the element of the sums."""
+        if is_float(tile.dtype) or tile.dtype == self.sums:
+            return widened(t, tile)
+        name = "arith.sitofp" if is_float(self.sums) else "arith.extsi"
+        return t.apply(name, tile, dtype=self.sums)
+
     def factor(self, t: TileBuilder, tile: Tile) -> Tile:
         """A tile of x or the weight as a dot takes it."""
-        return tile if self.held else widened(t, tile)
+        return tile if self.held else self.widened(t, tile)
+
+    @property
+    def offset(self) -> bool:
+        """Whether vectors multiply bytes by 128 more than the weight's: one factor of theirs has no sign."""
+        return self.held and self.x.held == self.weight.held == "i8"
+
+    def unsigned(self, t: TileBuilder, weights: Tile) -> Tile:
+        """The weights as vectors take them: with `offset` 128 more."""
+        if not self.offset:
+            return self.factor(t, weights)
+        return t.apply("arith.xori", weights, t.full(-128, (1, 1), "i8"), dtype="ui8")
+
+    def zeros(self, t: TileBuilder, rows: int, *, tiles: bool) -> list[Tile]:
+        """What sums of a register tile start from; with `offset` in vectors those of its inputs beside it."""
+        acc = t.full(0, (rows, self.width), self.sums)
+        return [acc, t.full(0, (rows, _LANES), self.sums)] if self.offset and not tiles else [acc]
+
+    def add_inputs(self, t: TileBuilder, inputs: Tile, left: Tile, groups: int) -> Tile:
+        """The sums of inputs and of these: products with ones."""
+        return t.dot(inputs, left, t.full(1, (groups, _LANES * self.group), "ui8"))
+
+    def closed(self, t: TileBuilder, sums: Sequence[Tile]) -> Tile:
+        """The sums of products, without what weights that are 128 more have added to them."""
+        if len(sums) == 1:
+            return sums[0]
+        acc, inputs = sums
+        more = t.apply("arith.muli", t.reduce("arith.maxsi", inputs, 1), t.full(128, (1, 1), self.sums))
+        return t.apply("arith.subi", acc, more)
 
     @property
     def bytes(self) -> int:
@@ -144,7 +192,7 @@ class ConvForm:
             "m": float(prod(pixels) * (self.out.shape[0] or 1)),
             "n": float(self.outside),
             "k": float(self.inside * prod(self.kernel)),
-            "bits": float(max(32, width(self.out.dtype))),
+            "bits": float(max(32, width(self.given))),
             "taps": float(prod(self.kernel)),
             "groups": float(self.groups),
             "stride": float(self.strides[-1]),
@@ -159,7 +207,7 @@ class ConvForm:
         steps: Sequence[int] | None = None,
     ) -> None:
         """Apply the epilogue to a tile of the result and store it."""
-        tile = narrowed(t, acc, str(self.op.main.out.type.element_type))
+        tile = narrowed(t, acc, self.given)
         tile = apply_epilogue(t, self.op.main, tile, self.mapped_extras, place, shape, steps)
         t.store(self.out, place, tile, shape, steps=steps)
 
@@ -177,7 +225,7 @@ class ConvForm:
         self, t: TileBuilder, acc: Tile, extras: Sequence[tuple[Tensor, Any]], place: Sequence[Index | int]
     ) -> None:
         """`finish` for a tile of neighbouring pixels by channels; extras: `flat_extras`."""
-        tile = narrowed(t, acc, str(self.op.main.out.type.element_type))
+        tile = narrowed(t, acc, self.given)
         t.store(self.flat(self.out), place, apply_epilogue(t, self.op.main, tile, extras, place, acc.shape))
 
 
@@ -296,7 +344,7 @@ class WeightReader:
         else:
             dims, sizes, major = [group * form.outside + o, c, *at], [columns, depth, *[None] * len(at)], 0
         if form.pack is None:
-            tile = widened(t, t.load(form.weight, dims, sizes))
+            tile = form.widened(t, t.load(form.weight, dims, sizes))
             return tile if left != form.transposed else t.transpose(tile)
         pack = form.pack
         if pack.inner_dims != (major,):
@@ -306,5 +354,5 @@ class WeightReader:
         inner = dims[major] % block
         where = [dims[d] // block if d == major else dims[d] for d in order]
         extents = [None if d == major else sizes[d] for d in order]
-        tile = widened(t, t.load(form.weight, [*where, inner], [*extents, columns]))
+        tile = form.widened(t, t.load(form.weight, [*where, inner], [*extents, columns]))
         return t.transpose(tile) if left else tile

@@ -10,7 +10,7 @@ Steps share nothing, so that threads divide the channels.
 
 from dataclasses import dataclass
 
-from drystone.codegen.elements import width
+from drystone.codegen.elements import is_float, width
 from drystone.codegen.families.conv_depthwise import Run, is_depthwise
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm
 from drystone.codegen.families.dry_op import widened
@@ -34,7 +34,7 @@ def conv_over(form: ConvForm, target: CpuTarget) -> TileProgram | None:
         return None
     if form.spatial != 2 or not shrinks or not wide or not out_wide or form.kernel[-1] > UNROLLED:
         return None
-    if not form.out.dtype.startswith(("f", "bf")) or width(form.out.dtype) > 32:
+    if not all(is_float(each.dtype) and width(each.dtype) <= 32 for each in (form.x, form.out)):
         return None
     # Elements of one width lie at the same places in both.
     if width(form.x.held) != width(form.out.held):

@@ -6,10 +6,10 @@ meet in few sets of the cache, or a stride leaves pixels out, the step copies it
 each a little further than the place where they would meet.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm, copy_channels
 from drystone.codegen.families.conv_schedule import (
     Pixels,
@@ -156,18 +156,24 @@ class _Pointwise:
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
         out = form.flat(form.out)
 
-        def products(k: Index, acc: Tile, depth: int) -> Tile:
+        def products(k: Index, acc: Sequence[Tile], depth: int) -> list[Tile]:
             if p.tiles and depth == p.depth:
                 first, some = awaited(k, depth, (form.inside - p.rest) // depth, height)
                 t.prefetch(out, [row + first, block * width], [some, width])
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]
             b = t.load(weight, [block, k // form.group, 0], sizes, held=form.held)
-            return t.dot(acc, form.factor(t, a), form.factor(t, b), tiles=p.tiles)
+            if p.tiles:
+                return [t.dot(acc[0], a, b, tiles=True)]
+            left, groups = form.factor(t, a), depth // form.group
+            made = [t.dot(acc[0], left, form.unsigned(t, b))]
+            return [*made, *(form.add_inputs(t, each, left, groups) for each in acc[1:])]
 
-        acc, whole = t.full(0, (height, width), wide(form.out.dtype)), form.inside - p.rest
-        (acc,) = t.loop(whole, p.depth, lambda k, acc: products(k, acc, p.depth), [acc])
+        starts, whole = form.zeros(t, height, tiles=p.tiles), form.inside - p.rest
+        sums = t.loop(whole, p.depth, lambda k, *acc: products(k, acc, p.depth), starts)
+        acc = form.closed(t, sums)
         if p.rest:
             acc = laid_down(t, acc)
-            (acc,) = t.loop(form.inside, p.rest, lambda k, acc: products(k, acc, p.rest), [acc], lower=whole)
+            rest = t.loop(form.inside, p.rest, lambda k, *acc: products(k, acc, p.rest), [acc], lower=whole)
+            (acc,) = rest
         form.finish_flat(t, acc, self.extras, [row, block * width])

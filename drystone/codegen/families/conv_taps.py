@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from drystone.codegen.elements import wide
 from drystone.codegen.families.conv_form import ConvForm
 from drystone.codegen.families.conv_schedule import ImageSchedule
 from drystone.codegen.families.conv_strips import Run, Strip
@@ -74,10 +73,12 @@ class RegisterTile:
     def run(self) -> None:
         """All products, the epilogue, and the result."""
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.form.width
-        runs = self.strip.runs
-        sums: Sequence[Tile] = [t.full(0, (run.count, width), wide(form.out.dtype)) for run in runs]
-        sums = self.taps([], [], sums)
-        if self.step.kernel.p.rest:
+        runs, p = self.strip.runs, self.step.kernel.p
+        # First those of the products of all runs, then those of their inputs.
+        starts = zip(*(form.zeros(t, run.count, tiles=p.tiles) for run in runs), strict=True)
+        made = list(self.taps([], [], [tile for each in starts for tile in each]))
+        sums: Sequence[Tile] = [form.closed(t, made[i :: len(runs)]) for i in range(len(runs))]
+        if p.rest:
             sums = replace(self, last=True).taps([], [], [laid_down(t, acc) for acc in sums])
         gaps: list[int | None] = [None] * form.spatial
         for run, acc in zip(runs, sums, strict=True):
@@ -130,7 +131,8 @@ class RegisterTile:
             if not live:
                 continue
             acc = list(carried)
-            some = [acc[i] for i in live]
+            held = [first + i for first in range(0, len(acc), len(self.strip.runs)) for i in live]
+            some = [acc[i] for i in held]
             if channel is not None:
                 some = self.neighbours(tap, where, live, some, taps, channel)
             elif len(taps) == 1:
@@ -145,7 +147,7 @@ class RegisterTile:
                         lower=taps[0],
                     )
                 )
-            for i, tile in zip(live, some, strict=True):
+            for i, tile in zip(held, some, strict=True):
                 acc[i] = tile
             carried = acc
         return carried
@@ -200,11 +202,14 @@ class RegisterTile:
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.form.width
         at = [self.block, *tap, k, c // form.group, index(0)]
         sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
-        b = form.factor(t, t.load(form.weight, at, sizes, held=form.held))
+        b = t.load(form.weight, at, sizes, held=form.held)
         runs = [self.strip.runs[i] for i in live]
         tiles = self.step.kernel.p.tiles
+        b = form.factor(t, b) if tiles else form.unsigned(t, b)
         lefts = [self.left(where, run, k, c) for run in runs]
-        return [t.dot(acc, left, b, tiles=tiles) for left, acc in zip(lefts, carried, strict=True)]
+        made = [t.dot(acc, left, b, tiles=tiles) for left, acc in zip(lefts, carried, strict=False)]
+        inputs = zip(lefts, carried[len(runs) :], strict=False)
+        return [*made, *(form.add_inputs(t, acc, left, self.together // form.group) for left, acc in inputs)]
 
     @property
     def together(self) -> int:

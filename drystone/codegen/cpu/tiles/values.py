@@ -150,6 +150,13 @@ class Full(Value):
         whole = int.from_bytes(one.to_bytes(bits // 8) * count, signed=True)
         return self.low.emit.constant(whole, "i32")
 
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """A constant in all lanes."""
+        if self.constant is None:
+            return super().wide(row, j, group)
+        kind = f"vector<{self.low.lanes * group}x{self.dtype.removeprefix('u')}>"
+        return self.low.emit.constant(self.constant, kind)
+
 
 class Iota(Value):
     """start + position along an axis."""
