@@ -21,6 +21,7 @@ from drystone.codegen.tile import (
     Interleave,
     Iota,
     Load,
+    Lookup,
     Loop,
     Prefetch,
     Reduce,
@@ -132,7 +133,8 @@ class Frame:
                     self.tiles[s.result.number] = value
 
     def value(
-        self, s: Load | Gather | Full | Iota | Apply | Dot | Reduce | Transpose | Interleave | Reshape
+        self,
+        s: Load | Gather | Lookup | Full | Iota | Apply | Dot | Reduce | Transpose | Interleave | Reshape,
     ) -> Array:
         """The tile a statement makes."""
         match s:
@@ -140,6 +142,9 @@ class Frame:
                 return self.load(s)
             case Gather():
                 return self.gather(s)
+            case Lookup():
+                places = self.tiles[s.index.number] & (len(s.numbers) - 1)
+                return np.array(s.numbers, np.float32).take(places)
             case Full():
                 value: Any = s.value
                 if isinstance(value, Scalar):
@@ -177,6 +182,11 @@ class Frame:
         if tensor.base is None:
             return self.tensors[tensor.name]
         array = self.tensors[tensor.base.name]
+        if tensor.offset is not None:
+            dtype = np.dtype(numpy_dtype(tensor.held))
+            extents = [n or 0 for n in tensor.shape]
+            end = tensor.offset + math.prod(extents) * dtype.itemsize
+            return np.asarray(array[tensor.offset : end].view(dtype).reshape(extents))
         shape = [math.prod(array.shape[g] for g in group) for group in tensor.groups]
         view = array.view()
         view.shape = tuple(shape)  # unlike reshape, this fails rather than copies

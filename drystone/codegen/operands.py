@@ -11,7 +11,8 @@ from drystone.codegen.index import Index, index
 @dataclass(frozen=True)
 class Tensor:
     """A parameter of the kernel, or scratch: element (as the IR spells it) and extents, None where
-    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one.
+    dynamic; or a view of one (`base`) that joins each of `groups` of neighbouring dimensions into one, or
+    of the bytes of one from `offset` on.
     code: the element it is held as in memory where that is another one."""
 
     name: str
@@ -21,6 +22,7 @@ class Tensor:
     base: "Tensor | None" = None
     groups: tuple[tuple[int, ...], ...] = ()
     code: str = ""
+    offset: int | None = None
 
     @property
     def held(self) -> str:
@@ -43,6 +45,13 @@ class Tensor:
         name = f"{base.name}.{'_'.join(''.join(map(str, group)) for group in groups)}"
         joined = tuple(tuple(g) for g in groups)
         return Tensor(name, base.dtype, tuple(shape), base.scratch, base, joined, base.code)
+
+    def part(self, offset: int, shape: Sequence[int], dtype: str, code: str = "") -> "Tensor":
+        """A tensor that lies in these bytes, from `offset` on; its element as in a tensor of its own."""
+        if self.held != "i8" or len(self.shape) != 1:
+            raise ValueError(f"a part of {self}, which are no bytes")
+        name = f"{self.name}.{'x'.join(map(str, (offset, *shape)))}{code or dtype}"
+        return Tensor(name, dtype, tuple(shape), self.scratch, self, code=code, offset=offset)
 
     def dim(self, axis: int) -> Index:
         """The extent of one dimension."""

@@ -13,6 +13,7 @@ from drystone.codegen.tile import (
     Interleave,
     Iota,
     Load,
+    Lookup,
     Loop,
     Prefetch,
     Reduce,
@@ -43,10 +44,15 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
             case Gather():
                 places = ", ".join(map(str, s.indices))
                 lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
+            case Lookup():
+                listed = ", ".join(f"{number:g}" for number in s.numbers)
+                lines.append(f"{pad}{s.result} = lookup {s.index} in [{listed}]")
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
             case Prefetch():
-                lines.append(f"{pad}prefetch {s.target.name}{_place(s.at, s.sizes, s.steps)}")
+                lines.append(
+                    f"{pad}prefetch {'to read ' if s.read else ''}{s.target.name}{_place(s.at, s.sizes, s.steps)}"
+                )
             case Full():
                 value = s.value.name if isinstance(s.value, Scalar) else s.value
                 lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")

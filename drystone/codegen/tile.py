@@ -18,9 +18,11 @@ Meaning of the statements
   is held as another element than its own is decoded, unless the tile is wanted as it is `held`.
 - `store`: the mirror of load; what lies outside the tensor is not written. A tile of the tensor's own element
   is encoded, one of the element it is held as is written as it is.
-- `prefetch`: a place that is stored to soon may come into the cache; nothing else happens.
+- `prefetch`: a place that is stored to, or read, soon may come into the cache; nothing else happens.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
-- A tensor `collapse`d names the same memory with neighbouring dimensions joined into one.
+- `lookup`: each element is the number in a short list that the low bits of an integer say.
+- A tensor `collapse`d names the same memory with neighbouring dimensions joined into one; a `part` of one of
+  bytes names some of them as a tensor of its own.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
   b may be interleaved, as dot units want it: [k / g, n * g] with b[k, n] at [k / g, n * g + k % g].
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
@@ -52,6 +54,7 @@ __all__ = [
     "Interleave",
     "Iota",
     "Load",
+    "Lookup",
     "Loop",
     "Prefetch",
     "Reduce",
@@ -96,6 +99,15 @@ class Gather:
 
 
 @dataclass(frozen=True)
+class Lookup:
+    """result[..] = numbers[index[..] mod their count], a power of two; indices are i32, numbers f32."""
+
+    result: Tile
+    index: Tile
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Store:
     """A tile written to memory, as far as it lies inside."""
 
@@ -108,11 +120,12 @@ class Store:
 
 @dataclass(frozen=True)
 class Prefetch:
-    """The memory of a tile that is written soon."""
+    """The memory of a tile that is written, or `read`, soon."""
 
     target: Tensor
     at: tuple[Index, ...]
     sizes: tuple[int | None, ...]
+    read: bool = False
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -251,6 +264,7 @@ class Beside:
 Statement = (
     Load
     | Gather
+    | Lookup
     | Store
     | Prefetch
     | Full
@@ -461,6 +475,14 @@ class TileBuilder:
         self._emit(Gather(result, source, tuple(indices)))
         return result
 
+    def lookup(self, index: Tile, numbers: Sequence[float]) -> Tile:
+        """For each element of an integer tile (i32) the f32 that its low bits are the place of in a list."""
+        if len(numbers) & (len(numbers) - 1) or index.dtype != "i32":
+            raise ValueError(f"lookup of {index.dtype} among {len(numbers)} numbers")
+        result = self._tile(index.shape, "f32")
+        self._emit(Lookup(result, index, tuple(numbers)))
+        return result
+
     def store(
         self,
         target: Tensor,
@@ -477,9 +499,11 @@ class TileBuilder:
         where = tuple(index(i) for i in at)
         self._emit(Store(value, target, where, sizes, tuple(steps or [1] * len(where))))
 
-    def prefetch(self, target: Tensor, at: Sequence[Index | int], shape: Sequence[int | None]) -> None:
-        """Ask for the memory that a store to this place writes to; `shape` as in load."""
-        self._emit(Prefetch(target, tuple(map(index, at)), tuple(shape)))
+    def prefetch(
+        self, target: Tensor, at: Sequence[Index | int], shape: Sequence[int | None], *, read: bool = False
+    ) -> None:
+        """Ask for the memory that a store to this place writes to, or a load reads; `shape` as in load."""
+        self._emit(Prefetch(target, tuple(map(index, at)), tuple(shape), read))
 
     def full(self, value: float | int | Scalar | Index, shape: Sequence[int], dtype: str) -> Tile:
         """A tile of one value."""

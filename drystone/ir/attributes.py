@@ -11,7 +11,19 @@ from typing import Any
 from drystone.errors import InternalError
 from drystone.ir import build
 from drystone.ir.dialect import Dry
-from drystone.ir.encoding import bits, codebook, entropy, geometry, layout, moved, regions, scaled, terms
+from drystone.ir.encoding import (
+    bits,
+    codebook,
+    entropy,
+    geometry,
+    joined,
+    layout,
+    moved,
+    regions,
+    scaled,
+    terms,
+    words,
+)
 from drystone.mlir import ir
 
 __all__ = ["CLASSES", "Dry", "from_attribute", "to_attribute"]
@@ -29,6 +41,7 @@ CLASSES: dict[str, type] = {
     "base3": bits.Base3,
     "interleaved": bits.Interleaved,
     "huffman": entropy.Huffman,
+    "words": words.Words,
     "sum": terms.Sum,
     "product": terms.Product,
     "low_rank": terms.LowRank,
@@ -38,6 +51,7 @@ CLASSES: dict[str, type] = {
     "permuted": moved.Permuted,
     "diagonal": moved.Diagonal,
     "rotated": moved.Rotated,
+    "joined": joined.Joined,
 }
 
 

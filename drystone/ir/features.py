@@ -9,7 +9,7 @@ lies between two products of a layer need never be there as a whole, and no more
 from typing import Any
 
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoding import Codes, encoding_of, pack_of
 from drystone.ir.pieces import Window
 from drystone.ir.shapes import channel_axis, layouts
 from drystone.ir.values import is_tensor, producer_name, shape, sums_of
@@ -69,7 +69,7 @@ def summing_operands(op: Any) -> tuple[Operand, Operand] | None:
             return None
         at, there = channel_axis(layouts(operation.attributes["layout"].value)[0], x.type.rank), 1
     extent = shape(x)[at] or 1
-    layout = codes_of(weight.type).pack
+    layout = pack_of(weight.type)
     tiles = {} if layout is None else dict(zip(layout.inner_dims, layout.inner_tiles, strict=True))
     if _unit(extent) % tiles.get(there, 1) or len(operation.operands) >= 2 + MAX_EXTRAS:
         return None
@@ -92,8 +92,8 @@ def _is_known(operation: Any) -> bool:
 
 def _is_divisible(weight: Any) -> bool:
     """Whether a part of a tensor is one of the same kind: a weight without scales."""
-    held = codes_of(weight.type)
-    return producer_name(weight) == "dry.weight" and not held.coded
+    held = encoding_of(weight.type)
+    return producer_name(weight) == "dry.weight" and isinstance(held, Codes) and not held.coded
 
 
 def _is_read_by_rows(value: Any) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.build import copied
-from drystone.ir.encoding import Codes, decode, encode, with_encoding
+from drystone.ir.encoding import Codes, decode, encode, is_coded, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
@@ -45,6 +45,8 @@ class ChoosePrecision:
     - Weights that products and recurrent layers read. Where the target multiplies the element, the other
       factor too: it is rounded where it is made, and whoever else reads it reads it rounded; what the caller
       gives, or is given, is copied. Sums stay in f32, and so does everything no product reads.
+    - Of products with codes the other factor, where the target multiplies the element (sums not short):
+      the kernel decodes the codes to it.
     - The queries, keys and values of attention over many queries, where the target multiplies the element.
       Those that are widened for attention only are read as they are, whatever the number of queries.
     - Only products with a constant matrix, and k a multiple of the k one lane of the unit sums (of a run,
@@ -101,6 +103,9 @@ class ChoosePrecision:
         if weight_key(weight) is None or weight.type.rank != 2 or str(weight.type.element_type) != "f32":
             return ()
         depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
+        if is_coded(weight.type):
+            pays = unit is not None and not unit.run and depth % unit.group == 0
+            return (0,) if pays else ()
         if (
             name not in _FACTORS
             or unit is None

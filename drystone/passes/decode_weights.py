@@ -9,13 +9,16 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, Encoding, Pack, Parts, decode, encoding_of, part_key, with_encoding
+from drystone.ir.encoding import Codes, Encoding, Pack, Parts, decode, encoding_of, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
+from drystone.passes.coded import Panels
 from drystone.passes.generic import is_identity, maps_of, moved_input
+from drystone.passes.pack_weights import panels_of
 from drystone.passes.rewriting import erase_dead, ops, uses
-from drystone.passes.weights import drop_unused, new_weight
+from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
+from drystone.targets.target import CpuTarget
 
 #: Weights that are decoded at a time: each takes three times its memory meanwhile.
 _THREADS = 8
@@ -27,31 +30,44 @@ class DecodeWeights:
 
     Before:  %w = "dry.weight"() {key = "w"} : tensor<64x32xf32, #dry.enc<"int4", #dry.scale<..>, unit>>
              %p = linalg.generic ins(%w) outs(%e : tensor<64x32xf32>) {copy}
-             %y = "dry.matmul"(%x, %p)
+             %y = "dry.matmul"(%x, %p) ; %z = "dry.conv"(%u, %p)
     After:   %p = "dry.weight"() {key = "w.decoded"} : tensor<64x32xf32>
-             %y = "dry.matmul"(%x, %p)
+             %y = "dry.matmul"(%x, %w) ; %z = "dry.conv"(%u, %p)
 
     - Kernels read plain elements, also shorter ones, and their blocked layouts; of those that a copy widens
       `choose-precision` decides later which stay short.
+    - Products with a matrix, on `target`, read codes with scales: of up to 8 bits, integers, floats or a
+      codebook of at most 32 numbers; with a scale for all, for each output, for groups along the inputs that
+      end where words of 32 bits do, or for blocks; with zero points or minima, and scales that have scales.
+      Decoded are sums and products of codes, low rank, outliers, ranges, permuted and rotated coordinates,
+      codebooks that are learned or chosen for each group, groups along the outputs, and codes or scales some
+      of which are no finite numbers. Without a target all are decoded.
+    - What else reads such a weight, an embedding's lookup, reads it decoded.
     - Without `numbers`, weights of zeros that take no memory stand for the decoded ones: for programs that
       are only counted.
     """
 
+    target: CpuTarget | None = None
     numbers: bool = True
     name: ClassVar[str] = "decode-weights"
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
-        weights = ops(block, "dry.weight")
-        found = [(op, reads) for op in weights if (reads := _reads(op.operation.results[0]))]
+        kept: list[Any] = []
+        if self.target is not None:
+            for op in ops(block, "dry.weight"):
+                kept += _kept(program, op.operation.results[0], self.target)
+        erase_dead(block)
+        weights = [(op, _reads(op.operation.results[0], kept)) for op in ops(block, "dry.weight")]
+        found = [(op, reads) for op, reads in weights if reads]
         held = [_held(program, op) for op, _ in found]
         with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
             arrays = list(pool.map(self._decoded, held))
         for (op, reads), array in zip(found, arrays, strict=True):
             kind = with_encoding(op.operation.results[0].type, None)
             with ir.InsertionPoint(op), op.operation.location:
-                made = new_weight(program, f"{_key(op)}.decoded", array, kind)
+                made = new_weight(program, f"{weight_key(op.operation.results[0])}.decoded", array, kind)
             for user, number in reads:
                 if _is_copy(user):
                     user.results[0].replace_all_uses_with(made)
@@ -67,24 +83,40 @@ class DecodeWeights:
         return np.ascontiguousarray(decode(parts, encoding, shape, element))
 
 
-def _key(op: Any) -> str:
-    return str(op.operation.attributes["key"].value)
-
-
 def _held(program: Program, op: Any) -> tuple[Parts, Encoding, tuple[int, ...], str]:
     """What `decode` takes for a weight."""
-    kind = op.operation.results[0].type
-    encoding, shape = encoding_of(kind), tuple(kind.shape)
-    parts = {part: program.weights[part_key(_key(op), part)] for part in encoding.parts(shape)}
-    return parts, encoding, shape, str(kind.element_type)
+    value = op.operation.results[0]
+    kind = value.type
+    return weight_parts(program, value), encoding_of(kind), tuple(kind.shape), str(kind.element_type)
 
 
-def _reads(value: Any) -> list[tuple[Any, int]]:
-    """The uses of a weight that are to read it decoded."""
+def _kept(program: Program, value: Any, target: CpuTarget) -> list[Any]:
+    """The products that read a weight's codes, as their kernels can, in place of decoded copies."""
+    if value.type.encoding is None or _is_read(encoding_of(value.type)):
+        return []
+    read = [use for copy, _ in uses(value) if _is_copy(copy) for use in uses(copy.results[0])]
+    problems: dict[Panels, str] = {}
+    kept = []
+    for user, number in [*uses(value), *read]:
+        panels = panels_of(user, target) if (user.name, number) == ("dry.matmul", 1) else None
+        if panels is None:
+            continue
+        if panels not in problems:
+            problems[panels] = panels.problem(weight_parts(program, value), encoding_of(value.type))
+        if not problems[panels]:
+            user.operands[1] = value
+            kept.append(user)
+    return kept
+
+
+def _reads(value: Any, kept: list[Any]) -> list[tuple[Any, int]]:
+    """The uses of a weight that are to read it decoded; `kept`: products that read codes."""
     if value.type.encoding is None:
         return []
     found = uses(value)
-    return [use for use in found if _is_copy(use[0])] if _is_read(encoding_of(value.type)) else found
+    if _is_read(encoding_of(value.type)):
+        return [use for use in found if _is_copy(use[0])]
+    return [(user, number) for user, number in found if number != 1 or user not in kept]
 
 
 def _is_read(encoding: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from drystone.ir.build import generic
 from drystone.ir.dialect import RowStats
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoding import Codes, encoding_of, pack_of
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
@@ -61,8 +61,8 @@ def _is_large(op: Any, least: int) -> bool:
     if (a.type.rank, b.type.rank, result.type.rank) != (2, 2, 2) or result.type.encoding is not None:
         return False
     real = all(str(value.type.element_type) in ("f32", "bf16", "f16") for value in (a, b, result))
-    plain = all(codes_of(value.type).scale is None for value in (a, b))
-    packed = codes_of(b.type).pack is not None and shape(result)[1] is not None
+    plain = all(isinstance(e := encoding_of(v.type), Codes) and e.scale is None for v in (a, b))
+    packed = pack_of(b.type) is not None and shape(result)[1] is not None
     return real and plain and packed and prod(n or _MANY for n in shape(result)) >= least
 
 

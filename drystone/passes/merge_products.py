@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import codes_of, storage_bytes
+from drystone.ir.encoding import encoding_of, pack_of, storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, main_block, shape
 from drystone.mlir import ir
@@ -71,9 +71,7 @@ class _Merger(Merger):
     def products(self, call: Any) -> Called | None:
         """What a call multiplies; None where its kernel is of another kind."""
         found = self.called(call, {"dry.matmul"})
-        packed = found is not None and all(
-            codes_of(op.operands[1].type).pack is not None for op in found.mains
-        )
+        packed = found is not None and all(pack_of(op.operands[1].type) is not None for op in found.mains)
         return found if packed else None
 
     def take_scores(self, call: Any) -> None:
@@ -155,7 +153,7 @@ def _flag(main: Any) -> bool:
 def _whole_panels(products: Called) -> bool:
     """Whether the columns of every product are panels without a ragged end."""
     for main in products.mains:
-        layout = codes_of(main.operands[1].type).pack
+        layout = pack_of(main.operands[1].type)
         columns = shape(main.results[0])[-1]
         if layout is None or len(shape(main.results[0])) != 2 or not columns:
             return False
@@ -168,7 +166,7 @@ def _alike(one: Called, other: Called) -> bool:
     """Whether a schedule of one product can be one of the other."""
     if not _whole_panels(other):
         return False
-    held = [codes_of(each.mains[0].operands[1].type) for each in (one, other)]
+    held = [encoding_of(each.mains[0].operands[1].type) for each in (one, other)]
     results = [each.mains[0].results[0].type.element_type for each in (one, other)]
     return held[0] == held[1] and results[0] == results[1] and _flag(one.mains[0]) == _flag(other.mains[0])
 

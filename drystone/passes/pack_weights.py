@@ -3,14 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from drystone.ir.encoding import Codes, Pack, codes_of, encode, with_encoding
+from drystone.errors import InternalError
+from drystone.ir.encoding import Codes, Pack, codes_of, encode, encoding_of, is_coded, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block
 from drystone.mlir import ir
+from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.unfolded import unfolds
-from drystone.passes.weights import drop_unused, new_weight, weight_key
+from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
 #: Taps along the width, at most, for which convolutions along a known width are written.
@@ -26,6 +28,16 @@ def panel_width(target: CpuTarget, n: int) -> int:
     return wide if 4 * (padded - n) <= padded else lanes
 
 
+def panels_of(op: Any, target: CpuTarget) -> Panels | None:
+    """How the coded matrix of a dry.matmul is to lie; None where b is no matrix, or one column."""
+    kind = op.operands[1].type
+    axis = 0 if op.attributes["transpose_b"].value else 1
+    if kind.rank != 2 or not kind.has_static_shape or kind.get_dim_size(axis) == 1:
+        return None
+    n, k = kind.shape
+    return Panels((n, k), axis, panel_width(target, kind.get_dim_size(axis)))
+
+
 @dataclass(frozen=True)
 class PackWeights:
     """Give the weights of products, convolutions and recurrent layers a blocked layout for `target`;
@@ -37,6 +49,9 @@ class PackWeights:
     - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W]; where the target has a
       dot unit for how a and b are held that sums g neighbouring k in a lane, and g divides K: [ceil(N / W),
       K / g, W, g].
+    - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
+      lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
+      in whole bytes; one after the other in one array (#dry.joined).
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
       transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
@@ -53,7 +68,8 @@ class PackWeights:
         packer = _Packer(program)
         block = main_block(program)
         for op in ops(block, "dry.matmul"):
-            packer.pack(op, self._matmul(op))
+            if not packer.join(op.operation, self.target):
+                packer.pack(op, self._matmul(op))
         for op in ops(block, "dry.conv"):
             packer.pack(op, self._conv(op))
         for op in ops(block, "dry.recurrent"):
@@ -115,7 +131,24 @@ class _Packer:
     """Makes packed weights, each once. `made`: (key, layout) -> the value."""
 
     program: Program
-    made: dict[tuple[str, Pack], Any] = field(default_factory=dict)
+    made: dict[tuple[str, Pack | Panels], Any] = field(default_factory=dict)
+
+    def join(self, op: Any, target: CpuTarget) -> bool:
+        """Let a product read its weight in panels of codes, if that is coded; whether it is."""
+        weight = op.operands[1]
+        if not is_coded(weight.type):
+            return False
+        key, panels, encoding = weight_key(weight), panels_of(op, target), encoding_of(weight.type)
+        joined = "it is no constant matrix" if panels is None else panels.joined(encoding)
+        if panels is None or key is None or isinstance(joined, str):
+            raise InternalError(f"no kernel reads {weight.type} as {op.name}'s right operand: {joined}")
+        if (key, panels) not in self.made:
+            array = panels.join(weight_parts(self.program, weight), encoding)
+            with ir.InsertionPoint(weight.owner), weight.owner.location:
+                kind = with_encoding(weight.type, joined)
+                self.made[key, panels] = new_weight(self.program, f"{key}.packed", array, kind)
+        op.operands[1] = self.made[key, panels]
+        return True
 
     def pack(self, op: Any, layout: Pack | None) -> None:
         """Let `op` read its weight in `layout`."""

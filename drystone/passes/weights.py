@@ -25,6 +25,14 @@ def weight_key(value: Any) -> str | None:
     return str(op.operation.attributes["key"].value)
 
 
+def weight_parts(program: Program, value: Any) -> Parts:
+    """The arrays that a weight is stored in."""
+    key = str(weight_key(value))
+    return {
+        part: program.weights[part_key(key, part)] for part in encoding_of(value.type).parts(value.type.shape)
+    }
+
+
 def new_weight(program: Program, key: str, array: Array, kind: Any) -> Any:
     """A `dry.weight` of type `kind` at the insertion point, of an array stored under `key` or, where that is
     taken, the next free name after it."""

@@ -35,13 +35,13 @@ func.func @main(%x: tensor<4x32xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>, te
 // after:
 module {
   func.func @main(%arg0: tensor<4x32xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>, tensor<16x32xf32>) {
-    %0 = "dry.weight"() {key = "w.decoded"} : () -> tensor<16x32xf32>
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"int4", #dry.scale<#dry.per<[1], [16], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>>
     %1 = "dry.weight"() {key = "v.decoded"} : () -> tensor<16x32xf32>
     %2 = "dry.weight"() {key = "v"} : () -> tensor<16x32xf32, #dry.enc<"bf16", unit, unit>>
     %3 = "dry.matmul"(%arg0, %0) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
-    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32, #dry.enc<"int4", #dry.scale<#dry.per<[1], [16], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>>) -> tensor<4x16xf32>
     %4 = "dry.matmul"(%arg0, %2) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
@@ -71,5 +71,57 @@ module {
       "dry.yield"(%arg1) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
     return %1 : tensor<4x16xf32>
+  }
+}
+
+// case: one that a product and a lookup read, one in an order of its own
+func.func @main(%x: tensor<4x32xf32>, %i: tensor<3xi64>) -> (tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<16x32xf32, #dry.permuted<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>, 1>>
+  %e = tensor.empty() : tensor<16x32xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
+      iterator_types = ["parallel", "parallel"]}
+      ins(%w : tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>) outs(%e : tensor<16x32xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  } -> tensor<16x32xf32>
+  %q = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
+      iterator_types = ["parallel", "parallel"]}
+      ins(%v : tensor<16x32xf32, #dry.permuted<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>, 1>>) outs(%e : tensor<16x32xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  } -> tensor<16x32xf32>
+  %out_a = "dry.matmul"(%x, %p) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+  %out_b = "dry.matmul"(%x, %q) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+  %out_c = "dry.embedding"(%p, %i) : (tensor<16x32xf32>, tensor<3xi64>) -> tensor<3x32xf32>
+  return %out_a, %out_b, %out_c : tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x32xf32>, %arg1: tensor<3xi64>) -> (tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>) {
+    %0 = "dry.weight"() {key = "w.decoded"} : () -> tensor<16x32xf32>
+    %1 = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+    %2 = "dry.weight"() {key = "v.decoded"} : () -> tensor<16x32xf32>
+    %3 = "dry.matmul"(%arg0, %1) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>) -> tensor<4x16xf32>
+    %4 = "dry.matmul"(%arg0, %2) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+    %5 = "dry.embedding"(%0, %arg1) : (tensor<16x32xf32>, tensor<3xi64>) -> tensor<3x32xf32>
+    return %3, %4, %5 : tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>
   }
 }

@@ -111,3 +111,27 @@ module {
     return %4, %6, %7 : tensor<1x5x5x8xf32>, tensor<1x5x5x8xf32>, tensor<1x8x5x5xf32>
   }
 }
+
+// case: codes whose scales and minima have scales
+func.func @main(%x: tensor<4x32xf32>) -> tensor<4x40xf32> {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<40x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [32], "each">, #dry.enc<"uint6", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>, unit, #dry.enc<"uint6", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>>, #dry.interleaved<64, false, false>>>
+  %out_a = "dry.matmul"(%x, %w) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x32xf32>, tensor<40x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [32], "each">, #dry.enc<"uint6", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>, unit, #dry.enc<"uint6", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, unit, unit>, unit>>, #dry.interleaved<64, false, false>>>) -> tensor<4x40xf32>
+  return %out_a : tensor<4x40xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x32xf32>) -> tensor<4x40xf32> {
+    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [32], "each">, #dry.enc<"uint8", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, unit, unit>, #dry.pack<[0], [16], [0, 1]>>, unit, #dry.enc<"uint8", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, unit, unit>, #dry.pack<[0], [16], [0, 1]>>>, #dry.words<0 : i64, 16 : i64>>>>
+    %1 = "dry.matmul"(%arg0, %0) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [32], "each">, #dry.enc<"uint8", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, unit, unit>, #dry.pack<[0], [16], [0, 1]>>, unit, #dry.enc<"uint8", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, unit, unit>, #dry.pack<[0], [16], [0, 1]>>>, #dry.words<0 : i64, 16 : i64>>>>) -> tensor<4x40xf32>
+    return %1 : tensor<4x40xf32>
+  }
+}

@@ -17,7 +17,7 @@ from drystone.codegen.search import Point
 from drystone.codegen.workspace import give, workspaces
 from drystone.errors import InternalError
 from drystone.ir.buffers import OVER, Buffers, buffers
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoding import storage_element
 from drystone.ir.program import Program
 from drystone.ir.steps import Step
 from drystone.ir.values import function, main_block
@@ -150,7 +150,7 @@ def _listed(
 def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Keys and stored elements of the weights, the ones that only initialize states last."""
     dtypes = {
-        op.operation.attributes["key"].value: codes_of(op.operation.results[0].type).held_as
+        op.operation.attributes["key"].value: storage_element(op.operation.results[0].type)
         for op in _weight_ops(program)
     }
     for key, spec in zip(program.signature.initial, program.signature.states, strict=True):

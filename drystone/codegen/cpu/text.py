@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from drystone.ir.encoding import codes_of, storage_shape
+from drystone.ir.encoding import storage_element, storage_shape
 from drystone.mlir import ir
 
 
@@ -22,7 +22,7 @@ def memref_type(tensor: Any) -> str:
     """The contiguous memref that holds a tensor of this type, in its storage shape."""
     dynamic = ir.ShapedType.get_dynamic_size()
     shape = "".join(f"{'?' if n == dynamic else n}x" for n in storage_shape(tensor))
-    return f"memref<{shape}{codes_of(tensor).held_as}>"
+    return f"memref<{shape}{storage_element(tensor)}>"
 
 
 class Copier:

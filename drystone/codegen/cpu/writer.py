@@ -16,7 +16,7 @@ from drystone.codegen.cpu.text import Copier, memref_type
 from drystone.errors import InternalError
 from drystone.ir.buffers import VIEWS, Buffers, Call
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import codes_of, storage_shape
+from drystone.ir.encoding import Codes, encoding_of, storage_element, storage_shape
 from drystone.ir.extents import Extents
 from drystone.ir.program import Program
 from drystone.ir.steps import Copy
@@ -99,7 +99,7 @@ class Writer(Extents[Size]):
         """A call of one of the pool's functions that copy within the arena: the bytes that the buffer has in
         this call."""
         value = next(value for value, name in self._found.of.items() if name == copy.buffer)
-        size: Size = np.dtype(numpy_dtype(codes_of(value.type).held_as)).itemsize
+        size: Size = np.dtype(numpy_dtype(storage_element(value.type))).itemsize
         for extent in self._extents(value):
             size = self.arithmetic("muli", size, extent)
         pointer = self._table(_ARENA)
@@ -208,12 +208,13 @@ class Writer(Extents[Size]):
 
     def _extents(self, value: Any) -> tuple[Size, ...]:
         """A tensor's extents as it is stored."""
-        if codes_of(value.type).layout is not None:
+        encoding = encoding_of(value.type)
+        if not isinstance(encoding, Codes) or encoding.layout is not None:
             return tuple(storage_shape(value.type))
         return tuple(self.extent(value, axis) for axis in range(value.type.rank))
 
     def _make_view(self, value: Any) -> View:
-        element, owner = codes_of(value.type).held_as, value.owner
+        element, owner = storage_element(value.type), value.owner
         if producer_name(value) in VIEWS:
             source = self.view(owner.operands[0])
             offset = source.offset

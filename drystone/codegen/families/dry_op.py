@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import wide
+from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.encoding import Pack, codes_of, storage_shape
+from drystone.ir.encoding import Joined, Pack, encoding_of, is_coded, storage_element, storage_shape
+from drystone.ir.encoding import pack_of as kind_pack
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
 
@@ -40,14 +42,14 @@ class DryOp:
 
 
 def parameter(name: str, kind: Any) -> Tensor:
-    """The parameter that a tensor type makes, in its storage shape. Raises InternalError where its numbers
-    are scaled codes, which no tile decodes."""
-    encoding, element = codes_of(kind), str(kind.element_type)
-    if encoding.coded:
-        raise InternalError(f"no kernel decodes {kind}")
+    """The parameter that a tensor type makes, in its storage shape; of codes, the bytes they lie in (see
+    `coded_matrix`)."""
+    element, held = str(kind.element_type), storage_element(kind)
     dynamic = ir.ShapedType.get_dynamic_size()
     shape = tuple(None if n == dynamic else n for n in storage_shape(kind))
-    return Tensor(name, element, shape, code="" if encoding.held_as == element else encoding.held_as)
+    if is_coded(kind):
+        return Tensor(name, held, shape)
+    return Tensor(name, element, shape, code="" if held == element else held)
 
 
 def dry_op(kernel: Any) -> DryOp:
@@ -84,7 +86,19 @@ def dry_ops(kernel: Any) -> list[DryOp]:
 
 def pack_of(value: Any) -> Pack | None:
     """The blocked layout an operand is stored in."""
-    return codes_of(uncast(value).type).pack
+    return kind_pack(uncast(value).type)
+
+
+def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
+    """The coded matrix that an operand is; None where it holds the numbers themselves."""
+    kind = uncast(value).type
+    if not is_coded(kind):
+        return None
+    encoding = encoding_of(kind)
+    if not isinstance(encoding, Joined):
+        raise InternalError(f"no kernel decodes {kind}")
+    n, k = kind.shape
+    return CodedMatrix.of(encoding, (n, k), op.tensor(value))
 
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from drystone.codegen.elements import width
-from drystone.codegen.families.dry_op import DryOp, dry_ops, pack_of
+from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, pack_of
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
@@ -33,6 +33,9 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     form = forms[0] if forms else None
     if form is None:
         return None
+    if form.coded is not None:
+        product = product_of(forms, target)
+        return panels(forms, product, default(product, target), target)
     if form.pack is None and form.b.shape[-1] == 1 and not form.transposed:  # a column lies as a row does
         count = len(form.b.shape)
         flat = form.b.collapse([*([d] for d in range(count - 2)), [count - 2, count - 1]])
@@ -47,7 +50,11 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
-    if form is None or (form.pack is None and (form.transposed or form.b.shape[-1] == 1)):
+    if (
+        form is None
+        or form.coded is not None
+        or (form.pack is None and (form.transposed or form.b.shape[-1] == 1))
+    ):
         return None
     product = product_of(forms, target)
     sizes = {"m": product.m, "n": product.n, "k": product.k}
@@ -101,18 +108,20 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
     known = tuple((n, form) for n, form in inner.items() if form is not None)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded_matrix(op, main.b))
 
 
 def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
+    """The sizes of products that share a grid."""
     form = forms[0]
     m = form.out.shape[-2]
     columns = [each.out.shape[-1] for each in forms]
     n = None if None in columns else sum(c or 0 for c in columns)
-    packed = 0 if form.pack is None else form.pack.inner_tiles[0]
+    coded = form.coded
+    packed = coded.width if coded is not None else 0 if form.pack is None else form.pack.inner_tiles[0]
     # Sums of short integers are held in registers of 32-bit lanes.
     k = form.depth.constant
-    held = (form.a.held, form.b.held)
+    held = (form.a.held, form.b.held if coded is None else form.a.held)
     unit = target.dot(*held, tiles=True) if form.group > 1 else None
     offset = form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
     if unit is not None and (
@@ -123,5 +132,7 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
         unit = None
     beside = max(len(each.inner) for each in forms)
     vector = target.dot(*held)
-    run = vector.run_of(k) if vector is not None and packed else 0
-    return Product(m, n, k, max(32, width(form.dtype)), packed, form.group, unit, offset, 1 + beside, run)
+    run = vector.run_of(k) if vector is not None and packed and coded is None else 0
+    strings = 0 if coded is None else coded.run
+    bits = max(32, width(form.dtype))
+    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import wide
+from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import DryOp, narrowed
 from drystone.codegen.families.epilogue import load_extra, operations
 from drystone.codegen.families.region import apply_region, spread
@@ -26,7 +27,7 @@ class MatMulForm:
     """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its
     batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
     maps. inner: by their number, operands that are not in memory: the elements of other products of the same
-    a, whose sums are held beside this one's."""
+    a, whose sums are held beside this one's. coded: what decodes b, where that holds codes."""
 
     op: DryOp
     a: Tensor
@@ -36,6 +37,7 @@ class MatMulForm:
     pack: Pack | None
     transposed: bool
     inner: tuple[tuple[int, "MatMulForm"], ...] = ()
+    coded: CodedMatrix | None = None
 
     @property
     def batch(self) -> int:
@@ -49,7 +51,9 @@ class MatMulForm:
 
     @property
     def group(self) -> int:
-        """Neighbouring k that lie side by side in b."""
+        """Neighbouring k that lie side by side in b, or in what is decoded of it."""
+        if self.coded is not None:
+            return 2 if self.a.held == "bf16" else 1
         return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
 
     @property
@@ -66,7 +70,7 @@ class MatMulForm:
 def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Index]:
     """Where a tensor's batch dimensions are read for a place of the result."""
     count = len(tensor.shape) - 2
-    if tensor is form.b and form.pack is not None:
+    if tensor is form.b and (form.pack is not None or form.coded is not None):
         return []
     return [index(0) if tensor.shape[d] == 1 else batch[len(batch) - count + d] for d in range(count)]
 
@@ -130,7 +134,7 @@ def promises(form: MatMulForm, t: TileBuilder) -> None:
     for d in range(r):
         if form.a.shape[d] != 1:
             t.same(form.a.dim(d), form.out.dim(d))
-    if form.pack is None:
+    if form.pack is None and form.coded is None:
         count = len(form.b.shape)
         n, k = (count - 2, count - 1) if form.transposed else (count - 1, count - 2)
         t.same(form.b.dim(n), form.out.dim(r + 1))

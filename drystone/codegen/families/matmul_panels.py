@@ -23,7 +23,9 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     if len(forms) > 1:
         p = replace(p, wide=p.width)
     heights: list[int] = []
-    if form.out.shape[rank] is None and (p.tiles or not p.block):
+    if form.out.shape[rank] is None and form.coded is not None:
+        heights = [rows for rows in (1, FEW) if rows < p.rows]
+    elif form.out.shape[rank] is None and (p.tiles or not p.block):
         # Few rows (a decoder's step) are bound by the reading of b: rows that are not there would hold it up.
         heights = [rows for rows in ([1] if product.tile is None else [1, FEW]) if rows < p.rows]
         # What stays in the cache while rows pass by is worth its trouble where there are some.
@@ -43,7 +45,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         def step(*at: Index) -> None:
             *batch, first, second = at
             n, m = (second, first) if p.by_rows else (first, second)
-            _side_by_side([Step(each, product, t, p, *batch, n, m) for each in forms], shorter)
+            _side_by_side([step_of(each, product, t, p, *batch, n, m) for each in forms], shorter)
 
         t.grid(axes, step)
 
@@ -78,7 +80,7 @@ def _by_height(step: "Step", shorter: Sequence[Schedule]) -> None:
     t, height = step.t, step.form.out.dim(step.form.batch)
     least = 0
     for p in shorter:
-        few = Step(step.form, step.product, t, p, *step.at)
+        few = step_of(step.form, step.product, t, p, *step.at)
 
         def run(few: Step = few, least: int = least) -> None:
             t.when(least, height, few.run)
@@ -91,6 +93,15 @@ def _by_height(step: "Step", shorter: Sequence[Schedule]) -> None:
         step.run()
 
 
+def step_of(form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at: Index) -> "Step":
+    """The step of a product, by how its b is held."""
+    if form.coded is None:
+        return Step(form, product, t, p, *at)
+    from drystone.codegen.families.matmul_coded import CodedStep
+
+    return CodedStep(form, product, t, p, *at)
+
+
 class Step:
     """One step of the grid: some rows of one panel, in one place of the batch."""
 
@@ -98,16 +109,19 @@ class Step:
         self.form, self.product, self.t, self.p, self.at = form, product, t, p, at
         *self.batch, self.n, self.m = at
         self.offset = product.offset and not p.tiles
-        self.inner = [Step(inner, product, t, p, *at) for _, inner in form.inner]
+        self.inner = [step_of(inner, product, t, p, *at) for _, inner in form.inner]
         #: What the sums of the step's rows start from, where that is not zero.
         self.first: Tensor | None = None
 
     def at_column(self, n: Index) -> "Step":
         """The step elsewhere in its rows."""
-        other = Step(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
+        other = step_of(self.form, self.product, self.t, self.p, *self.batch, n, self.m)
         for step in (other, *other.inner):
             step.first = self.first
         return other
+
+    def prepare(self, first: Index, end: Index) -> None:
+        """Before the rows pass by the k from `first` up to `end`."""
 
     def run(self) -> None:
         """Do it, in one panel after the other."""
@@ -274,6 +288,8 @@ class Step:
             t.store(partial, [i, 0], self.start(first + i))
 
         def block(k: Index) -> None:
+            self.prepare(k, (k + (p.block or 0)).min(form.depth - p.rest))
+
             def rows(i: Index) -> None:
                 acc = t.load(partial, [i, 0], [p.rows, p.width])
                 last = (k + (p.block or 0)).min(form.depth - p.rest)
@@ -288,4 +304,5 @@ class Step:
         t.loop(end, p.rows, clear)
         t.loop(form.depth - p.rest, p.block or 1, block)
         if p.rest:
+            self.prepare(form.depth - p.rest, form.depth)
             t.loop(end, p.rows, rest)

@@ -5,6 +5,7 @@ as many accumulators as the registers hold, panels of b that stay in the second 
 """
 
 from dataclasses import dataclass
+from math import lcm
 
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
@@ -20,6 +21,9 @@ _HIGH = 8
 _WIDE = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
+#: k of a panel that are decoded at a time: for vectors so that they stay in the first cache, for tile
+#: registers in the second one. Tiles of rows, at most, that pass by what is decoded once.
+_DECODED, _DECODED_FOR_TILES, _HIGH_DECODED = 256, 1024, 32
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
 FEW = 4
 
@@ -30,7 +34,7 @@ class Product:
     the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
     unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
     a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
-    wide)."""
+    wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole."""
 
     m: int | None
     n: int | None
@@ -42,6 +46,7 @@ class Product:
     offset: bool = False
     beside: int = 1
     run: int = 0
+    strings: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Schedule:
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
     rows, width, k = point["rows"], point["width"], product.k
+    if product.strings:
+        return _decoding(product, rows, width)
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
         high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
@@ -76,6 +83,20 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
         return Schedule(rows, width, depth, None, high, _wide(product, high, width))
     block, high = -(-k // point["passes"] // depth) * depth, rows * _HIGH
     return Schedule(rows, width, depth, block, high, _wide(product, high, width))
+
+
+def _decoding(product: Product, rows: int, width: int) -> Schedule:
+    """The schedule of a product with a coded matrix: few rows decode it in registers; for more of them a part
+    of a panel is decoded at a time, and all rows of the step pass by."""
+    k, tile = product.k or 1, product.tile
+    tiles = tile is not None and rows >= tile.rows
+    depth, rest = tile.parts_of(k) if tiles and tile is not None else (divisor(k, 4), 0)
+    if rows <= FEW:
+        return Schedule(rows, width, depth, None, rows, width)
+    unit = lcm(depth, product.strings)
+    block = max(1, (_DECODED_FOR_TILES if tiles else _DECODED) // unit) * unit
+    high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
+    return Schedule(rows, width, depth, block, high, width, tiles=tiles, rest=rest)
 
 
 def _wide(product: Product, high: int, width: int) -> int:

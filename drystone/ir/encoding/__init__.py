@@ -7,25 +7,28 @@
               | #dry.outlier_columns<base, kept, axis, count> | #dry.outlier_elements<base, kept, count>
               | #dry.mixed<axis, [sizes], [encodings]>     ranges along an axis
               | #dry.permuted<base, axis> | #dry.diagonal<base, axis, held> | #dry.rotated<base, axis, size>
+              | #dry.joined<base>                            all parts in one array: what kernels decode
     element  := "f32" | "bf16" | "i64" | ...               an element of the IR: the numbers themselves
               | "int4" | "uint4" | "e2m1" | "ternary" ..   a code of a few bits, see below
               | #dry.table<[[numbers]]> | #dry.learned<bits, held, per>                      a codebook
     scale    := unit | #dry.scale<per, held, zero_point, minimum>         each but the first an encoding
     per      := #dry.per<[axes], [sizes], rest>            which elements share a scale
     layout   := unit | #dry.pack<..> | #dry.planes<..> | #dry.split<..> | #dry.base3<..>
-              | #dry.interleaved<..> | #dry.huffman<..>    in what order and in which bits the codes lie
+              | #dry.interleaved<..> | #dry.huffman<..> | #dry.words<axis, width>
+                                                           in what order and in which bits the codes lie
 
 A tensor without an encoding holds its own elements in row-major order. An encoded one is held in parts, named
 arrays. What is an encoding inside another (scales, zero points, minima, tables) has a name there, and its
 parts that name before theirs; "codes" is not spelled out: "scale" are the codes of the scales, "scale.scale"
-their own scales; terms, factors and ranges are called "0", "1", .. Layouts order codes only; scales stay in
-the order of the logical dimensions. `encode` and `decode` in numpy are the meaning; kernels decode tiles the
-same way."""
+their own scales; terms, factors and ranges are called "0", "1", .. A layout orders the codes it is stated
+with; scales, which have encodings of their own, have layouts of their own. `encode` and `decode` in numpy are
+the meaning; kernels decode tiles the same way."""
 
 from drystone.ir.encoding.bits import Base3, Interleaved, Planes, Split
 from drystone.ir.encoding.codebook import Learned, Table
 from drystone.ir.encoding.entropy import Huffman
 from drystone.ir.encoding.geometry import Per
+from drystone.ir.encoding.joined import Joined
 from drystone.ir.encoding.layout import Layout, Pack
 from drystone.ir.encoding.moved import Diagonal, Moved, Permuted, Rotated
 from drystone.ir.encoding.parts import (
@@ -51,10 +54,14 @@ from drystone.ir.encoding.types import (
     decode,
     encode,
     encoding_of,
+    is_coded,
+    pack_of,
     storage_bytes,
+    storage_element,
     storage_shape,
     with_encoding,
 )
+from drystone.ir.encoding.words import Words
 
 __all__ = [
     "BY_RANGE",
@@ -66,6 +73,7 @@ __all__ = [
     "Encoding",
     "Huffman",
     "Interleaved",
+    "Joined",
     "Layout",
     "Learned",
     "LowRank",
@@ -85,14 +93,18 @@ __all__ = [
     "Split",
     "Sum",
     "Table",
+    "Words",
     "codes_of",
     "columns_beyond",
     "decode",
     "elements_beyond",
     "encode",
     "encoding_of",
+    "is_coded",
+    "pack_of",
     "part_key",
     "storage_bytes",
+    "storage_element",
     "storage_shape",
     "with_encoding",
 ]

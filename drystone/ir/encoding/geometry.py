@@ -43,25 +43,25 @@ class Per:
         """One for each block of a size along every axis."""
         return Per(tuple(range(len(sizes))), tuple(sizes), "each")
 
-    def _sizes(self, rank: int) -> list[int]:
+    def all_sizes(self, rank: int) -> list[int]:
         """The size of a block along every axis; 0: all."""
         given = dict(zip(self.axes, self.sizes, strict=True))
         return [given.get(d, 0 if self.rest == "whole" else 1) for d in range(rank)]
 
-    def _kept(self, shape: Sequence[int]) -> tuple[int, ...]:
+    def kept(self, shape: Sequence[int]) -> tuple[int, ...]:
         """How many blocks lie along every axis."""
-        sizes = self._sizes(len(shape))
+        sizes = self.all_sizes(len(shape))
         return tuple(-(-n // size) if size else 1 for n, size in zip(shape, sizes, strict=True))
 
     def shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of one value per block of a tensor: axes in one block as a whole are left out."""
-        sizes = self._sizes(len(shape))
-        return tuple(n for n, size in zip(self._kept(shape), sizes, strict=True) if size)
+        sizes = self.all_sizes(len(shape))
+        return tuple(n for n, size in zip(self.kept(shape), sizes, strict=True) if size)
 
     def spread(self, values: Array, shape: Sequence[int]) -> Array:
         """One value per block, in a shape that broadcasts against the tensor's."""
-        out = values.reshape(self._kept(shape))
-        for d, (n, size) in enumerate(zip(shape, self._sizes(len(shape)), strict=True)):
+        out = values.reshape(self.kept(shape))
+        for d, (n, size) in enumerate(zip(shape, self.all_sizes(len(shape)), strict=True)):
             if size > 1:
                 out = np.repeat(out, size, d)
                 out = out if out.shape[d] == n else out.take(range(n), d)
@@ -70,7 +70,7 @@ class Per:
     def split(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape with two axes, of blocks and of the positions in one, for each whose blocks have a size;
         as it is where an end is ragged."""
-        sizes = self._sizes(len(shape))
+        sizes = self.all_sizes(len(shape))
         if any(size > 1 and n % size for n, size in zip(shape, sizes, strict=True)):
             return tuple(shape)
         pairs = ((n // size, size) if size > 1 else (n,) for n, size in zip(shape, sizes, strict=True))
@@ -81,8 +81,8 @@ class Per:
         ends."""
         if self.split(shape) == tuple(shape):
             return self.spread(values, shape)
-        sizes = self._sizes(len(shape))
-        pairs = ((n, 1) if size > 1 else (n,) for n, size in zip(self._kept(shape), sizes, strict=True))
+        sizes = self.all_sizes(len(shape))
+        pairs = ((n, 1) if size > 1 else (n,) for n, size in zip(self.kept(shape), sizes, strict=True))
         return values.reshape([extent for pair in pairs for extent in pair])
 
     def reduce(self, function: Any, array: Array) -> Array:
@@ -90,7 +90,7 @@ class Per:
         shape, out = array.shape, array
         if array.size == 0:
             return np.zeros(self.shape(shape), array.dtype)
-        for d, size in enumerate(self._sizes(array.ndim)):
+        for d, size in enumerate(self.all_sizes(array.ndim)):
             if size == 0 or size >= shape[d]:
                 out = function.reduce(out, axis=d, keepdims=True)
             elif size > 1 and shape[d] % size == 0:

@@ -9,7 +9,8 @@ from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.attributes import from_attribute, to_attribute
 from drystone.ir.elements import numpy_dtype, to_element, widen
-from drystone.ir.encoding.parts import BY_RANGE, Encoding, Parts, Search
+from drystone.ir.encoding.layout import Pack
+from drystone.ir.encoding.parts import BY_RANGE, Encoding, Held, Parts, Search
 from drystone.ir.encoding.scaled import Codes
 from drystone.mlir import ir
 
@@ -62,15 +63,40 @@ def with_encoding(kind: Any, encoding: Encoding | None) -> Any:
     return ir.RankedTensorType.get(tensor.shape, tensor.element_type, encoding=attribute)
 
 
+def is_coded(kind: Any) -> bool:
+    """Whether a tensor type holds codes, not the numbers themselves."""
+    encoding = encoding_of(kind)
+    return not isinstance(encoding, Codes) or encoding.coded
+
+
+def pack_of(kind: Any) -> Pack | None:
+    """The blocked layout that a tensor type's elements lie in; None where they lie in rows, or are coded."""
+    return None if is_coded(kind) else codes_of(kind).pack
+
+
 def storage_shape(kind: Any) -> tuple[int, ...]:
-    """The shape of the stored codes of a type; a dynamic dimension stays one (it cannot be tiled, and its
-    codes take whole bytes)."""
+    """The shape of the one array that a tensor of a type is stored in; a dynamic dimension stays one (it
+    cannot be tiled, and its codes take whole bytes). Raises InternalError where there are several arrays."""
+    return _storage(kind)[0]
+
+
+def storage_element(kind: Any) -> str:
+    """The element of the one array that a tensor of a type is stored in. Raises InternalError where there are
+    several arrays."""
+    return _storage(kind)[1]
+
+
+def _storage(kind: Any) -> Held:
     tensor = ir.RankedTensorType(kind)
-    encoding = codes_of(tensor)
-    dynamic = ir.ShapedType.get_dynamic_size()
-    if dynamic in tensor.shape and (encoding.layout is not None or encoding.coded):
+    encoding = encoding_of(tensor)
+    if ir.ShapedType.get_dynamic_size() in tensor.shape and (
+        not isinstance(encoding, Codes) or encoding.layout is not None or encoding.coded
+    ):
         raise InternalError(f"{kind}: only static shapes are stored encoded")
-    return encoding.parts(tensor.shape)["codes"][0]
+    parts = encoding.parts(tensor.shape)
+    if len(parts) > 1:
+        raise InternalError(f"{kind} is held in several arrays: {', '.join(parts)}")
+    return parts["codes"]
 
 
 def storage_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:

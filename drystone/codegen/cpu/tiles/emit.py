@@ -108,8 +108,8 @@ class Emitter:
             return self.at_entry(f"arith.constant dense<{spelled}> : {kind}")
         return self.at_entry(f"arith.constant {spelled}" + ("" if kind == "i1" else f" : {kind}"))
 
-    def ramp(self, values: Sequence[int], dtype: str) -> str:
-        """A constant vector of integers (or of flags)."""
+    def ramp(self, values: Sequence[float], dtype: str) -> str:
+        """A constant vector of numbers (or of flags)."""
         spelled = ", ".join(literal(v, dtype) for v in values)
         return self.at_entry(f"arith.constant dense<[{spelled}]> : vector<{len(values)}x{dtype}>")
 

@@ -8,6 +8,7 @@ from drystone.codegen.cpu.tiles.access import Loaded, prefetch, store, unproven
 from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
+from drystone.codegen.cpu.tiles.lookup import LookedUp
 from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
 from drystone.codegen.cpu.tiles.values import Full, Interleaved, Iota, Ready, Reshaped, Transposed, Value
 from drystone.codegen.ranges import Facts, loop_facts
@@ -20,6 +21,7 @@ from drystone.codegen.tile import (
     Index,
     Interleave,
     Load,
+    Lookup,
     Loop,
     Prefetch,
     Reduce,
@@ -127,7 +129,7 @@ def _groups(lines: list[str]) -> list[list[str]]:
 
 def _lazy(
     low: "Lowering",
-    s: Load | Gather | FullStatement | IotaStatement | Apply | Transpose | Interleave | Reshape,
+    s: Load | Gather | Lookup | FullStatement | IotaStatement | Apply | Transpose | Interleave | Reshape,
 ) -> Value:
     number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
     match s:
@@ -135,6 +137,8 @@ def _lazy(
             return Loaded(low, s)
         case Gather():
             return Gathered(low, s)
+        case Lookup():
+            return LookedUp(low, s)
         case FullStatement():
             return _full(low, s)
         case IotaStatement():

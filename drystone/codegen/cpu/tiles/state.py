@@ -1,5 +1,6 @@
 """The state of lowering one tile program, and the helpers every statement's lowering uses."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,11 @@ class Lowering:
         elif len(base.shape) > 1:
             axes = ", ".join(map(str, range(len(base.shape))))
             name = self.emit.at_entry(f"memref.collapse_shape {name} [[{axes}]] : {memref(base)} into {flat}")
+        if tensor.offset is not None:
+            at, size = self.emit.number(tensor.offset), math.prod(n or 0 for n in tensor.shape)
+            kind = f"memref<{size}x{tensor.held}>"
+            name = self.emit.at_entry(f"memref.view {name}[{at}][] : {flat} to {kind}")
+            flat = kind
         if base.dtype == "i1":
             bytes_ = flat.replace("xi1>", "xi8>")
             name = self.emit.at_entry(f"builtin.unrealized_conversion_cast {name} : {flat} to {bytes_}")

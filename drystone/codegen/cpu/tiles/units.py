@@ -10,6 +10,7 @@ from drystone.codegen.tile import (
     Gather,
     Grid,
     Load,
+    Lookup,
     Loop,
     Reduce,
     Statement,
@@ -43,7 +44,7 @@ def step_cost(body: Sequence[Statement]) -> int:
                 total += 2 * math.prod(s.a.shape) * s.b.shape[1]
             case Apply():
                 total += math.prod(s.result.shape) * (_FUNCTION if s.op.startswith("math.") else 1)
-            case Load() | Gather():
+            case Load() | Gather() | Lookup():
                 total += math.prod(s.result.shape)
             case Store():
                 total += math.prod(s.value.shape)

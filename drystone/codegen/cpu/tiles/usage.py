@@ -16,6 +16,7 @@ from drystone.codegen.tile import (
     Interleave,
     Iota,
     Load,
+    Lookup,
     Loop,
     Prefetch,
     Reduce,
@@ -56,6 +57,8 @@ def operands(s: Statement) -> set[int]:
             return _elements(s.at)
         case Gather():
             return {t.number for t in s.indices}
+        case Lookup():
+            return {s.index.number}
         case Full():
             return _elements([s.value]) if isinstance(s.value, Index) else set()
         case Iota():

@@ -1,0 +1,189 @@
+"""Tile decoders: the numbers of a coded matrix, some rows of the sum at a time, from its panels of codes.
+
+A register of words holds codes of neighbouring outputs; a shift brings those of one k down, and a table in a
+register, or a few operations, give their numbers. Adding an element code means one case of `_number`, adding
+a way to hold scales one of `_scale_number`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.errors import InternalError
+from drystone.ir.encoding import Codes, Joined, Per, Words
+from drystone.ir.encoding.code import Code, Floats, Integers, code_of
+from drystone.ir.encoding.layout import from_patterns
+
+#: Bits of a word, and bits of codes up to which numbers are looked up.
+_WORD, _LISTED = 32, 5
+#: Bits of f32 behind the exponent, and what is added to exponents.
+_FRACTION, _BIAS = 23, 127
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What makes the numbers of codes real: (number - zero) * scale - minimum. f32 tiles [1, width] or
+    [1, 1]; None: there are none."""
+
+    scale: Tile | None
+    zero: Tile | None
+    minimum: Tile | None
+
+
+@dataclass(frozen=True)
+class CodedMatrix:
+    """A coded matrix [n, k] as a kernel is given it: `Joined` parts in panels of `width` outputs, each a
+    tensor that lies in the parameter's bytes."""
+
+    codes: Codes
+    tensors: Mapping[str, Tensor]
+    width: int
+    depth: int  #: k
+
+    @staticmethod
+    def of(encoding: Joined, shape: tuple[int, int], tensor: Tensor) -> "CodedMatrix":
+        """The matrix that lies in a parameter."""
+        base = encoding.base
+        if not isinstance(base, Codes) or not isinstance(base.layout, Words):
+            raise InternalError(f"no kernel decodes {encoding}")
+        found = {}
+        for name, (at, held, element) in encoding.places(shape).items():
+            real = element in ("f16", "bf16")
+            dtype = "f32" if real else "i8" if element == "ui8" else element
+            found[name] = tensor.part(at, held, dtype, element if real else "")
+        return CodedMatrix(base, found, base.layout.width, shape[1 - base.layout.axis])
+
+    @property
+    def run(self) -> int:
+        """Neighbouring k whose codes are a string in whole words."""
+        return Words.run(self.codes.code)
+
+    @property
+    def group(self) -> int:
+        """Neighbouring k that share their factors; 0: all."""
+        scale = self.codes.scale
+        size = 0 if scale is None else scale.per.sizes[0]
+        return 0 if size >= self.depth else size
+
+    @property
+    def zeros(self) -> bool:
+        """Whether something is taken from the numbers of codes: a zero point or a minimum."""
+        scale = self.codes.scale
+        return scale is not None and (scale.zero_point is not None or scale.minimum is not None)
+
+    def words(self, t: TileBuilder, panel: Index, k: Index) -> list[Tile]:
+        """The words of a panel's run that starts at k."""
+        tensor = self.tensors["codes"]
+        count = tensor.shape[2] or 0
+        at = [panel, k // self.run]
+        return [t.load(tensor, [*at, word, 0], [None, None, 1, self.width]) for word in range(count)]
+
+    def prefetch(self, t: TileBuilder, panel: Index, k: Index, ahead: int) -> None:
+        """Ask for the words of the run that comes `ahead` bytes after that of k, in this panel or the next."""
+        tensor = self.tensors["codes"]
+        panels, runs, words, width = (n or 0 for n in tensor.shape)
+        assert tensor.base is not None and tensor.offset is not None
+        lines = tensor.base.part(tensor.offset, (panels * runs * words, width), tensor.dtype)
+        first = (panel * runs + k // self.run) * words + ahead * 8 // _WORD // width
+        t.prefetch(lines, [first, 0], [words, width], read=True)
+
+    def number(self, t: TileBuilder, words: list[Tile], j: int) -> Tile:
+        """The numbers of the codes of k = j in a run, f32 [1, width]."""
+        code = self.codes.code
+        place = j * code.bits
+        first, low = divmod(place, _WORD)
+        if low + code.bits <= _WORD:
+            word = words[first]
+        else:  # the string goes on in the next word
+            rest = _shifted(t, "arith.shli", words[first + 1], _WORD - low)
+            word, low = t.apply("arith.ori", _shifted(t, "arith.shrui", words[first], low), rest), 0
+        return _number(t, code, word, low)
+
+    def factors(self, t: TileBuilder, panel: Index, k: Index) -> Factors:
+        """What the codes from k on, as far as they share it, are to be multiplied with and less by."""
+        scale = self.codes.scale
+        if scale is None:
+            return Factors(None, None, None)
+        block = k // self.group if self.group else index(0)
+        made = {name: self._held(t, name, child, panel, block) for name, child in scale.children().items()}
+        return Factors(made["scale"], made.get("zero_point"), made.get("minimum"))
+
+    def _held(self, t: TileBuilder, key: str, child: object, panel: Index, block: Index) -> Tile:
+        """Scales, zero points or minima of one block along k, or scales of those."""
+        assert isinstance(child, Codes) and isinstance(child.element, str)
+        tensor = self.tensors[key]
+        match len(tensor.shape):
+            case 3:
+                held = t.load(tensor, [panel, block, 0], [None, 1, self.width])
+            case 2:
+                held = t.load(tensor, [panel, 0], [1, self.width])
+            case _:
+                held = t.reshape(t.load(tensor, [], []), (1, 1))
+        number = _scale_number(t, code_of(child.element), held)
+        if child.scale is None:
+            return number
+        inner = block // size if (size := _along_k(child.scale.per)) else index(0)
+        second = self._held(t, f"{key}.scale", child.scale.held, panel, inner)
+        return t.apply("arith.mulf", number, second)
+
+
+def _along_k(per: Per) -> int:
+    """Blocks along k that share a scale of scales; 0: all."""
+    return per.sizes[0] if per.sizes else 0
+
+
+def _number(t: TileBuilder, code: Code, word: Tile, low: int) -> Tile:
+    """The numbers of codes that lie from bit `low` of words on."""
+    if code.bits <= _LISTED:
+        numbers = numbers_of(code)
+        return t.lookup(_shifted(t, "arith.shrui", word, low), numbers)
+    top = _shifted(t, "arith.shli", word, _WORD - code.bits - low)
+    if isinstance(code, Floats):
+        return _float(t, code, top)
+    if not isinstance(code, Integers):
+        raise InternalError(f"no kernel decodes {code.name}")
+    shift = "arith.shrui" if code.unsigned else "arith.shrsi"
+    return t.apply("arith.sitofp", _shifted(t, shift, top, _WORD - code.bits), dtype="f32")
+
+
+def numbers_of(code: Code) -> tuple[float, ...]:
+    """The number of every pattern of a code, 0 where it has none."""
+    numbers = code.decode(from_patterns(np.arange(2**code.bits), code))
+    return tuple(float(x) for x in np.where(np.isfinite(numbers), numbers, 0))
+
+
+def _float(t: TileBuilder, code: Floats, top: Tile) -> Tile:
+    """Numbers of codes that lie in the highest bits: exponent and fraction where f32 has them, which makes
+    subnormals right too, times the quotient of what is added to the exponents."""
+    fields = ((1 << code.exponent + code.mantissa) - 1) << _FRACTION - code.mantissa
+    sign = -(1 << _WORD - 1)
+    moved = _shifted(t, "arith.shrsi", top, _WORD - 1 - _FRACTION - code.exponent)
+    kept = t.apply("arith.andi", moved, t.full(sign | fields, (1, 1), "i32"))
+    real = t.apply("arith.bitcast", kept, dtype="f32")
+    factor = 2.0 ** (_BIAS - (2 ** (code.exponent - 1) - 1))
+    return t.apply("arith.mulf", real, t.full(factor, (1, 1), "f32"))
+
+
+def _scale_number(t: TileBuilder, code: Code, held: Tile) -> Tile:
+    """The numbers of scales, zero points or minima as they were loaded."""
+    if held.dtype == "f32":
+        return held
+    if isinstance(code, Integers):
+        wide = t.apply("arith.extui" if code.unsigned else "arith.extsi", held, dtype="i32")
+        return t.apply("arith.sitofp", wide, dtype="f32")
+    wide = t.apply("arith.extui", held, dtype="i32")
+    if code.name == "e8m0":
+        # 2^-127, whose code is 0, is half the least number with an exponent.
+        bits = t.apply(
+            "arith.maxsi", _shifted(t, "arith.shli", wide, _FRACTION), t.full(1 << 22, (1, 1), "i32")
+        )
+        return t.apply("arith.bitcast", bits, dtype="f32")
+    if not isinstance(code, Floats):
+        raise InternalError(f"no kernel decodes scales of {code.name}")
+    return _float(t, code, _shifted(t, "arith.shli", wide, _WORD - code.bits))
+
+
+def _shifted(t: TileBuilder, op: str, tile: Tile, by: int) -> Tile:
+    return t.apply(op, tile, t.full(by, (1, 1), "i32")) if by else tile

@@ -1,0 +1,213 @@
+"""Matrix products whose right operand is decoded: a step of the grid with codes in the place of numbers.
+
+For few rows, which are bound by the reading of b, codes are decoded in registers; what all numbers of a group
+are multiplied with, or less by, is put in once for its sums:
+
+    sum of a[k] (q[k] - z) s  =  s (sum of a[k] q[k] - z sum of a[k])
+
+For more rows a part of a panel is decoded into memory that stays in the cache while the rows pass by.
+"""
+
+from math import gcd
+
+from drystone.codegen.families.decoding import CodedMatrix, Factors
+from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.matmul_form import places
+from drystone.codegen.families.matmul_panels import Step
+from drystone.codegen.tile import Index, Tensor, Tile, index
+
+#: Rows up to which factors are put in once for the sums of a group.
+_FACTORED = 2
+#: Sums that are formed side by side, so that no operation waits for the one before.
+_CHAINS = 4
+#: Bytes of codes that are asked for ahead of those that are decoded: they come from memory one page after the
+#: other, and what a processor asks for by itself ends with the page.
+_AHEAD = 4096
+#: Columns of a that are summed at once.
+_SUMMED = 128
+
+
+class CodedStep(Step):
+    """Some rows of one panel of codes."""
+
+    #: The part of the panel that is decoded, and the k that it starts at.
+    decoded: tuple[Tensor, Index] | None = None
+
+    @property
+    def coded(self) -> CodedMatrix:
+        """What b is decoded by."""
+        assert self.form.coded is not None
+        return self.form.coded
+
+    @property
+    def panel(self) -> Index:
+        """The panel of b."""
+        return self.n // self.coded.width
+
+    def in_panel(self) -> None:
+        """All rows in one panel."""
+        if self.inner or self.p.block:
+            self.in_order()
+        else:
+            super().in_panel()
+
+    def whole(self, m: Index) -> Tile:
+        """The products of all k in a few rows."""
+        sums, t, c = self.start(m), self.t, self.coded
+        if not c.group:
+            return self.of_group(m, sums, index(0), self.form.depth)
+        span = max(c.group, c.run)
+
+        def groups(k: Index, sums: Tile) -> Tile:
+            end = k + span if c.depth % span == 0 else (k + span).min(self.form.depth)
+            return self.of_group(m, sums, k, end)
+
+        return t.loop(self.form.depth, span, groups, [sums])[0]
+
+    def of_group(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
+        """sums and the products of the groups from k up to `end`: one, or those of a string of codes."""
+        t, c = self.t, self.coded
+        if self.p.rows > _FACTORED:
+            return self.scaled_before(m, sums, k, end)
+        if 0 < c.group < c.run:
+            words = c.words(t, self.panel, k)
+            for first in range(0, c.run, c.group):
+                part = t.full(0, sums.shape, "f32")
+                for j in range(first, first + c.group):
+                    part = t.dot(part, self.column(m, k + j), c.number(t, words, j))
+                sums = self.put_in(m, sums, part, k + first)
+            return sums
+        return self.put_in(m, sums, self.unscaled(m, k, end), k)
+
+    def unscaled(self, m: Index, k: Index, end: Index) -> Tile:
+        """The products with the numbers of codes as they are."""
+        t, c = self.t, self.coded
+        vectors = -(-c.width // 16) * self.p.rows
+        chains = max(1, _CHAINS // vectors)
+        while (c.group or c.run * chains) % (c.run * chains):
+            chains //= 2
+        zeros = [t.full(0, (self.p.rows, c.width), "f32") for _ in range(chains)]
+
+        def strings(k: Index, *parts: Tile) -> list[Tile]:
+            made = []
+            for number, part in enumerate(parts):
+                first = k + number * c.run
+                words = c.words(t, self.panel, first)
+                c.prefetch(t, self.panel, first, _AHEAD)
+                for j in range(c.run):
+                    part = t.dot(part, self.column(m, first + j), c.number(t, words, j))
+                made.append(part)
+            return made
+
+        first, *others = t.loop(end, c.run * chains, strings, zeros, lower=k)
+        for other in others:
+            first = t.apply("arith.addf", first, other)
+        return first
+
+    def put_in(self, m: Index, sums: Tile, part: Tile, k: Index) -> Tile:
+        """sums and the unscaled products of a group, with its factors."""
+        t, c = self.t, self.coded
+        made = c.factors(t, self.panel, k)
+        total = self.row_total(m, k) if c.zeros else None
+        if made.zero is not None and total is not None:
+            part = t.apply("arith.subf", part, t.apply("arith.mulf", total, made.zero))
+        if made.scale is not None:
+            part = t.apply("arith.mulf", part, made.scale)
+        sums = t.apply("arith.addf", sums, part)
+        if made.minimum is not None and total is not None:
+            sums = t.apply("arith.subf", sums, t.apply("arith.mulf", total, made.minimum))
+        return sums
+
+    def row_total(self, m: Index, k: Index) -> Tile:
+        """The sum of a group of columns of a from k on, [rows, 1]."""
+        t, rows, size = self.t, self.p.rows, self.coded.group or self.coded.depth
+        if size <= _SUMMED:
+            return t.reduce("arith.addf", self.columns(m, k, size), 1)
+        wide = gcd(size, _SUMMED) if self.coded.group else _SUMMED
+
+        def add(at: Index, total: Tile) -> Tile:
+            return t.apply("arith.addf", total, self.columns(m, at, wide))
+
+        (total,) = t.loop(k + size, wide, add, [t.full(0, (rows, wide), "f32")], lower=k)
+        return t.reduce("arith.addf", total, 1)
+
+    def column(self, m: Index, k: Index) -> Tile:
+        """One column of the rows m.. of a."""
+        return self.columns(m, k, 1)
+
+    def columns(self, m: Index, k: Index, count: int) -> Tile:
+        """Some columns of the rows m.. of a; what lies beyond is zero."""
+        at = [*places(self.form, self.form.a, self.batch), m, k]
+        return widened(
+            self.t, self.t.load(self.form.a, at, [*([None] * self.form.batch), self.p.rows, count])
+        )
+
+    def scaled_before(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
+        """sums and the products of the groups from k up to `end`, each number decoded before."""
+        t, c = self.t, self.coded
+
+        def strings(at: Index, sums: Tile) -> Tile:
+            words = c.words(t, self.panel, at)
+            for j in range(c.run):
+                number = self.real(t_factors(j), c.number(t, words, j))
+                sums = t.dot(sums, self.column(m, at + j), number)
+            return sums
+
+        made = [c.factors(t, self.panel, k + first) for first in range(0, c.run, c.group or c.run)]
+        made = made if 0 < c.group < c.run else made[:1]
+        shifts = [self.with_shift(factors) for factors in made]
+
+        def t_factors(j: int) -> Factors:
+            return shifts[j // c.group if len(shifts) > 1 else 0]
+
+        return t.loop(end, c.run, strings, [sums], lower=k)[0]
+
+    def with_shift(self, factors: Factors) -> Factors:
+        """Factors whose zero point is in the minimum: q * scale - minimum."""
+        if factors.zero is None or factors.scale is None:
+            return factors
+        return Factors(factors.scale, None, self.t.apply("arith.mulf", factors.scale, factors.zero))
+
+    def real(self, factors: Factors, number: Tile) -> Tile:
+        """What the numbers of codes stand for."""
+        t = self.t
+        if factors.scale is not None:
+            number = t.apply("arith.mulf", number, factors.scale)
+        return number if factors.minimum is None else t.apply("arith.subf", number, factors.minimum)
+
+    def prepare(self, first: Index, end: Index) -> None:
+        """Decode the part of the panel that the rows pass by."""
+        t, p, c, group = self.t, self.p, self.coded, self.form.group
+        size = -(-max(p.block or 0, p.rest) // c.run) * c.run
+        kept = t.scratch((size // group, c.width * group), "bf16" if group > 1 else "f32")
+        row = t.scratch((c.run, c.width), "f32") if group > 1 else kept
+        unit = gcd(size, c.group) if c.group else size
+        unit = unit if unit % c.run == 0 else c.run
+
+        def factors(k: Index) -> None:
+            made = [
+                self.with_shift(c.factors(t, self.panel, k + j)) for j in range(0, c.run, c.group or c.run)
+            ]
+
+            def strings(at: Index) -> None:
+                words = c.words(t, self.panel, at)
+                for j in range(c.run):
+                    own = made[j // c.group if 0 < c.group < c.run else 0]
+                    number = self.real(own, c.number(t, words, j))
+                    t.store(row, [j if group > 1 else at - first + j, 0], number)
+                for j in range(0, c.run if group > 1 else 0, group):
+                    some = t.load(row, [j, 0], [group, c.width])
+                    some = t.apply("arith.truncf", some, dtype="bf16", ties="any")
+                    t.store(kept, [(at - first) // group + j // group, 0], t.interleave(some, group))
+
+            t.loop((k + unit).min(end), c.run, strings, lower=k)
+
+        t.loop(end, unit, factors, lower=first)
+        self.decoded = kept, first
+
+    def right(self, k: Index, depth: int) -> Tile:
+        """`depth` rows of what is decoded, from k."""
+        assert self.decoded is not None
+        kept, first = self.decoded
+        group = self.form.group
+        return self.t.load(kept, [(k - first) // group, 0], [depth // group, self.p.width * group])

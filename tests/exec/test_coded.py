@@ -1,0 +1,140 @@
+"""Products with coded matrices, executed, against decoded matrices in float64."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drystone.codegen import families, interpret
+from drystone.codegen.tile import TileProgram
+from drystone.ir import build, dialect, formats
+from drystone.ir.elements import to_element, widen
+from drystone.ir.encoding import Codes, Encoding, Per, Scale, Table, decode, encode, with_encoding
+from drystone.mlir import func, ir
+from drystone.passes.coded import Panels
+from drystone.targets import registry
+from tests.exec.families import shared_context
+from tests.exec.kernels import compiled
+
+#: Formats that kernels decode, with groups that divide none of the sums below.
+FORMATS: dict[str, Encoding] = {
+    "w4": formats.w4(),
+    "w4, groups of 32": formats.w4(32),
+    "w3": formats.w3(64),
+    "w2": formats.w2(32),
+    "5 bits": formats.integers(5, 32),
+    "6 bits": formats.integers(6, 64),
+    "7 bits": formats.integers(7, 64),
+    "8 bits": formats.integers(8, 32),
+    "dgq": formats.dgq(32),
+    "int8_row": formats.int8_row(),
+    "int8_tensor": formats.int8_tensor(),
+    "q4_0": formats.q4_0(),
+    "q4_1": formats.q4_1(),
+    "q5_0": formats.q5_0(),
+    "q5_1": formats.q5_1(),
+    "q8_0": formats.q8_0(),
+    "q2_k": formats.q2_k(),
+    "q3_k": formats.q3_k(),
+    "q4_k": formats.q4_k(),
+    "q5_k": formats.q5_k(),
+    "q6_k": formats.q6_k(),
+    "iq4_nl": formats.iq4_nl(),
+    "iq4_xs": formats.iq4_xs(),
+    "mxfp4": formats.mxfp4(),
+    "mxfp8": formats.mxfp8(),
+    "mxfp8 of e5m2": formats.mxfp8("e5m2"),
+    "nvfp4": formats.nvfp4(),
+    "fp6": formats.fp6(),
+    "e2m3": Codes("e2m3", Scale(Per.group(1, 32))),
+    "fp8": formats.fp8(),
+    "fp8_block": formats.fp8_block(sizes=(16, 48)),
+    "nf4": formats.nf4(),
+    "tmac": formats.tmac(3, 32),
+    "bipolar": formats.bipolar(3),
+    "binary": formats.binary(),
+    "q1_0": formats.q1_0(),
+    "q2_0": formats.q2_0(),
+    "ternary": formats.ternary(),
+    "ternary of groups": formats.ternary(64),
+    "tq1_0": formats.tq1_0(),
+    "denseshift": formats.denseshift(),
+    "a codebook of 32": Codes(Table((tuple(float(i * abs(i)) for i in range(-16, 16)),)), Scale(Per.row(1))),
+    "codes without scales": Codes("e4m3"),
+}
+
+
+def product(
+    encoding: Encoding,
+    m: int,
+    n: int,
+    k: int,
+    target: Any,
+    *,
+    axis: int = 0,
+    dynamic: bool = False,
+    element: str = "f32",
+) -> tuple[TileProgram, list[Any], Any]:
+    """The program of a product with a coded matrix, what it is called with, and its result in float64."""
+    rng = np.random.default_rng(m + n + k)
+    shape = (n, k) if axis == 0 else (k, n)
+    matrix = rng.standard_normal(shape).astype(np.float32)
+    parts = encode(matrix, encoding)
+    panels = Panels((shape[0], shape[1]), axis, 2 * target.lanes(32) if n % 32 == 0 else target.lanes(32))
+    joined = panels.joined(encoding)
+    assert not isinstance(joined, str) and not panels.problem(parts, encoding)
+    stored = panels.join(parts, encoding)
+    numbers = decode(parts, encoding, shape, "f32")
+    np.testing.assert_array_equal(decode({"codes": stored}, joined, shape, "f32"), numbers)
+    a = to_element(rng.uniform(-1, 1, (m, k)), element)
+    with shared_context(), ir.Location.unknown():
+        unknown, f32 = ir.ShapedType.get_dynamic_size(), ir.F32Type.get()
+        rows = unknown if dynamic else m
+        given = with_encoding(ir.RankedTensorType.get([rows, k], f32), Codes(element))
+        weight = with_encoding(ir.RankedTensorType.get(shape, f32), joined)
+        out = ir.RankedTensorType.get([rows, n], f32)
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            kernel = func.FuncOp("k", ir.FunctionType.get([given, weight, out], [out]), visibility="private")
+            block = kernel.add_entry_block()
+            with ir.InsertionPoint(block):
+                made = dialect.MatMul(
+                    out,
+                    block.arguments[0],
+                    block.arguments[1],
+                    [],
+                    transpose_b=build.flag(axis == 0),
+                    extra_maps=build.maps([]),
+                )
+                build.identity_epilogue(made, f32)
+                func.ReturnOp([made.out])
+        program = families.tile_program_of(kernel, target)
+    assert program is not None
+    wide = numbers.astype(np.float64)
+    expected = widen(a).astype(np.float64) @ (wide.T if axis == 0 else wide)
+    return program, [a, stored, np.full((m, n), 77, np.float32)], expected
+
+
+def check(results: Any, expected: Any, tolerance: float = 1e-5) -> None:
+    """Compare, relative to the largest."""
+    np.testing.assert_allclose(results, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("target", ["cpu", "cpu:avx2"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(name: str, target: str) -> None:
+    machine = registry.resolve(target)
+    for m in (1, 3, 17):
+        program, arrays, expected = product(FORMATS[name], m, 80, 200, machine)
+        call = compiled(program, machine)
+        for singly in (False, True):
+            call(arrays, singly=singly)
+            check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_meaning_of_the_programs(name: str) -> None:
+    for m in (1, 3, 6):
+        program, arrays, expected = product(FORMATS[name], m, 40, 100, registry.resolve("cpu:avx512"))
+        interpret.run(program, arrays)
+        check(arrays[-1], expected)
