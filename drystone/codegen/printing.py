@@ -50,9 +50,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
             case Prefetch():
-                lines.append(
-                    f"{pad}prefetch {'to read ' if s.read else ''}{s.target.name}{_place(s.at, s.sizes, s.steps)}"
-                )
+                read = "to read " if s.read else ""
+                lines.append(f"{pad}prefetch {read}{s.target.name}{_place(s.at, s.sizes, s.steps)}")
             case Full():
                 value = s.value.name if isinstance(s.value, Scalar) else s.value
                 lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import Codes, Pack, codes_of, encode, encoding_of, is_coded, with_encoding
+from drystone.ir.encoding import Codes, Joined, Pack, codes_of, encode, encoding_of, is_coded, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block
@@ -139,6 +139,8 @@ class _Packer:
         if not is_coded(weight.type):
             return False
         key, panels, encoding = weight_key(weight), panels_of(op, target), encoding_of(weight.type)
+        if isinstance(encoding, Joined):
+            return True
         joined = "it is no constant matrix" if panels is None else panels.joined(encoding)
         if panels is None or key is None or isinstance(joined, str):
             raise InternalError(f"no kernel reads {weight.type} as {op.name}'s right operand: {joined}")

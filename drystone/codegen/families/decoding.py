@@ -81,7 +81,7 @@ class CodedMatrix:
         return [t.load(tensor, [*at, word, 0], [None, None, 1, self.width]) for word in range(count)]
 
     def prefetch(self, t: TileBuilder, panel: Index, k: Index, ahead: int) -> None:
-        """Ask for the words of the run that comes `ahead` bytes after that of k, in this panel or the next."""
+        """Ask for the words that lie `ahead` bytes behind those of a run, in this panel or the next."""
         tensor = self.tensors["codes"]
         panels, runs, words, width = (n or 0 for n in tensor.shape)
         assert tensor.base is not None and tensor.offset is not None

@@ -53,6 +53,8 @@ class Joined(Encoding):
 
     def encode(self, numbers: Array, given: Parts, search: Search) -> Parts:
         """As the other encoding does."""
+        if "codes" in given:
+            return {"codes": given["codes"]}
         return {"codes": self.join(self.base.encode(numbers, {}, search), numbers.shape)}
 
     def decode(self, parts: Parts, shape: Sequence[int]) -> Array:
