@@ -45,8 +45,7 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 places = ", ".join(map(str, s.indices))
                 lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
             case Lookup():
-                listed = ", ".join(f"{number:g}" for number in s.numbers)
-                lines.append(f"{pad}{s.result} = lookup {s.index} in [{listed}]")
+                lines.append(f"{pad}{s.result} = lookup {s.index} in {list(s.numbers)}")
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
             case Prefetch():
@@ -56,9 +55,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 value = s.value.name if isinstance(s.value, Scalar) else s.value
                 lines.append(f"{pad}{s.result} = full {value} {s.result.shape} {s.result.dtype}")
             case Iota():
-                lines.append(
-                    f"{pad}{s.result} = iota {s.start} axis {s.axis} {s.result.shape} {s.result.dtype}"
-                )
+                made = f"{s.result.shape} {s.result.dtype}"
+                lines.append(f"{pad}{s.result} = iota {s.start} axis {s.axis} {made}")
             case Apply():
                 extra = "".join(f" {key}={value}" for key, value in s.attributes)
                 args = ", ".join(map(str, s.args))

@@ -16,6 +16,7 @@ from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.generic import is_identity, maps_of, moved_input
 from drystone.passes.pack_weights import panels_of
+from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
@@ -41,13 +42,15 @@ class DecodeWeights:
       end where words of 32 bits do, or for blocks; with zero points or minima, and scales that have scales.
       Decoded are sums and products of codes, low rank, outliers, ranges, permuted and rotated coordinates,
       codebooks that are learned or chosen for each group, groups along the outputs, and codes or scales some
-      of which are no finite numbers. Without a target all are decoded.
+      of which are no finite numbers. Without a target all are decoded, and with one those of which `formats`
+      ask `quantize-products` to make bytes.
     - What else reads such a weight, an embedding's lookup, reads it decoded.
     - Without `numbers`, weights of zeros that take no memory stand for the decoded ones: for programs that
       are only counted.
     """
 
     target: CpuTarget | None = None
+    formats: Formats = ()
     numbers: bool = True
     name: ClassVar[str] = "decode-weights"
 
@@ -55,9 +58,10 @@ class DecodeWeights:
         """Rewrite the program."""
         block = main_block(program)
         kept: list[Any] = []
-        if self.target is not None:
-            for op in ops(block, "dry.weight"):
-                kept += _kept(program, op.operation.results[0], self.target)
+        for op in ops(block, "dry.weight"):
+            value = op.operation.results[0]
+            if self.target is not None and not holds_bytes(self.formats, str(weight_key(value))):
+                kept += _kept(program, value, self.target)
         erase_dead(block)
         weights = [(op, _reads(op.operation.results[0], kept)) for op in ops(block, "dry.weight")]
         found = [(op, reads) for op, reads in weights if reads]

@@ -72,11 +72,11 @@ def fusing(
     constants are known. What is picked from maps is computed before a log softmax is looked at, and once more
     for the map that this becomes. Epilogues are fused twice: first every result takes the chain of maps
     behind it (so that a batch norm stays with its own convolution), then what became one map by fusing
-    several (GELU reads its input twice). What is to be quantized is decoded first.
+    several (GELU reads its input twice).
     """
     return (
         quantized.weights,
-        DecodeWeights(None if quantized.products.formats else target),
+        DecodeWeights(target, quantized.products.formats),
         Simplify(),
         ResolveDims(),
         RecognizeAttention(),

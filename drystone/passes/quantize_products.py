@@ -102,9 +102,8 @@ def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str
         if key is None or not is_quantizable(op):
             continue
         keys.append(key)
-        pattern = first_match((each for each, _ in formats), model_name(key))
-        matched.add(pattern)
-        if pattern is not None and dict(formats)[pattern] == INT8:
+        matched.add(first_match((each for each, _ in formats), model_name(key)))
+        if holds_bytes(formats, key):
             found.setdefault(op.operation.operands[0], []).append((op, key))
     # Where other formats are there too, a weight that stays may be any.
     alone = all(held in (INT8, None) for _, held in formats)
@@ -113,6 +112,12 @@ def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str
             none = "the model has no product in f32 with a weight whose inputs are a multiple of 4"
             raise no_match(pattern, keys, "whose products can be computed in bytes", none)
     return found
+
+
+def holds_bytes(formats: Formats, key: str) -> bool:
+    """Whether these formats ask for bytes where a weight of this key is multiplied."""
+    pattern = first_match((each for each, _ in formats), model_name(key))
+    return pattern is not None and dict(formats)[pattern] == INT8
 
 
 def is_quantizable(op: Any) -> bool:
