@@ -155,6 +155,7 @@ class Apply:
     """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}, or
     {"domain": "negative"} where math.exp is taken of 0 and below only, and may give 0 below 2^-126,
     {"digits": "few"} where math.exp2 may be off by 2^-13 of the result, as one that is rounded to bf16 may,
+    math.exp by 2^-12 of it, math.erf and math.tanh by 2^-12,
     {"ties": "any"} where arith.truncf may round what lies between two numbers to either of them."""
 
     result: Tile

@@ -40,6 +40,8 @@ class Weight(Dry.Operation, name="weight", traits=[Pure]):
 
 #: What ends the regions of other operations.
 TERMINATORS = ("dry.yield", "dry.coefficients")
+#: On an operation of the dialect math, "few": no more is asked of it than 2^-12 of 1, or of the result.
+DIGITS = "dry.digits"
 #: How many extras an epilogue can read.
 MAX_EXTRAS = 8
 

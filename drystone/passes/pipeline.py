@@ -8,6 +8,7 @@ from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.decode_weights import DecodeWeights
+from drystone.passes.few_digits import FewDigits
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
 from drystone.passes.fold_constants import FoldConstants
@@ -103,6 +104,7 @@ def fusing(
         ChoosePrecision(target, element),
         PackWeights(target),
         FuseRowStats(),
+        FewDigits(),
     )
 
 

@@ -104,6 +104,21 @@ def test_exponentials_of_few_digits(target: str) -> None:
     assert (out[x >= 128] == np.inf).all() and np.isnan(out[np.isnan(x)]).all()
 
 
+@pytest.mark.parametrize("target", ["cpu:avx2", "cpu"])
+@pytest.mark.parametrize("op", ["exp", "erf", "tanh"])
+def test_functions_of_few_digits(op: str, target: str) -> None:
+    x = np.concatenate([samples(), np.arange(-90, 90, 0.013, dtype=np.float32)])
+    out = np.empty_like(x)
+    compiled(program(f"math.{op}", 1, digits="few"), registry.resolve(target))([x, out])
+    wanted = apply(f"math.{op}", [x.astype(np.float64)], {}, "f64")
+    finite = np.isfinite(x) & (x < 88)
+    error = np.abs(out[finite] - wanted[finite]) / (wanted[finite] + 1e-33 if op == "exp" else 1)
+    assert error.max() < 2.0**-12
+    assert np.isnan(out[np.isnan(x)]).all()
+    ends = {"exp": (0, np.inf), "erf": (-1, 1), "tanh": (-1, 1)}[op]
+    np.testing.assert_allclose([out[x == -np.inf].max(), out[x == np.inf].min()], ends, atol=2e-6)
+
+
 @pytest.mark.parametrize("op", ["sin", "cos"])
 def test_waves(op: str) -> None:
     x = samples()

@@ -110,6 +110,8 @@ class _Translation:
         if name in ("arith.index_cast", "arith.index_castui"):
             return self.cast(name, args[0], operation.operands[0], result)
         extra = {"predicate": predicate(op)} if name in ("arith.cmpi", "arith.cmpf") else {}
+        if dialect.DIGITS in operation.attributes:
+            extra["digits"] = ir.StringAttr(operation.attributes[dialect.DIGITS]).value
         return self.t.apply(name, *args, dtype=dtype_of(result.type), **extra)
 
     def cast(self, name: str, arg: Tile, source: Any, result: Any) -> Tile:

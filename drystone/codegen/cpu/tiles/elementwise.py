@@ -157,8 +157,8 @@ def operate(
         return _function(low, "math.powf", [args[0], exponent], dtype, vector=vector)
     if op == "math.exp" and attributes.get("domain") == "negative" and dtype == "f32":
         op = "math.exp of negative"
-    if op == "math.exp2" and attributes.get("digits") == "few" and dtype == "f32":
-        op = "math.exp2 of few digits"
+    if attributes.get("digits") == "few" and dtype == "f32":
+        op = f"{op} of few digits"
     if op.startswith("math."):
         return _function(low, op, args, dtype, vector=vector)
     fast = " fastmath<contract>" if op in _CONTRACT else ""

@@ -31,6 +31,14 @@ _ERF = (
     *(0.1283791661, -0.3761262894, 0.1128362566, -0.02685573138),
     *(0.005192405079, -0.0008049769676, 7.996649219e-05),
 )
+# erf(t) / t in t^2, for |t| to where 1 is as near, to 1.4e-4
+_ERF_FEW, _ERF_FEW_END = (
+    (
+        *(1.127595186, -0.3716145456, 0.105208993, -0.02097216621),
+        *(0.002718768781, -0.0002023061243, 6.478258911e-06),
+    ),
+    2.7,
+)
 # ln(1 - erf t) for t in 0.92..4
 _ERFC_LOG = (
     *(0.00017468445, -1.129514933, -0.6333469152, -0.1082800403),
@@ -110,6 +118,26 @@ def exp2_of_few_digits(low: "Lowering", x: str) -> str:
     half = v.mul(grown, _power_of_two(v, v.iop("subi", whole, v.whole(1))))
     out = v.pick(v.test("olt", x, v.number(-125.0)), v.number(0.0), v.add(half, half))
     return v.pick(v.test("oge", x, v.number(128.0)), v.number(math.inf), out)
+
+
+def exp_of_few_digits(low: "Lowering", x: str) -> str:
+    """e^x to 2^-12 of it"""
+    v = Registers(low)
+    return exp2_of_few_digits(low, v.mul(x, v.number(math.log2(math.e))))
+
+
+def tanh_of_few_digits(low: "Lowering", x: str) -> str:
+    """The hyperbolic tangent to 2^-12: 1 - 2 / (e^2x + 1)"""
+    v = Registers(low)
+    grown = exp2_of_few_digits(low, v.mul(x, v.number(2 * math.log2(math.e))))
+    return v.sub(v.number(1.0), v.div(v.number(2.0), v.add(grown, v.number(1.0))))
+
+
+def erf_of_few_digits(low: "Lowering", x: str) -> str:
+    """The error function to 2^-12: an odd polynomial of what is near 0, its end beyond"""
+    v = Registers(low)
+    x = v.most(v.least(x, _ERF_FEW_END), -_ERF_FEW_END)
+    return v.mul(v.poly(v.mul(x, x), _ERF_FEW), x)
 
 
 def expm1(low: "Lowering", x: str) -> str:
@@ -244,6 +272,7 @@ def cos(low: "Lowering", x: str) -> str:
 APPROXIMATIONS: dict[str, Callable[..., str]] = {
     "math.exp": exp,
     "math.exp of negative": exp_of_negative,
+    "math.exp of few digits": exp_of_few_digits,
     "math.exp2": exp2,
     "math.exp2 of few digits": exp2_of_few_digits,
     "math.expm1": expm1,
@@ -252,7 +281,9 @@ APPROXIMATIONS: dict[str, Callable[..., str]] = {
     "math.log10": log10,
     "math.log1p": log1p,
     "math.tanh": tanh,
+    "math.tanh of few digits": tanh_of_few_digits,
     "math.erf": erf,
+    "math.erf of few digits": erf_of_few_digits,
     "math.sin": sin,
     "math.cos": cos,
     "math.powf": powf,
