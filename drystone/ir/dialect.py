@@ -215,9 +215,10 @@ class RowStats(Dry.Operation, name="row_stats", traits=[Pure]):
 
 
 class RoundRows(Dry.Operation, name="round_rows", traits=[Pure]):
-    """Rows as signed bytes: codes[.., k] = 127 x[.., k] factor[k] / peak[..], rounded to the nearest, ties
-    to even, with peak[..] the largest |x[.., k] factor[k]| of the row. Codes are -127 to 127, whatever
-    stands in a row. A row with a NaN has it for its peak, one with an infinity that; one of zeros, 0."""
+    """Rows as signed bytes: codes[.., k] = 127 / peak[..] * (x[.., k] factor[k]), rounded to nearest, ties to
+    even; peak[..] is the largest |x[.., k] factor[k]| of a row. 127 / peak is f32, and so is the product
+    with the factor. Codes are 0 where peak is below 2^-120. A row with a NaN has it for its peak, one with an
+    infinity that; its codes are any."""
 
     codes: Result[Any]  #: i8, as x
     peak: Result[Any]  #: f32, x without its last dimension

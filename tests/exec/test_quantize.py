@@ -16,7 +16,7 @@ def codes_of(rows: Any) -> tuple[Any, Any]:
     """The codes of rows and what the largest of each is, in f32 as the model rounds them."""
     peak = rows.abs().amax(-1, keepdim=True)
     factor = torch.where(peak == 0, peak, torch.tensor(127.0) / peak)
-    return torch.round(rows * factor).clamp(-127, 127), peak
+    return torch.round(rows.double() * factor), peak
 
 
 def exact(x: Any, layer: nn.Linear) -> Any:

@@ -34,10 +34,9 @@ func.func private @k(%x: {rows}{more}, %i: {codes}, %j: {peak}) -> ({codes}, {pe
 def rounded(x: Any, factor: Any = 1) -> list[Any]:
     """Codes and peaks of rows in f32."""
     y = (x * factor).astype(np.float32)
-    with np.errstate(all="ignore"):
-        peak = np.abs(y).max(-1)
-        scaled = np.rint(y * np.where(peak == 0, peak, np.float32(127) / peak)[..., None])
-    return [np.where(np.isnan(scaled), -127, np.clip(scaled, -127, 127)).astype(np.int8), peak]
+    peak = np.abs(y).max(-1)
+    scale = np.where(peak < 2.0**-120, np.float32(0), np.float32(127) / np.maximum(peak, np.float32(1e-36)))
+    return [np.rint(y.astype(np.float64) * scale[..., None]).astype(np.int8), peak]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -50,15 +49,24 @@ def test_rounded_rows(shape: tuple[int, ...]) -> None:
         check(rounding(text, factor=True), [x, factor], rounded(x, factor))
 
 
-def test_rows_of_zeros_and_of_what_is_no_number() -> None:
-    x = RNG.standard_normal((6, 40)).astype(np.float32)
-    x[0], x[1, 3], x[2, 4], x[3] = 0, np.nan, -np.inf, 1e-42
-    x[4, 5], x[4, 39] = np.inf, -np.nan
+def test_rows_of_zeros_and_of_tiny_and_large_numbers() -> None:
+    x = RNG.standard_normal((5, 40)).astype(np.float32)
+    x[0], x[3] = 0, 1e-42
+    x[1] *= 2.0**-118 / np.abs(x[1]).max()
+    x[2] *= 3e38 / np.abs(x[2]).max()
     expected = rounded(x)
-    assert np.isnan(expected[1][[1, 4]]).all()
-    assert not expected[0][0].any()
-    check(rounding("6x40", factor=False), [x], expected)
+    assert not expected[0][[0, 3]].any() and np.abs(expected[0][1:3]).max() == 127
+    check(rounding("5x40", factor=False), [x], expected)
     check(rounding("?x?", factor=False), [x], expected)
+
+
+def test_peaks_of_rows_of_what_is_no_number() -> None:
+    x = RNG.standard_normal((5, 40)).astype(np.float32)
+    x[1, 3], x[2, 4], x[3, 5], x[3, 39] = np.nan, -np.inf, np.inf, -np.nan
+    for shape in ("5x40", "?x?"):
+        _, peak = interpreted(rounding(shape, factor=False), [x], [((5, 40), "i8"), ((5,), "f32")])
+        assert np.isnan(peak[[1, 3]]).all() and peak[2] == np.inf
+        assert (peak[[0, 4]] == np.abs(x[[0, 4]]).max(1)).all()
 
 
 def normalization(shape: str, kind: str, stored: bool, total: bool, factor: bool) -> str:

@@ -14,10 +14,10 @@ from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
-#: The largest code.
-LARGEST = 127.0
-#: All bits but the sign.
-_POSITIVE = 0x7FFFFFFF
+#: The largest code, and the least peak whose row is not all zeros: 127 over it is a number.
+LARGEST, LEAST = 127.0, 2.0**-120
+#: All bits but the sign; what rounds a number below 2^22 to an integer when it is added.
+_POSITIVE, _SHIFT = 0x7FFFFFFF, 1.5 * 2.0**23
 
 #: The part of a row that starts at a column.
 Part = Callable[[Index], Tile]
@@ -52,12 +52,12 @@ class Rounding:
         whole = len(self.codes.shape) == 2
         peak = self.largest(t, first)
         t.store(self.peak, [row] if whole else [], t.reshape(peak, ()), [None] if whole else [])
-        zero, most = (t.full(value, (1,), peak.dtype) for value in (0.0, LARGEST))
-        none = t.apply("arith.cmpf", peak, zero, dtype="i1", predicate="oeq")
-        scale = t.apply("arith.select", none, peak, t.apply("arith.divf", most, peak), dtype=peak.dtype)
+        least, zero, most = (t.full(value, (1,), "f32") for value in (LEAST, 0.0, LARGEST))
+        none = t.apply("arith.cmpf", peak, least, dtype="i1", predicate="olt")
+        scale = t.apply("arith.select", none, zero, t.apply("arith.divf", most, peak), dtype="f32")
 
         def write(j: Index) -> None:
-            code = coded(t, t.apply("arith.mulf", self.scaled(t, j, again(j)), scale))
+            code = nearest(t, self.scaled(t, j, again(j)), scale)
             t.store(self.codes, [row, j] if whole else [j], code, [None, self.width][-1 - whole :])
 
         t.loop(self.columns, self.width, write)
@@ -81,14 +81,10 @@ class Rounding:
         return t.apply("arith.mulf", x, t.load(self.factor, [j], [self.width]))
 
 
-def coded(t: TileBuilder, x: Tile) -> Tile:
-    """The nearest codes: 127 / peak times the peak may be more than 127, and a NaN is no integer."""
-    rounded = t.apply("math.roundeven", x)
-    for predicate, value in (("ogt", -LARGEST), ("olt", LARGEST)):
-        bound = t.full(value, (1,), x.dtype)
-        inside = t.apply("arith.cmpf", rounded, bound, dtype="i1", predicate=predicate)
-        rounded = t.apply("arith.select", inside, rounded, bound, dtype=x.dtype)
-    return t.apply("arith.fptosi", rounded, dtype="i8")
+def nearest(t: TileBuilder, x: Tile, scale: Tile) -> Tile:
+    """The integers nearest to x * scale, of at most 2^22: adding 1.5 * 2^23 leaves them in the low bits."""
+    shifted = t.apply("math.fma", x, scale, t.full(_SHIFT, (1,), "f32"))
+    return t.apply("arith.trunci", t.apply("arith.bitcast", shifted, dtype="i32"), dtype="i8")
 
 
 def rounding_of(op: DryOp, width: int) -> Rounding:

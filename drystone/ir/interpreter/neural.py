@@ -132,14 +132,14 @@ def _row_stats(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
 
 @handles("dry.round_rows")
 def _round_rows(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    x, largest = wide(args[0]), 127
+    x = args[0].astype(np.float32)
     for factor in args[1:]:
-        x = x * wide(factor)
+        x = x * factor.astype(np.float32)
     with np.errstate(all="ignore"):
         peak = np.abs(x).max(-1, initial=0)
-        scaled = x * np.where(peak == 0, 0, largest / peak)[..., None]
-    codes = np.where(np.isnan(scaled), -largest, np.clip(np.rint(scaled), -largest, largest))
-    return [codes.astype(np.int8), peak.astype(np.float32)]
+        scale = np.where(peak < 2.0**-120, np.float32(0), np.float32(127) / peak)
+        codes = np.nan_to_num(np.rint(np.float64(x) * scale[..., None]))
+    return [np.clip(codes, -127, 127).astype(np.int8), peak]
 
 
 @handles("dry.embedding")
