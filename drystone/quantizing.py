@@ -14,9 +14,11 @@ from drystone.ir.encoding import Encoding
 from drystone.options import Budget, Format, Quantize, formats_of
 from drystone.passes import (
     INT8,
+    ObserveConvolutions,
     ObserveProducts,
     ObserveWeights,
     Quantization,
+    QuantizeConvolutions,
     QuantizeProducts,
     QuantizeWeights,
     Rounding,
@@ -127,13 +129,22 @@ def calibrated(
     if any(each is not None for _, each in weights.formats):
         observer = build(Quantization(ObserveWeights(weights.formats, weights.tables, weights.others)))
         weights = replace(weights, seen=_seen(_runs(observer, calls)))
+    convolutions = QuantizeConvolutions()
     if any(name == INT8 for _, name in products.formats):
-        observer, ranges = build(Quantization(products=ObserveProducts(products.formats))), dict[str, Array]()
-        for found in _runs(observer, calls):
-            for key, peaks in found.items():
-                ranges[key] = np.maximum(ranges.get(key, 0), peaks)
-        products = replace(products, ranges=ranges)
-    return Quantization(weights, products)
+        observer = build(Quantization(products=ObserveProducts(products.formats, convolutions=True)))
+        products = replace(products, ranges=_largest(_runs(observer, calls)), convolutions=True)
+        observer = build(Quantization(convolutions=ObserveConvolutions(products.formats)))
+        convolutions = QuantizeConvolutions(products.formats, _largest(_runs(observer, calls)))
+    return Quantization(weights, products, convolutions)
+
+
+def _largest(runs: Iterator[dict[str, Array]]) -> dict[str, Array]:
+    """By name the largest of what calls give."""
+    found: dict[str, Array] = {}
+    for results in runs:
+        for name, peaks in results.items():
+            found[name] = np.maximum(found.get(name, 0), peaks)
+    return found
 
 
 def _runs(observer: Callable[..., Any], calls: Sequence[Any]) -> Iterator[dict[str, Array]]:

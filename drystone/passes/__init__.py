@@ -10,16 +10,19 @@ from drystone.passes.cascades import Cascade, cascades
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.pipeline import Quantization, outlining, pipeline, unfused
+from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
 from drystone.passes.quantize_products import INT8, ObserveProducts, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 
 __all__ = [
     "INT8",
     "Cascade",
+    "ObserveConvolutions",
     "ObserveProducts",
     "ObserveWeights",
     "Pass",
     "Quantization",
+    "QuantizeConvolutions",
     "QuantizeProducts",
     "QuantizeWeights",
     "Rounding",

@@ -29,6 +29,7 @@ from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
+from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
 from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights
 from drystone.passes.recognize_attention import RecognizeAttention
@@ -41,10 +42,11 @@ from drystone.targets.target import CpuTarget
 
 @dataclass(frozen=True)
 class Quantization:
-    """What is done to weights, and to products, that are to be quantized."""
+    """What is done to weights, to products, and to convolutions, that are to be quantized."""
 
     weights: QuantizeWeights | ObserveWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
+    convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
 
 
 _AS_IT_IS = Quantization()
@@ -100,6 +102,7 @@ def fusing(
         SliceRows(),
         FuseSiblings(),
         FoldBatchNorm(),
+        quantized.convolutions.on(target),
         FlattenMatmul(),
         ChoosePrecision(target, element),
         PackWeights(target),

@@ -50,16 +50,18 @@ class QuantizeProducts:
     - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
       small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
       |w[k]|), the maximum over all weights that read x (SmoothQuant, Xiao et al. 2023, with an alpha of 1/2).
-    - A pattern that matches no such weight is the user's mistake.
+    - A pattern that matches no such weight is the user's mistake, or with `convolutions`, which are rounded
+      by another pass, no weight of a convolution either.
     """
 
     formats: Formats = ()
     ranges: Mapping[str, Array] = field(default_factory=dict)
+    convolutions: bool = False
     name: ClassVar[str] = "quantize-products"
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
-        for x, products in _chosen(program, self.formats).items():
+        for x, products in _chosen(program, self.formats, self.convolutions).items():
             _Group(program, x, products, self.ranges).replace()
         erase_dead(main_block(program))
         drop_unused(program)
@@ -77,26 +79,30 @@ class ObserveProducts:
     """
 
     formats: Formats = ()
+    convolutions: bool = False
     name: ClassVar[str] = "observe-products"
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
         found: dict[str, Any] = {}
-        for x, products in _chosen(program, self.formats).items():
+        for x, products in _chosen(program, self.formats, self.convolutions).items():
             op = products[0][0]
             with ir.InsertionPoint(op), op.operation.location:
-                peak = _peaks(x)
+                peak = peaks(x)
                 found |= {key: _larger(peak, found[key]) if key in found else peak for _, key in products}
         give(program, found)
         erase_dead(main_block(program))
         drop_unused(program)
 
 
-def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str]]]:
+def _chosen(program: Program, formats: Formats, convolutions: bool) -> dict[Any, list[tuple[Any, str]]]:
     """By the value they read, the products that are to be products of bytes and the keys of their weights, in
     order. Raises UserError for a pattern that matches nothing."""
     found: dict[Any, list[tuple[Any, str]]] = {}
-    keys, matched = [], set()
+    keys, matched = [], set[str | None]()
+    for op in ops(main_block(program), "dry.conv") if formats and convolutions else []:
+        key = weight_key(op.operation.operands[1])
+        matched.add(None if key is None else first_match((each for each, _ in formats), model_name(key)))
     for op in ops(main_block(program), "dry.matmul") if formats else []:
         key = weight_key(op.operation.operands[1])
         if key is None or not is_quantizable(op):
@@ -110,6 +116,9 @@ def _chosen(program: Program, formats: Formats) -> dict[Any, list[tuple[Any, str
     for pattern, held in formats:
         if pattern not in matched and (held == INT8 or (held is None and alone)):
             none = "the model has no product in f32 with a weight whose inputs are a multiple of 4"
+            none += (
+                "" if convolutions else "; convolutions need calibration=, which says how large numbers get"
+            )
             raise no_match(pattern, keys, "whose products can be computed in bytes", none)
     return found
 
@@ -216,7 +225,7 @@ def _quantized(x: Any, smooth: Any | None) -> tuple[Any, Any]:
     return made.codes, made.peak
 
 
-def _peaks(x: Any) -> Any:
+def peaks(x: Any) -> Any:
     """The largest |x| of each place in the last dimension."""
     rank, f32 = x.type.rank, ir.F32Type.get()
     whole, column = (

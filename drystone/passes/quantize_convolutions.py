@@ -1,0 +1,345 @@
+"""The pass `quantize-convolutions`: convolutions of bytes, between which activations travel as bytes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.ir.build import mapped
+from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.encoding import encode
+from drystone.ir.formats import int8_row
+from drystone.ir.program import Program
+from drystone.ir.values import main_block, producer, producer_name
+from drystone.mlir import arith, ir
+from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_body
+from drystone.passes.dims import empty_like
+from drystone.passes.epilogues import extras_of, remade
+from drystone.passes.quantize_products import INT8, Formats, peaks
+from drystone.passes.results import give
+from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
+from drystone.passes.weight_readers import first_match
+from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
+from drystone.targets.target import CpuTarget
+
+#: The largest code: they are symmetric.
+_LARGEST = 127
+
+
+@dataclass(frozen=True)
+class QuantizeConvolutions:
+    """Convolutions whose weights `formats` names "int8" for, and of whose images `ranges` knows the largest
+    |x|, multiply bytes; what lies between them is rounded to bytes where it is made.
+
+    Before:  %y = "dry.conv"(%x, %w, %b) {relu(sum + b)} : (tensor<..xf32>, tensor<..xf32>, ..)
+             %z = "dry.conv"(%y, %v) {sum}
+    After:   %q = linalg.generic ins(%x) {round(x / 0.02)} : tensor<..xi8>
+             %r = "dry.conv"(%q, %c, %b.scaled, %s) {round(relu(sum * s[o] + b / 0.07))} : tensor<..xi8>
+             %z = "dry.conv"(%r, %d, %t) {sum * t[o]} : tensor<..xf32>
+
+    - Images have one scale, fixed beforehand, and no zero point, so that padding is a code of 0 and signed
+      bytes are multiplied as they are; after a ReLU this leaves 7 bits of the 8. Weights have a scale for
+      every output channel; scales of batch norms are part of them before they are rounded.
+    - Images and results that are channels last, no groups, channels a multiple of the `group` of bytes that
+      the target sums in a lane (1: it has no unit for bytes, and nothing is done). Of depthwise convolutions
+      the image alone is held in bytes: their weights are few, and their products take less time than moving
+      the image does.
+    - A result is made as bytes where all that read it are such convolutions, the epilogues of convolutions
+      (residuals) or maximum pools whose result is one of bytes; others keep f32, and a copy is rounded.
+    - An epilogue of additions, maxima and minima computes multiples of the step it is rounded to.
+    """
+
+    formats: Formats = ()
+    ranges: Mapping[str, Array] = field(default_factory=dict)
+    group: int = 4
+    name: ClassVar[str] = "quantize-convolutions"
+
+    def on(self, target: CpuTarget) -> "QuantizeConvolutions":
+        """The pass for a target."""
+        return replace(self, group=target.neighbours("i8", "i8"))
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        chosen = [
+            each for each in _chosen(program, self.group, self.formats) if f"{each.name} 0" in self.ranges
+        ]
+        if not chosen:
+            return
+        _Rewriter(
+            program, {each.op.operation.results[0]: each for each in chosen}, self._peaks(program)
+        ).run()
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+    def _peaks(self, program: Program) -> dict[Any, float]:
+        """By value the largest number that calibration showed."""
+        found: dict[Any, float] = {}
+        for each in _chosen(program, self.group, self.formats):
+            for number, value in each.images():
+                if f"{each.name} {number}" in self.ranges:
+                    peak = float(np.max(self.ranges[f"{each.name} {number}"], initial=0))
+                    found[value] = max(found.get(value, 0), peak)
+        return found
+
+
+@dataclass(frozen=True)
+class ObserveConvolutions:
+    """The results are the largest |x|, channel by channel, of images that `QuantizeConvolutions` would hold
+    in bytes: for each convolution, by its weight's name and the number of the operand.
+
+    Before:  %y = "dry.conv"(%x, %w) : (tensor<1x8x8x16xf32>, tensor<32x16x3x3xf32>) ; return %y
+    After:   %p = linalg.generic ins(%x) {max of |x|} : tensor<16xf32> ; return %p
+
+    - States keep their new values.
+    """
+
+    formats: Formats = ()
+    group: int = 4
+    name: ClassVar[str] = "observe-convolutions"
+
+    def on(self, target: CpuTarget) -> "ObserveConvolutions":
+        """The pass for a target."""
+        return replace(self, group=target.neighbours("i8", "i8"))
+
+    def run(self, program: Program) -> None:
+        """Rewrite the program."""
+        found: dict[str, Any] = {}
+        for each in _chosen(program, self.group, self.formats):
+            with ir.InsertionPoint(each.op), each.op.operation.location:
+                for number, value in each.images():
+                    name = f"{each.name} {number}"
+                    if name not in found:
+                        found[name] = peaks(value)
+        give(program, found)
+        erase_dead(main_block(program))
+        drop_unused(program)
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """A convolution that can be one of bytes, the key of its weight, and what the model calls that; a weight
+    that several read has a number for each but the first."""
+
+    op: Any
+    key: str
+    name: str
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is a group."""
+        return bool(self.op.operation.attributes["groups"].value > 1)
+
+    def images(self) -> Iterator[tuple[int, Any]]:
+        """The number and value of operands that may be held in bytes: the image, and residuals."""
+        operation = self.op.operation
+        for number, value in enumerate(operation.operands):
+            if number == 0 or (number > 1 and value.type == operation.results[0].type):
+                yield number, value
+
+
+def _chosen(program: Program, group: int, formats: Formats) -> list[_Convolution]:
+    """Convolutions that are to be ones of bytes, in order."""
+    found: list[_Convolution] = []
+    seen: dict[str, int] = {}
+    for op in ops(main_block(program), "dry.conv") if formats else []:
+        key = weight_key(op.operation.operands[1])
+        if key is None or not _is_quantizable(op, group):
+            continue
+        name = model_name(key)
+        pattern = first_match((each for each, _ in formats), name)
+        if pattern is None or dict(formats)[pattern] != INT8:
+            continue
+        seen[name] = seen.get(name, 0) + 1
+        found.append(_Convolution(op, key, name if seen[name] == 1 else f"{name} ({seen[name]})"))
+    return found
+
+
+def _is_quantizable(op: Any, group: int) -> bool:
+    operation = op.operation
+    x, weight = operation.operands[0], operation.operands[1]
+    plain = all(str(v.type.element_type) == "f32" and v.type.encoding is None for v in (x, weight))
+    attributes = operation.attributes
+    if not plain or group == 1 or attributes["transposed"].value or attributes["layout"].value != "nhwc":
+        return False
+    outside, inside = weight.type.shape[:2]
+    whole = attributes["groups"].value == 1 and inside % group == 0
+    depthwise = inside == 1 and outside == attributes["groups"].value
+    return (whole or depthwise) and len(extras_of(op)) < MAX_EXTRAS
+
+
+@dataclass
+class _Rewriter:
+    """Makes convolutions of bytes. chosen: by their results; peaks: the largest numbers of values that may be
+    bytes. steps: what a code of a value counts; made: values that are made as bytes; codes: the bytes."""
+
+    program: Program
+    chosen: Mapping[Any, _Convolution]
+    peaks: Mapping[Any, float]
+    steps: dict[Any, float] = field(default_factory=dict)
+    made: set[Any] = field(default_factory=set)
+    codes: dict[Any, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """All of them, in order."""
+        self._plan()
+        for op in ops(main_block(self.program), "dry.conv", "dry.pool"):
+            operation = op.operation
+            result = operation.results[0]
+            if operation.name == "dry.pool":
+                if result in self.made:
+                    self._pool(op)
+            elif result in self.chosen or result in self.made or self.made.intersection(op.extras):
+                _Replacement(self, op).run()
+
+    def _plan(self) -> None:
+        """Decide which values are made as bytes, and what their codes count."""
+        least = float(np.finfo(np.float32).tiny)
+        self.steps = {value: max(peak, least) / _LARGEST for value, peak in self.peaks.items()}
+        for value in list(self.steps):
+            if _is_largest(producer(value)):
+                image = producer(value).operation.operands[0]
+                self.steps[image] = self.steps[value] = max(self.steps[value], self.steps.get(image, 0))
+        self.made = {value for value in self.steps if producer_name(value) in ("dry.conv", "dry.pool")}
+        kept = {value for value in self.made if self._can_be_made(value)}
+        while kept != self.made:
+            self.made = kept
+            kept = {value for value in self.made if self._can_be_made(value)}
+
+    def _can_be_made(self, value: Any) -> bool:
+        """Whether what makes a value can make bytes of it, and all that read it can take them."""
+        maker = producer(value)
+        if maker.operation.name == "dry.pool" and not (
+            _is_largest(maker) and maker.operation.operands[0] in self.made
+        ):
+            return False
+        return all(self._takes(user, number) for user, number in uses(value))
+
+    def _takes(self, user: Any, number: int) -> bool:
+        if user.name == "dry.conv":
+            return number > 1 or (number == 0 and user.results[0] in self.chosen)
+        return user.name == "dry.pool" and user.results[0] in self.made
+
+    def code(self, value: Any) -> Any:
+        """The bytes of a value, rounded at the insertion point where nothing has made them."""
+        if value not in self.codes:
+            step, whole = self.steps[value], ir.AffineMap.get_identity(value.type.rank)
+            into = empty_like(value)
+            into.set_type(_in_bytes(value))
+
+            def rounded(x: Any, _: Any) -> Any:
+                return code_of(arith.MulFOp(x, _number(1 / step)).result, _LARGEST)
+
+            self.codes[value] = mapped([value], into, [whole, whole], rounded)
+        return self.codes[value]
+
+    def _pool(self, op: Any) -> None:
+        """A maximum of bytes."""
+        operation = op.operation
+        with ir.InsertionPoint(op), operation.location:
+            named = {key: operation.attributes[key] for key in operation.attributes}
+            given = [self.codes[operation.operands[0]]]
+            made = ir.Operation.create(
+                "dry.pool", [_in_bytes(operation.results[0])], given, named, loc=operation.location
+            )
+        self.codes[operation.results[0]] = made.results[0]
+
+
+class _Replacement:
+    """A convolution that takes the place of one: of bytes, or with bytes for residuals or for its result."""
+
+    def __init__(self, to: _Rewriter, op: Any) -> None:
+        self.to, self.op, self.result = to, op, op.operation.results[0]
+        self.own = to.chosen.get(self.result)
+        step = to.steps[self.result] if self.result in to.made else None
+        #: What the sums, and all that the epilogue computes, are multiplied with.
+        self.factor = 1 / step if step is not None and is_homogeneous(op) else 1.0
+        self.last = None if step is None else 1 / step / self.factor
+
+    def run(self) -> None:
+        """Put it there."""
+        op, to, rank = self.op, self.to, self.result.type.rank
+        with ir.InsertionPoint(op), op.operation.location:
+            operands, extras = list(op.operation.operands)[:2], [self._extra(*each) for each in extras_of(op)]
+            scale = None
+            if self.own is not None:
+                operands = [to.code(operands[0]), operands[1]]
+                if not self.own.depthwise:
+                    operands[1], scale = self._weight()
+            outputs = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+            more = [] if scale is None else [(scale, outputs)]
+            kind = self.result.type if self.last is None else _in_bytes(self.result)
+            wide = ir.IntegerType.get_signless(32) if scale is not None else ir.F32Type.get()
+            made, block = remade(op, operands, [*extras, *more], kind, sums=wide)
+            with ir.InsertionPoint(block):
+                ir.Operation.create("dry.yield", operands=[self._body(block, scale is not None)])
+        if self.last is None:
+            self.result.replace_all_uses_with(made.operation.results[0])
+        else:
+            to.codes[self.result] = made.operation.results[0]
+
+    def _extra(self, value: Any, map_: Any) -> tuple[Any, Any]:
+        """What is read in the place of an extra."""
+        if value in self.to.made:
+            return self.to.codes[value], map_
+        key = weight_key(value)
+        if key is None or self.factor == 1:
+            return value, map_
+        array = np.asarray(self.to.program.weights[key]) * np.float32(self.factor)
+        return new_weight(self.to.program, f"{key}.steps", array.astype(np.float32), value.type), map_
+
+    def _weight(self) -> tuple[Any, Any]:
+        """Codes, and for every output channel what a sum counts."""
+        assert self.own is not None
+        array = np.asarray(self.to.program.weights[self.own.key])
+        parts = encode(array.reshape(len(array), -1), int8_row(1))
+        codes = np.ascontiguousarray(parts["codes"]).reshape(array.shape)
+        step = self.to.steps[self.op.operation.operands[0]] * self.factor
+        scales = (parts["scale"].reshape(-1).astype(np.float64) * step).astype(np.float32)
+        byte, program, key = ir.IntegerType.get_signless(8), self.to.program, self.own.key
+        return (
+            new_weight(program, f"{key}.int8", codes, tensor_type(codes.shape, byte)),
+            new_weight(program, f"{key}.scale", scales, tensor_type(scales.shape, ir.F32Type.get())),
+        )
+
+    def _body(self, block: Any, scaled: bool) -> Any:
+        """What is stored of an element."""
+        old = self.op.operation.regions[0].blocks[0]
+        total, *more = block.arguments
+        if scaled:
+            real = arith.MulFOp(real_of(total), more[-1]).result
+        elif self.own is not None:
+            real = _times(total, self.to.steps[self.op.operation.operands[0]] * self.factor)
+        else:
+            real = _times(total, self.factor)
+        known = {old.arguments[0]: real}
+        for argument, given, (value, _) in zip(
+            list(old.arguments)[1:], more, extras_of(self.op), strict=False
+        ):
+            if value in self.to.made:
+                known[argument] = _times(real_of(given), self.to.steps[value] * self.factor)
+            else:
+                known[argument] = given if weight_key(value) is not None else _times(given, self.factor)
+        (value,) = scaled_body(old, known, self.factor)
+        return value if self.last is None else code_of(_times(value, self.last), _LARGEST)
+
+
+def _is_largest(op: Any) -> bool:
+    """Whether an operation takes maxima of positions, channels last."""
+    if op is None or op.operation.name != "dry.pool":
+        return False
+    kind, layout = (op.operation.attributes[name].value for name in ("kind", "layout"))
+    return bool(kind == "max" and layout == "nhwc")
+
+
+def _in_bytes(value: Any) -> Any:
+    return ir.RankedTensorType.get(value.type.shape, ir.IntegerType.get_signless(8))
+
+
+def _times(value: Any, factor: float) -> Any:
+    return value if factor == 1 else arith.MulFOp(value, _number(factor)).result
+
+
+def _number(value: float) -> Any:
+    return arith.ConstantOp(ir.F32Type.get(), value).result
