@@ -18,7 +18,15 @@ from drystone.ir.encoding import encode, encoding_of, part_key
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.passes import Pass, QuantizeProducts, QuantizeWeights, Rounding, pipeline, run
+from drystone.passes import (
+    Pass,
+    QuantizeConvolutions,
+    QuantizeProducts,
+    QuantizeWeights,
+    Rounding,
+    pipeline,
+    run,
+)
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.patch import Patch
 from drystone.passes.rounding import Seen
@@ -32,11 +40,20 @@ PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
 )
+RANGES = {"w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 10}
+PASSES["quantize-convolutions"] = QuantizeConvolutions(
+    ((".*", "int8"),), {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()}
+)
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 #: Passes that round on purpose, and how much.
-TOLERANCE = {"choose-precision": 2e-2, "quantize-products": 1e-1, "quantize-weights": 1e-1}
+TOLERANCE = {
+    "choose-precision": 2e-2,
+    "quantize-products": 1e-1,
+    "quantize-weights": 1e-1,
+    "quantize-convolutions": 0.3,
+}
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
 

@@ -58,10 +58,9 @@ def _through(weight: Array, image: Array, groups: int) -> Array:
 def _conv(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     x, weight, *extras = args
     given, wanted = layouts(op.layout.value)
-    image, kernel = (
-        a.astype(np.int64) if a.dtype.kind in "iu" else a
-        for a in (wide(_channels_first(x, given)), wide(weight))
-    )
+    image, kernel = wide(_channels_first(x, given)), wide(weight)
+    element = np.result_type(np.int64 if image.dtype.kind in "iu" else image, kernel)
+    image, kernel = image.astype(element), kernel.astype(element)
     convolve = _scattered if op.transposed.value else _gathered
     out = convolve(op, image, kernel, ints(op.strides), ints(op.padding), ints(op.dilation))
     return finish(machine, op, _as_layout(out, wanted), extras)

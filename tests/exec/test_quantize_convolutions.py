@@ -1,0 +1,95 @@
+"""Convolutions in bytes: what `compile(..., quantize="int8", calibration=)` computes, beside exact sums of
+the same codes."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import drystone
+from tests.exec.families import relative_error
+
+
+def codes(x: Any, peak: Any) -> Any:
+    """The bytes of numbers of which 127 stands for `peak`, in f64."""
+    return torch.round(x * (127 / peak)).clamp(-127, 127).double()
+
+
+def exact(x: Any, peak: Any, layer: nn.Conv2d) -> Any:
+    """What a layer gives in bytes: sums of integers, scaled in float64."""
+    weight = layer.weight.detach()
+    largest = weight.abs().amax((1, 2, 3))
+    sums = F.conv2d(
+        codes(x, peak), codes(weight, largest[:, None, None, None]), None, layer.stride, layer.padding
+    )
+    return sums * (peak / 127 * largest / 127).double()[:, None, None] + layer.bias.double()[:, None, None]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "channels"), [(3, 1, 64), (3, 2, 20), (1, 1, 96), (1, 2, 32)])
+def test_sums_are_those_of_the_codes(kernel: int, stride: int, channels: int) -> None:
+    torch.manual_seed(kernel)
+    layer = nn.Conv2d(channels, 40, kernel, stride, kernel // 2).eval()
+    x, seen = torch.randn(1, channels, 9, 14), torch.randn(1, channels, 9, 14)
+    fitted = drystone.compile(layer, (x,), quantize="int8", calibration=[(seen,)])
+    wanted = exact(x, seen.abs().max(), layer).detach()
+    assert relative_error(fitted.call((x,), threads=2), wanted) < 1e-6
+
+
+class Block(nn.Module):
+    """A convolution, a depthwise one, and one whose result is added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(channels, 2 * channels, 1, bias=False), nn.BatchNorm2d(2 * channels), nn.ReLU6()),
+            nn.Conv2d(2 * channels, 2 * channels, 3, 1, 1, groups=2 * channels),
+            *(nn.Hardswish(), nn.Conv2d(2 * channels, channels, 1)),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return torch.relu(x + self.body(x))
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), Block(16), Block(16)),
+        *(nn.Conv2d(16, 32, 3, 2, 1), nn.GELU(), nn.Conv2d(32, 32, 3, 1, 1, groups=4), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)),
+    ).eval()
+
+
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4", "cpu:avx2"])
+def test_a_network_of_all_kinds(target: str) -> None:
+    torch.manual_seed(0)
+    model, images = network(), torch.randn(6, 3, 40, 40)
+    formats, calls = {"11.weight": None, ".*": "int8"}, [(each[None],) for each in images[1:]]
+    fitted = drystone.compile(model, (images[:1],), target, quantize=formats, calibration=calls)
+    assert relative_error(fitted(images[:1]), model(images[:1]).detach()) < 0.03
+
+
+def test_images_of_any_number_and_some_layers_alone() -> None:
+    torch.manual_seed(0)
+    model, images = network(), torch.randn(3, 3, 40, 40)
+    batch = torch.export.Dim("batch", min=1, max=8)
+    formats = {r"5\..*": None, r"[34]\..*": "int8", "11.weight": None}
+    fitted = drystone.compile(
+        model, (images,), dynamic_shapes=({0: batch},), quantize=formats, calibration=[(images,)]
+    )
+    assert relative_error(fitted(images[:2]), model(images[:2]).detach()) < 0.03
+
+
+def test_images_move_as_bytes() -> None:
+    model = nn.Sequential(*(nn.Conv2d(32, 32, 3, 1, 1) for _ in range(10))).eval()
+    x = torch.randn(1, 32, 32, 32)
+    plain = drystone.compile(model, (x,))
+    fitted = drystone.compile(model, (x,), quantize="int8", calibration=[(x,)])
+    moved = [sum(each.bytes for each in made.manifest.kernels) for made in (plain, fitted)]
+    assert moved[1] < 0.55 * moved[0]
+
+
+def test_without_calibration_convolutions_are_not_computed_in_bytes() -> None:
+    model, x = nn.Conv2d(16, 16, 3), torch.randn(1, 16, 8, 8)
+    with pytest.raises(drystone.UserError, match="convolutions need calibration="):
+        drystone.compile(model, (x,), quantize="int8")
