@@ -138,3 +138,39 @@ def test_the_meaning_of_the_programs(name: str) -> None:
         program, arrays, expected = product(FORMATS[name], m, 40, 100, registry.resolve("cpu:avx512"))
         interpret.run(program, arrays)
         check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("m", [1, 3, 17, 130])
+@pytest.mark.parametrize("name", ["w4", "q4_k", "w3", "mxfp8"])
+def test_rows_known_at_the_call(name: str, m: int) -> None:
+    program, arrays, expected = product(FORMATS[name], m, 70, 160, registry.resolve("cpu"), dynamic=True)
+    compiled(program)(arrays)
+    check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("k", [30, 321, 1030])
+@pytest.mark.parametrize("m", [1, 2, 4, 16, 33])
+def test_sums_that_end_inside_a_word_and_a_group(m: int, k: int) -> None:
+    for name in ("w4", "w4, groups of 32", "w3", "q6_k", "int8_row"):
+        program, arrays, expected = product(FORMATS[name], m, 33, k, registry.resolve("cpu"))
+        compiled(program)(arrays)
+        check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("m", [1, 20])
+def test_matrices_of_inputs_by_outputs(m: int) -> None:
+    for encoding in (formats.w4(32, axis=0), formats.q4_k(axis=0), formats.int8_row(axis=0)):
+        program, arrays, expected = product(encoding, m, 64, 96, registry.resolve("cpu"), axis=1)
+        compiled(program)(arrays)
+        check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("m", [1, 4, 9, 40, 200])
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
+def test_activations_in_bf16(target: str, m: int, dynamic: bool) -> None:
+    machine = registry.resolve(target)
+    for name, k in (("w4", 1100), ("q4_k", 320), ("w3", 2080)):
+        program, arrays, expected = product(FORMATS[name], m, 64, k, machine, dynamic=dynamic, element="bf16")
+        compiled(program, machine)(arrays)
+        check(arrays[-1], expected, 1e-5 if m <= 4 else 1e-2)
