@@ -13,7 +13,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
 from drystone.passes.dims import empty_like
-from drystone.passes.generic import body, is_identity, maps_of
+from drystone.passes.generic import body, is_widened
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.unfolded import unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key
@@ -139,15 +139,7 @@ def _read_short(op: Any) -> None:
     for it."""
     for number in range(3):
         made = producer(op.operation.operands[number])
-        if made is None or made.operation.name != "linalg.generic" or len(made.operation.operands) != 2:
-            continue
-        first, *rest = list(body(made).operations)
-        alone = len(rest) == 1 and first.operation.name == "arith.extf"
-        if (
-            alone
-            and all(map(is_identity, maps_of(made)))
-            and first.operation.operands[0] == body(made).arguments[0]
-        ):
+        if made is not None and is_widened(made):
             given = made.operation.operands[0]
             if str(given.type.element_type) in _SHORT:
                 op.operation.operands[number] = given

@@ -14,11 +14,11 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
-from drystone.passes.generic import is_identity, maps_of, moved_input
+from drystone.passes.generic import is_identity, is_widened, maps_of, moved_input
 from drystone.passes.pack_weights import panels_of
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
-from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
+from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
 #: Weights that are decoded at a time: each takes three times its memory meanwhile.
@@ -44,6 +44,7 @@ class DecodeWeights:
       codebooks that are learned or chosen for each group, groups along the outputs, and codes or scales some
       of which are no finite numbers. Without a target all are decoded, and with one those of which `formats`
       ask `quantize-products` to make bytes.
+    - In a model in f16 or bf16 their numbers are not rounded to its element.
     - What else reads such a weight, an embedding's lookup, reads it decoded.
     - Without `numbers`, weights of zeros that take no memory stand for the decoded ones: for programs that
       are only counted.
@@ -98,17 +99,21 @@ def _kept(program: Program, value: Any, target: CpuTarget) -> list[Any]:
     """The products that read a weight's codes, as their kernels can, in place of decoded copies."""
     if value.type.encoding is None or _is_read(encoding_of(value.type)):
         return []
-    read = [use for copy, _ in uses(value) if _is_copy(copy) for use in uses(copy.results[0])]
+    key, encoding, parts = str(weight_key(value)), encoding_of(value.type), weight_parts(program, value)
+    copied = [use for copy, _ in uses(value) if _is_copy(copy) for use in uses(copy.results[0])]
+    widened = [use for user, _ in copied if is_widened(user) for use in uses(user.results[0])]
     problems: dict[Panels, str] = {}
     kept = []
-    for user, number in [*uses(value), *read]:
+    for user, number in [*uses(value), *copied, *widened]:
         panels = panels_of(user, target) if (user.name, number) == ("dry.matmul", 1) else None
         if panels is None:
             continue
         if panels not in problems:
-            problems[panels] = panels.problem(weight_parts(program, value), encoding_of(value.type))
+            problems[panels] = panels.problem(parts, encoding)
         if not problems[panels]:
-            user.operands[1] = value
+            with ir.InsertionPoint(value.owner), value.owner.location:
+                kind = with_encoding(with_encoding(user.operands[1].type, None), encoding)
+                user.operands[1] = value if kind == value.type else stored_weight(key, kind)
             kept.append(user)
     return kept
 

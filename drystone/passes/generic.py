@@ -113,6 +113,17 @@ def moved_input(op: Any) -> Any:
     return maps[0]
 
 
+def is_widened(op: Any) -> bool:
+    """Whether a linalg.generic is its one input, element for element, in a longer float."""
+    operation = op.operation
+    if operation.name != "linalg.generic" or len(operation.operands) != 2:
+        return False
+    first, *rest = list(body(op).operations)
+    alone = len(rest) == 1 and first.operation.name == "arith.extf"
+    given = body(op).arguments[0]
+    return alone and all(map(is_identity, maps_of(op))) and bool(first.operation.operands[0] == given)
+
+
 def as_view(op: Any) -> Any:
     """The value of a linalg.generic that moves only dimensions of extent 1, as a reshape of its input made
     before it; None where elements really move."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import encoding_of, pack_of, storage_bytes
+from drystone.ir.encoding import encoding_of, panel_width, storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, main_block, shape
 from drystone.mlir import ir
@@ -33,6 +33,7 @@ class MergeProducts:
     - Products of one tensor (queries, keys and values) share one grid: one hand-over between the threads, one
       end to wait for. Each keeps its weight, epilogue and result. Where the later ones need nothing that is
       computed after the first, their columns are whole panels, and `products` come together at most.
+    - Products with codes like those with numbers, where they are coded alike.
     - Products of different pieces of a run (`patch`) stay apart, and so do those that would read more than
       `weights` bytes of weights together, where this is said.
     """
@@ -71,7 +72,7 @@ class _Merger(Merger):
     def products(self, call: Any) -> Called | None:
         """What a call multiplies; None where its kernel is of another kind."""
         found = self.called(call, {"dry.matmul"})
-        packed = found is not None and all(pack_of(op.operands[1].type) is not None for op in found.mains)
+        packed = found is not None and all(panel_width(op.operands[1].type) for op in found.mains)
         return found if packed else None
 
     def take_scores(self, call: Any) -> None:
@@ -153,11 +154,10 @@ def _flag(main: Any) -> bool:
 def _whole_panels(products: Called) -> bool:
     """Whether the columns of every product are panels without a ragged end."""
     for main in products.mains:
-        layout = pack_of(main.operands[1].type)
-        columns = shape(main.results[0])[-1]
-        if layout is None or len(shape(main.results[0])) != 2 or not columns:
+        width, columns = panel_width(main.operands[1].type), shape(main.results[0])[-1]
+        if not width or len(shape(main.results[0])) != 2 or not columns:
             return False
-        if columns % layout.inner_tiles[0]:
+        if columns % width:
             return False
     return True
 

@@ -1,18 +1,35 @@
 """Products with coded matrices, executed, against decoded matrices in float64."""
 
+from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import drystone
 from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, formats
 from drystone.ir.elements import to_element, widen
-from drystone.ir.encoding import Codes, Encoding, Per, Scale, Table, decode, encode, with_encoding
+from drystone.ir.encoding import (
+    SEARCHED,
+    Codes,
+    Encoding,
+    Per,
+    Scale,
+    Table,
+    decode,
+    encode,
+    with_encoding,
+)
 from drystone.mlir import func, ir
 from drystone.passes.coded import Panels
+from drystone.passes.pack_weights import panel_width
 from drystone.targets import registry
+from tests import quantized
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled
 
@@ -80,7 +97,7 @@ def product(
     shape = (n, k) if axis == 0 else (k, n)
     matrix = rng.standard_normal(shape).astype(np.float32)
     parts = encode(matrix, encoding)
-    panels = Panels((shape[0], shape[1]), axis, 2 * target.lanes(32) if n % 32 == 0 else target.lanes(32))
+    panels = Panels((shape[0], shape[1]), axis, panel_width(target, n))
     joined = panels.joined(encoding)
     assert not isinstance(joined, str) and not panels.problem(parts, encoding)
     stored = panels.join(parts, encoding)
@@ -124,7 +141,7 @@ def check(results: Any, expected: Any, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(name: str, target: str) -> None:
     machine = registry.resolve(target)
-    for m in (1, 3, 17):
+    for m in (1, 7) if target == "cpu" else (1,):
         program, arrays, expected = product(FORMATS[name], m, 80, 200, machine)
         call = compiled(program, machine)
         for singly in (False, True):
@@ -134,7 +151,7 @@ def test_formats(name: str, target: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_meaning_of_the_programs(name: str) -> None:
-    for m in (1, 3, 6):
+    for m in (1, 3):
         program, arrays, expected = product(FORMATS[name], m, 40, 100, registry.resolve("cpu:avx512"))
         interpret.run(program, arrays)
         check(arrays[-1], expected)
@@ -148,10 +165,10 @@ def test_rows_known_at_the_call(name: str, m: int) -> None:
     check(arrays[-1], expected)
 
 
-@pytest.mark.parametrize("k", [30, 321, 1030])
-@pytest.mark.parametrize("m", [1, 2, 4, 16, 33])
+@pytest.mark.parametrize("k", [30, 1030])
+@pytest.mark.parametrize("m", [1, 2, 3, 33])
 def test_sums_that_end_inside_a_word_and_a_group(m: int, k: int) -> None:
-    for name in ("w4", "w4, groups of 32", "w3", "q6_k", "int8_row"):
+    for name in ("w4, groups of 32", "w3", "int8_row"):
         program, arrays, expected = product(FORMATS[name], m, 33, k, registry.resolve("cpu"))
         compiled(program)(arrays)
         check(arrays[-1], expected)
@@ -166,11 +183,114 @@ def test_matrices_of_inputs_by_outputs(m: int) -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("m", [1, 4, 9, 40, 200])
-@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
+@pytest.mark.parametrize(
+    ("m", "target"), [(1, "cpu"), (4, "cpu"), (40, "cpu"), (200, "cpu"), (40, "cpu:zen4")]
+)
 def test_activations_in_bf16(target: str, m: int, dynamic: bool) -> None:
     machine = registry.resolve(target)
-    for name, k in (("w4", 1100), ("q4_k", 320), ("w3", 2080)):
+    for name, k in (("w4", 1100), ("w3", 2080)):
         program, arrays, expected = product(FORMATS[name], m, 64, k, machine, dynamic=dynamic, element="bf16")
         compiled(program, machine)(arrays)
         check(arrays[-1], expected, 1e-5 if m <= 4 else 1e-2)
+
+
+class Gated(nn.Module):
+    """Products of one tensor, one of which only another one's epilogue reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.other = (nn.Linear(96, 64, bias=False) for _ in range(3))
+        self.down = nn.Linear(64, 40)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.down(nn.functional.silu(self.gate(x)) * self.up(x)), self.other(x)
+
+
+def decoded(model: nn.Module, encoding: Encoding) -> nn.Module:
+    """The model with its products' weights rounded as `compile(.., quantize=..)` rounds them."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().numpy()
+            parts = encode(weight, encoding, search=SEARCHED)
+            layer.weight.data = torch.from_numpy(decode(parts, encoding, weight.shape, "f32"))
+    return model
+
+
+@pytest.mark.parametrize("rows", [1, 50, None])
+def test_merged_products_and_saved_models(rows: int | None, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, dynamic = Gated().eval(), {"x": {0: torch.export.Dim("rows", min=1, max=200)}}
+    x = torch.randn(rows or 150, 96)
+    fitted = drystone.compile(model, (x,), quantize={".*": "w4"}, dynamic_shapes=None if rows else dynamic)
+    fitted.save(tmp_path / "gated.dry")
+    again = drystone.load(tmp_path / "gated.dry")
+    decoded(model, formats.w4())
+    for count in (rows,) if rows else (1, 3, 20, 150):
+        some = x[:count]
+        with torch.no_grad():
+            wanted = model(some)
+        for each in (fitted, again):
+            for result, right in zip(each(some), wanted, strict=True):
+                torch.testing.assert_close(result, right, rtol=1e-5, atol=1e-5)
+    kernels = [call.name for call in fitted.manifest.kernels if call.name.startswith("matmul")]
+    assert len(kernels) == (3 if rows == 1 else 2)
+
+
+def test_budgets_and_files_count_codes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain, x = (
+        nn.Sequential(*(nn.Linear(1024, 1024, bias=False) for _ in range(6))).eval(),
+        torch.randn(2, 1024),
+    )
+    file, kind = gguf.GGUFWriter(tmp_path / "model.gguf", "model"), gguf.GGMLQuantizationType.Q4_0
+    for name, tensor in plain.state_dict().items():
+        file.add_tensor(name, gguf.quants.quantize(tensor.numpy(), kind), raw_dtype=kind)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+    whole, tight = (
+        drystone.compile(plain, (x,), checkpoint=tmp_path / "model.gguf", budget=drystone.Budget(ram=ram))
+        for ram in ("5MB", "3MB")
+    )
+    numbers = drystone.compile(plain, (x,), budget=drystone.Budget(ram="9MB"))
+    assert numbers.manifest.streaming is not None and whole.manifest.streaming is None
+    assert tight.manifest.streaming is not None
+    assert torch.equal(whole(x), tight(x))
+    whole.save(tmp_path / "coded.dry")
+    codes = 6 * 2**20 * 4.5 / 8
+    assert whole.memory.weights == codes
+    assert (tmp_path / "coded.dry").stat().st_size < codes + 60_000
+    assert torch.equal(drystone.load(tmp_path / "coded.dry")(x), whole(x))
+
+
+GROUPS = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32}
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_models_in_bf16(rows: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = quantized.integers(np.random.default_rng(0), 96, 256, GROUPS, pack=True, zeros="packed")
+    tensors, weight = made
+    method = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
+    config = {**method, "config_groups": {"a": {"targets": ["Linear"], "weights": GROUPS}}}
+    folder = quantized.write(tmp_path / "model", {f"0.{n}": t for n, t in tensors.items()}, config)
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(256, 96, bias=False), nn.ReLU()).bfloat16().eval()
+    x = torch.randn(rows, 256).bfloat16()
+    fitted = drystone.compile(model, (x,), checkpoint=folder)
+    assert fitted.memory.weights == 256 * 96 * (4 + 24 / 32) / 8
+    wanted = torch.relu(x.double() @ torch.from_numpy(weight).double().T)
+    assert (fitted(x).double() - wanted).norm() < 5e-3 * wanted.norm()
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_products_computed_in_bf16(rows: int) -> None:
+    torch.manual_seed(0)
+    model, x = Gated().eval(), torch.randn(rows, 96)
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(model, (x,), quantize={".*": "w4"}, options=options)
+    with torch.no_grad():
+        wanted = decoded(model, formats.w4())(x)
+    for result, right in zip(fitted(x), wanted, strict=True):
+        assert (result - right).norm() < 1e-2 * right.norm()

@@ -9,9 +9,11 @@ from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.attributes import from_attribute, to_attribute
 from drystone.ir.elements import numpy_dtype, to_element, widen
+from drystone.ir.encoding.joined import Joined
 from drystone.ir.encoding.layout import Pack
 from drystone.ir.encoding.parts import BY_RANGE, Encoding, Held, Parts, Search
 from drystone.ir.encoding.scaled import Codes
+from drystone.ir.encoding.words import Words
 from drystone.mlir import ir
 
 
@@ -72,6 +74,17 @@ def is_coded(kind: Any) -> bool:
 def pack_of(kind: Any) -> Pack | None:
     """The blocked layout that a tensor type's elements lie in; None where they lie in rows, or are coded."""
     return None if is_coded(kind) else codes_of(kind).pack
+
+
+def panel_width(kind: Any) -> int:
+    """How many columns or channels lie side by side in the panels that a matrix is stored in, of numbers or
+    of codes; 0 where it is not."""
+    encoding = encoding_of(kind)
+    if isinstance(encoding, Joined):
+        layout = encoding.base.layout if isinstance(encoding.base, Codes) else None
+        return layout.width if isinstance(layout, Words) else 0
+    pack = pack_of(kind)
+    return 0 if pack is None else pack.inner_tiles[0]
 
 
 def storage_shape(kind: Any) -> tuple[int, ...]:
