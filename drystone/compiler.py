@@ -40,6 +40,7 @@ def compile(
     budget: Budget | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
     calibration: Sequence[Any] | None = None,
+    caches: str | Mapping[str, str | None] | None = None,
     sparsify: Any = None,
     tune: Tune | bool | None = None,
     options: Options | None = None,
@@ -56,10 +57,11 @@ def compile(
     `Quantize` rounds the weights alone; or the same for each weight by the first regular expression that
     matches its name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of
     keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
-    that weights are multiplied with. tune: search for the fastest schedules of the kernels by measuring them
-    (True: five minutes).
-    Raises UserError for what the user can mend: operations that cannot be compiled (all of them, with their
-    lines in the model), a budget that cannot be met, an unknown target, a checkpoint that does not fit.
+    that weights are multiplied with. caches: what buffers that attention reads as keys or values are held in
+    ("int8"), or the same by their names. tune: search for the fastest schedules of the kernels by measuring
+    them (True: five minutes). Raises UserError for what the user can mend: operations that cannot be compiled
+    (all of them, with their lines in the model), a budget that cannot be met, an unknown target, a checkpoint
+    that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
@@ -67,7 +69,7 @@ def compile(
     _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    quantized = quantizing.quantization_of(quantize)
+    quantized = quantizing.quantization_of(quantize, caches)
     quantizing.check(quantized, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
@@ -150,6 +152,7 @@ def fit(
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
+    caches: str | Mapping[str, str | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -168,7 +171,7 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    quantized = quantizing.quantization_of(quantize)
+    quantized = quantizing.quantization_of(quantize, caches)
     quantizing.check(quantized)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]

@@ -148,16 +148,42 @@ Format = Any
 def formats_of(given: Format | Mapping[str, Format | None] | None) -> tuple[tuple[str, Quantize | None], ...]:
     """Pairs of a regular expression for weights' names and what the weight is to be held in, from
     `compile(..., quantize=)`. Raises UserError for what is no regular expression."""
+    pairs = by_pattern("quantize", given)
+    return tuple(
+        (pattern, each if isinstance(each, Quantize | None) else Quantize(each)) for pattern, each in pairs
+    )
+
+
+#: What caches can be held in.
+CACHES = ("int8",)
+
+
+def caches_of(given: str | Mapping[str, str | None] | None) -> tuple[tuple[str, str | None], ...]:
+    """Pairs of a regular expression for states' names and what the state is to be held in, from
+    `compile(..., caches=)`. Raises UserError for what there is not, or what is no regular expression."""
+    found = []
+    for pattern, each in by_pattern("caches", given):
+        if each is not None and each not in CACHES:
+            raise UserError(
+                f"caches: attention reads no keys and values held as {each!r}",
+                hint=f"give {', '.join(map(repr, CACHES))}, or None for what is to stay as it is",
+            )
+        found.append((pattern, each))
+    return tuple(found)
+
+
+def by_pattern(what: str, given: Any) -> tuple[tuple[str, Any], ...]:
+    """Pairs of a regular expression and what is given for it: for all names where no mapping says which.
+    Raises UserError for what is no regular expression."""
     if given is None:
         return ()
-    found = []
-    for pattern, each in given.items() if isinstance(given, Mapping) else ((".*", given),):
-        found.append((pattern, each if isinstance(each, Quantize | None) else Quantize(each)))
+    pairs = tuple(given.items()) if isinstance(given, Mapping) else ((".*", given),)
+    for pattern, _ in pairs:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise UserError(f"quantize: {pattern!r} is no regular expression: {error}") from None
-    return tuple(found)
+            raise UserError(f"{what}: {pattern!r} is no regular expression: {error}") from None
+    return pairs
 
 
 def checkpoint_of(given: Checkpoint | str | os.PathLike[str] | None) -> Checkpoint | None:

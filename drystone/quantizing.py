@@ -11,9 +11,10 @@ from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir import formats
 from drystone.ir.encoding import Encoding
-from drystone.options import Budget, Format, Quantize, formats_of
+from drystone.options import Budget, Format, Quantize, caches_of, formats_of
 from drystone.passes import (
     INT8,
+    EncodeCaches,
     ObserveConvolutions,
     ObserveProducts,
     ObserveWeights,
@@ -26,9 +27,15 @@ from drystone.passes import (
 from drystone.passes.rounding import Method, Seen, is_stepwise
 
 
-def quantization_of(given: Format | Mapping[str, Format | None] | None) -> Quantization:
-    """The passes that quantize, without calibration. Raises UserError for formats and methods there are
-    not."""
+def quantization_of(
+    given: Format | Mapping[str, Format | None] | None, caches: str | Mapping[str, str | None] | None = None
+) -> Quantization:
+    """The passes that quantize weights, products and caches, without calibration. Raises UserError for
+    formats and methods there are not."""
+    return replace(_of_weights(given), caches=EncodeCaches(caches_of(caches)))
+
+
+def _of_weights(given: Format | Mapping[str, Format | None] | None) -> Quantization:
     found = formats_of(given)
     products = tuple((pattern, None if each is None else _name(each)) for pattern, each in found)
     weights = tuple((pattern, _rounding(each)) for pattern, each in found)
@@ -135,7 +142,7 @@ def calibrated(
         products = replace(products, ranges=_largest(_runs(observer, calls)), convolutions=True)
         observer = build(Quantization(convolutions=ObserveConvolutions(products.formats)))
         convolutions = QuantizeConvolutions(products.formats, _largest(_runs(observer, calls)))
-    return Quantization(weights, products, convolutions)
+    return replace(quantized, weights=weights, products=products, convolutions=convolutions)
 
 
 def _largest(runs: Iterator[dict[str, Array]]) -> dict[str, Array]:

@@ -21,6 +21,7 @@ from drystone.options import Budget, Options
 )
 @click.option("--weights", help='Limit on the weights as they are stored, such as "40MB".')
 @click.option("--quantize", help='What products with weights are computed in: "int8".')
+@click.option("--caches", help='What caches of keys and values are held in: "int8".')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
     "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
@@ -37,6 +38,7 @@ def compile_command(
     ram: str | None,
     weights: str | None,
     quantize: str | None,
+    caches: str | None,
     compute: str | None,
     error: float | None,
     plan_seconds: float,
@@ -49,7 +51,13 @@ def compile_command(
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
     budget = Budget(ram=_limits(ram), weights=weights, error=error)
     fitted = compile(
-        path, target=target, checkpoint=checkpoint, budget=budget, quantize=quantize, options=options
+        path,
+        target=target,
+        checkpoint=checkpoint,
+        budget=budget,
+        quantize=quantize,
+        caches=caches,
+        options=options,
     )
     save(fitted, output, quiet, began)
 

@@ -81,6 +81,27 @@ def copied(value: Any, init: Any) -> Any:
     return mapped([value], init, [identity, identity], lambda element, _: element)
 
 
+def scatter(before: Any, updates: Any, indices: Any, dims: Sequence[int]) -> Any:
+    """A tm_tensor.scatter: a tensor with the slices `updates` [n, ..] in the place of those at `indices` [n,
+    one for each of `dims`]."""
+    made = ir.Operation.create(
+        "tm_tensor.scatter",
+        [before.type],
+        [updates, indices, before],
+        {
+            "dimension_map": ir.DenseI64ArrayAttr.get(list(dims)),
+            "unique_indices": ir.BoolAttr.get(False),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
+        },
+        regions=1,
+    )
+    element = before.type.element_type
+    block = made.regions[0].blocks.append(element, element)
+    with ir.InsertionPoint(block):
+        ir.Operation.create("tm_tensor.yield", operands=[block.arguments[0]])
+    return made.results[0]
+
+
 def identity_epilogue(op: Any, element: Any, extra_elements: Sequence[Any] = ()) -> None:
     """Give `op` the epilogue that yields its first argument unchanged."""
     block = op.epilogue.blocks[0] if len(op.epilogue.blocks) else op.epilogue.blocks.append()

@@ -147,6 +147,8 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     span[0, b, s] <= t < span[1, b, s], and of those before it the first `sinks`. blocks: none or one i1
     tensor [H or 1, tiles of queries, tiles of keys]: which tiles of `tile` queries by keys are computed; the
     last may be cut short. Keys that nothing sees are not read. A query that sees no key gives zeros.
+    key_peaks and value_peaks: none or one tensor [B, G, T] ("bshd": [B, T, G]) each; k or v are then signed
+    bytes, of which 127 stands for the peak of its row (as round_rows gives them).
     """
 
     out: Result[Any]  #: see layout
@@ -156,6 +158,8 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     mask: Sequence[Operand[Any]]  #: none or one tensor, rank 4
     span: Sequence[Operand[Any]]  #: none or one tensor [2, B or 1, S or 1]: first keys, and ends
     blocks: Sequence[Operand[Any]]  #: none or one i1 tensor [H or 1, tiles of queries, tiles of keys]
+    key_peaks: Sequence[Operand[Any]]  #: none or one tensor [B, G, T]: the largest of each key
+    value_peaks: Sequence[Operand[Any]]  #: none or one tensor [B, G, T]: the largest of each value
     scale: ir.FloatAttr  #: the factor of the scores
     causal: ir.IntegerAttr  #: flag: query s sees keys t <= s
     sinks: ir.IntegerAttr  #: how many first keys every query sees besides its span (causal ones apart)

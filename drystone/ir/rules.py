@@ -91,7 +91,7 @@ def conv(op: Any) -> Problems:
 def attention(op: Any) -> Problems:
     yield from _one_of(op, "layout", ("bhsd", "bshd"))
     groups = operand_groups(op)
-    masks, spans, blocks = groups[3:]
+    masks, spans, blocks, *peaks = groups[3:]
     if any(operand.type.rank != 4 for operand in [*(group[0] for group in groups[:3]), *masks]):
         yield "queries, keys, values and mask have rank 4"
         return
@@ -101,6 +101,11 @@ def attention(op: Any) -> Problems:
         yield f"queries {q}, keys {k} and values {v} (batch, heads, positions, width) do not fit"
     if q[1] is not None and k[1] and q[1] % k[1]:
         yield f"{q[1]} heads of queries on {k[1]} heads of keys"
+    for what, value, given in zip(("keys", "values"), list(op.operands)[1:3], peaks, strict=True):
+        for each in given:
+            yield from _fits(f"the peak of {what}", each, shape(value)[:3])
+        if (str(value.type.element_type) == "i8") != bool(given):
+            yield f"{what} are {value.type}, with {len(given)} tensors of peaks"
     for mask in masks:
         yield from _broadcasts("mask", mask, [q[0], q[1], q[2], k[2]])
     for span in spans:

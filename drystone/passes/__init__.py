@@ -7,6 +7,7 @@ options, in a file of its name.
 """
 
 from drystone.passes.cascades import Cascade, cascades
+from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.pipeline import Quantization, outlining, pipeline, unfused
@@ -17,6 +18,7 @@ from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 __all__ = [
     "INT8",
     "Cascade",
+    "EncodeCaches",
     "ObserveConvolutions",
     "ObserveProducts",
     "ObserveWeights",

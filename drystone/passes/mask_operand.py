@@ -23,7 +23,7 @@ _TILE, _WORTH = (64, 64), 0.8
 
 def simplified(program: Program, op: Any) -> None:
     """Replace the operation's mask by `causal`, `span`, `sinks` and `blocks` where these say the same."""
-    q, k, _, masks, spans, blocks = operand_groups(op)
+    q, k, _, masks, spans, blocks, *_ = operand_groups(op)
     if not masks or spans or blocks:
         return
     (mask,) = masks
@@ -112,7 +112,7 @@ def _remade(
     made = Attention(
         operation.results[0].type,
         *list(operation.operands)[:3],
-        *(mask, span, blocks),
+        *(mask, span, blocks, [], []),
         scale=operation.attributes["scale"],
         causal=build.flag(causal or bool(operation.attributes["causal"].value)),
         sinks=build.integer(sinks),

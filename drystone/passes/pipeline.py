@@ -8,6 +8,7 @@ from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.decode_weights import DecodeWeights
+from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.few_digits import FewDigits
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
@@ -42,11 +43,12 @@ from drystone.targets.target import CpuTarget
 
 @dataclass(frozen=True)
 class Quantization:
-    """What is done to weights, to products, and to convolutions, that are to be quantized."""
+    """What is done to weights, products, convolutions and caches that are to be quantized."""
 
     weights: QuantizeWeights | ObserveWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
     convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
+    caches: EncodeCaches = field(default_factory=EncodeCaches)
 
 
 _AS_IT_IS = Quantization()
@@ -56,7 +58,7 @@ def pipeline(
     target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
-    f32 are held as `element`, weights and products as `quantized` says."""
+    f32 are held as `element`, weights, products and caches as `quantized` says."""
     return (*fusing(target, element, quantized), *outlining())
 
 
@@ -87,6 +89,7 @@ def fusing(
         ChannelsLast(),
         FoldConstants(),
         RecognizeAttention(),
+        quantized.caches,
         quantized.products,
         FuseEpilogue(),
         FuseGather(),

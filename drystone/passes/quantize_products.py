@@ -163,7 +163,7 @@ class _Group:
             if factors is not None:
                 name, kind = f"{self.products[0][1]}.smooth", tensor_type(factors.shape, ir.F32Type.get())
                 smooth = new_weight(self.program, name, 1 / factors, kind)
-            codes, rows = _quantized(self.x, smooth)
+            codes, rows = rounded_rows(self.x, smooth)
         made: dict[tuple[str, int], tuple[Any, Any]] = {}
         for op, key in self.products:
             if (key, _outputs(op)) not in made:
@@ -215,7 +215,7 @@ def _replace(op: Any, codes: Any, weight: Any, columns: Any, rows: Any) -> None:
     take_epilogue(op, made, total=real)
 
 
-def _quantized(x: Any, smooth: Any | None) -> tuple[Any, Any]:
+def rounded_rows(x: Any, smooth: Any | None = None) -> tuple[Any, Any]:
     """The codes of a tensor's rows, times `smooth` [k] where that is given, and the largest of each row,
     which is 127 as a code."""
     extents = shape(x)

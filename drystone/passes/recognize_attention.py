@@ -112,7 +112,7 @@ def _attention(found: Scores, product: Any) -> Any:
     return Attention(
         kind,
         *tensors,
-        *(mask, span, []),
+        *(mask, span, [], [], []),
         scale=build.number(found.scale),
         causal=build.flag(masks.seen.causal),
         sinks=build.integer(masks.seen.sinks),

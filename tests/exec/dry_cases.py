@@ -223,6 +223,12 @@ def conv(
         return make(given, [result], body)
 
 
+def rows_of(x: Any) -> tuple[Any, Any]:
+    """Numbers as bytes, and the largest of each row."""
+    peaks = np.abs(x).max(-1)
+    return np.rint(127 * x / peaks[..., None]).astype(np.int8), peaks
+
+
 def attention(
     *,
     batch: int = 2,
@@ -243,10 +249,12 @@ def attention(
     dynamic: Sequence[int] = (),
     element: Any = np.float32,
     held: str = "",
+    codes: str = "",
     seed: int = 0,
 ) -> Case:
     """A case of `dry.attention`; mask is its shape, span and blocks are lists, held is how queries, keys and
-    values are stored, dynamic names dimensions of [B, H, S, D]."""
+    values are stored, codes names those of "kv" that are bytes with scales, dynamic names dimensions of [B,
+    H, S, D]."""
     rng, depth_v = np.random.default_rng(seed), depth_v or depth
     order = [0, 1, 2, 3] if layout == "bhsd" else [0, 2, 1, 3]
 
@@ -257,6 +265,8 @@ def attention(
     q, k, v, out = (data([batch, *s]) for s in [[heads, queries, depth], *shapes])
     unknown = [order.index(d) for d in dynamic]
     with shared_context(), ir.Location.unknown():
+        k, key_peaks = rows_of(k) if "k" in codes else (k, None)
+        v, value_peaks = rows_of(v) if "v" in codes else (v, None)
         given = [(a, kind_of(a, unknown)) for a in (q, k, v)]
         if held:
             given = [(a, with_encoding(kind, Codes(held))) for a, kind in given]
@@ -275,12 +285,16 @@ def attention(
         spans = len(given)
         if blocks is not None:
             given.append((np.array(blocks, np.bool_), kind_of(np.array(blocks, np.bool_))))
+        tiles = len(given)
+        given += [(a, kind_of(a, unknown)) for a in (key_peaks, value_peaks) if a is not None]
+        first = tiles + (key_peaks is not None)
 
         def body(args: list[Any]) -> list[Any]:
             op = dialect.Attention(
                 result,
                 *args[:3],
-                *(args[3:masks], args[masks:spans], args[spans : len(given)]),
+                *(args[3:masks], args[masks:spans], args[spans:tiles]),
+                *(args[tiles:first], args[first : len(given)]),
                 scale=build.number(depth**-0.5),
                 causal=build.flag(causal),
                 sinks=build.integer(sinks),

@@ -62,6 +62,25 @@ def test_short_elements_are_multiplied_in_pairs(name: str) -> None:
     case.check(case.executed(), 2e-2)
 
 
+CODES: dict[str, dict[str, Any]] = {
+    "one query": {"queries": 1, "keys": 700, "kv_heads": 2, "depth": 64, "codes": "kv"},
+    "keys alone": {"queries": 1, "keys": 77, "layout": "bshd", "codes": "k"},
+    "values alone": {"queries": 2, "keys": 77, "codes": "v"},
+    "together": {**TILE_CASES["together, dynamic"], "codes": "kv"},
+    "queries, masked": {"queries": 37, "keys": 61, "depth": 20, "mask": (2, 1, 37, 61), "codes": "kv"},
+    "queries, causal": {"queries": 70, "keys": 70, "causal": True, "layout": "bshd", "codes": "kv"},
+    "window with sinks": {**TILE_CASES["window with sinks, causal"], "codes": "kv"},
+    "few, masked": {"queries": 3, "keys": 27, "depth": 20, "mask": (2, 1, 3, 27), "codes": "kv"},
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_keys_and_values_in_bytes_are_multiplied_by_their_scales(name: str) -> None:
+    arguments = {"kv_heads": CODES[name].get("heads", 4), **CODES[name]}
+    case = dry_cases.attention(**arguments)
+    case.check(case.executed(), 1e-5)
+
+
 SEARCHED: dict[str, dict[str, Any]] = {
     "queries": CASES["queries"],
     "ragged, masked": {"queries": 37, "keys": 300, "depth": 20, "mask": (2, 1, 37, 300)},

@@ -50,7 +50,7 @@ func.func @main(%x: tensor<2x6x8xf32>) -> tensor<2x6x8xf32> {
     linalg.yield %p : f32
   } -> tensor<2x2x6x4xf32>
   %y = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = true, sinks = 0 : i64, tile = [], layout = "bhsd",
-      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
   %ze = tensor.empty() : tensor<2x6x2x4xf32>
   %z = linalg.generic {
     indexing_maps = [affine_map<(i, j, k, l) -> (i, k, j, l)>, affine_map<(i, j, k, l) -> (i, j, k, l)>],
@@ -91,7 +91,7 @@ module {
       "dry.yield"(%arg1) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x6x8xf32>, tensor<8x8xf32>) -> tensor<2x6x8xf32>
     %expanded_1 = tensor.expand_shape %6 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
-    %7 = "dry.attention"(%expanded, %expanded_0, %expanded_1) {causal = true, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %7 = "dry.attention"(%expanded, %expanded_0, %expanded_1) {causal = true, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %collapsed = tensor.collapse_shape %7 [[0], [1], [2, 3]] : tensor<2x6x2x4xf32> into tensor<2x6x8xf32>
     %8 = "dry.matmul"(%collapsed, %3) ({
     ^bb0(%arg1: f32):
@@ -128,7 +128,7 @@ func.func @main(%x: tensor<2x6x8xf32>) -> tensor<2x2x6x4xf32> {
   %vs = tensor.extract_slice %t[2, 0, 0, 0, 0] [1, 2, 2, 6, 4] [1, 1, 1, 1, 1] : tensor<3x2x2x6x4xf32> to tensor<1x2x2x6x4xf32>
   %v = tensor.collapse_shape %vs [[0, 1], [2], [3], [4]] : tensor<1x2x2x6x4xf32> into tensor<2x2x6x4xf32>
   %z = "dry.attention"(%q, %k, %v) {scale = 0.5 : f64, causal = false, sinks = 0 : i64, tile = [], layout = "bhsd",
-      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+      operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
   return %z : tensor<2x2x6x4xf32>
 }
 
@@ -167,7 +167,7 @@ module {
     %collapsed = tensor.collapse_shape %expanded [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
     %collapsed_7 = tensor.collapse_shape %expanded_5 [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
     %collapsed_8 = tensor.collapse_shape %expanded_6 [[0], [1, 2], [3], [4]] : tensor<2x6x1x2x4xf32> into tensor<2x6x2x4xf32>
-    %5 = "dry.attention"(%collapsed, %collapsed_7, %collapsed_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %5 = "dry.attention"(%collapsed, %collapsed_7, %collapsed_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %6 = tensor.empty() : tensor<2x2x6x4xf32>
     %7 = linalg.generic {indexing_maps = [#map1, #map2], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%5 : tensor<2x6x2x4xf32>) outs(%6 : tensor<2x2x6x4xf32>) {
     ^bb0(%in: f32, %out: f32):
@@ -264,7 +264,7 @@ module {
     %expanded_8 = tensor.expand_shape %10 [[0, 1], [2], [3]] output_shape [2, 2, 6, 4] : tensor<4x6x4xf32> into tensor<2x2x6x4xf32>
     %expanded_9 = tensor.expand_shape %11 [[0, 1], [2], [3]] output_shape [2, 2, 6, 4] : tensor<4x6x4xf32> into tensor<2x2x6x4xf32>
     %expanded_10 = tensor.expand_shape %12 [[0, 1], [2], [3]] output_shape [2, 2, 6, 4] : tensor<4x6x4xf32> into tensor<2x2x6x4xf32>
-    %13 = "dry.attention"(%expanded_8, %expanded_9, %expanded_10) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+    %13 = "dry.attention"(%expanded_8, %expanded_9, %expanded_10) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
     %14 = tensor.empty() : tensor<6x2x2x4xf32>
     %15 = linalg.generic {indexing_maps = [#map5, #map6], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%13 : tensor<2x2x6x4xf32>) outs(%14 : tensor<6x2x2x4xf32>) {
     ^bb0(%in: f32, %out: f32):
@@ -318,7 +318,7 @@ module {
     %expanded = tensor.expand_shape %6 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
     %expanded_5 = tensor.expand_shape %5 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
     %expanded_6 = tensor.expand_shape %4 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
-    %7 = "dry.attention"(%expanded, %expanded_5, %expanded_6) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %7 = "dry.attention"(%expanded, %expanded_5, %expanded_6) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %collapsed = tensor.collapse_shape %7 [[0], [1], [2, 3]] : tensor<2x6x2x4xf32> into tensor<2x6x8xf32>
     %8 = "dry.matmul"(%collapsed, %2, %3) ({
     ^bb0(%arg1: f32, %arg2: f32):
@@ -388,7 +388,7 @@ module {
     %expanded_8 = tensor.expand_shape %10 [[0, 1], [2], [3]] output_shape [2, 2, %dim, 4] : tensor<4x?x4xf32> into tensor<2x2x?x4xf32>
     %expanded_9 = tensor.expand_shape %11 [[0, 1], [2], [3]] output_shape [2, 2, %dim, 4] : tensor<4x?x4xf32> into tensor<2x2x?x4xf32>
     %expanded_10 = tensor.expand_shape %12 [[0, 1], [2], [3]] output_shape [2, 2, %dim, 4] : tensor<4x?x4xf32> into tensor<2x2x?x4xf32>
-    %13 = "dry.attention"(%expanded_8, %expanded_9, %expanded_10) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x?x4xf32>, tensor<2x2x?x4xf32>, tensor<2x2x?x4xf32>) -> tensor<2x2x?x4xf32>
+    %13 = "dry.attention"(%expanded_8, %expanded_9, %expanded_10) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x?x4xf32>, tensor<2x2x?x4xf32>, tensor<2x2x?x4xf32>) -> tensor<2x2x?x4xf32>
     %14 = tensor.empty(%dim) : tensor<?x2x2x4xf32>
     %15 = linalg.generic {indexing_maps = [#map5, #map6], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%13 : tensor<2x2x?x4xf32>) outs(%14 : tensor<?x2x2x4xf32>) {
     ^bb0(%in: f32, %out: f32):
@@ -444,7 +444,7 @@ module {
     %expanded = tensor.expand_shape %6 [[0], [1], [2, 3]] output_shape [2, %dim, 2, 4] : tensor<2x?x8xf32> into tensor<2x?x2x4xf32>
     %expanded_5 = tensor.expand_shape %5 [[0], [1], [2, 3]] output_shape [2, %dim, 2, 4] : tensor<2x?x8xf32> into tensor<2x?x2x4xf32>
     %expanded_6 = tensor.expand_shape %4 [[0], [1], [2, 3]] output_shape [2, %dim, 2, 4] : tensor<2x?x8xf32> into tensor<2x?x2x4xf32>
-    %7 = "dry.attention"(%expanded, %expanded_5, %expanded_6) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x?x2x4xf32>, tensor<2x?x2x4xf32>, tensor<2x?x2x4xf32>) -> tensor<2x?x2x4xf32>
+    %7 = "dry.attention"(%expanded, %expanded_5, %expanded_6) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x?x2x4xf32>, tensor<2x?x2x4xf32>, tensor<2x?x2x4xf32>) -> tensor<2x?x2x4xf32>
     %collapsed = tensor.collapse_shape %7 [[0], [1], [2, 3]] : tensor<2x?x2x4xf32> into tensor<2x?x8xf32>
     %8 = "dry.matmul"(%collapsed, %2, %3) ({
     ^bb0(%arg1: f32, %arg2: f32):
@@ -526,7 +526,7 @@ module {
     %expanded_11 = tensor.expand_shape %13 [[0, 1], [2], [3]] output_shape [2, 2, 6, 4] : tensor<4x6x4xf32> into tensor<2x2x6x4xf32>
     %expanded_12 = tensor.expand_shape %15 [[0, 1], [2], [3]] output_shape [2, 2, 5, 4] : tensor<4x5x4xf32> into tensor<2x2x5x4xf32>
     %expanded_13 = tensor.expand_shape %16 [[0, 1], [2], [3]] output_shape [2, 2, 5, 4] : tensor<4x5x4xf32> into tensor<2x2x5x4xf32>
-    %17 = "dry.attention"(%expanded_11, %expanded_12, %expanded_13) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x5x4xf32>, tensor<2x2x5x4xf32>) -> tensor<2x2x6x4xf32>
+    %17 = "dry.attention"(%expanded_11, %expanded_12, %expanded_13) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x5x4xf32>, tensor<2x2x5x4xf32>) -> tensor<2x2x6x4xf32>
     %18 = tensor.empty() : tensor<6x2x2x4xf32>
     %19 = linalg.generic {indexing_maps = [#map5, #map6], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%17 : tensor<2x2x6x4xf32>) outs(%18 : tensor<6x2x2x4xf32>) {
     ^bb0(%in: f32, %out: f32):
@@ -582,7 +582,7 @@ module {
     %expanded = tensor.expand_shape %4 [[0], [1], [2, 3]] output_shape [2, 6, 2, 4] : tensor<2x6x8xf32> into tensor<2x6x2x4xf32>
     %expanded_7 = tensor.expand_shape %6 [[0], [1], [2, 3]] output_shape [2, 5, 2, 4] : tensor<2x5x8xf32> into tensor<2x5x2x4xf32>
     %expanded_8 = tensor.expand_shape %5 [[0], [1], [2, 3]] output_shape [2, 5, 2, 4] : tensor<2x5x8xf32> into tensor<2x5x2x4xf32>
-    %7 = "dry.attention"(%expanded, %expanded_7, %expanded_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x5x2x4xf32>, tensor<2x5x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %7 = "dry.attention"(%expanded, %expanded_7, %expanded_8) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x5x2x4xf32>, tensor<2x5x2x4xf32>) -> tensor<2x6x2x4xf32>
     %collapsed = tensor.collapse_shape %7 [[0], [1], [2, 3]] : tensor<2x6x2x4xf32> into tensor<2x6x8xf32>
     %8 = "dry.matmul"(%collapsed, %2, %3) ({
     ^bb0(%arg2: f32, %arg3: f32):
@@ -691,7 +691,7 @@ module {
       %16 = arith.extf %in : bf16 to f32
       linalg.yield %16 : f32
     } -> tensor<2x2x6x4xf32>
-    %12 = "dry.attention"(%11, %11, %11) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
+    %12 = "dry.attention"(%11, %11, %11) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>) -> tensor<2x2x6x4xf32>
     %13 = linalg.generic {indexing_maps = [#map3, #map3], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%12 : tensor<2x2x6x4xf32>) outs(%8 : tensor<2x2x6x4xbf16>) {
     ^bb0(%in: f32, %out: bf16):
       %16 = arith.truncf %in : f32 to bf16
@@ -743,7 +743,7 @@ module {
       %13 = arith.extf %in : bf16 to f32
       linalg.yield %13 : f32
     } -> tensor<2x6x2x4xf32>
-    %10 = "dry.attention"(%9, %9, %9) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
+    %10 = "dry.attention"(%9, %9, %9) {causal = false, layout = "bshd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>, tensor<2x6x2x4xf32>) -> tensor<2x6x2x4xf32>
     %11 = tensor.empty() : tensor<2x6x2x4xbf16>
     %12 = linalg.generic {indexing_maps = [#map2, #map2], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%10 : tensor<2x6x2x4xf32>) outs(%11 : tensor<2x6x2x4xbf16>) {
     ^bb0(%in: f32, %out: bf16):

@@ -1,10 +1,13 @@
 """Programs of the tests of passes: from text, with random weights and inputs of a fixed seed.
 
-A file `<pass>.mlir` holds cases: `// case: name`, the module before, `// after:`, the module after. Run this
-file to write the modules after anew; then read the difference.
+A file `<pass>.mlir` holds cases: `// case: name`, the module before, `// after:`, the module after. A line
+`// states: k, v` says that the last arguments of `@main` are states of these names. Run this file to write
+the modules after anew; then read the difference.
 """
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.passes import (
+    EncodeCaches,
     Pass,
     QuantizeConvolutions,
     QuantizeProducts,
@@ -44,6 +48,7 @@ RANGES = {"w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 
 PASSES["quantize-convolutions"] = QuantizeConvolutions(
     ((".*", "int8"),), {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()}
 )
+PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
@@ -53,6 +58,7 @@ TOLERANCE = {
     "quantize-products": 1e-1,
     "quantize-weights": 1e-1,
     "quantize-convolutions": 0.3,
+    "encode-caches": 3e-2,
 }
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
@@ -77,8 +83,17 @@ def program_of(text: str) -> Program:
         tuple(TensorSpec(f"{name}{k}", str(each.element_type), _shape(each)) for k, each in enumerate(kinds))
         for name, kinds in (("x", kind.inputs), ("y", kind.results))
     )
+    named = re.search(r"// states: (.*)", text)
+    names = named[1].split(", ") if named else []
+    states = [
+        replace(one, name=name) for one, name in zip(inputs[len(inputs) - len(names) :], names, strict=True)
+    ]
+    for state, held in zip(states, list(kind.inputs)[len(inputs) - len(names) :], strict=True):
+        weights.add(state.name, numbers(held, random))
+    inputs, outputs = (each[: len(each) - len(names)] for each in (inputs, outputs))
     symbols = {"n": (1, 8)}
-    return Program(module, weights, Signature(inputs, outputs, None, None, symbols))
+    signature = Signature(inputs, outputs, None, None, symbols, tuple(states), tuple(names))
+    return Program(module, weights, signature)
 
 
 def _shape(kind: Any) -> tuple[int | str, ...]:
@@ -95,15 +110,17 @@ def numbers(kind: Any, random: np.random.Generator) -> Array:
 
 
 def inputs_of(program: Program) -> list[Array]:
-    """Random inputs of a program."""
+    """Random inputs of a program, and the first values of its states."""
     random = np.random.default_rng(1)
     main = next(op for op in program.module.body.operations if op.operation.name == "func.func")
-    return [numbers(each, random) for each in main.operation.attributes["function_type"].value.inputs]
+    kinds = list(main.operation.attributes["function_type"].value.inputs)[: len(program.signature.inputs)]
+    states = [program.weights[key] for key in program.signature.initial]
+    return [*(numbers(each, random) for each in kinds), *states]
 
 
 def outputs_of(program: Program) -> list[Array]:
     """What the interpreter makes of random inputs."""
-    return interpret(program, inputs_of(program))
+    return interpret(program, inputs_of(program))[: len(program.signature.outputs)]
 
 
 def check_same(before: list[Array], after: list[Array], tolerance: float = 2e-5) -> None:

@@ -68,7 +68,7 @@ module {
 // after:
 module {
   func.func @main(%arg0: tensor<1x2x6x4xf32>, %arg1: tensor<1x2x6x4xf32>, %arg2: tensor<1x2x6x4xf32>) -> tensor<1x2x6x4xf32> {
-    %0 = "dry.attention"(%arg0, %arg1, %arg2) {causal = true, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>) -> tensor<1x2x6x4xf32>
+    %0 = "dry.attention"(%arg0, %arg1, %arg2) {causal = true, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>) -> tensor<1x2x6x4xf32>
     return %0 : tensor<1x2x6x4xf32>
   }
 }
@@ -236,7 +236,7 @@ module {
       %16 = arith.select %15, %13, %c2147483647_i64 : i64
       linalg.yield %16 : i64
     } -> tensor<2x1x6xi64>
-    %9 = "dry.attention"(%4, %5, %6, %8) {causal = true, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0>, scale = 5.000000e-01 : f64, sinks = 1 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x6xi64>) -> tensor<1x2x6x4xf32>
+    %9 = "dry.attention"(%4, %5, %6, %8) {causal = true, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 1 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x6xi64>) -> tensor<1x2x6x4xf32>
     return %9 : tensor<1x2x6x4xf32>
   }
 }
@@ -295,7 +295,7 @@ module {
 // after:
 module {
   func.func @main(%arg0: tensor<1x2x6x4xf32>, %arg1: tensor<1x1x6x4xf32>, %arg2: tensor<1x1x6x4xf32>, %arg3: tensor<1x1x1x6xf32>) -> tensor<1x2x6x4xf32> {
-    %0 = "dry.attention"(%arg0, %arg1, %arg2, %arg3) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x1x6x4xf32>, tensor<1x1x6x4xf32>, tensor<1x1x1x6xf32>) -> tensor<1x2x6x4xf32>
+    %0 = "dry.attention"(%arg0, %arg1, %arg2, %arg3) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x1x6x4xf32>, tensor<1x1x6x4xf32>, tensor<1x1x1x6xf32>) -> tensor<1x2x6x4xf32>
     return %0 : tensor<1x2x6x4xf32>
   }
 }
@@ -380,7 +380,7 @@ module {
       %7 = arith.select %6, %c0_i64, %4 : i64
       linalg.yield %7 : i64
     } -> tensor<2x1x1xi64>
-    %2 = "dry.attention"(%arg0, %arg1, %arg2, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x1xi64>) -> tensor<1x2x6x4xf32>
+    %2 = "dry.attention"(%arg0, %arg1, %arg2, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x1xi64>) -> tensor<1x2x6x4xf32>
     %collapsed = tensor.collapse_shape %2 [[0, 1], [2], [3]] : tensor<1x2x6x4xf32> into tensor<2x6x4xf32>
     return %collapsed : tensor<2x6x4xf32>
   }
@@ -453,7 +453,7 @@ module {
       linalg.yield %5 : i1
     } -> tensor<2x6xi1>
     %expanded = tensor.expand_shape %3 [[0, 1, 2], [3]] output_shape [1, 1, 2, 6] : tensor<2x6xi1> into tensor<1x1x2x6xi1>
-    %4 = "dry.attention"(%arg0, %arg1, %arg2, %expanded) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x2x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x1x2x6xi1>) -> tensor<1x2x2x4xf32>
+    %4 = "dry.attention"(%arg0, %arg1, %arg2, %expanded) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x2x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<1x1x2x6xi1>) -> tensor<1x2x2x4xf32>
     return %4 : tensor<1x2x2x4xf32>
   }
 }
@@ -477,7 +477,7 @@ module {
       %7 = arith.select %6, %c0_i64, %4 : i64
       linalg.yield %7 : i64
     } -> tensor<2x1x2xi64>
-    %2 = "dry.attention"(%arg0, %arg1, %arg2, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x2x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x2xi64>) -> tensor<1x2x2x4xf32>
+    %2 = "dry.attention"(%arg0, %arg1, %arg2, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 0, 1, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<1x2x2x4xf32>, tensor<1x2x6x4xf32>, tensor<1x2x6x4xf32>, tensor<2x1x2xi64>) -> tensor<1x2x2x4xf32>
     return %2 : tensor<1x2x2x4xf32>
   }
 }

@@ -237,7 +237,7 @@ class _Sweep:
 
     def step(self, start: Index, within: Range, state: Sequence[Tile]) -> Sequence[Tile]:
         """Fold the keys at `start` in, as far as they are `within` a range: the new peak and total."""
-        rows, t = self.block.rows, self.block.t
+        rows, form, t = self.block.rows, self.block.form, self.block.t
         peak, total = state
         stop = self.steps.stop(start, within[1])
         if rows.laid:
@@ -261,7 +261,7 @@ class _Sweep:
             tile = t.load(self.weights, [k, 0], [self.tile, rows.width])
             tile = t.apply("math.exp", t.apply("arith.subf", tile, new), domain="negative")
             if self.pairs is None:
-                t.store(self.weights, [k, 0], tile)
+                t.store(self.weights, [k, 0], self._scaled(tile, start + k, form.value_peaks))
             else:
                 short = t.apply("arith.truncf", tile, dtype=self.pairs.dtype)
                 t.store(self.pairs, [k // 2, 0], t.interleave(short, 2))
@@ -301,14 +301,26 @@ class _Sweep:
             return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
 
         shape = (self.tile, rows.width)
-        acc = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
-        (tile,) = t.loop(form.depth, depth, products, [acc])
+        laid = t.load(self.weights, [k, 0], shape) if rows.laid else t.full(0, shape, form.dtype)
+        if form.key_peaks is None:
+            (tile,) = t.loop(form.depth, depth, products, [laid])
+        else:
+            (tile,) = t.loop(form.depth, depth, products, [t.full(0, shape, form.dtype)])
+            tile = t.apply("arith.addf", self._scaled(tile, key, form.key_peaks), laid)
         if not rows.laid:
             tile = rows.masked(tile, (key, self.tile))
         if edge:
             tile = self.limits.apply(tile, key, within)
         t.store(self.weights, [k, 0], tile)
         return t.apply("arith.maximumf", peak, t.reduce("arith.maximumf", tile, 0))
+
+    def _scaled(self, tile: Tile, key: Index, peaks: Tensor | None) -> Tile:
+        """A tile [keys, rows] from a key on, times the scales of its keys or values where these are bytes."""
+        rows, t = self.block.rows, self.block.t
+        if peaks is None:
+            return tile
+        scales = self.block.form.scales(t, peaks, (rows.b, rows.group, key), self.tile)
+        return t.apply("arith.mulf", tile, t.reshape(scales, [self.tile, 1]))
 
     def _values(self, start: Index, stop: Index, e: Index, fade: Tile) -> None:
         """Add the block's weighted values to some rows of the sums."""

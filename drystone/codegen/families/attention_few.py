@@ -78,7 +78,11 @@ class Single(OfRows):
         (acc,) = t.loop(form.depth, lanes, products, [zeros])
         scores = t.reduce("arith.addf", acc, 1)
         scores = t.apply("arith.mulf", scores, t.full(form.scale, (1, 1), form.dtype))
-        t.store(weights, [k], t.reshape(t.transpose(scores), [self.cut.tile]))
+        row = t.reshape(t.transpose(scores), [self.cut.tile])
+        if form.key_peaks is not None:
+            at = (rows.b, rows.group, start + k)
+            row = t.apply("arith.mulf", row, form.scales(t, form.key_peaks, at, self.cut.tile))
+        t.store(weights, [k], row)
 
     def _fold(
         self, weights: Tensor, start: Index, first: Index, stop: Index, carried: Sequence[Tile]
@@ -110,7 +114,11 @@ class Single(OfRows):
         def grow(k: Index, sum_: Tile) -> Tile:
             tile = t.apply("arith.subf", t.load(weights, [k], [lanes]), new)
             tile = t.apply("math.exp", tile, domain="negative")
-            t.store(weights, [k], tile)
+            weight = tile
+            if form.value_peaks is not None:
+                at = (rows.b, rows.group, start + k)
+                weight = t.apply("arith.mulf", tile, form.scales(t, form.value_peaks, at, lanes))
+            t.store(weights, [k], weight)
             return t.apply("arith.addf", sum_, tile)
 
         (total,) = t.loop(stop, lanes, grow, [t.apply("arith.mulf", total, fade)])

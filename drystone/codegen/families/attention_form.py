@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from drystone.codegen.elements import wide
 from drystone.codegen.families.dry_op import DryOp, dry_op
-from drystone.codegen.tile import Index, Tensor, TileBuilder
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.mlir import ints, ir
 from drystone.targets.target import CpuTarget
 
@@ -35,6 +35,9 @@ class AttentionForm:
     dtype: str
     depth: int
     depth_v: int
+    #: The largest of each key and value, [B, G, T] in the order of the layout, where they are bytes.
+    key_peaks: Tensor | None = None
+    value_peaks: Tensor | None = None
     #: The element that a dot unit multiplies in pairs, where queries, keys and values are held so.
     short: str | None = None
 
@@ -81,8 +84,20 @@ class AttentionForm:
         if self.mask is not None:
             whole = [self.extent(self.q, axis) for axis in (0, 1, 2)] + [self.extent(self.k, 2)]
             _promise(t, self.mask, whole)
+        for peaks in (self.key_peaks, self.value_peaks):
+            if peaks is not None:
+                for axis in range(3):
+                    t.same(peaks.dim(axis), self.k.dim(axis))
         if self.span is not None:
             _promise(t, self.span, [self.span.dim(0), self.images, self.queries])
+
+    def scales(self, t: TileBuilder, peaks: Tensor, at: tuple[Index, Index, Index], count: int) -> Tile:
+        """What the bytes of `count` keys or values of an image and a head, from a position on, are multiplied
+        by: [count]."""
+        b, group, first = at
+        place = self.place(b, group, first, index(0))[:3]
+        tile = t.load(peaks, place, self.place(None, None, count, None)[:3])
+        return t.apply("arith.mulf", tile, t.full(1 / 127, (1,), tile.dtype))
 
 
 def _promise(t: TileBuilder, tensor: Tensor, whole: list[Index]) -> None:
@@ -98,7 +113,10 @@ def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
     q, k, v = (op.tensor(value) for value in (main.q, main.k, main.v))
     heads_first = ir.StringAttr(main.layout).value == "bhsd"
     axis = 1 if heads_first else 2
-    mask, span, blocks = (next(iter(op.all(group)), None) for group in (main.mask, main.span, main.blocks))
+    mask, span, blocks, key_peaks, value_peaks = (
+        next(iter(op.all(group)), None)
+        for group in (main.mask, main.span, main.blocks, main.key_peaks, main.value_peaks)
+    )
     return AttentionForm(
         op=op,
         q=q,
@@ -117,6 +135,8 @@ def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
         dtype=wide(q.dtype),
         depth=q.shape[3] or 0,
         depth_v=v.shape[3] or 0,
+        key_peaks=key_peaks,
+        value_peaks=value_peaks,
         short=_short((q, k, v), target) if (q.shape[3] or 1) % 2 == 0 else None,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.elements import wide
+from drystone.codegen.elements import is_float, wide
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
@@ -103,6 +103,8 @@ def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:
     """The tile in the element it is computed in."""
+    if not is_float(tile.dtype):
+        return t.apply("arith.sitofp", tile, dtype="f32")
     return tile if wide(tile.dtype) == tile.dtype else t.apply("arith.extf", tile, dtype=wide(tile.dtype))
 
 

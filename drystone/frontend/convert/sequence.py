@@ -33,6 +33,7 @@ def _attention(
         at.optional(_unexpanded(mask)),
         at.optional(span),
         at.optional(blocks),
+        *([], []),
         scale=build.number(scale),
         causal=build.flag(causal),
         sinks=build.integer(sinks),

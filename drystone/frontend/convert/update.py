@@ -8,6 +8,7 @@ import torch
 from drystone.frontend.convert.common import extent, rank
 from drystone.frontend.importer import Converter
 from drystone.frontend.types import Site
+from drystone.ir.build import scatter
 from drystone.mlir import arith, ir, linalg, tensor
 
 
@@ -70,21 +71,7 @@ def _rows(before: Any, place: int, index: Any, new: Any) -> Any:
     groups[place].append(place + 1)
     updates = _expanded(new, groups, [*shape[: place + 1], 1, *shape[place + 1 :]])
     indices = _expanded(index, [[0, 1]], [*index.type.shape, 1])
-    made = ir.Operation.create(
-        "tm_tensor.scatter",
-        [before.type],
-        [updates, indices, before],
-        {
-            "dimension_map": ir.DenseI64ArrayAttr.get([place]),
-            "unique_indices": ir.BoolAttr.get(False),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
-        },
-        regions=1,
-    )
-    block = made.regions[0].blocks.append(kind.element_type, kind.element_type)
-    with ir.InsertionPoint(block):
-        ir.Operation.create("tm_tensor.yield", operands=[block.arguments[0]])
-    return made.results[0]
+    return scatter(before, updates, indices, [place])
 
 
 CONVERTERS: dict[str, Converter] = {

@@ -40,7 +40,12 @@ def _matmul(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
 
 @handles("dry.attention")
 def _attention(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    q, k, v = (wide(x) if op.layout.value == "bhsd" else wide(x).swapaxes(1, 2) for x in args[:3])
+    values = args[3 + len(op.mask) + len(op.span) + len(op.blocks) + len(op.key_peaks) :]
+    keys = args[len(args) - len(values) - len(op.key_peaks) : len(args) - len(values)]
+    q, k, v = (
+        wide(x) if op.layout.value == "bhsd" else wide(x).swapaxes(1, 2)
+        for x in (args[0], _scaled(args[1], keys), _scaled(args[2], values))
+    )
     repeat = q.shape[1] // k.shape[1]
     shape = (*q.shape[:3], k.shape[2])
     masks = [np.broadcast_to(mask, shape) for mask in [*args[3 : 3 + len(op.mask)], *_seen(op, args, shape)]]
@@ -52,6 +57,11 @@ def _attention(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
             scores = np.where(here, scores, -np.inf) if here.dtype == np.bool_ else scores + wide(here)
         out[batch, head] = _weights(scores) @ v[batch, head // repeat]
     return [to_element(out if op.layout.value == "bhsd" else out.swapaxes(1, 2), result_element(op))]
+
+
+def _scaled(x: Array, peaks: list[Array]) -> Array:
+    """Keys or values; of bytes, whose peaks are given, the numbers they stand for."""
+    return x / 127 * wide(peaks[0])[..., None] if peaks else x
 
 
 def _seen(op: Any, args: list[Array], shape: tuple[int, ...]) -> Iterator[Array]:
