@@ -493,7 +493,7 @@ func.func @main(%q: tensor<2x2x5x4xf32>, %k: tensor<2x2x6x4xf32>, %keep: tensor<
     %d = arith.andi %a, %c : i1
     linalg.yield %d : i1
   } -> tensor<2x1x5x6xi1>
-  %y = "dry.attention"(%q, %k, %k, %m) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 0.5 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x5x6xi1>) -> tensor<2x2x5x4xf32>
+  %y = "dry.attention"(%q, %k, %k, %m) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0>, scale = 0.5 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x5x6xi1>) -> tensor<2x2x5x4xf32>
   return %y : tensor<2x2x5x4xf32>
 }
 
@@ -509,7 +509,7 @@ module {
       %3 = arith.cmpi ne, %in, %c0_i64 : i64
       linalg.yield %3 : i1
     } -> tensor<2x1x1x6xi1>
-    %2 = "dry.attention"(%arg0, %arg1, %arg1, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x1x6xi1>) -> tensor<2x2x5x4xf32>
+    %2 = "dry.attention"(%arg0, %arg1, %arg1, %1) {causal = false, layout = "bhsd", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0>, scale = 5.000000e-01 : f64, sinks = 0 : i64, tile = []} : (tensor<2x2x5x4xf32>, tensor<2x2x6x4xf32>, tensor<2x2x6x4xf32>, tensor<2x1x1x6xi1>) -> tensor<2x2x5x4xf32>
     return %2 : tensor<2x2x5x4xf32>
   }
 }
