@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import cmp_to_key
 from typing import Any
 
+from drystone.ir.windows import is_view
 from drystone.mlir import arith, ir, tensor
 
 #: Operations of `@main` that must stay though nothing uses their results.
@@ -46,6 +47,15 @@ def read_later(value: Any, op: Any) -> bool:
         return bool(op.operation.is_before_in_block(user))
 
     return all(user == op.operation or later(user) for user, _ in uses(value))
+
+
+def read_only_by(value: Any, name: str) -> bool:
+    """Whether operations of this name read a value, or a view of it, and no others do."""
+    readers = [user for user, _ in uses(value)]
+    return bool(readers) and all(
+        user.name == name or (is_view(user.opview) and read_only_by(user.results[0], name))
+        for user in readers
+    )
 
 
 def replace(old: Any, new: Any) -> None:
