@@ -277,5 +277,13 @@ def test_what_this_version_does_not_do() -> None:
         "  leave sparsify out"
     )
     assert refused(Batched(), X, quantize="w4") == (
-        "quantize: no kernel computes in 'w4' yet\n  give 'int8', or None where a weight is to stay as it is"
+        "quantize: '.*' matches no weight whose bits can be fewer\n"
+        "  no product or convolution reads a weight of the model as it is"
+    )
+    assert refused(Batched(), X, quantize="int5").startswith(
+        "quantize='int5' names no format\n  give \"int8\", an encoding, or one of "
+    )
+    assert refused(Batched(), X, caches="int2") == (
+        "caches: attention reads no keys and values held as 'int2'\n"
+        "  give 'int8', or None for what is to stay as it is"
     )

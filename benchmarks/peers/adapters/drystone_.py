@@ -4,6 +4,7 @@ from typing import Any
 
 import drystone
 from benchmarks.peers.adapters import Loaded, Task
+from benchmarks.peers.adapters.torch_eager import in_arithmetic
 
 
 def missing() -> str | None:
@@ -11,13 +12,17 @@ def missing() -> str | None:
 
 
 def load(task: Task) -> Loaded:
-    compute = "bf16" if task.arithmetic == "bf16" else None
-    options = drystone.Options(progress=False, compute=compute)
+    model, inputs, compute = task.model, task.built.inputs, None
+    if task.arithmetic == "bf16" and any(True for _ in model.parameters()):
+        compute = "bf16"
+    else:
+        # Without weights there is nothing that could be held in bf16 but the inputs themselves.
+        model, inputs = in_arithmetic(task)
     calls = task.built.calibration
     how: dict[str, Any] = {"quantize": "int8", "calibration": calls} if calls else {}
-    fitted = drystone.compile(task.model, task.inputs, options=options, **how)
+    options = drystone.Options(progress=False, compute=compute)
+    fitted = drystone.compile(model, inputs[0], options=options, **how)
     path = fitted.save(task.folder / "model.dry")
     artifact = path.stat().st_size
     path.unlink()
-    inputs, threads = task.built.inputs, task.threads
-    return Loaded(lambda n: fitted.call(inputs[n], threads=threads), artifact)
+    return Loaded(lambda n: fitted.call(inputs[n], threads=task.threads), artifact)
