@@ -145,22 +145,21 @@ class CodedStep(Step):
     def scaled_before(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
         """sums and the products of the groups from k up to `end`, each number decoded before."""
         t, c = self.t, self.coded
+        made = [self.with_shift(c.factors(t, self.panel, k + first)) for first in self.groups_of_a_string()]
 
         def strings(at: Index, sums: Tile) -> Tile:
             words = c.words(t, self.panel, at)
             for j in range(c.run):
-                number = self.real(t_factors(j), c.number(t, words, j))
+                number = self.real(made[j * len(made) // c.run], c.number(t, words, j))
                 sums = t.dot(sums, self.column(m, at + j), number)
             return sums
 
-        made = [c.factors(t, self.panel, k + first) for first in range(0, c.run, c.group or c.run)]
-        made = made if 0 < c.group < c.run else made[:1]
-        shifts = [self.with_shift(factors) for factors in made]
-
-        def t_factors(j: int) -> Factors:
-            return shifts[j // c.group if len(shifts) > 1 else 0]
-
         return t.loop(end, c.run, strings, [sums], lower=k)[0]
+
+    def groups_of_a_string(self) -> range:
+        """Where in a string of codes its groups start: one at its start, or several short ones."""
+        c = self.coded
+        return range(0, c.run, c.group if 0 < c.group < c.run else c.run)
 
     def with_shift(self, factors: Factors) -> Factors:
         """Factors whose zero point is in the minimum: q * scale - minimum."""
@@ -185,15 +184,12 @@ class CodedStep(Step):
         unit = unit if unit % c.run == 0 else c.run
 
         def factors(k: Index) -> None:
-            made = [
-                self.with_shift(c.factors(t, self.panel, k + j)) for j in range(0, c.run, c.group or c.run)
-            ]
+            made = [self.with_shift(c.factors(t, self.panel, k + j)) for j in self.groups_of_a_string()]
 
             def strings(at: Index) -> None:
                 words = c.words(t, self.panel, at)
                 for j in range(c.run):
-                    own = made[j // c.group if 0 < c.group < c.run else 0]
-                    number = self.real(own, c.number(t, words, j))
+                    number = self.real(made[j * len(made) // c.run], c.number(t, words, j))
                     t.store(row, [j if group > 1 else at - first + j, 0], number)
                 for j in range(0, c.run if group > 1 else 0, group):
                     some = t.load(row, [j, 0], [group, c.width])
