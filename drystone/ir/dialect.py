@@ -219,13 +219,15 @@ class RowStats(Dry.Operation, name="row_stats", traits=[Pure]):
 
 
 class RoundRows(Dry.Operation, name="round_rows", traits=[Pure]):
-    """Rows as signed bytes: codes[.., k] = 127 / peak[..] * (x[.., k] factor[k]), rounded to nearest, ties to
-    even; peak[..] is the largest |x[.., k] factor[k]| of a row. 127 / peak is f32, and so is the product
-    with the factor. Codes are 0 where peak is below 2^-120. A row with a NaN has it for its peak, one with an
-    infinity that; its codes are any."""
+    """Rows as signed bytes: y[.., k] = x[.., k] factor[k] is about zero[..] + codes[.., k] peak[..] / 127:
+    peak is the largest |y - zero| of a row and zero 0 or, where it is a result, in the middle between the
+    largest and the least y. Codes are 127 / peak * (y - zero), rounded to nearest, ties to even, and 0 where
+    peak is below 2^-120; all but this product is in f32. In a row with a NaN or an infinity peak is not
+    finite, with `zero` NaN, and codes are any."""
 
     codes: Result[Any]  #: i8, as x
     peak: Result[Any]  #: f32, x without its last dimension
+    zero: Sequence[Result[Any]]  #: none, or one as peak
     x: Operand[Any]  #: f32 [.., k]
     factor: Sequence[Operand[Any]]  #: none or [k]: what columns are multiplied by before
 

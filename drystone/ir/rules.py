@@ -170,11 +170,8 @@ def round_rows(op: Any) -> Problems:
     x, *factor = op.operands
     if x.type.rank < 1:
         yield "a tensor without rows"
-    for what, value, element in (
-        ("rows", x, "f32"),
-        ("codes", op.results[0], "i8"),
-        ("peaks", op.results[1], "f32"),
-    ):
+    known = [("rows", x, "f32"), ("codes", op.results[0], "i8")]
+    for what, value, element in (*known, *(("peak and zero", each, "f32") for each in op.results[1:])):
         if str(value.type.element_type) != element:
             yield f"{what} have elements {value.type.element_type}, not {element}"
     for each in factor:
@@ -295,7 +292,7 @@ def _result_rank(op: Any, number: int) -> int:
         rank = ir.AffineMapAttr(op.attributes["indexing_maps"][0]).value.n_dims
         return int(rank) - bool(op.attributes["summed"].value)
     if op.name == "dry.round_rows":
-        return int(op.operands[0].type.rank) - number
+        return int(op.operands[0].type.rank) - (number > 0)
     return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
 
 

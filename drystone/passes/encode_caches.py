@@ -163,8 +163,8 @@ class _Caches:
             for extents, kind in zip(shapes, kinds, strict=True)
         ]
         with ir.InsertionPoint(op), op.location:
-            codes, peaks = rounded_rows(rows)
-            return scatter(own[0], codes, at, dims), scatter(own[1], peaks, at, dims)
+            made = rounded_rows(rows)
+            return scatter(own[0], made.codes, at, dims), scatter(own[1], made.peak, at, dims)
 
     def _specs(self, spec: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
         return (

@@ -21,8 +21,10 @@ from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import first_match, no_match
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 
-#: The largest code of activations: they are symmetric, as weights are.
-_LARGEST = 127.0
+#: The largest code of activations.
+_LARGEST = 127
+#: Operands of the epilogue of a product of bytes: scales and sums of columns, peaks and zeros of rows.
+_EXTRAS = 4
 #: k that a dot unit sums in a lane: others would be summed one by one.
 _GROUP = 4
 #: The format that stands for products of bytes.
@@ -39,14 +41,15 @@ class QuantizeProducts:
     regular expression and a format, name "int8": the first that matches all of what the model calls a weight.
 
     Before:  %y = "dry.matmul"(%x, %w) {identity} : (tensor<8x64xf32>, tensor<32x64xf32>)
-    After:   %q, %p = "dry.round_rows"(%x) : tensor<8x64xi8>, tensor<8xf32>
-             %y = "dry.matmul"(%q, %c, %s, %p) {sums * p[m] * s[n]} : (tensor<8x64xi8>, tensor<32x64xi8>, ..)
+    After:   %q, %p, %z = "dry.round_rows"(%x) : tensor<8x64xi8>, tensor<8xf32>, tensor<8xf32>
+             %y = "dry.matmul"(%q, %c, %s, %t, %p, %z) {(sums * p[m] + z[m] * t[n]) * s[n]}
 
-    - The weight has a scale for every output (`formats.int8_row`), the other factor one for every row, found
-      when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al. 2022). What several
-      products read is rounded once.
-    - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for two operands more.
-    - A row with a NaN gives NaN, one with an infinity nothing finite; one of zeros, zeros.
+    - The weight has a scale for every output (`formats.int8_row`), the other factor a scale and a zero point
+      for every row, found when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al.
+      2022). t are sums of the weight's codes times
+      127, which the scales are divided by. What several products read is rounded once.
+    - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for four operands more.
+    - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
     - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
       small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
       |w[k]|), the maximum over all weights that read x (SmoothQuant, Xiao et al. 2023, with an alpha of 1/2).
@@ -137,7 +140,7 @@ def is_quantizable(op: Any) -> bool:
         plain
         and b.type.rank == 2
         and b.type.get_dim_size(1 - _outputs(op)) % _GROUP == 0
-        and len(extras_of(op)) + 2 <= MAX_EXTRAS
+        and len(extras_of(op)) + _EXTRAS <= MAX_EXTRAS
     )
 
 
@@ -163,13 +166,13 @@ class _Group:
             if factors is not None:
                 name, kind = f"{self.products[0][1]}.smooth", tensor_type(factors.shape, ir.F32Type.get())
                 smooth = new_weight(self.program, name, 1 / factors, kind)
-            codes, rows = rounded_rows(self.x, smooth)
-        made: dict[tuple[str, int], tuple[Any, Any]] = {}
+            rows = rounded_rows(self.x, smooth, zero=True)
+        made: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
         for op, key in self.products:
             if (key, _outputs(op)) not in made:
                 with ir.InsertionPoint(op), op.operation.location:
                     made[key, _outputs(op)] = self._weight(op, key, factors)
-            _replace(op, codes, *made[key, _outputs(op)], rows)
+            _replace(op, rows, made[key, _outputs(op)])
 
     def _factors(self) -> Array | None:
         """What every k of the weights is multiplied by, f32 [k]; None where nothing is known of x."""
@@ -181,48 +184,56 @@ class _Group:
         factors = np.sqrt(np.maximum(large, least) / np.maximum(np.max(weights, axis=0), least))
         return np.where((large > 0) & np.isfinite(factors), factors, 1).astype(np.float32)
 
-    def _weight(self, op: Any, key: str, factors: Array | None) -> tuple[Any, Any]:
-        """Codes, and for every output a scale, which divides rows by their largest code as well."""
+    def _weight(self, op: Any, key: str, factors: Array | None) -> tuple[Any, Any, Any]:
+        """Codes, and for every output a scale, which divides rows by their largest code as well, and the sum
+        of its codes times that."""
         axis, array = _outputs(op), self._array(key)
         if factors is not None:
             array = array * (factors if axis == 0 else factors[:, None])
         parts = encode(array, int8_row(1 - axis))
-        scales = parts["scale"].reshape(-1) / np.float32(_LARGEST)
         codes = np.ascontiguousarray(parts["codes"])
+        sums = (_LARGEST * codes.sum(1 - axis, dtype=np.int64)).astype(np.float32)
         byte, real = ir.IntegerType.get_signless(8), ir.F32Type.get()
-        return (
-            new_weight(self.program, f"{key}.int8", codes, tensor_type(codes.shape, byte)),
-            new_weight(self.program, f"{key}.scale", scales, tensor_type(scales.shape, real)),
+        made = (
+            (f"{key}.int8", codes, byte),
+            (f"{key}.scale", parts["scale"].reshape(-1) / np.float32(_LARGEST), real),
+            (f"{key}.sum", sums, real),
         )
+        codes_, scales, sums_ = (
+            new_weight(self.program, name, held, tensor_type(held.shape, kind)) for name, held, kind in made
+        )
+        return codes_, scales, sums_
 
     def _array(self, key: str) -> Array:
         return np.asarray(self.program.weights[key])
 
 
-def _replace(op: Any, codes: Any, weight: Any, columns: Any, rows: Any) -> None:
-    """Put the product of codes, times both scales, in the place of a product."""
-    result = op.operation.results[0]
+def _replace(op: Any, rows: Any, weight: Sequence[Any]) -> None:
+    """Put the product of the codes of rows (with their scales and zero points) and of a weight (with its
+    scales, and the sums of its codes) in the place of a product."""
+    result, (codes, columns, sums) = op.operation.results[0], weight
     rank = result.type.rank
     last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
-    scales = [(columns, last), (rows, _leading(rank))]
+    (zeros,) = rows.zero
+    more = [(columns, last), (sums, last), (rows.peak, _leading(rank)), (zeros, _leading(rank))]
     wide = ir.IntegerType.get_signless(32)
     with ir.InsertionPoint(op), op.operation.location:
-        made, block = remade(op, [codes, weight], [*extras_of(op), *scales], sums=wide)
+        made, block = remade(op, [rows.codes, codes], [*extras_of(op), *more], sums=wide)
         with ir.InsertionPoint(block):
-            total, *_, column, row = block.arguments
-            real = arith.SIToFPOp(column.type, total).result
-            real = arith.MulFOp(arith.MulFOp(real, row).result, column).result
+            total, *_, column, summed, peak, zero = block.arguments
+            real = arith.MulFOp(arith.SIToFPOp(column.type, total).result, peak).result
+            real = arith.AddFOp(real, arith.MulFOp(zero, summed).result).result
+            real = arith.MulFOp(real, column).result
     take_epilogue(op, made, total=real)
 
 
-def rounded_rows(x: Any, smooth: Any | None = None) -> tuple[Any, Any]:
-    """The codes of a tensor's rows, times `smooth` [k] where that is given, and the largest of each row,
-    which is 127 as a code."""
+def rounded_rows(x: Any, smooth: Any | None = None, *, zero: bool = False) -> Any:
+    """The rounding of a tensor's rows, times `smooth` [k] where that is given; around 0 or, with `zero`,
+    around the middle of each."""
     extents = shape(x)
     codes = tensor_type(extents, ir.IntegerType.get_signless(8))
-    peak = tensor_type(extents[:-1], ir.F32Type.get())
-    made = RoundRows(codes, peak, x, [] if smooth is None else [smooth])
-    return made.codes, made.peak
+    row = tensor_type(extents[:-1], ir.F32Type.get())
+    return RoundRows(codes, row, [row] if zero else [], x, [] if smooth is None else [smooth])
 
 
 def peaks(x: Any) -> Any:

@@ -12,18 +12,20 @@ import drystone
 from tests.exec.families import relative_error
 
 
-def codes_of(rows: Any) -> tuple[Any, Any]:
-    """The codes of rows and what the largest of each is, in f32 as the model rounds them."""
-    peak = rows.abs().amax(-1, keepdim=True)
-    factor = torch.where(peak == 0, peak, torch.tensor(127.0) / peak)
-    return torch.round(rows.double() * factor), peak
+def codes_of(rows: Any, middle: Any = 0) -> tuple[Any, Any]:
+    """The codes of rows around their middle, and the peak of each, in f32 as the model rounds them."""
+    reach = (rows - middle).abs().amax(-1, keepdim=True)
+    factor = torch.where(reach == 0, reach, torch.tensor(127.0) / reach)
+    return torch.round((rows - middle).double() * factor), reach
 
 
 def exact(x: Any, layer: nn.Linear) -> Any:
     """What a layer gives in bytes: integer sums, scaled in float64."""
-    (a, row), (w, column) = codes_of(x), codes_of(layer.weight.detach())
+    middle = x.amax(-1, keepdim=True) * 0.5 + x.amin(-1, keepdim=True) * 0.5
+    (a, row), (w, column) = codes_of(x, middle), codes_of(layer.weight.detach())
     sums = a.to(torch.int64) @ w.to(torch.int64).T
-    return sums.double() * row.double() / 127 * column.double().T / 127 + layer.bias.double()
+    real = sums.double() * row.double() / 127 + middle.double() * w.double().sum(-1)
+    return real * column.double().T / 127 + layer.bias.double()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 17, 64])

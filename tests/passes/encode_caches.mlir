@@ -22,7 +22,7 @@ func.func @main(%q: tensor<1x4x3x8xf32>, %new: tensor<3x1x2x1x8xf32>, %at: tenso
 // after:
 module {
   func.func @main(%arg0: tensor<1x4x3x8xf32>, %arg1: tensor<3x1x2x1x8xf32>, %arg2: tensor<3x1xi64>, %arg3: tensor<1x2x6x8xi8>, %arg4: tensor<1x2x6xf32>, %arg5: tensor<1x2x6x8xi8>, %arg6: tensor<1x2x6xf32>) -> (tensor<1x4x3x8xf32>, tensor<1x2x6x8xi8>, tensor<1x2x6xf32>, tensor<1x2x6x8xi8>, tensor<1x2x6xf32>) {
-    %0:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<3x1x2x1x8xf32>) -> (tensor<3x1x2x1x8xi8>, tensor<3x1x2x1xf32>)
+    %0:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 0>} : (tensor<3x1x2x1x8xf32>) -> (tensor<3x1x2x1x8xi8>, tensor<3x1x2x1xf32>)
     %1 = tm_tensor.scatter {dimension_map = array<i64: 2>} unique_indices(false) ins(%0#0, %arg2 : tensor<3x1x2x1x8xi8>, tensor<3x1xi64>) outs(%arg3 : tensor<1x2x6x8xi8>) {
     ^bb0(%arg7: i8, %arg8: i8):
       tm_tensor.yield %arg7 : i8
@@ -31,7 +31,7 @@ module {
     ^bb0(%arg7: f32, %arg8: f32):
       tm_tensor.yield %arg7 : f32
     } -> tensor<1x2x6xf32>
-    %3:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<3x1x2x1x8xf32>) -> (tensor<3x1x2x1x8xi8>, tensor<3x1x2x1xf32>)
+    %3:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 0>} : (tensor<3x1x2x1x8xf32>) -> (tensor<3x1x2x1x8xi8>, tensor<3x1x2x1xf32>)
     %4 = tm_tensor.scatter {dimension_map = array<i64: 2>} unique_indices(false) ins(%3#0, %arg2 : tensor<3x1x2x1x8xi8>, tensor<3x1xi64>) outs(%arg5 : tensor<1x2x6x8xi8>) {
     ^bb0(%arg7: i8, %arg8: i8):
       tm_tensor.yield %arg7 : i8
@@ -71,7 +71,7 @@ func.func @main(%q: tensor<1x2x1x8xf32>, %new: tensor<1x1x2x1x8xf32>, %at: tenso
 // after:
 module {
   func.func @main(%arg0: tensor<1x2x1x8xf32>, %arg1: tensor<1x1x2x1x8xf32>, %arg2: tensor<1x1xi64>, %arg3: tensor<1x2x6x8xi8>, %arg4: tensor<1x2x6xf32>, %arg5: tensor<1x2x6x8xf32>) -> (tensor<1x2x1x8xf32>, tensor<1x2x6x8xf32>, tensor<1x2x6x8xi8>, tensor<1x2x6xf32>, tensor<1x2x6x8xf32>) {
-    %0:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<1x1x2x1x8xf32>) -> (tensor<1x1x2x1x8xi8>, tensor<1x1x2x1xf32>)
+    %0:2 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 0>} : (tensor<1x1x2x1x8xf32>) -> (tensor<1x1x2x1x8xi8>, tensor<1x1x2x1xf32>)
     %1 = tm_tensor.scatter {dimension_map = array<i64: 2>} unique_indices(false) ins(%0#0, %arg2 : tensor<1x1x2x1x8xi8>, tensor<1x1xi64>) outs(%arg3 : tensor<1x2x6x8xi8>) {
     ^bb0(%arg6: i8, %arg7: i8):
       tm_tensor.yield %arg6 : i8

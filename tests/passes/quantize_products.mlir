@@ -21,27 +21,33 @@ func.func @main(%x: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x4xf32>) {
 module {
   func.func @main(%arg0: tensor<4x8xf32>) -> (tensor<4x16xf32>, tensor<4x4xf32>) {
     %0 = "dry.weight"() {key = "b"} : () -> tensor<16xf32>
-    %1:2 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<4x8xf32>) -> (tensor<4x8xi8>, tensor<4xf32>)
+    %1:3 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 1>} : (tensor<4x8xf32>) -> (tensor<4x8xi8>, tensor<4xf32>, tensor<4xf32>)
     %2 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8xi8>
     %3 = "dry.weight"() {key = "w.scale"} : () -> tensor<16xf32>
-    %4 = "dry.matmul"(%1#0, %2, %0, %3, %1#1) ({
-    ^bb0(%arg1: i32, %arg2: f32, %arg3: f32, %arg4: f32):
-      %8 = arith.sitofp %arg1 : i32 to f32
-      %9 = arith.mulf %8, %arg4 : f32
-      %10 = arith.mulf %9, %arg3 : f32
-      %11 = arith.addf %10, %arg2 : f32
-      "dry.yield"(%11) : (f32) -> ()
-    }) {extra_maps = [#map, #map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xi8>, tensor<16x8xi8>, tensor<16xf32>, tensor<16xf32>, tensor<4xf32>) -> tensor<4x16xf32>
-    %5 = "dry.weight"() {key = "v.int8"} : () -> tensor<8x4xi8>
-    %6 = "dry.weight"() {key = "v.scale"} : () -> tensor<4xf32>
-    %7 = "dry.matmul"(%1#0, %5, %6, %1#1) ({
-    ^bb0(%arg1: i32, %arg2: f32, %arg3: f32):
-      %8 = arith.sitofp %arg1 : i32 to f32
-      %9 = arith.mulf %8, %arg3 : f32
-      %10 = arith.mulf %9, %arg2 : f32
-      "dry.yield"(%10) : (f32) -> ()
-    }) {extra_maps = [#map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xi8>, tensor<8x4xi8>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x4xf32>
-    return %4, %7 : tensor<4x16xf32>, tensor<4x4xf32>
+    %4 = "dry.weight"() {key = "w.sum"} : () -> tensor<16xf32>
+    %5 = "dry.matmul"(%1#0, %2, %0, %3, %4, %1#1, %1#2) ({
+    ^bb0(%arg1: i32, %arg2: f32, %arg3: f32, %arg4: f32, %arg5: f32, %arg6: f32):
+      %10 = arith.sitofp %arg1 : i32 to f32
+      %11 = arith.mulf %10, %arg5 : f32
+      %12 = arith.mulf %arg6, %arg4 : f32
+      %13 = arith.addf %11, %12 : f32
+      %14 = arith.mulf %13, %arg3 : f32
+      %15 = arith.addf %14, %arg2 : f32
+      "dry.yield"(%15) : (f32) -> ()
+    }) {extra_maps = [#map, #map, #map, #map1, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 1, 0, 0, 0>, transpose_b = true} : (tensor<4x8xi8>, tensor<16x8xi8>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x16xf32>
+    %6 = "dry.weight"() {key = "v.int8"} : () -> tensor<8x4xi8>
+    %7 = "dry.weight"() {key = "v.scale"} : () -> tensor<4xf32>
+    %8 = "dry.weight"() {key = "v.sum"} : () -> tensor<4xf32>
+    %9 = "dry.matmul"(%1#0, %6, %7, %8, %1#1, %1#2) ({
+    ^bb0(%arg1: i32, %arg2: f32, %arg3: f32, %arg4: f32, %arg5: f32):
+      %10 = arith.sitofp %arg1 : i32 to f32
+      %11 = arith.mulf %10, %arg4 : f32
+      %12 = arith.mulf %arg5, %arg3 : f32
+      %13 = arith.addf %11, %12 : f32
+      %14 = arith.mulf %13, %arg2 : f32
+      "dry.yield"(%14) : (f32) -> ()
+    }) {extra_maps = [#map, #map, #map1, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, transpose_b = false} : (tensor<4x8xi8>, tensor<8x4xi8>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x4xf32>
+    return %5, %9 : tensor<4x16xf32>, tensor<4x4xf32>
   }
 }
 
@@ -66,20 +72,23 @@ func.func @main(%x: tensor<2x?x8xf32>, %u: tensor<4x6xf32>) -> (tensor<2x?x4xf32
 module {
   func.func @main(%arg0: tensor<2x?x8xf32>, %arg1: tensor<4x6xf32>) -> (tensor<2x?x4xf32>, tensor<4x4xf32>) {
     %0 = "dry.weight"() {key = "v"} : () -> tensor<4x6xf32>
-    %1:2 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>} : (tensor<2x?x8xf32>) -> (tensor<2x?x8xi8>, tensor<2x?xf32>)
+    %1:3 = "dry.round_rows"(%arg0) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 1>} : (tensor<2x?x8xf32>) -> (tensor<2x?x8xi8>, tensor<2x?xf32>, tensor<2x?xf32>)
     %2 = "dry.weight"() {key = "w.int8"} : () -> tensor<4x8xi8>
     %3 = "dry.weight"() {key = "w.scale"} : () -> tensor<4xf32>
-    %4 = "dry.matmul"(%1#0, %2, %3, %1#1) ({
-    ^bb0(%arg2: i32, %arg3: f32, %arg4: f32):
-      %6 = arith.sitofp %arg2 : i32 to f32
-      %7 = arith.mulf %6, %arg4 : f32
-      %8 = arith.mulf %7, %arg3 : f32
-      "dry.yield"(%8) : (f32) -> ()
-    }) {extra_maps = [#map, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x?x8xi8>, tensor<4x8xi8>, tensor<4xf32>, tensor<2x?xf32>) -> tensor<2x?x4xf32>
-    %5 = "dry.matmul"(%arg1, %0) ({
+    %4 = "dry.weight"() {key = "w.sum"} : () -> tensor<4xf32>
+    %5 = "dry.matmul"(%1#0, %2, %3, %4, %1#1, %1#2) ({
+    ^bb0(%arg2: i32, %arg3: f32, %arg4: f32, %arg5: f32, %arg6: f32):
+      %7 = arith.sitofp %arg2 : i32 to f32
+      %8 = arith.mulf %7, %arg5 : f32
+      %9 = arith.mulf %arg6, %arg4 : f32
+      %10 = arith.addf %8, %9 : f32
+      %11 = arith.mulf %10, %arg3 : f32
+      "dry.yield"(%11) : (f32) -> ()
+    }) {extra_maps = [#map, #map, #map1, #map1], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, transpose_b = true} : (tensor<2x?x8xi8>, tensor<4x8xi8>, tensor<4xf32>, tensor<4xf32>, tensor<2x?xf32>, tensor<2x?xf32>) -> tensor<2x?x4xf32>
+    %6 = "dry.matmul"(%arg1, %0) ({
     ^bb0(%arg2: f32):
       "dry.yield"(%arg2) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x6xf32>, tensor<4x6xf32>) -> tensor<4x4xf32>
-    return %4, %5 : tensor<2x?x4xf32>, tensor<4x4xf32>
+    return %5, %6 : tensor<2x?x4xf32>, tensor<4x4xf32>
   }
 }

@@ -44,7 +44,7 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
         dry.Attention,
         tensor((-1, 6, 3, 3)),
         *(pooled, pooled, pooled),
-        *([], [], []),
+        *([], [], [], [], []),
         scale=0.5,
         causal=True,
         sinks=0,
@@ -60,14 +60,26 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
     parts = make(dry.LogSumExp, tensor((2, 6)), tensor((2, 6)), product, dim=1)
     first = arith.constant(tensor((2,), "i64"), ir.DenseElementsAttr.get(np.array([1, 0])))
     stats = row_stats(make(dry.MatMul, tensor((2, 2)), state, state, transpose_b=True).out, first)
-    coded = make(dry.RoundRows, tensor((2, 3, 6), "i8"), tensor((2, 3)), product, [bias])
+    each = tensor((2, 3))
+    coded = make(dry.RoundRows, tensor((2, 3, 6), "i8"), each, [each], product, [bias])
     sums = make(dry.Scan, tensor((2, 3, 6)), chances, dim=1, kind="sum").out
     decayed = make(dry.LinearScan, tensor((2, 3, 6)), sums, chances, dim=1).out
     selected = selective_scan([decayed, bias], [(0, 1, 2), (2,)], 1, tensor((2, 3)))
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
-    return [normal, total, selected, coded.codes, coded.peak, parts.peak, parts.rest, *stats, *steps]
+    return [
+        normal,
+        total,
+        selected,
+        coded.codes,
+        coded.peak,
+        *coded.zero,
+        parts.peak,
+        parts.rest,
+        *stats,
+        *steps,
+    ]
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -46,8 +46,8 @@ def rounding(factor: int, peak: tuple[int, ...]) -> Program:
     """Rows of 2 x 4 rounded to bytes, with so many factors and peaks of this shape."""
 
     def body(x: Any, factor: Any) -> list[Any]:
-        op = make(dry.RoundRows, tensor((2, 4), "i8"), tensor(peak), x, [factor])
-        return [op.codes, op.peak]
+        op = make(dry.RoundRows, tensor((2, 4), "i8"), tensor(peak), [tensor((2,))], x, [factor])
+        return [op.codes, op.peak, *op.zero]
 
     return program(lambda: [tensor((2, 4)), tensor((factor,))], body)
 
@@ -66,7 +66,7 @@ def attention(
     given = {"scale": 1.0, "causal": False, "sinks": 0, "tile": [], "layout": "bhsd", **attributes}
 
     def body(q: Any, k: Any, m: Any) -> list[Any]:
-        groups = [[m] if name == what else [] for name in elements]
+        groups = [*([m] if name == what else [] for name in elements), [], []]
         return [make(dry.Attention, q.type, q, k, k, *groups, **given).out]
 
     return program(lambda: [tensor(q), tensor(k), tensor(mask, elements[what])], body)

@@ -1,9 +1,11 @@
-"""Rows rounded to signed bytes: the largest of a row, then its codes, while the row is in the nearest cache.
+"""Rows rounded to signed bytes: the ends of a row, then its codes, while the row is in the nearest cache.
 
-Rows have a scale each, found when the program runs (vector-wise quantization: Dettmers et al., "LLM.int8()",
-2022). A kernel that makes rows one by one, such as a normalization, rounds them itself: `Rounding`.
+Rows have a scale each, found when the program runs: the vector-wise quantization of Dettmers et al.,
+"LLM.int8()", 2022. With a zero point both ends of the row are at the ends of the codes, which one-sided
+activations need. A kernel that makes rows one by one (a normalization) rounds them itself: `Rounding`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +16,7 @@ from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.targets.target import CpuTarget
 
-#: The largest code, and the least peak whose row is not all zeros: 127 over it is a number.
+#: The largest code, and the least peak of a row that is not all zeros: 127 over it is a number.
 LARGEST, LEAST = 127.0, 2.0**-120
 #: All bits but the sign; what rounds a number below 2^22 to an integer when it is added.
 _POSITIVE, _SHIFT = 0x7FFFFFFF, 1.5 * 2.0**23
@@ -25,11 +27,12 @@ Part = Callable[[Index], Tile]
 
 @dataclass(frozen=True)
 class Rounding:
-    """Where codes [rows, columns] and the largest of each row [rows] go (without `rows` where there is only
-    one), the factors of columns, and how wide tiles are."""
+    """Where codes [rows, columns] and the peak and, where it has one, the zero of each row [rows] go (without
+    `rows` where there is only one), the factors of columns, and how wide tiles are."""
 
     codes: Tensor
     peak: Tensor
+    zero: Tensor | None
     factor: Tensor | None
     width: int
 
@@ -45,22 +48,39 @@ class Rounding:
             t.same(columns, self.factor.dim(0))
         if rows is not None:
             t.same(rows, self.codes.dim(0))
-            t.same(rows, self.peak.dim(0))
+            for tensor in (self.peak, self.zero):
+                if tensor is not None:
+                    t.same(rows, tensor.dim(0))
 
     def row(self, t: TileBuilder, row: Index, first: Part, again: Part) -> None:
         """Round one row, whose parts `first` gives and then, once more, `again`."""
-        whole = len(self.codes.shape) == 2
-        peak = self.largest(t, first)
-        t.store(self.peak, [row] if whole else [], t.reshape(peak, ()), [None] if whole else [])
-        least, zero, most = (t.full(value, (1,), "f32") for value in (LEAST, 0.0, LARGEST))
-        none = t.apply("arith.cmpf", peak, least, dtype="i1", predicate="olt")
-        scale = t.apply("arith.select", none, zero, t.apply("arith.divf", most, peak), dtype="f32")
+        zero = None
+        if self.zero is None:
+            peak = held = self.largest(t, first)
+        else:
+            high, low, faulty = self.ends(t, first)
+            high, low = (t.apply("arith.mulf", end, t.full(0.5, (1,), "f32")) for end in (high, low))
+            peak, zero = t.apply("arith.subf", high, low), t.apply("arith.addf", high, low)
+            held = t.apply("arith.addf", peak, faulty)
+            self.keep(t, self.zero, row, zero)
+        self.keep(t, self.peak, row, held)
+        least, nothing, most = (t.full(value, (1,), "f32") for value in (LEAST, 0.0, LARGEST))
+        flat = t.apply("arith.cmpf", peak, least, dtype="i1", predicate="olt")
+        scale = t.apply("arith.select", flat, nothing, t.apply("arith.divf", most, peak), dtype="f32")
 
         def write(j: Index) -> None:
-            code = nearest(t, self.scaled(t, j, again(j)), scale)
+            x = self.scaled(t, j, again(j))
+            code = nearest(t, x if zero is None else t.apply("arith.subf", x, zero), scale)
+            whole = len(self.codes.shape) == 2
             t.store(self.codes, [row, j] if whole else [j], code, [None, self.width][-1 - whole :])
 
         t.loop(self.columns, self.width, write)
+
+    @staticmethod
+    def keep(t: TileBuilder, tensor: Tensor, row: Index, tile: Tile) -> None:
+        """Write what a row has."""
+        several = len(tensor.shape) == 1
+        t.store(tensor, [row] if several else [], t.reshape(tile, ()), [None] if several else [])
 
     def largest(self, t: TileBuilder, part: Part) -> Tile:
         """The largest |x| of a row. The bits of numbers above 0 are in the order of the numbers, those of a
@@ -73,6 +93,29 @@ class Rounding:
 
         (held,) = Fold(self.columns, self.width)(t, step, [t.full(0, (self.width,), "i32")])
         return t.apply("arith.bitcast", t.reduce("arith.maxsi", held, 0), dtype="f32")
+
+    def ends(self, t: TileBuilder, part: Part) -> tuple[Tile, Tile, Tile]:
+        """The largest and the least of a row; and 0, or NaN where one of its numbers is not finite."""
+
+        def step(j: Index, high: Tile, low: Tile, faulty: Tile) -> list[Tile]:
+            x = self.scaled(t, j, part(j))
+            above, below = (
+                t.apply("arith.cmpf", x, now, dtype="i1", predicate=predicate)
+                for now, predicate in ((high, "ogt"), (low, "olt"))
+            )
+            return [
+                t.apply("arith.select", above, x, high, dtype="f32"),
+                t.apply("arith.select", below, x, low, dtype="f32"),
+                t.apply("math.fma", x, t.full(0.0, (1,), "f32"), faulty),
+            ]
+
+        starts = [t.full(value, (self.width,), "f32") for value in (-math.inf, math.inf, 0.0)]
+        found = Fold(self.columns, self.width)(t, step, starts)
+        high, low, faulty = (
+            t.reduce(f"arith.{op}", lanes, 0)
+            for op, lanes in zip(("maximumf", "minimumf", "addf"), found, strict=True)
+        )
+        return high, low, faulty
 
     def scaled(self, t: TileBuilder, j: Index, x: Tile) -> Tile:
         """Part of a row times its columns' factors."""
@@ -89,10 +132,11 @@ def nearest(t: TileBuilder, x: Tile, scale: Tile) -> Tile:
 
 def rounding_of(op: DryOp, width: int) -> Rounding:
     """How a dry.round_rows rounds."""
-    codes, peak = op.inits
+    codes, peak, *zeros = op.inits
     cut = len(codes.shape) - 1
     factor = next(iter(op.all(list(op.main.factor))), None)
-    return Rounding(split_at(codes, cut), split_at(peak), factor, width)
+    zero = next(map(split_at, zeros), None)
+    return Rounding(split_at(codes, cut), split_at(peak), zero, factor, width)
 
 
 def build(kernel: Any, target: CpuTarget) -> TileProgram | None:

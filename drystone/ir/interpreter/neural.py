@@ -142,14 +142,20 @@ def _row_stats(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
 
 @handles("dry.round_rows")
 def _round_rows(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
-    x = args[0].astype(np.float32)
+    x, half = args[0].astype(np.float32), np.float32(0.5)
     for factor in args[1:]:
         x = x * factor.astype(np.float32)
     with np.errstate(all="ignore"):
-        peak = np.abs(x).max(-1, initial=0)
-        scale = np.where(peak < 2.0**-120, np.float32(0), np.float32(127) / peak)
-        codes = np.nan_to_num(np.rint(np.float64(x) * scale[..., None]))
-    return [np.clip(codes, -127, 127).astype(np.int8), peak]
+        peak, zeros = np.abs(x).max(-1, initial=0), list[Array]()
+        if len(op.zero):
+            high, low = (x.max(-1) * half, x.min(-1) * half) if x.shape[-1] else (peak, peak)
+            peak, zeros = high - low, [high + low]
+            x = x - zeros[0][..., None]
+        inverse = np.where(peak < 2.0**-120, np.float32(0), np.float32(127) / peak)
+        codes = np.rint(x.astype(np.float64) * inverse[..., None])
+        if len(op.zero):
+            peak = np.where(np.isfinite(peak), peak, np.float32(np.nan))
+    return [np.clip(np.nan_to_num(codes), -127, 127).astype(np.int8), peak, *zeros]
 
 
 @handles("dry.embedding")
