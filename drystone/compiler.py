@@ -1,13 +1,14 @@
 """The whole trip on one page: each stage of the compiler, called once, in order."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from drystone import (
     autotune,
+    choosing,
     codegen,
     env,
     frontend,
@@ -26,7 +27,7 @@ from drystone.plans import Plans
 from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
-from drystone.runtime.manifest import KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
+from drystone.runtime.manifest import ChosenFormat, KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
 
 
 def compile(
@@ -69,11 +70,11 @@ def compile(
     _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    quantized = quantizing.quantization_of(quantize, caches)
-    quantizing.check(quantized, calibration, budget)
+    quantized, auto = quantizing.quantization_of(quantize, caches), quantizing.autos(quantize)
+    quantizing.check(quantized, auto, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
-        source = _calibrated(source, options, calibration)
+        source = _calibrated(source, options, calibration, auto, budget)
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
@@ -100,6 +101,7 @@ class _Source:
     dynamic_shapes: Any
     checkpoint: Checkpoint | None
     quantized: passes.Quantization
+    formats: tuple[ChosenFormat, ...] = ()
 
     def imported(self) -> Program:
         return frontend.import_model(
@@ -112,14 +114,21 @@ class _Source:
         )
 
 
-def _calibrated(source: _Source, options: Options, calls: Sequence[Any]) -> _Source:
-    """The source with what is known of its numbers after running these calls on this machine."""
+def _calibrated(
+    source: _Source, options: Options, calls: Sequence[Any], auto: Collection[str], budget: Budget
+) -> _Source:
+    """The source with what is known of its numbers after running these calls on this machine, and formats
+    within the budget for weights of the patterns `auto`."""
     own, machine = replace(options, compute=None), targets.resolve("cpu")
 
     def build(observed: passes.Quantization) -> Fitted:
         return _trip(replace(source, quantized=observed), machine, Budget(), own, None)
 
-    return replace(source, quantized=quantizing.calibrated(source.quantized, build, calls))
+    known = quantizing.calibrated(source.quantized, build, calls)
+    if not auto:
+        return replace(source, quantized=known)
+    known, formats = choosing.settled(known, auto, source.imported(), build, calls, budget)
+    return replace(source, quantized=known, formats=formats)
 
 
 def _trip(
@@ -139,6 +148,7 @@ def _trip(
         compiled = codegen.jit(code)
     threads = _threads(machine, options)
     manifest = _manifest(program, before, written, memory, made.patched, code, machine, threads, options.pin)
+    manifest = replace(manifest, formats=source.formats)
     entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
     return Fitted(manifest, [program.weights[key] for key in code.weights], entry, compiled.image)
 
@@ -172,7 +182,7 @@ def fit(
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
     quantized = quantizing.quantization_of(quantize, caches)
-    quantizing.check(quantized)
+    quantizing.check(quantized, quantizing.autos(quantize), None, Budget())
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:

@@ -40,14 +40,16 @@ class Budget:
     activations, its states, and its weights or, where those do not fit beside them, as much of them as is
     there at once; the others are read from the model's file in time for the kernels that need them. Or limits
     of the target's memory levels by name ({"ram": "256KB"}), for the activations that are planned in them.
-    weights: for all weights as they are stored. error: the largest relative L2 error of any output on the
-    example inputs, against the same model compiled in f32; where a shorter element keeps it, products are
-    computed in that one.
+    weights: for all weights as they are stored. bits: what a weight takes on the mean, scales and everything
+    else counted, of those whose format is to be chosen (`quantize="auto"`). error: the largest relative L2
+    error of any output on the example inputs, against the same model compiled in f32; where a shorter element
+    keeps it, products are computed in that one.
     """
 
     ram: int | str | Mapping[str, int | str] | None = None
     weights: int | str | None = None
     error: float | None = None
+    bits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,11 @@ class Quantize:
     """How weights are held, where more is to be said than a format's name.
 
     format: a name of docs/formats.md ("w4", "q4_k", ..), or an encoding of a weight [outputs, inputs]
-    (`drystone.ir.formats` makes them); "int8" stands for products in bytes and takes nothing else. method:
-    how numbers are rounded: "nearest", or some of "awq", "gptq" and "rounding" with + between them, which
-    need calibration (docs/quantization.md); None: all three where there is calibration. group: how many
-    inputs share a scale, for formats that have groups.
+    (`drystone.ir.formats` makes them); "int8" stands for products in bytes and takes nothing else; "auto" for
+    the formats within a budget with which the model changes least. method: how numbers are rounded:
+    "nearest", or some of "awq", "gptq" and "rounding" with + between them, which need calibration
+    (docs/quantization.md); None: all three where there is calibration. group: how many inputs share a scale,
+    for formats that have groups.
     """
 
     format: Any

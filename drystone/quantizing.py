@@ -1,7 +1,7 @@
 """What the user asks for with `quantize=` and `calibration=`, as passes of the pipeline."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,11 @@ from drystone.passes import (
     Rounding,
 )
 from drystone.passes.rounding import Method, Seen, is_stepwise
+
+#: The arguments of a call.
+Call = tuple[Sequence[Any], Mapping[str, Any]]
+#: The format that stands for one that is chosen, and what statistics are taken for until then.
+AUTO, _ANY = "auto", formats.int8_row()
 
 
 def quantization_of(
@@ -66,7 +71,7 @@ def _rounding(each: Quantize | None) -> Rounding | None:
                 hint='leave method and group out, or take "int8_row" for the weights alone',
             )
         return None
-    encoding = _encoding(each)
+    encoding = _ANY if each.format == AUTO and each.group is None else _encoding(each)
     if method is not None and (method.fed_back or method.descended) and not is_stepwise(encoding):
         raise UserError(
             f"quantize: {each.method!r} rounds number by number, and {_name(each)!r} has no such codes",
@@ -84,7 +89,7 @@ def _encoding(each: Quantize) -> Encoding:
     if not isinstance(each.format, str) or each.format not in formats.TABLE:
         raise UserError(
             f"quantize={each.format!r} names no format",
-            hint=f'give "{INT8}", an encoding, or one of {", ".join(formats.TABLE)}',
+            hint=f'give "{INT8}", "{AUTO}", an encoding, or one of {", ".join(formats.TABLE)}',
         )
     function = formats.TABLE[each.format]
     taken = inspect.signature(function).parameters
@@ -104,24 +109,39 @@ def _encoding(each: Quantize) -> Encoding:
     return function(group=each.group)
 
 
-def check(quantized: Quantization, calls: Sequence[Any] | None = None, budget: Budget | None = None) -> None:
-    """Raise UserError where calibration is not needed, is and not there, or where a budget says nothing yet
-    of what is quantized."""
-    if budget is not None and budget.error is not None and quantized != Quantization():
+def autos(given: Format | Mapping[str, Format | None] | None) -> frozenset[str]:
+    """The patterns of weights whose formats are to be chosen."""
+    return frozenset(
+        pattern for pattern, each in formats_of(given) if each is not None and each.format == AUTO
+    )
+
+
+def check(
+    quantized: Quantization, auto: Collection[str], calls: Sequence[Any] | None, budget: Budget
+) -> None:
+    """Raise UserError where calibration is not needed, or is and not there, and the same of budgets."""
+    weights = quantized.weights
+    assert isinstance(weights, QuantizeWeights)
+    if budget.error is not None and quantized != Quantization():
         raise UserError(
             "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
         )
+    if budget.bits is not None and not auto:
+        raise UserError("Budget(bits=...) is for formats that are chosen", hint=f'give quantize="{AUTO}"')
+    if auto and budget.bits is None and budget.weights is None:
+        raise UserError(
+            f'quantize="{AUTO}" chooses formats within a budget',
+            hint='give Budget(bits=4.25), or Budget(weights="40MB")',
+        )
     if calls is None:
-        asked = [
-            each for _, each in quantized.weights.formats if each is not None and each.method is not None
-        ]
-        if any(each.method is not None and each.method.calibrated for each in asked):
+        asked = [each for _, each in weights.formats if each is not None and each.method is not None]
+        if auto or any(each.method is not None and each.method.calibrated for each in asked):
             raise UserError(
-                "quantize: methods other than nearest need to see what weights are multiplied with",
-                hint='give calibration=[(x,), ..], or take method="nearest"',
+                'quantize: "auto", and methods but "nearest", need to see what weights are multiplied with',
+                hint='give calibration=[(x,), ..], or take a format with method="nearest"',
             )
         return
-    if not quantized.weights.formats and not quantized.products.formats:
+    if not weights.formats and not quantized.products.formats:
         raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
     if len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
@@ -181,7 +201,7 @@ def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
     return found
 
 
-def arguments(call: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+def arguments(call: Any) -> Call:
     """The arguments of a call: a tuple or list, a mapping of keyword arguments, or the only one."""
     if isinstance(call, Mapping):
         return (), call

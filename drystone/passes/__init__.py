@@ -8,6 +8,7 @@ options, in a file of its name.
 
 from drystone.passes.cascades import Cascade, cascades
 from drystone.passes.encode_caches import EncodeCaches
+from drystone.passes.expose_weights import ExposeWeights
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.pipeline import Quantization, outlining, pipeline, unfused
@@ -19,6 +20,7 @@ __all__ = [
     "INT8",
     "Cascade",
     "EncodeCaches",
+    "ExposeWeights",
     "ObserveConvolutions",
     "ObserveProducts",
     "ObserveWeights",

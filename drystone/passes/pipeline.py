@@ -9,6 +9,7 @@ from drystone.passes.channels_last import ChannelsLast
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.decode_weights import DecodeWeights
 from drystone.passes.encode_caches import EncodeCaches
+from drystone.passes.expose_weights import ExposeWeights
 from drystone.passes.few_digits import FewDigits
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
@@ -45,7 +46,7 @@ from drystone.targets.target import CpuTarget
 class Quantization:
     """What is done to weights, products, convolutions and caches that are to be quantized."""
 
-    weights: QuantizeWeights | ObserveWeights = field(default_factory=QuantizeWeights)
+    weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
     convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
     caches: EncodeCaches = field(default_factory=EncodeCaches)

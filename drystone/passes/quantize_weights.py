@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import flag, mapped
@@ -187,9 +185,7 @@ class _Group:
 
 def _check(reader: Reader, rounding: Rounding) -> None:
     """Raise UserError where a weight cannot be held as it should."""
-    kind = reader.weight.type
-    first = kind.get_dim_size(1 if reader.turned else 0)
-    extents = first, int(np.prod(list(kind.shape), dtype=np.int64)) // max(first, 1)
+    extents = reader.extents
     for problem in rounding.encoding.problems(extents):
         raise UserError(
             f"quantize: the weight {reader.key}, {extents[0]} x {extents[1]}, does not fit: {problem}",

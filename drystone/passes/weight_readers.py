@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.elements import widen
+from drystone.ir.elements import to_element, widen
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.passes.rewriting import ops
@@ -50,11 +51,23 @@ class Reader:
         """Whether the weight is held [inputs, outputs]."""
         return self.kind == "product" and not self.op.operation.attributes["transpose_b"].value
 
+    @property
+    def extents(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        outputs, *inputs = list(self.weight.type.shape)[:: -1 if self.turned else 1]
+        return outputs, prod(inputs)
+
     def matrix(self, array: Array) -> Array:
         """The weight's array as f64 [outputs, inputs]: those of a convolution are channels times taps, in
         the order of the array; the rows of a table are outputs."""
         wide = widen(array).astype(np.float64)
         return wide.T if self.turned else wide.reshape(len(wide), -1)
+
+    def array(self, matrix: Array) -> Array:
+        """The array that `matrix` makes a matrix of."""
+        kind = self.weight.type
+        held = to_element(matrix.T if self.turned else matrix, str(kind.element_type))
+        return np.ascontiguousarray(held).reshape(list(kind.shape))
 
 
 def readers_of(program: Program, *, tables: bool) -> list[Reader]:

@@ -89,13 +89,28 @@ class Patched:
 
 
 @dataclass(frozen=True)
+class ChosenFormat:
+    """The format that was chosen for a weight within a budget ("": it stays as it is), its bits for each
+    number, and how far it is expected to move the model's results: the square of that beside theirs."""
+
+    weight: str
+    format: str
+    bits: float
+    change: float
+
+    def __str__(self) -> str:
+        held = self.format or "as it is"
+        return f"{self.weight}: {held}, {self.bits:.2f} bits, results change by {self.change:.1e}"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `levels` has
     for each memory level its name, where it starts in the arena and the bytes that are used of it; `unfused`
     is the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
     keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
-    `patched`: what is computed piece by piece."""
+    `patched`: what is computed piece by piece; `formats`: those that were chosen for weights."""
 
     target: str
     required: tuple[str, ...]
@@ -119,6 +134,7 @@ class Manifest:
     pin: bool = False
     streaming: Streaming | None = None
     patched: tuple[Patched, ...] = ()
+    formats: tuple[ChosenFormat, ...] = ()
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -192,6 +208,7 @@ class Manifest:
             kernels=tuple(KernelCall(**call) for call in data.pop("kernels")),
             attention=tuple(KeyPasses(**each) for each in data.pop("attention")),
             assertions=tuple(data.pop("assertions")),
+            formats=tuple(ChosenFormat(**each) for each in data.pop("formats", ())),
             patched=tuple(
                 Patched(**{**each, "pieces": tuple(each["pieces"])}) for each in data.pop("patched", ())
             ),

@@ -14,6 +14,7 @@ from drystone.scheduling.pieces.patched import choices_of, choices_together, lea
 from drystone.scheduling.pieces.spans import Choice, Net
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import as_data
+from drystone.scheduling.selection import Option, Selected, select
 from drystone.scheduling.text import read
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "Curve",
     "Met",
     "Net",
+    "Option",
     "PlanError",
+    "Selected",
     "Streaming",
     "arena_of",
     "as_data",
@@ -42,5 +45,6 @@ __all__ = [
     "plan",
     "problem_of",
     "read",
+    "select",
     "svg",
 ]

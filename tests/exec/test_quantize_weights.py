@@ -115,6 +115,30 @@ def test_statistics_of_a_convolution_are_those_of_its_windows(stride: int) -> No
     np.testing.assert_allclose(seen.moment, rows.T @ rows, rtol=1e-4, atol=1e-3)
 
 
+def test_formats_chosen_within_a_budget() -> None:
+    torch.manual_seed(0)
+    model, mixed = nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 48)).eval(), torch.randn(12, 64)
+    x, *calls = (torch.randn(40, 12) @ mixed + torch.randn(40, 64) / 10 for _ in range(4))
+    with torch.no_grad():
+        wanted = model(x)
+    errors = []
+    for bits in (4.0, 6.0):
+        budget = drystone.Budget(bits=bits)
+        fitted = drystone.compile(model, (x,), quantize="auto", calibration=calls, budget=budget)
+        found = {each.weight: each for each in fitted.manifest.formats}
+        assert found.keys() == {"0.weight", "2.weight"}
+        mean = (found["0.weight"].bits * 64 + found["2.weight"].bits * 48) / 112
+        assert bits - 1.5 < mean <= bits
+        assert all(str(each) in str(fitted.report(x)) for each in fitted.manifest.formats)
+        errors.append(relative_error(fitted(x), wanted))
+    assert errors[1] < 0.6 * errors[0]
+    asked = {"0.*": "q8_0", ".*": "auto"}
+    fitted = drystone.compile(model, (x,), quantize=asked, calibration=calls, budget=drystone.Budget(bits=40))
+    assert [(each.weight, each.format) for each in fitted.manifest.formats] == [("2.weight", "")]
+    with pytest.raises(drystone.UserError, match="cannot take"):
+        drystone.compile(model, (x,), quantize="auto", calibration=calls, budget=drystone.Budget(bits=1))
+
+
 def test_rows_of_an_unknown_number() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32)).eval()
@@ -144,6 +168,9 @@ def test_what_cannot_be_is_refused() -> None:
     refused('"int8" rounds activations too', quantize=drystone.Quantize("int8", method="awq"))
     refused("group= is for formats with names", quantize=drystone.Quantize(formats.w4(), group=8))
     refused("does not fit: ", quantize=Codes("uint4", formats.fp8_block("e4m3", (3, 3, 3)).scale))
+    refused("chooses formats within a budget", quantize="auto", calibration=[x])
+    refused("need to see what weights", quantize="auto", budget=drystone.Budget(bits=4))
+    refused("is for formats that are chosen", quantize="w4", budget=drystone.Budget(bits=4))
     nothing = torch.full((3, 16), torch.inf)
     with pytest.raises(drystone.UserError, match="is not finite"):
         drystone.compile(nn.Linear(16, 8), (nothing,), quantize="w4", calibration=[nothing])

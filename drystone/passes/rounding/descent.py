@@ -7,6 +7,9 @@ from drystone.ir.encoding import BY_RANGE, Codes, Parts, Scale
 from drystone.ir.encoding.parts import put, take
 from drystone.ir.encoding.settled import Settled
 
+#: Columns after which the slopes of the others are updated in one product.
+_BLOCK = 128
+
 
 def descended(matrix: Array, start: Array, settled: Settled, moment: Array, sweeps: int) -> Array:
     """Numbers of codes, from `start`, f64 [n, k], whose squared output error tr((q - w) H (q - w)^T) is no
@@ -18,16 +21,18 @@ def descended(matrix: Array, start: Array, settled: Settled, moment: Array, swee
     found = start.copy()
     slope, diagonal = (found - matrix) @ moment, np.diag(moment)
     for _ in range(sweeps):
-        changed = False
-        for k in range(matrix.shape[1]):
-            column = settled.nearest(found[:, k] - slope[:, k] / diagonal[k], k)
-            step = column - found[:, k]
-            rows = np.flatnonzero(step)
-            if len(rows):
-                changed = True
-                found[rows, k] = column[rows]
-                slope[rows] += np.outer(step[rows], moment[k])
-        if not changed:
+        before = found.copy()
+        for first in range(0, matrix.shape[1], _BLOCK):
+            block = slice(first, first + _BLOCK)
+            near, inner = slope[:, block], moment[block, block]
+            for k in range(first, first + near.shape[1]):
+                column = settled.nearest(found[:, k] - near[:, k - first] / diagonal[k], k)
+                near += np.outer(column - found[:, k], inner[k - first])
+                found[:, k] = column
+            steps = found[:, block] - before[:, block]
+            for others in (slice(0, first), slice(first + _BLOCK, None)):
+                slope[:, others] += steps @ moment[block, others]
+        if np.array_equal(found, before):
             break
     return found
 

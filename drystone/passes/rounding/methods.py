@@ -5,15 +5,18 @@ from typing import ClassVar
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.encoding import SEARCHED, Codes, Encoding, Learned, Parts, encode
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Learned, Parts, Search, encode
 from drystone.ir.encoding.settled import Settled
 from drystone.passes.rounding.descent import descended, refitted
 from drystone.passes.rounding.feedback import rounded
-from drystone.passes.rounding.seen import Seen
+from drystone.passes.rounding.seen import Seen, output_error
 
 #: The share of the mean of H's diagonal that is added to it.
 _DAMPING = 0.01
 _SWEEPS, _REFITS = 4, 2
+#: Codes whose scales are searched through, and else multiples of the scale that the range asks for, where
+#: columns are rounded one by one.
+_FEW_BITS, _SMALLER = 2, Search((1.0, 0.9, 0.8, 0.7))
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,11 @@ class Method:
 
     def parts(self, matrix: Array, encoding: Encoding, seen: Seen | None) -> Parts:
         """The parts that hold a weight, f64 [n, k] (scaled already where that is asked for)."""
-        given = encode(matrix, encoding, search=SEARCHED)
-        if seen is None or not (self.fed_back or self.descended) or not isinstance(encoding, Codes):
-            return given
-        if not is_stepwise(encoding):
-            return given
+        careful = seen is not None and seen.moment.any() and (self.fed_back or self.descended)
+        if seen is None or not careful or not isinstance(encoding, Codes) or not is_stepwise(encoding):
+            return encode(matrix, encoding, search=SEARCHED)
         moment = seen.damped(_DAMPING)
+        given = _start(matrix, encoding, moment)
         settled = Settled.of(encoding, given, matrix.shape)
         found = rounded(matrix, settled, moment) if self.fed_back else encoding.decode(given, matrix.shape)
         for _ in range(_REFITS if self.descended else 0):
@@ -64,6 +66,16 @@ class Method:
         if self.descended:
             found = descended(matrix, found, settled, moment, _SWEEPS)
         return _held(encoding, given, found)
+
+
+def _start(matrix: Array, encoding: Codes, moment: Array) -> Parts:
+    """Scales by range, or smaller ones that leave the least squared error of the numbers: what costs the
+    outputs less, since large numbers that are cut off may be those that matter. Codes of very few bits are
+    searched through."""
+    searches = (BY_RANGE, SEARCHED if encoding.code.bits <= _FEW_BITS else _SMALLER)
+    found = [encode(matrix, encoding, search=search) for search in searches]
+    errors = [output_error(encoding.decode(parts, matrix.shape) - matrix, moment) for parts in found]
+    return found[errors[1] < errors[0]]
 
 
 def is_stepwise(encoding: Encoding) -> bool:

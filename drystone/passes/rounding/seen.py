@@ -36,11 +36,9 @@ class Seen:
 
     def damped(self, share: float) -> Array:
         """x^T x with `share` of its mean diagonal added to the diagonal, so that it has an inverse and few
-        rows do not count for more than they can show; the identity where nothing but zeros was seen."""
-        mean = float(np.diag(self.moment).mean())
-        if not mean > 0:
-            return np.eye(len(self.moment))
-        return self.moment + share * mean * np.eye(len(self.moment))
+        rows do not count for more than they can show."""
+        diagonal = np.diag(self.moment)
+        return self.moment + share * float(diagonal.mean()) * np.eye(len(diagonal))
 
 
 def output_error(left: Array, moment: Array) -> float:

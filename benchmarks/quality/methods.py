@@ -1,0 +1,221 @@
+"""Ways to compress the weights of products, each giving a model that computes with what is stored."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drystone.choosing import Weight, choose
+from drystone.ir import formats
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
+from drystone.passes.quantize_weights import BEST
+from drystone.passes.rounding import Method, Seen, scaled
+
+#: Inputs of a call.
+Inputs = tuple[Tensor, ...]
+#: How far results are from the model's own.
+Changes = Callable[[Tensor, Tensor], float]
+#: How much of the calibration formats are chosen by.
+_JUDGED = 4
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A model whose weights are what is decoded from what is stored, and the bits that a weight takes, scales
+    and everything else counted, of the weights that were compressed."""
+
+    model: nn.Module
+    bits: float
+
+
+def products(model: nn.Module) -> Iterator[tuple[str, nn.Linear | nn.Conv2d]]:
+    """The layers that multiply by a weight of two or more dimensions, by name."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            yield name, module
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A model, and what each layer's weight is multiplied with on some inputs: statistics by name, and the
+    names of layers that read one tensor together."""
+
+    model: nn.Module
+    inputs: Inputs
+    seen: Mapping[str, Seen]
+    groups: tuple[tuple[str, ...], ...]
+
+    @staticmethod
+    def of(model: nn.Module, inputs: Inputs) -> "Calibrated":
+        """From one call."""
+        read: dict[int, tuple[Tensor, list[str]]] = {}
+        seen: dict[str, Seen] = {}
+
+        def noted(name: str) -> Callable[[nn.Module, Inputs, Tensor], None]:
+            def note(module: nn.Module, given: Inputs, _: Tensor) -> None:
+                x, names = read.setdefault(id(given[0]), (given[0], []))
+                seen[name] = seen[names[0]] if names else Seen.of(_rows(module, x).numpy())
+                names.append(name)
+
+            return note
+
+        hooks = [module.register_forward_hook(noted(name)) for name, module in products(model)]
+        with torch.no_grad():
+            model(*inputs)
+        for hook in hooks:
+            hook.remove()
+        return Calibrated(model, inputs, seen, tuple(tuple(names) for _, names in read.values()))
+
+
+def _rows(module: nn.Module, x: Tensor) -> Tensor:
+    """What a layer's weight is multiplied with, [rows, inputs]."""
+    if not isinstance(module, nn.Conv2d):
+        return x.flatten(0, -2)
+    assert not isinstance(module.padding, str)
+    windows = F.unfold(x, module.kernel_size, module.dilation, module.padding, module.stride)
+    return windows.mT.flatten(0, 1)
+
+
+def _matrix(module: nn.Linear | nn.Conv2d) -> np.ndarray:
+    return module.weight.detach().flatten(1).double().numpy()
+
+
+def _put(module: nn.Linear | nn.Conv2d, matrix: np.ndarray) -> None:
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(np.ascontiguousarray(matrix)).view_as(module.weight))
+
+
+def round_to_nearest(given: Calibrated, encoding: Encoding, search: Search = BY_RANGE) -> Compressed:
+    """Every weight as a matrix [outputs, inputs] in an encoding, each number at its nearest."""
+    made, stored, count = copy.deepcopy(given.model), 0, 0
+    for _, module in products(made):
+        matrix = _matrix(module)
+        parts = encode(matrix, encoding, search=search)
+        stored += sum(part.nbytes for part in parts.values())
+        count += matrix.size
+        _put(module, decode(parts, encoding, matrix.shape, "f32"))
+    return Compressed(made, 8 * stored / count)
+
+
+def rounded(given: Calibrated, encodings: Mapping[str, Encoding], method: Method) -> Compressed:
+    """Every weight as the pass `quantize-weights` rounds it; factors of activations take 32 bits each."""
+    made, stored, count = copy.deepcopy(given.model), 0, 0
+    modules = dict(products(made))
+    for group in given.groups:
+        matrices, factors = [_matrix(modules[name]) for name in group], None
+        if method.scaled and isinstance(modules[group[0]], nn.Linear):
+            factors = scaled(matrices, [encodings[name] for name in group], given.seen[group[0]])
+            stored += factors.nbytes
+        for name, matrix in zip(group, matrices, strict=True):
+            encoding, seen = encodings[name], given.seen[name]
+            if factors is not None:
+                parts = method.parts(matrix * factors, encoding, seen.scaled(1 / factors))
+            else:
+                parts = method.parts(matrix, encoding, seen)
+            found = encoding.decode(parts, matrix.shape)
+            _put(modules[name], found if factors is None else found / factors)
+            stored += sum(part.nbytes for part in parts.values())
+            count += matrix.size
+    return Compressed(made, 8 * stored / count)
+
+
+def chosen(given: Calibrated, bits: float, changes: Changes) -> Compressed:
+    """Formats of so many bits on the mean as `quantize="auto"` chooses them, by what `changes` says of the
+    model's results; with all methods of rounding."""
+    model = copy.deepcopy(given.model)
+    modules, inputs = dict(products(model)), tuple(each[:_JUDGED] for each in given.inputs)
+    with torch.no_grad():
+        own = model(*inputs)
+
+    def effect(name: str, matrix: np.ndarray) -> float:
+        kept = _matrix(modules[name])
+        _put(modules[name], matrix)
+        with torch.no_grad():
+            change = changes(own, model(*inputs))
+        _put(modules[name], kept)
+        return change
+
+    weights = {name: _weight(modules[name], seen) for name, seen in given.seen.items()}
+    factors = sum(4 * weights[group[0]].shape[1] for group in given.groups)
+    found = choose(weights, effect, int(bits * sum(each.count for each in weights.values()) / 8) - factors)
+    encodings = {each.weight: formats.TABLE[each.format]() if each.format else Codes("f32") for each in found}
+    return rounded(given, encodings, BEST)
+
+
+def _weight(module: nn.Linear | nn.Conv2d, seen: Seen) -> Weight:
+    outputs, inputs = module.weight.flatten(1).shape
+    return Weight(partial(_matrix, module), (outputs, inputs), seen, 4 * module.weight.numel())
+
+
+def error_of(own: Tensor, other: Tensor) -> float:
+    """The squared error beside the square."""
+    return float((other - own).double().square().sum() / own.double().square().sum())
+
+
+def divergence_of(own: Tensor, other: Tensor) -> float:
+    """The mean Kullback-Leibler divergence of two tensors of logits."""
+    a, b = (F.log_softmax(each.double().flatten(0, -2), -1) for each in (own, other))
+    return float(F.kl_div(b, a, reduction="batchmean", log_target=True))
+
+
+def _uniform(make: Callable[[], Encoding], method: str) -> Callable[[Calibrated], Compressed]:
+    return lambda given: rounded(given, dict.fromkeys(given.seen, make()), Method.of(method))
+
+
+def _nearest(make: Callable[[], Encoding], search: Search) -> Callable[[Calibrated], Compressed]:
+    return lambda given: round_to_nearest(given, make(), search)
+
+
+#: What is measured: by name, a format and how its scales are chosen.
+METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
+    {
+        name: _nearest(made, search)
+        for name, made, search in (
+            ("int8_row", formats.int8_row, BY_RANGE),
+            ("q8_0", formats.q8_0, BY_RANGE),
+            ("mxfp8", formats.mxfp8, BY_RANGE),
+            ("fp8", formats.fp8, BY_RANGE),
+            ("fp6", formats.fp6, BY_RANGE),
+            ("w4, groups of 32", lambda: formats.w4(32), BY_RANGE),
+            ("q4_0", formats.q4_0, BY_RANGE),
+            ("q4_k, searched", formats.q4_k, SEARCHED),
+            ("nvfp4, searched", formats.nvfp4, SEARCHED),
+            ("w4, groups of 64", lambda: formats.w4(64), BY_RANGE),
+            ("nf4", formats.nf4, BY_RANGE),
+            ("mxfp4", formats.mxfp4, BY_RANGE),
+            ("w4", formats.w4, BY_RANGE),
+            ("w4, searched", formats.w4, SEARCHED),
+            ("w3", formats.w3, BY_RANGE),
+            ("bcq3", formats.bcq, SEARCHED),
+            ("w2", formats.w2, BY_RANGE),
+            ("ternary, groups of 64", lambda: formats.ternary(64), SEARCHED),
+        )
+    }
+    | {
+        f"{name}, {method}": _uniform(made, method)
+        for name, made, method in (
+            ("w4", formats.w4, "awq"),
+            ("w4", formats.w4, "gptq"),
+            ("w4", formats.w4, "gptq+awq"),
+            ("w4", formats.w4, "gptq+rounding"),
+            ("w4", formats.w4, "gptq+awq+rounding"),
+            ("q4_k", formats.q4_k, "gptq"),
+            ("w3", formats.w3, "gptq"),
+            ("w3", formats.w3, "gptq+awq+rounding"),
+            ("w2", formats.w2, "gptq+awq+rounding"),
+        )
+    }
+    | {
+        f"auto at {bits} bits, by {name}": partial(chosen, bits=bits, changes=changes)
+        for bits, name, changes in (
+            (4.25, "error", error_of),
+            (4.25, "divergence", divergence_of),
+            (3.25, "error", error_of),
+        )
+    }
+)
