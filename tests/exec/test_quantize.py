@@ -37,6 +37,14 @@ def test_sums_are_those_of_the_codes(rows: int, k: int, n: int) -> None:
     assert relative_error(fitted.call((x,), threads=2), exact(x, layer).detach()) < 1e-6
 
 
+@pytest.mark.parametrize(("k", "n"), [(64, 96), (20, 5), (132, 1)])
+def test_sums_without_a_unit_for_bytes(k: int, n: int) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(k, n).eval(), torch.randn(7, k)
+    fitted = drystone.compile(layer, (x,), "cpu:avx2", quantize="int8")
+    assert relative_error(fitted.call((x,), threads=2), exact(x, layer).detach()) < 1e-6
+
+
 def test_a_model_of_several_layers_and_unknown_rows() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 96), nn.GELU(), nn.Linear(96, 32)).eval()

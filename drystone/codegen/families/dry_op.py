@@ -103,9 +103,12 @@ def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:
     """The tile in the element it is computed in."""
-    if not is_float(tile.dtype):
-        return t.apply("arith.sitofp", tile, dtype="f32")
     return tile if wide(tile.dtype) == tile.dtype else t.apply("arith.extf", tile, dtype=wide(tile.dtype))
+
+
+def real(t: TileBuilder, tile: Tile) -> Tile:
+    """The tile as floats that are computed with; bytes as the numbers they are."""
+    return widened(t, tile) if is_float(tile.dtype) else t.apply("arith.sitofp", tile, dtype="f32")
 
 
 def narrowed(t: TileBuilder, tile: Tile, dtype: str) -> Tile:

@@ -73,5 +73,7 @@ def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
 
 
 def _accumulate(t: TileBuilder, acc: Tile, a: Tile, b: Tile) -> Tile:
-    kind = "f" if is_float(acc.dtype) else "i"
-    return t.apply(f"arith.add{kind}", acc, t.apply(f"arith.mul{kind}", a, b))
+    if is_float(acc.dtype):
+        return t.apply("arith.addf", acc, t.apply("arith.mulf", a, b))
+    a, b = (x if x.dtype == acc.dtype else t.apply("arith.extsi", x, dtype=acc.dtype) for x in (a, b))
+    return t.apply("arith.addi", acc, t.apply("arith.muli", a, b))
