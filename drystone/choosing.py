@@ -15,13 +15,16 @@ from drystone.ir.encoding import BY_RANGE, Encoding, encode
 from drystone.ir.program import Program
 from drystone.options import Budget, byte_count
 from drystone.passes import ExposeWeights, Quantization, QuantizeWeights, Rounding
+from drystone.passes.coded import Panels
 from drystone.passes.expose_weights import WEIGHTS
+from drystone.passes.pack_weights import panel_width
 from drystone.passes.quantize_weights import BEST
 from drystone.passes.rounding import Method, Seen, output_error
 from drystone.passes.weight_readers import Reader, first_match, readers_of
 from drystone.quantizing import Call, arguments
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
+from drystone.targets.target import CpuTarget
 
 #: What is chosen from, beside leaving a weight as it is.
 CANDIDATES = ("w2", "w3", "w4", "q5_k", "q6_k", "q8_0")
@@ -33,17 +36,22 @@ _PROBE, _COMPARED = "w3", "w4"
 @dataclass(frozen=True)
 class Weight:
     """A weight: what gives it as f64 [n, k], these extents, what calibration showed of its inputs (None:
-    nothing), and its bytes as it is."""
+    nothing), its bytes as it is, and what says its bytes in an encoding (None: the encoding itself)."""
 
     matrix: Callable[[], Array]
     shape: tuple[int, int]
     seen: Seen | None
     bytes: int
+    stored: Callable[[Encoding], int] | None = None
 
     @property
     def count(self) -> int:
         """How many numbers it has."""
         return self.shape[0] * self.shape[1]
+
+    def size(self, encoding: Encoding) -> int:
+        """Its bytes in an encoding."""
+        return encoding.bytes(self.shape) if self.stored is None else self.stored(encoding)
 
     @property
     def moment(self) -> Array:
@@ -55,8 +63,9 @@ class Weight:
 Effect = Callable[[str, Array], float]
 
 
-def choose(weights: Mapping[str, Weight], effect: Effect, limit: int) -> list[ChosenFormat]:
-    """A format for every weight, so that all take at most `limit` bytes. Raises UserError where none can.
+def choose(weights: Mapping[str, Weight], effect: Effect, limit: int, beside: int = 0) -> list[ChosenFormat]:
+    """A format for every weight, so that all, and what takes `beside` bytes, take at most `limit` bytes.
+    Raises UserError where none can.
 
     What a format changes is the squared error that it leaves of a layer's outputs, tr((W - Q) H (W - Q)^T),
     times how much the model changes for such an error in this layer, which is measured: by its results with
@@ -68,13 +77,13 @@ def choose(weights: Mapping[str, Weight], effect: Effect, limit: int) -> list[Ch
     for key, weight in weights.items():
         fitting = {name: each for name, each in held.items() if not any(each.problems(weight.shape))}
         changes = _changes(key, weight, fitting, effect)
-        sizes = [each.bytes(weight.shape) for each in fitting.values()]
+        sizes = [weight.size(each) for each in fitting.values()]
         pairs = [*zip(sizes, changes, strict=True), (weight.bytes, 0.0)]
         items.append([scheduling.Option(size, change) for size, change in pairs])
         names.append([*fitting, ""])
-    found = scheduling.select(items, limit)
+    found = scheduling.select(items, limit - beside)
     if found is None:
-        raise _too_small(weights, items, limit)
+        raise _too_small(weights, items, limit, beside)
     return [
         ChosenFormat(key, own[n], 8 * options[n].size / weights[key].count, options[n].cost)
         for key, own, options, n in zip(weights, names, items, found.chosen, strict=True)
@@ -108,6 +117,7 @@ def settled(
     build: Callable[[Quantization], Fitted],
     calls: Sequence[object],
     budget: Budget,
+    target: CpuTarget,
 ) -> tuple[Quantization, tuple[ChosenFormat, ...]]:
     """The passes with a format for every weight of the `auto` patterns, and what was chosen; what factors of
     activations take is kept free. program: the imported one, which stays as it is; `build` compiles the model
@@ -117,17 +127,21 @@ def settled(
     readers = {reader.key: reader for reader in _readers(program, weights, auto)}
     arrays = {key: program.weights[key] for key in readers}
     known = {key: _weight(reader, arrays[key], weights.seen.get(key)) for key, reader in readers.items()}
+    if budget.weights is not None:
+        known = {
+            key: replace(each, stored=_stored(readers[key], each, target)) for key, each in known.items()
+        }
     changed = Changes(build(Quantization(ExposeWeights(tuple(known)))), arrays, [*map(arguments, calls)])
 
     def effect(key: str, matrix: Array) -> float:
         return changed.by(key, readers[key].array(matrix))
 
     method = next(each.method for pattern, each in weights.formats if pattern in auto and each is not None)
-    limit = _limit(program, known, budget)
+    limit, beside = _limit(program, known, budget)
     if (method or BEST).scaled:
         products = [reader for reader in readers.values() if reader.kind == "product"]
-        limit -= sum(4 * inputs for inputs in {reader.x: reader.extents[1] for reader in products}.values())
-    found = tuple(choose(known, effect, limit))
+        beside += sum(4 * inputs for inputs in {reader.x: reader.extents[1] for reader in products}.values())
+    found = tuple(choose(known, effect, limit, beside))
     own = tuple(
         (re.escape(each.weight), Rounding(formats.TABLE[each.format](), method) if each.format else None)
         for each in found
@@ -149,15 +163,26 @@ def _weight(reader: Reader, array: Array, seen: Seen | None) -> Weight:
     return Weight(lambda: reader.matrix(array), reader.extents, seen, array.nbytes)
 
 
-def _limit(program: Program, weights: Mapping[str, Weight], budget: Budget) -> int:
-    """The bytes that these weights may take."""
-    limits = []
-    if budget.bits is not None:
-        limits.append(int(budget.bits * sum(weight.count for weight in weights.values()) / 8))
-    if budget.weights is not None:
-        beside = sum(program.weights[key].nbytes for key in program.weights if key not in weights)
-        limits.append(byte_count(budget.weights) - beside)
-    return min(limits)
+def _stored(reader: Reader, weight: Weight, target: CpuTarget) -> Callable[[Encoding], int]:
+    """What says the bytes of a weight as the compiled model has it: in panels where kernels read its codes,
+    else decoded."""
+    panels = Panels(weight.shape, 0, panel_width(target, weight.shape[0]))
+
+    def size(encoding: Encoding) -> int:
+        joined = panels.joined(encoding) if reader.kind == "product" else ""
+        return weight.bytes if isinstance(joined, str) else joined.bytes(weight.shape)
+
+    return size
+
+
+def _limit(program: Program, weights: Mapping[str, Weight], budget: Budget) -> tuple[int, int]:
+    """The bytes that these weights and others may take, and those of the others."""
+    own = None if budget.bits is None else int(budget.bits * sum(each.count for each in weights.values()) / 8)
+    if budget.weights is None:
+        return own or 0, 0
+    beside = sum(program.weights[key].nbytes for key in program.weights if key not in weights)
+    whole = byte_count(budget.weights)
+    return (whole if own is None else min(whole, own + beside)), beside
 
 
 class Changes:
@@ -189,11 +214,13 @@ class Changes:
 
 
 def _too_small(
-    weights: Mapping[str, Weight], items: Sequence[Sequence[scheduling.Option]], limit: int
+    weights: Mapping[str, Weight], items: Sequence[Sequence[scheduling.Option]], limit: int, beside: int
 ) -> UserError:
     count = sum(weight.count for weight in weights.values())
     least = sum(min(option.size for option in options) for options in items)
+    others = f" beside the {beside} of others" if beside else ""
     return UserError(
-        f"weights whose formats are chosen cannot take {limit} bytes, {8 * limit / count:.3f} bits each",
-        hint=f"the least that can be met is {least} bytes, {8 * least / count:.3f} bits",
+        f"weights whose formats are chosen cannot take {max(0, limit - beside)} bytes{others}, "
+        f"{8 * max(0, limit - beside) / count:.3f} bits each",
+        hint=f"the least that can be met is {least + beside} bytes in all, {8 * least / count:.3f} bits each",
     )

@@ -74,7 +74,7 @@ def compile(
     quantizing.check(quantized, auto, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
-        source = _calibrated(source, options, calibration, auto, budget)
+        source = _calibrated(source, machine, options, calibration, auto, budget)
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
@@ -115,19 +115,24 @@ class _Source:
 
 
 def _calibrated(
-    source: _Source, options: Options, calls: Sequence[Any], auto: Collection[str], budget: Budget
+    source: _Source,
+    machine: targets.CpuTarget,
+    options: Options,
+    calls: Sequence[Any],
+    auto: Collection[str],
+    budget: Budget,
 ) -> _Source:
-    """The source with what is known of its numbers after running these calls on this machine, and formats
-    within the budget for weights of the patterns `auto`."""
-    own, machine = replace(options, compute=None), targets.resolve("cpu")
+    """The source with what is known of its numbers after running these calls on the machine at hand, and
+    formats within the budget for weights of the patterns `auto`."""
+    own, here = replace(options, compute=None), targets.resolve("cpu")
 
     def build(observed: passes.Quantization) -> Fitted:
-        return _trip(replace(source, quantized=observed), machine, Budget(), own, None)
+        return _trip(replace(source, quantized=observed), here, Budget(), own, None)
 
     known = quantizing.calibrated(source.quantized, build, calls)
     if not auto:
         return replace(source, quantized=known)
-    known, formats = choosing.settled(known, auto, source.imported(), build, calls, budget)
+    known, formats = choosing.settled(known, auto, source.imported(), build, calls, budget, machine)
     return replace(source, quantized=known, formats=formats)
 
 

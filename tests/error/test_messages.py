@@ -281,7 +281,7 @@ def test_what_this_version_does_not_do() -> None:
         "  no product or convolution reads a weight of the model as it is"
     )
     assert refused(Batched(), X, quantize="int5").startswith(
-        "quantize='int5' names no format\n  give \"int8\", \"auto\", an encoding, or one of "
+        'quantize=\'int5\' names no format\n  give "int8", "auto", an encoding, or one of '
     )
     assert refused(Batched(), X, caches="int2") == (
         "caches: attention reads no keys and values held as 'int2'\n"

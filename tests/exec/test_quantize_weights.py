@@ -139,6 +139,22 @@ def test_formats_chosen_within_a_budget() -> None:
         drystone.compile(model, (x,), quantize="auto", calibration=calls, budget=drystone.Budget(bits=1))
 
 
+def test_a_budget_for_all_weights_counts_what_is_stored() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).eval()
+    calls = [torch.randn(16, 256) for _ in range(2)]
+    errors = []
+    for limit in (120_000, 150_000, 200_000):
+        budget = drystone.Budget(weights=limit)
+        fitted = drystone.compile(model, calls[:1], quantize="auto", calibration=calls, budget=budget)
+        assert 0.85 * limit < fitted.memory.weights <= limit
+        errors.append(relative_error(fitted(calls[1]), model(calls[1]).detach()))
+    assert errors == sorted(errors, reverse=True)
+    with pytest.raises(drystone.UserError, match=r"cannot take 0 bytes beside the \d+ of others"):
+        budget = drystone.Budget(weights=1000)
+        drystone.compile(model, calls[:1], quantize="auto", calibration=calls, budget=budget)
+
+
 def test_rows_of_an_unknown_number() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32)).eval()

@@ -91,4 +91,6 @@ def test_formats_are_the_best_of_all_choices() -> None:
     assert sum(each.change for each in found) == pytest.approx(best, rel=1e-6)
     with pytest.raises(UserError, match=r"cannot take 800 bytes, 0.781 bits each") as refused:
         choose(weights, effect, 800)
-    assert "2.375 bits" in str(refused.value)
+    assert "2432 bytes in all, 2.375 bits" in str(refused.value)
+    with pytest.raises(UserError, match=r"cannot take 0 bytes beside the 900 of others"):
+        choose(weights, effect, 800, beside=900)
