@@ -125,7 +125,7 @@ def test_attention_by_hand_is_one_kernel(name: str, tmp_path: Any, monkeypatch: 
     monkeypatch.setenv("DRYSTONE_DUMP", str(tmp_path))
     fitted = drystone.compile(model, inputs)
     found = attention_kernels(model, inputs, tmp_path)
-    assert len(found) == 1 and f"<i32: {operands}>" in found[0]
+    assert len(found) == 1 and f"<i32: {operands}, 0, 0>" in found[0]
     assert not any(call.kind in ("matmul", "softmax") for call in fitted.manifest.kernels)
     wide = [x.double() if x.is_floating_point() else x for x in inputs]
     expected = model.double()(*wide).numpy()

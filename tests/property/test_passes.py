@@ -167,7 +167,7 @@ class Writer:
             self.add(
                 f'"dry.attention"({value}, {value}, {value}) {{scale = 0.5 : f64, causal = false, '
                 f'sinks = 0 : i64, tile = [], layout = "bhsd", '
-                f"operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0>}} : "
+                f"operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0>}} : "
                 f"({', '.join([spelled(shape)] * 3)}) -> {spelled(shape)}",
                 shape,
             )

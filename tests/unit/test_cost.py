@@ -76,7 +76,7 @@ def attention(causal: bool) -> Callable[[Any, list[Any]], Any]:
         return dialect.Attention(
             result,
             *args[:3],
-            *([], [], []),
+            *([], [], [], [], []),
             scale=build.number(1.0),
             causal=build.flag(causal),
             sinks=build.integer(0),

@@ -147,7 +147,7 @@ def test_attention(layout: str, groups: int, masking: str) -> None:
                 dry.Attention,
                 tensor(expected.shape, "f64"),
                 *(q, k, v),
-                *(list(m), [], []),
+                *(list(m), [], [], [], []),
                 scale=0.3,
                 causal=masking == "causal",
                 sinks=0,
@@ -182,6 +182,7 @@ def test_attention_leaves_out_keys(what: str) -> None:
                 tensor(expected.shape, "f64"),
                 *(q, k, v, []),
                 *(([], [m]) if what == "blocks" else ([m], [])),
+                *([], []),
                 scale=1.0,
                 causal=False,
                 sinks=2 if what == "sinks" else 0,
@@ -203,7 +204,7 @@ def test_a_query_that_may_look_at_nothing_gives_zero() -> None:
                 dry.Attention,
                 tensor((1, 1, 2, 4), "f64"),
                 *(q, k, v),
-                *([m], [], []),
+                *([m], [], [], [], []),
                 scale=1.0,
                 causal=False,
                 sinks=0,
@@ -213,6 +214,31 @@ def test_a_query_that_may_look_at_nothing_gives_zero() -> None:
         ],
     )
     np.testing.assert_array_equal(ours[0, 0], [np.zeros(4), q[0, 0, 0]])
+
+
+@pytest.mark.parametrize("layout", ["bhsd", "bshd"])
+def test_attention_reads_bytes_by_their_peaks(layout: str) -> None:
+    rng = np.random.default_rng(0)
+    q, codes = rng.standard_normal((2, 3, 3, 8)), rng.integers(-127, 128, (2, 2, 3, 3, 8), np.int8)
+    peaks = rng.uniform(1, 2, (2, 2, 3, 3))
+    k, v = codes * peaks[..., None] / 127
+
+    def attention(q: Any, k: Any, v: Any, *peaks: Any) -> list[Any]:
+        own = [[each] for each in peaks] or [[], []]
+        made = make(
+            dry.Attention,
+            tensor((2, 3, 3, 8), "f64"),
+            *(q, k, v, [], [], [], *own),
+            scale=0.3,
+            causal=False,
+            sinks=0,
+            tile=[],
+            layout=layout,
+        )
+        return [made.out]
+
+    (ours,), (numbers,) = execute([q, *codes, *peaks], attention), execute([q, k, v], attention)
+    np.testing.assert_allclose(ours, numbers, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("axes", [1, 2])
