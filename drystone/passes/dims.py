@@ -5,7 +5,7 @@ function arguments (or from scalars the model computes), following the operation
 operations go to the current insertion point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from drystone.errors import InternalError
@@ -57,11 +57,17 @@ def as_value(found: Extent) -> Any:
     return index_constant(found) if isinstance(found, int) else found
 
 
+def sizes_of(value: Any, axes: Iterable[int] | None = None) -> list[Any]:
+    """The extents of a tensor along some axes (None: all), as a tensor.empty takes them."""
+    # Dynamic in the type stays dynamic, also where the extent turns out to be known.
+    known = shape(value)
+    every = range(len(known)) if axes is None else axes
+    return [as_value(extent(value, axis)) if known[axis] is None else known[axis] for axis in every]
+
+
 def empty_like(value: Any) -> Any:
     """A tensor.empty of the type of `value`."""
-    # Dynamic in the type stays dynamic, also where the extent turns out to be known.
-    sizes = [as_value(extent(value, axis)) if n is None else n for axis, n in enumerate(shape(value))]
-    return tensor.EmptyOp(sizes, value.type.element_type, encoding=value.type.encoding).result
+    return tensor.EmptyOp(sizes_of(value), value.type.element_type, encoding=value.type.encoding).result
 
 
 def apply(build: Callable[..., Any], *operands: Extent) -> Extent:

@@ -1,6 +1,5 @@
 """The pass `encode-caches`: what attention keeps of keys and values is held in bytes."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -9,16 +8,19 @@ import numpy as np
 
 from drystone.errors import UserError
 from drystone.ir.build import scatter
-from drystone.ir.encoding import part_key
+from drystone.ir.encoding import encode, part_key
+from drystone.ir.formats import int8_row
 from drystone.ir.program import Program, TensorSpec
-from drystone.ir.values import function, main_block, operand_groups
+from drystone.ir.values import main_block, operand_groups
 from drystone.mlir import func, ir
 from drystone.passes.quantize_products import rounded_rows
+from drystone.passes.results import declare
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
+from drystone.passes.weight_readers import first_match
 from drystone.passes.weights import drop_unused
 
 #: The largest code.
-_LARGEST = 127.0
+_LARGEST = np.float32(127)
 _SCATTER = "tm_tensor.scatter"
 #: Positions of keys and values among the operands of attention, and of their peaks among its groups.
 _KEYS, _VALUES, _PEAKS = 1, 2, 6
@@ -79,7 +81,8 @@ def _found(program: Program) -> Iterator[_Cache]:
         if spec.dtype != "f32" or len(spec.shape) != 4 or len(written) != 1 or not _is_write(*written[0]):
             continue
         write = written[0][0]
-        reads = [use for use in uses(write.results[0]) if use[0].name != "func.return"]
+        kept = len(signature.outputs) + number
+        reads = [use for use in uses(write.results[0]) if (use[0].name, use[1]) != ("func.return", kept)]
         if reads and all(op.name == "dry.attention" and at in (_KEYS, _VALUES) for op, at in reads):
             yield _Cache(number, write, tuple(reads))
 
@@ -96,12 +99,12 @@ def _is_write(op: Any, operand: int) -> bool:
 
 def _chosen(program: Program, caches: Caches) -> list[_Cache]:
     """The states that are to be held in bytes. Raises UserError for a pattern that matches nothing."""
-    chosen, names, matched = [], [], set()
+    chosen, names, matched = [], list[str](), set[str | None]()
     for cache in _found(program) if caches else ():
         names.append(program.signature.states[cache.number].name)
-        pattern, held = next((each for each in caches if re.fullmatch(each[0], names[-1])), ("", None))
+        pattern = first_match((each for each, _ in caches), names[-1])
         matched.add(pattern)
-        if held is not None:
+        if pattern is not None and dict(caches)[pattern] is not None:
             chosen.append(cache)
     for pattern, _ in caches:
         if pattern not in matched:
@@ -174,10 +177,9 @@ class _Caches:
 
     def _initial(self, key: str) -> tuple[str, str]:
         """The first codes and peaks of a state."""
-        rows, weights = np.asarray(self.program.weights[key]), self.program.weights
-        peaks = np.abs(rows).max(-1)
-        factors = np.divide(_LARGEST, peaks, out=np.zeros_like(peaks), where=peaks != 0)
-        codes = np.rint(rows * factors[..., None]).astype(np.int8)
+        weights = self.program.weights
+        parts = encode(weights[key], int8_row(3))
+        codes, peaks = parts["codes"], _LARGEST * parts["scale"]
         return weights.add(f"{key}.int8", codes), weights.add(f"{key}.peak", peaks)
 
     def _retype(self, specs: Sequence[TensorSpec], keys: Sequence[str]) -> None:
@@ -185,10 +187,7 @@ class _Caches:
         signature, block = self.program.signature, main_block(self.program)
         for _ in signature.states:
             block.erase_argument(len(signature.inputs))
-        (last,) = ops(block, "func.return")
-        given, made = ([v.type for v in values] for values in (block.arguments, last.operation.operands))
-        kind = ir.TypeAttr.get(ir.FunctionType.get(given, made))
-        function(self.program, "main").attributes["function_type"] = kind
+        declare(self.program)
         self.program.signature = replace(signature, states=tuple(specs), initial=tuple(keys))
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from drystone.ir.program import Program, TensorSpec
-from drystone.ir.values import function, main_block
+from drystone.ir.values import main_block
 from drystone.mlir import ir
+from drystone.passes.results import declare
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused, weight_key
 
@@ -55,10 +56,8 @@ class ExposeWeights:
 
 def _declare(program: Program, specs: list[TensorSpec]) -> None:
     """Let the function and the call have the arguments that there are."""
-    main, signature = function(program, "main"), program.signature
-    results = main.attributes["function_type"].value.results
-    given = [argument.type for argument in main_block(program).arguments]
-    main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(given, results))
+    declare(program)
+    signature = program.signature
     positional, named = signature.in_tree["tuple"]
     weights = {WEIGHTS: {"dict": {spec.name: "*" for spec in specs}}}
     tree = {"tuple": [positional, {"dict": named["dict"] | weights}]}

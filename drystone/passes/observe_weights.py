@@ -11,7 +11,7 @@ from drystone.ir.program import Program
 from drystone.ir.shapes import channel_axis, layouts, spatial_axes
 from drystone.ir.values import main_block, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
-from drystone.passes.dims import as_value, extent
+from drystone.passes.dims import as_value, extent, sizes_of
 from drystone.passes.quantize_weights import Roundings, chosen
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type
@@ -67,9 +67,10 @@ def _wide(x: Any) -> Any:
     f32 = ir.F32Type.get()
     if x.type.element_type == f32:
         return x
-    sizes = [as_value(extent(x, d)) if n is None else n for d, n in enumerate(shape(x))]
     same = [ir.AffineMap.get_identity(x.type.rank)] * 2
-    return mapped([x], tensor.EmptyOp(sizes, f32).result, same, lambda a, _: arith.ExtFOp(f32, a).result)
+    return mapped(
+        [x], tensor.EmptyOp(sizes_of(x), f32).result, same, lambda a, _: arith.ExtFOp(f32, a).result
+    )
 
 
 def _statistics(x: Any) -> dict[str, Any]:
@@ -94,8 +95,7 @@ def _moment(x: Any, k: int) -> Any:
         leading = shape(x)[:-1]
         rows = None if None in leading else prod(n for n in leading if n is not None)
         x = tensor.CollapseShapeOp(tensor_type([rows, k], f32), x, [list(range(rank - 1)), [rank - 1]]).result
-    rows = shape(x)[0]
-    into = tensor.EmptyOp([k, as_value(extent(x, 0)) if rows is None else rows], f32).result
+    into = tensor.EmptyOp([k, *sizes_of(x, [0])], f32).result
     swapped = [ir.AffineMap.get_permutation([1, 0]), ir.AffineMap.get_identity(2)]
     turned = mapped([x], into, swapped, lambda one, _: one)
     op = MatMul(

@@ -1,6 +1,6 @@
 """The pass `quantize-convolutions`: convolutions of bytes, between which activations travel as bytes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -17,10 +17,9 @@ from drystone.mlir import arith, ir
 from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_body
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import extras_of, remade
-from drystone.passes.quantize_products import INT8, Formats, peaks
+from drystone.passes.quantize_products import Formats, holds_bytes, peaks
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
-from drystone.passes.weight_readers import first_match
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -62,21 +61,18 @@ class QuantizeConvolutions:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        chosen = [
-            each for each in _chosen(program, self.group, self.formats) if f"{each.name} 0" in self.ranges
-        ]
+        found = _chosen(program, self.group, self.formats)
+        chosen = {each.op.operation.results[0]: each for each in found if f"{each.name} 0" in self.ranges}
         if not chosen:
             return
-        _Rewriter(
-            program, {each.op.operation.results[0]: each for each in chosen}, self._peaks(program)
-        ).run()
+        _Rewriter(program, chosen, self._peaks(found)).run()
         erase_dead(main_block(program))
         drop_unused(program)
 
-    def _peaks(self, program: Program) -> dict[Any, float]:
+    def _peaks(self, convolutions: Sequence["_Convolution"]) -> dict[Any, float]:
         """By value the largest number that calibration showed."""
         found: dict[Any, float] = {}
-        for each in _chosen(program, self.group, self.formats):
+        for each in convolutions:
             for number, value in each.images():
                 if f"{each.name} {number}" in self.ranges:
                     peak = float(np.max(self.ranges[f"{each.name} {number}"], initial=0))
@@ -147,10 +143,9 @@ def _chosen(program: Program, group: int, formats: Formats) -> list[_Convolution
         key = weight_key(op.operation.operands[1])
         if key is None or not _is_quantizable(op, group):
             continue
-        name = model_name(key)
-        pattern = first_match((each for each, _ in formats), name)
-        if pattern is None or dict(formats)[pattern] != INT8:
+        if not holds_bytes(formats, key):
             continue
+        name = model_name(key)
         seen[name] = seen.get(name, 0) + 1
         found.append(_Convolution(op, key, name if seen[name] == 1 else f"{name} ({seen[name]})"))
     return found

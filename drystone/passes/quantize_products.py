@@ -14,7 +14,7 @@ from drystone.ir.formats import int8_row
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import arith, ir, linalg, math, tensor
-from drystone.passes.dims import as_value, empty_like, extent
+from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
@@ -46,8 +46,8 @@ class QuantizeProducts:
 
     - The weight has a scale for every output (`formats.int8_row`), the other factor a scale and a zero point
       for every row, found when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al.
-      2022). t are sums of the weight's codes times
-      127, which the scales are divided by. What several products read is rounded once.
+      2022). t are sums of the weight's codes times 127, which the scales are divided by. What several
+      products read is rounded once.
     - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for four operands more.
     - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
     - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
@@ -243,9 +243,7 @@ def peaks(x: Any) -> Any:
         ir.AffineMap.get_identity(rank),
         ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)]),
     )
-    columns = shape(x)[-1]
-    size = as_value(extent(x, rank - 1)) if columns is None else columns
-    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([size], f32)])
+    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(sizes_of(x, [rank - 1]), f32)])
     iterators = ["reduction"] * (rank - 1) + ["parallel"]
     return mapped([x], zero, [whole, column], _largest, iterators)
 

@@ -1,4 +1,4 @@
-"""What a program gives."""
+"""What a program is given and gives."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,12 +17,16 @@ def give(program: Program, found: Mapping[str, Any]) -> None:
     with ir.InsertionPoint(last), last.operation.location:
         func.ReturnOp([*found.values(), *states])
     last.operation.erase()
-    given, kinds = (
-        [value.type for value in values]
-        for values in (main_block(program).arguments, (*found.values(), *states))
-    )
-    made = ir.TypeAttr.get(ir.FunctionType.get(given, kinds))
-    function(program, "main").attributes["function_type"] = made
+    declare(program)
     outputs = tuple(TensorSpec(key, "f32", tuple(value.type.shape)) for key, value in found.items())
     tree = {"dict": dict.fromkeys(found, "*")}
     program.signature = replace(signature, outputs=outputs, out_tree=tree)
+
+
+def declare(program: Program) -> None:
+    """Let the type of `@main` be that of its arguments and of what it returns."""
+    block = main_block(program)
+    (last,) = ops(block, "func.return")
+    given, made = ([value.type for value in values] for values in (block.arguments, last.operation.operands))
+    kind = ir.TypeAttr.get(ir.FunctionType.get(given, made))
+    function(program, "main").attributes["function_type"] = kind

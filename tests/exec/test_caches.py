@@ -122,6 +122,17 @@ def test_what_cannot_be(caches: Any, said: str) -> None:
         compiled(made(), caches)
 
 
+def test_a_cache_that_is_a_result_too_is_not_one() -> None:
+    class Shown(Layer):
+        def forward(self, x: torch.Tensor, at: torch.Tensor) -> Any:
+            return super().forward(x, at), self.keys
+
+    model = compiled(Shown(), {".*values": "int8"})
+    assert model.memory.states == GROUPS * ROOM * (WIDTH + 4) + GROUPS * ROOM * 4 * WIDTH
+    with pytest.raises(drystone.UserError, match=r"(?s)matches no state.*can be held as codes: values"):
+        compiled(Shown(), {".*keys": "int8"})
+
+
 def test_a_cache_that_is_read_elsewhere_is_not_one() -> None:
     class Seen(Layer):
         def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:

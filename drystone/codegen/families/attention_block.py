@@ -11,7 +11,7 @@ from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_block
 from drystone.codegen.families.attention_schedule import Schedule
-from drystone.codegen.families.dry_op import narrowed, real, widened
+from drystone.codegen.families.dry_op import narrowed, summand, widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
@@ -297,7 +297,7 @@ class _Sweep:
             if self.pairs is not None:
                 return short(d, acc)
             place = form.place(rows.b, rows.group, key, d)
-            a = real(t, t.load(form.k, place, form.place(None, None, self.tile, depth)))
+            a = summand(t, t.load(form.k, place, form.place(None, None, self.tile, depth)), form.dtype)
             return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
 
         shape = (self.tile, rows.width)
@@ -337,7 +337,7 @@ class _Sweep:
             if self.block.values is not None and self.pairs is not None:
                 return short(k, acc, self.block.values, self.pairs)
             place = form.place(rows.b, rows.group, start + k, e)
-            v = real(t, t.load(form.v, place, form.place(None, None, _STEP, self.rows)))
+            v = summand(t, t.load(form.v, place, form.place(None, None, _STEP, self.rows)), form.dtype)
             return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
 
         acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)

@@ -8,7 +8,7 @@ from drystone.codegen.families.attention_block import Range, ranges
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import OfRows, Rows, live_block
 from drystone.codegen.families.attention_schedule import Schedule
-from drystone.codegen.families.dry_op import narrowed, real, widened
+from drystone.codegen.families.dry_op import narrowed, summand, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
 
@@ -71,7 +71,7 @@ class Single(OfRows):
             place = form.place(rows.b, rows.h, rows.first, d)
             q = widened(t, t.load(form.q, place, form.place(None, None, None, lanes)))
             place = form.place(rows.b, rows.group, start + k, d)
-            keys = real(t, t.load(form.k, place, form.place(None, None, self.cut.tile, lanes)))
+            keys = summand(t, t.load(form.k, place, form.place(None, None, self.cut.tile, lanes)), form.dtype)
             return t.apply("math.fma", keys, q, acc)
 
         zeros = t.full(0, (self.cut.tile, lanes), form.dtype)
@@ -126,8 +126,8 @@ class Single(OfRows):
         def values(k: Index, sums: Tile) -> Tile:
             p = t.reshape(t.load(weights, [k], [self.cut.tile]), [1, self.cut.tile])
             place = form.place(rows.b, rows.group, start + k, index(0))
-            v = real(t, t.load(form.v, place, form.place(None, None, self.cut.tile, form.depth_v)))
-            return t.dot(sums, p, v)
+            v = t.load(form.v, place, form.place(None, None, self.cut.tile, form.depth_v))
+            return t.dot(sums, p, summand(t, v, form.dtype))
 
         (acc,) = t.loop(stop, self.cut.tile, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
         return [new, total, acc]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any, TypeVar
 
-from drystone.codegen.elements import is_float, wide, width
-from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, widened
+from drystone.codegen.elements import wide, width
+from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, summand
 from drystone.codegen.families.epilogue import apply_epilogue, flattened
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
@@ -102,10 +102,7 @@ class ConvForm:
 
     def widened(self, t: TileBuilder, tile: Tile) -> Tile:
         """A tile of x or the weight in the element of the sums."""
-        if is_float(tile.dtype) or tile.dtype == self.sums:
-            return widened(t, tile)
-        name = "arith.sitofp" if is_float(self.sums) else "arith.extsi"
-        return t.apply(name, tile, dtype=self.sums)
+        return summand(t, tile, self.sums)
 
     def factor(self, t: TileBuilder, tile: Tile) -> Tile:
         """A tile of x or the weight as a dot takes it."""

@@ -106,9 +106,11 @@ def widened(t: TileBuilder, tile: Tile) -> Tile:
     return tile if wide(tile.dtype) == tile.dtype else t.apply("arith.extf", tile, dtype=wide(tile.dtype))
 
 
-def real(t: TileBuilder, tile: Tile) -> Tile:
-    """The tile as floats that are computed with; bytes as the numbers they are."""
-    return widened(t, tile) if is_float(tile.dtype) else t.apply("arith.sitofp", tile, dtype="f32")
+def summand(t: TileBuilder, tile: Tile, dtype: str) -> Tile:
+    """The tile as numbers that are summed in an element: floats widened, integers as those or longer."""
+    if is_float(tile.dtype) or tile.dtype == dtype:
+        return widened(t, tile)
+    return t.apply("arith.sitofp" if is_float(dtype) else "arith.extsi", tile, dtype=dtype)
 
 
 def narrowed(t: TileBuilder, tile: Tile, dtype: str) -> Tile:

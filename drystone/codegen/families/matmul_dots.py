@@ -2,7 +2,7 @@
 summed at the end."""
 
 from drystone.codegen.elements import is_float
-from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.dry_op import summand
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.tiling import even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
@@ -26,8 +26,9 @@ def along_k(form: MatMulForm, target: CpuTarget) -> TileProgram:
             def products(k: Index, acc: Tile) -> Tile:
                 a_at = [*places(form, form.a, batch), i, k]
                 b_at = [*places(form, form.b, batch), j, k]
-                a = widened(t, t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes]))
-                b = widened(t, t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes]))
+                a = t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes])
+                b = t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes])
+                a, b = (summand(t, each, form.dtype) for each in (a, b))
                 return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
 
             (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, columns, lanes), form.dtype)])
@@ -56,8 +57,9 @@ def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
 
             def products(k: Index, acc: Tile) -> Tile:
                 a_at = [*places(form, form.a, batch), i, k]
-                a = widened(t, t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes]))
-                b = widened(t, t.load(form.b, [*b_batch, k], [*([None] * count), lanes]))
+                a = t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes])
+                b = t.load(form.b, [*b_batch, k], [*([None] * count), lanes])
+                a, b = (summand(t, each, form.dtype) for each in (a, b))
                 return _accumulate(t, acc, a, b)
 
             (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, lanes), form.dtype)])
@@ -73,7 +75,5 @@ def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
 
 
 def _accumulate(t: TileBuilder, acc: Tile, a: Tile, b: Tile) -> Tile:
-    if is_float(acc.dtype):
-        return t.apply("arith.addf", acc, t.apply("arith.mulf", a, b))
-    a, b = (x if x.dtype == acc.dtype else t.apply("arith.extsi", x, dtype=acc.dtype) for x in (a, b))
-    return t.apply("arith.addi", acc, t.apply("arith.muli", a, b))
+    kind = "f" if is_float(acc.dtype) else "i"
+    return t.apply(f"arith.add{kind}", acc, t.apply(f"arith.mul{kind}", a, b))

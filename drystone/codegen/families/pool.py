@@ -43,10 +43,6 @@ class PoolForm:
             return 0
         return float("-inf") if is_float(self.dtype) else limits(self.dtype)[0]
 
-    def widened(self, t: TileBuilder, tile: Tile) -> Tile:
-        """A tile of x in the element computed in."""
-        return tile if tile.dtype == self.dtype else widened(t, tile)
-
     def combine(self, t: TileBuilder, a: Tile, b: Tile) -> Tile:
         """One more element of the window."""
         names = ("maximumf", "addf") if is_float(self.dtype) else ("maxsi", "addi")
@@ -154,7 +150,7 @@ def _channels_last(form: PoolForm, t: TileBuilder, width: int, n: Index, outputs
 
     def channels(c: Index) -> None:
         def tap(at: list[Index], acc: Tile) -> Tile:
-            return form.combine(t, acc, form.widened(t, t.load(form.x, [n, *at, c], [*gaps, width])))
+            return form.combine(t, acc, widened(t, t.load(form.x, [n, *at, c], [*gaps, width])))
 
         acc = _window(form, t, where, tap, t.full(form.start, (width,), form.dtype))
         if not form.largest:
@@ -178,7 +174,7 @@ def _channels_first(form: PoolForm, t: TileBuilder, width: int, n: Index, rest: 
                 place = [n, c, *at, form.origin(last, o) + k * dilation]
                 steps = [1] * len(gaps) + [stride]
                 tile = t.load(form.x, place, [*gaps, width], steps=steps, fill=form.start)
-                return form.combine(t, carried, form.widened(t, tile))
+                return form.combine(t, carried, widened(t, tile))
 
             return t.loop(form.kernel[last], 1, along, [acc])[0]
 

@@ -11,8 +11,7 @@ from drystone.codegen.elements import is_float, width
 from drystone.codegen.tile import Apply
 
 if TYPE_CHECKING:
-    from drystone.codegen.cpu.tiles.integers import INTEGER_OPERATIONS, integer_operation
-from drystone.codegen.cpu.tiles.state import Lowering
+    from drystone.codegen.cpu.tiles.state import Lowering
 
 _CASTS = frozenset(
     "arith." + name
