@@ -11,12 +11,9 @@ from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops
-from drystone.passes.unfolded import unfolds
+from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
-
-#: Taps along the width, at most, for which convolutions along a known width are written.
-_TAPS = 32
 
 
 def panel_width(target: CpuTarget, n: int) -> int:
@@ -55,7 +52,8 @@ class PackWeights:
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
       transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
-      channels, not grouped, along a known width: [ceil(O / W), *K, C / g, W, g]. Others stay plain.
+      channels, not grouped, along a known width: [ceil(O / W), *K, C / g, W, g]; of bytes any number of
+      channels, for the kernel copies images so that they fill lanes. Others stay plain.
     - The weight [G, H] of a dry.recurrent: [ceil(G / W), H, W], W two registers, or one where that divides H.
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
@@ -118,9 +116,9 @@ class PackWeights:
         x, weight = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
         group = self.target.neighbours(x, weight)
         across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
-        known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= _TAPS and groups == 1
+        known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= TAPS and groups == 1
         if group > 1:
-            whole = known and shape[1] % group == 0
+            whole = fills_lanes(op, self.target) if x == "i8" else known and shape[1] % group == 0
             if whole or (x == weight and unfolds(op, x, self.target)):
                 return Pack((0, 1), (width, group), order)
         return Pack((0,), (width,), order) if width else None

@@ -12,6 +12,7 @@ from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program
+from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block, producer, producer_name
 from drystone.mlir import arith, ir
 from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_body
@@ -20,6 +21,7 @@ from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.quantize_products import Formats, holds_bytes, peaks
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
+from drystone.passes.unfolded import fills_lanes
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -41,10 +43,10 @@ class QuantizeConvolutions:
     - Images have one scale, fixed beforehand, and no zero point, so that padding is a code of 0 and signed
       bytes are multiplied as they are; after a ReLU this leaves 7 bits of the 8. Weights have a scale for
       every output channel; scales of batch norms are part of them before they are rounded.
-    - Images and results that are channels last, no groups, channels a multiple of the `group` of bytes that
-      the target sums in a lane (1: it has no unit for bytes, and nothing is done). Of depthwise convolutions
-      the image alone is held in bytes: their weights are few, and their products take less time than moving
-      the image does.
+    - Where `target` has a unit for bytes: of results that are channels last, without groups. Channels that do
+      not fill its lanes, or do not lie side by side (a model's images), the kernel copies so that they do. Of
+      depthwise convolutions the image alone is held in bytes: their weights are few, and their products take
+      less time than moving the image does.
     - A result is made as bytes where all that read it are such convolutions, the epilogues of convolutions
       (residuals) or maximum pools whose result is one of bytes; others keep f32, and a copy is rounded.
     - An epilogue of additions, maxima and minima computes multiples of the step it is rounded to.
@@ -52,16 +54,16 @@ class QuantizeConvolutions:
 
     formats: Formats = ()
     ranges: Mapping[str, Array] = field(default_factory=dict)
-    group: int = 4
+    target: CpuTarget | None = None
     name: ClassVar[str] = "quantize-convolutions"
 
     def on(self, target: CpuTarget) -> "QuantizeConvolutions":
         """The pass for a target."""
-        return replace(self, group=target.neighbours("i8", "i8"))
+        return replace(self, target=target)
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        found = _chosen(program, self.group, self.formats)
+        found = _chosen(program, self.target, self.formats)
         chosen = {each.op.operation.results[0]: each for each in found if f"{each.name} 0" in self.ranges}
         if not chosen:
             return
@@ -92,17 +94,17 @@ class ObserveConvolutions:
     """
 
     formats: Formats = ()
-    group: int = 4
+    target: CpuTarget | None = None
     name: ClassVar[str] = "observe-convolutions"
 
     def on(self, target: CpuTarget) -> "ObserveConvolutions":
         """The pass for a target."""
-        return replace(self, group=target.neighbours("i8", "i8"))
+        return replace(self, target=target)
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         found: dict[str, Any] = {}
-        for each in _chosen(program, self.group, self.formats):
+        for each in _chosen(program, self.target, self.formats):
             with ir.InsertionPoint(each.op), each.op.operation.location:
                 for number, value in each.images():
                     name = f"{each.name} {number}"
@@ -135,13 +137,13 @@ class _Convolution:
                 yield number, value
 
 
-def _chosen(program: Program, group: int, formats: Formats) -> list[_Convolution]:
+def _chosen(program: Program, target: CpuTarget | None, formats: Formats) -> list[_Convolution]:
     """Convolutions that are to be ones of bytes, in order."""
     found: list[_Convolution] = []
     seen: dict[str, int] = {}
-    for op in ops(main_block(program), "dry.conv") if formats else []:
+    for op in ops(main_block(program), "dry.conv") if formats and target else []:
         key = weight_key(op.operation.operands[1])
-        if key is None or not _is_quantizable(op, group):
+        if key is None or target is None or not _is_quantizable(op, target):
             continue
         if not holds_bytes(formats, key):
             continue
@@ -151,17 +153,18 @@ def _chosen(program: Program, group: int, formats: Formats) -> list[_Convolution
     return found
 
 
-def _is_quantizable(op: Any, group: int) -> bool:
+def _is_quantizable(op: Any, target: CpuTarget) -> bool:
     operation = op.operation
     x, weight = operation.operands[0], operation.operands[1]
     plain = all(str(v.type.element_type) == "f32" and v.type.encoding is None for v in (x, weight))
     attributes = operation.attributes
-    if not plain or group == 1 or attributes["transposed"].value or attributes["layout"].value != "nhwc":
+    layout, groups = attributes["layout"].value, attributes["groups"].value
+    if not plain or attributes["transposed"].value or layouts(layout)[1] != "nhwc":
         return False
     outside, inside = weight.type.shape[:2]
-    whole = attributes["groups"].value == 1 and inside % group == 0
-    depthwise = inside == 1 and outside == attributes["groups"].value
-    return (whole or depthwise) and len(extras_of(op)) < MAX_EXTRAS
+    depthwise = inside == 1 and outside == groups > 1 and layout == "nhwc"
+    bytes_ = target.neighbours("i8", "i8") > 1
+    return bytes_ and (depthwise or fills_lanes(op, target)) and len(extras_of(op)) < MAX_EXTRAS
 
 
 @dataclass
@@ -270,6 +273,8 @@ class _Replacement:
             with ir.InsertionPoint(block):
                 ir.Operation.create("dry.yield", operands=[self._body(block, scale is not None)])
         if self.last is None:
+            if self.result in to.steps:
+                to.steps[made.operation.results[0]] = to.steps[self.result]
             self.result.replace_all_uses_with(made.operation.results[0])
         else:
             to.codes[self.result] = made.operation.results[0]

@@ -1,4 +1,4 @@
-"""Convolutions of a few channels whose taps along the width tile registers multiply at once."""
+"""How convolutions read images whose channels are few, or do not fill the lanes of a dot unit."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ from drystone.targets.target import CpuTarget
 _TAPS, _LEAST = 64, 75
 #: Positions of the result's lines that a window reaches over, at most: they are copied to a cache.
 _WINDOW = 8192
+#: Taps along the width, at most, for which convolutions along a known width are written.
+TAPS = 32
 
 
 def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
@@ -29,3 +31,20 @@ def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
     short = height * width <= _TAPS and channels * height * width >= _LEAST
     short = short and known and unit.unfolds(channels, width)
     return short and height * (result[2] or 0) <= _WINDOW
+
+
+def fills_lanes(op: Any, target: CpuTarget) -> bool:
+    """Whether dot units sum the channels of a dry.conv of bytes: they lie side by side and fill lanes, or the
+    lines of an image that a window reaches over, copied so that they do, fit the second cache."""
+    attributes = op.operation.attributes
+    x, weight = (shape(value) for value in list(op.operation.operands)[:2])
+    channels, *kernel = (n or 0 for n in weight[1:])
+    first = attributes["layout"].value == "nchw-nhwc"
+    across = (x[-1 if first else -2], shape(op.operation.results[0])[-2])
+    group = target.neighbours("i8", "i8")
+    if group == 1 or None in across or kernel[-1] > TAPS or attributes["groups"].value > 1:
+        return False
+    if channels % group == 0 and not first:
+        return True
+    lines = (kernel[0] - 1) * ints(attributes["dilation"])[0] + 1
+    return len(kernel) == 2 and 2 * lines * (across[0] or 0) * -(-channels // group) * group <= target.l2

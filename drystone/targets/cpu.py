@@ -54,7 +54,8 @@ NAMED = (
     CpuTarget(
         name="cpu:zen4",
         llvm_cpu="znver4",
-        features=(*(f"+{name}" for name in _BF16_LLVM), "-prefer-256-bit"),
+        # Machines of other makers that have all of `required` lack SSE4a.
+        features=(*(f"+{name}" for name in _BF16_LLVM), "-prefer-256-bit", "-sse4a"),
         required=_BF16_FLAGS,
         vector_bits=512,
         registers=32,

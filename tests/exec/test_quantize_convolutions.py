@@ -21,18 +21,32 @@ def exact(x: Any, peak: Any, layer: nn.Conv2d) -> Any:
     """What a layer gives in bytes: sums of integers, scaled in float64."""
     weight = layer.weight.detach()
     largest = weight.abs().amax((1, 2, 3))
-    sums = F.conv2d(
-        codes(x, peak), codes(weight, largest[:, None, None, None]), None, layer.stride, layer.padding
-    )
+    factors = codes(x, peak), codes(weight, largest[:, None, None, None])
+    sums = F.conv2d(*factors, None, layer.stride, layer.padding, layer.dilation)
     return sums * (peak / 127 * largest / 127).double()[:, None, None] + layer.bias.double()[:, None, None]
 
 
-@pytest.mark.parametrize(("kernel", "stride", "channels"), [(3, 1, 64), (3, 2, 20), (1, 1, 96), (1, 2, 32)])
-def test_sums_are_those_of_the_codes(kernel: int, stride: int, channels: int) -> None:
-    torch.manual_seed(kernel)
-    layer = nn.Conv2d(channels, 40, kernel, stride, kernel // 2).eval()
-    x, seen = torch.randn(1, channels, 9, 14), torch.randn(1, channels, 9, 14)
-    fitted = drystone.compile(layer, (x,), quantize="int8", calibration=[(seen,)])
+LAYERS: dict[str, nn.Conv2d] = {
+    "3x3": nn.Conv2d(64, 40, 3, padding=1),
+    "3x3 with a stride": nn.Conv2d(20, 40, 3, stride=2, padding=1),
+    "pointwise": nn.Conv2d(96, 40, 1),
+    "pointwise with a stride": nn.Conv2d(32, 40, 1, stride=2),
+    "7x7 of an image": nn.Conv2d(3, 64, 7, stride=2, padding=3),
+    "3x3 of an image": nn.Conv2d(3, 24, 3, stride=2, padding=1),
+    "5x5 of a grey image": nn.Conv2d(1, 6, 5),
+    "4x2 of two channels": nn.Conv2d(2, 32, (4, 2), padding=(3, 1), dilation=(2, 1)),
+    "3x3 of 6 channels": nn.Conv2d(6, 16, 3, padding=1),
+    "pointwise of 18 channels": nn.Conv2d(18, 33, 1),
+}
+
+
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_sums_are_those_of_the_codes(name: str, target: str) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[name].eval()
+    x, seen = torch.randn(1, layer.in_channels, 15, 22), torch.randn(1, layer.in_channels, 15, 22)
+    fitted = drystone.compile(layer, (x,), target, quantize="int8", calibration=[(seen,)])
     wanted = exact(x, seen.abs().max(), layer).detach()
     assert relative_error(fitted.call((x,), threads=2), wanted) < 1e-6
 

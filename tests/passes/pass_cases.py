@@ -44,9 +44,11 @@ PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
 )
-RANGES = {"w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 10}
+RANGES = {"a 0": 4, "w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 10}
 PASSES["quantize-convolutions"] = QuantizeConvolutions(
-    ((".*", "int8"),), {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()}
+    ((".*", "int8"),),
+    {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()},
+    targets.resolve("cpu:zen4"),
 )
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))

@@ -7,12 +7,13 @@ their rows fall into runs that see the same taps, and a tap multiplies the runs 
 dimensions the loops over taps end where the image does.
 
 The image is channels last, or channels first where its channels are few (a model's input): then all taps
-along the width of one channel come before the next channel, and nothing needs to be moved before.
+along the width of one channel come before the next channel, and nothing needs to be moved before. Where dot
+units sum channels that do not lie side by side, or too few of them, a step copies its lines so that they do.
 """
 
 from dataclasses import replace
 
-from drystone.codegen.families.conv_form import UNROLLED, ConvForm, copy_channels
+from drystone.codegen.families.conv_form import UNROLLED, ConvForm, copy_channels, mixed_channels
 from drystone.codegen.families.conv_schedule import Image, image_default, image_schedule, image_space
 from drystone.codegen.families.conv_strips import strips
 from drystone.codegen.families.conv_taps import Direct, RegisterTile, Step
@@ -29,7 +30,7 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
     [taps][I / groups][width], blocks within groups."""
     if not form.nhwc or form.transposed or form.pack is None or form.x.shape[form.channel_axis] is None:
         return None
-    if not form.blocked or (form.first and form.group > 1):
+    if not form.blocked or (form.moved and form.spatial != 2):
         return None
     width = form.width
     last = form.spatial - 1
@@ -63,14 +64,15 @@ def _sizes(form: ConvForm, target: CpuTarget) -> Image:
         window=(form.kernel[-2] - 1) * form.dilation[-2] + 1 if dims > 1 else 1,
         stride=form.strides[-1],
         step=form.strides[-2] if dims > 1 else 1,
-        inside=form.inside,
+        inside=form.summed,
         outside=form.outside,
         groups=form.groups,
         taps=taps,
         width=form.width if form.pack else 0,
         group=form.group,
         bytes=form.bytes,
-        fixed=form.first or dims != 2,
+        fixed=dims != 2 or (form.first and not form.moved),
+        moved=form.moved,
         padded=form.before[-1] > 0 or form.after[-1] > 0,
         tile=form.tile(target),
     )
@@ -101,7 +103,7 @@ def _run(step: Step, every: int) -> None:
     source = _copied(step) if p.copied else form.x
 
     def line(at: list[Index]) -> None:
-        for strip in strips(form, p.rows, bordered=p.tiles):
+        for strip in strips(form, p.rows, bordered=p.bordered):
             t.loop(
                 strip.start + strip.count * strip.rows,
                 strip.rows,
@@ -126,32 +128,40 @@ def _run(step: Step, every: int) -> None:
 
 
 def _copied(step: Step) -> Tensor:
-    """The lines the step reads, in scratch, with room between neighbouring pixels; for tile registers
-    with the padding along the width."""
+    """The lines the step reads, in scratch, with room between neighbouring pixels that have many channels;
+    with the padding along the width where the schedule says so."""
     form, t, p = step.kernel.form, step.t, step.kernel.p
     window = (p.high - 1) * form.strides[-2] + (form.kernel[-2] - 1) * form.dilation[-2] + 1
     wide_in = form.known_size(form.x, 1) or 0
     lanes = step.kernel.lanes
     before, across = step.kernel.border, step.kernel.across
-    scratch = t.scratch((window, across, form.inside + form.apart(lanes)), form.x.held)
+    room = form.summed if form.first else form.summed + form.apart(lanes)
+    scratch = t.scratch((window, across, room), form.x.held)
     origin = step.outer[-1] * form.strides[-2] - form.before[-2]
     channel = step.group * form.inside
 
     def copy(h: Index, w: Index) -> None:
         where = [step.n, origin + h, w]
-        copy_channels(t, scratch, [h, w + before], form.x, where, form.inside, lanes, channel)
+        copy_channels(t, scratch, [h, w + before], form.x, where, form.summed, lanes, channel)
+
+    def mix(h: Index, w: Index) -> None:
+        tile = mixed_channels(t, form, [step.n, origin + h, w], lanes, channel)
+        t.store(scratch.collapse([[0], [1, 2]]), [h, (w + before) * room], tile, [None, lanes * room])
 
     def blank(h: Index, w: Index) -> None:
         def some(c: Index) -> None:
-            t.store(scratch, [h, w, c], t.full(0, (lanes,), form.x.dtype), [None, None, lanes])
+            t.store(scratch, [h, w, c], t.full(0, (lanes,), form.x.held), [None, None, lanes])
 
-        t.loop(form.inside, lanes, some)
+        t.loop(form.summed, lanes, some)
 
     def line(h: Index) -> None:
-        t.loop(wide_in, 1, lambda w: copy(h, w))
         for first, last in ((0, before), (before + wide_in, across)):
             if first < last:
                 t.loop(last, 1, lambda w: blank(h, w), lower=first)
+        if form.first:
+            t.loop(wide_in, lanes, lambda w: mix(h, w))
+        else:
+            t.loop(wide_in, 1, lambda w: copy(h, w))
 
     end = (form.size(form.x, 0) - origin).min(window)
     t.loop(end, 1, line, lower=(0 - origin).max(0))

@@ -19,7 +19,7 @@ from typing import Any
 
 from drystone.codegen.elements import width
 from drystone.codegen.families.conv_flat_schedule import Flat, FlatSchedule, flat_default, flat_space
-from drystone.codegen.families.conv_form import ConvForm, copy_channels
+from drystone.codegen.families.conv_form import ConvForm, copy_channels, mixed_channels
 from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
@@ -74,11 +74,6 @@ class _Flat:
     lanes: int
 
     @property
-    def channels(self) -> int:
-        """Channels of the image as the weight holds them, in whole groups."""
-        return -(-self.form.inside // self.form.group) * self.form.group
-
-    @property
     def unfolded(self) -> bool:
         """Whether the taps along the width lie side by side in the copy."""
         return self.form.first
@@ -91,7 +86,7 @@ class _Flat:
     @property
     def run(self) -> int:
         """Neighbouring elements of the copy that a tap multiplies."""
-        return self.channels * self.form.kernel[1] if self.unfolded else self.channels
+        return self.form.summed * self.form.kernel[1] if self.unfolded else self.form.summed
 
     @property
     def room(self) -> int:
@@ -251,7 +246,7 @@ class _Step:
 
             def one(w: Index) -> None:
                 where = [self.n, y, w * stride + left]
-                copy_channels(t, self.copy, [at + w], form.x, where, form.inside, self.kernel.lanes)
+                copy_channels(t, self.copy, [at + w], form.x, where, form.summed, self.kernel.lanes)
 
             self.blank(at, 0, first)
             t.loop(end, 1, one, lower=first)
@@ -276,7 +271,7 @@ class _Step:
         then what the taps of each position read."""
         kernel, form, t, held = self.kernel, self.kernel.form, self.t, self.kernel.form.weight.held
         base = number * kernel.lines(self.p.high) * kernel.across
-        wide_in, channels, step = form.known_size(form.x, 1) or 0, kernel.channels, kernel.lanes
+        wide_in, channels, step = form.known_size(form.x, 1) or 0, form.summed, kernel.lanes
         before, stride = form.before[1] * channels, form.strides[1] * channels
         end = max(before + -(-wide_in // step) * step * channels, kernel.across * stride + kernel.room)
         chunk = kernel.vector
@@ -287,9 +282,7 @@ class _Step:
 
         def copy(i: Index, y: Index) -> None:
             def mix(w: Index) -> None:
-                tile = t.load(form.x, [self.n, 0, y, w], [None, channels, None, step], held=True)
-                mixed = t.interleave(tile, channels)
-                t.store(line, [w * channels + before], t.reshape(mixed, (step * channels,)))
+                t.store(line, [w * channels + before], mixed_channels(t, form, [self.n, y, w], step))
 
             def one(w: Index) -> None:
                 tile = t.load(line, [w * stride], [kernel.room])

@@ -66,6 +66,17 @@ class ConvForm:
         return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
 
     @property
+    def summed(self) -> int:
+        """Channels of a group as the packed weight has them, in whole groups of those side by side."""
+        return -(-self.inside // self.group) * self.group
+
+    @property
+    def moved(self) -> bool:
+        """Whether the channels that lie side by side in the weight do not in the image, which is to be copied
+        so that they do."""
+        return self.held and (self.first or self.summed > self.inside)
+
+    @property
     def blocked(self) -> bool:
         """Whether the weight is packed as [O / W, *K, C, W], or [O / W, *K, C / g, W, g]."""
         pack, order = self.pack, (0, *range(2, self.spatial + 2), 1)
@@ -281,6 +292,17 @@ def copy_channels(
     t.loop(channels // chunk * chunk, chunk, lambda c: some(c, chunk))
     if channels % chunk:
         some(index(channels - channels % chunk), channels % chunk)
+
+
+def mixed_channels(
+    t: TileBuilder, form: ConvForm, where: Sequence[Index], count: int, first: Index | int = 0
+) -> Tile:
+    """[count * summed]: channels `first`.. of `count` neighbouring positions along the width, side by side
+    for each, of a channels-first image; beyond its end zeros. where: image and spatial position."""
+    n, *positions = where
+    gaps: list[int | None] = [None] * (len(positions) - 1)
+    tile = t.load(form.x, [n, first, *positions], [None, form.summed, *gaps, count], held=True)
+    return t.reshape(t.interleave(tile, form.summed), (count * form.summed,))
 
 
 def taps(

@@ -43,13 +43,14 @@ def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
         pixels=form.flat(form.out).shape[0],
         line=line if strided else 0,
         lines=lines if strided else 0,
-        inside=form.inside,
+        inside=form.summed,
         outside=form.outside,
         width=form.width,
         group=form.group,
         bytes=form.bytes,
         tile=form.tile(target),
         images=(form.out.shape[0] or 0) if strided else 0,
+        moved=form.moved,
     )
 
     def build(point: Point) -> TileProgram:
@@ -86,7 +87,7 @@ class _Pointwise:
 
     def scratch(self, t: TileBuilder, pixels: int) -> Tensor:
         """Room for pixels, each one vector behind the end of the one before."""
-        return t.scratch((pixels, self.form.inside + self.form.apart(self.lanes)), self.form.x.held)
+        return t.scratch((pixels, self.form.summed + self.form.apart(self.lanes)), self.form.x.held)
 
     def lines(self, t: TileBuilder, first: Index, *outer: Index) -> None:
         """A step over whole lines of the result, whose pixels are picked from the input."""
@@ -106,7 +107,7 @@ class _Pointwise:
             if form.spatial > 1:
                 at[-2] = at[-2] + h
             there = [o * s for o, s in zip(at, form.strides, strict=True)]
-            copy_channels(t, source, [h * sizes.line + w], form.x, [n, *there], form.inside, self.lanes)
+            copy_channels(t, source, [h * sizes.line + w], form.x, [n, *there], form.summed, self.lanes)
 
         t.loop(high, 1, lambda h: t.loop(sizes.line, 1, lambda w: copy(h, w)) and None)
         self.tiles(t, source, first, start * sizes.line, index(0), count)
@@ -120,7 +121,7 @@ class _Pointwise:
             return
         source = self.scratch(t, count)
         end = (x.dim(0) - start).min(count)
-        t.loop(end, 1, lambda i: copy_channels(t, source, [i], x, [start + i], form.inside, self.lanes))
+        t.loop(end, 1, lambda i: copy_channels(t, source, [i], x, [start + i], form.summed, self.lanes))
         self.tiles(t, source, first, start, index(0), count)
 
     def tiles(
@@ -158,7 +159,7 @@ class _Pointwise:
 
         def products(k: Index, acc: Sequence[Tile], depth: int) -> list[Tile]:
             if p.tiles and depth == p.depth:
-                first, some = awaited(k, depth, (form.inside - p.rest) // depth, height)
+                first, some = awaited(k, depth, (form.summed - p.rest) // depth, height)
                 t.prefetch(out, [row + first, block * width], [some, width])
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]
@@ -169,11 +170,11 @@ class _Pointwise:
             made = [t.dot(acc[0], left, form.unsigned(t, b))]
             return [*made, *(form.add_inputs(t, each, left, groups) for each in acc[1:])]
 
-        starts, whole = form.zeros(t, height, tiles=p.tiles), form.inside - p.rest
+        starts, whole = form.zeros(t, height, tiles=p.tiles), form.summed - p.rest
         sums = t.loop(whole, p.depth, lambda k, *acc: products(k, acc, p.depth), starts)
         acc = form.closed(t, sums)
         if p.rest:
             acc = laid_down(t, acc)
-            rest = t.loop(form.inside, p.rest, lambda k, *acc: products(k, acc, p.rest), [acc], lower=whole)
+            rest = t.loop(form.summed, p.rest, lambda k, *acc: products(k, acc, p.rest), [acc], lower=whole)
             (acc,) = rest
         form.finish_flat(t, acc, self.extras, [row, block * width])

@@ -52,7 +52,7 @@ class Pixels:
     """The sizes of a pointwise convolution: pixels of the result (None: known at the call); pixels of a line,
     lines of an image and images (0: known at the call) where they are not neighbours in the input (else 0);
     channels; the width of the blocks the weight is packed in and the channels side by side in it; bytes of an
-    element; the tile unit that can do it."""
+    element; the tile unit that can do it; whether pixels have to be copied."""
 
     pixels: int | None
     line: int
@@ -64,6 +64,7 @@ class Pixels:
     bytes: int
     tile: DotUnit | None = None
     images: int = 0
+    moved: bool = False
 
     @property
     def every(self) -> int:
@@ -129,7 +130,7 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         "rows": rows,
         "blocks": blocks,
         "high": high,
-        "copied": int(meeting(rows, sizes.bytes * sizes.inside, target)),
+        "copied": int(sizes.moved or meeting(rows, sizes.bytes * sizes.inside, target)),
     }
 
 
@@ -149,7 +150,7 @@ def _pixel_points(sizes: Pixels, rows: int, target: CpuTarget) -> list[Point]:
     else:
         tiles = -(-(sizes.pixels or 1) // rows)
         high = {even(tiles, n) for n in range(1, max(1, min(held // rows, tiles)) + 1)}
-    copied = int(bool(sizes.line) or meeting(rows, sizes.bytes * sizes.inside, target))
+    copied = int(bool(sizes.line) or sizes.moved or meeting(rows, sizes.bytes * sizes.inside, target))
     return [
         {"rows": rows, "blocks": b, "high": h, "copied": copied}
         for h in sorted(high, reverse=True)
@@ -183,6 +184,8 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
     high = [n for n in doubling(tiles) if not sizes.line or sizes.lines % n == 0]
     scratch = target.l2 // 2
 
+    copied = (1,) if sizes.line or sizes.moved else preferred(first["copied"], (0, 1))
+
     def fits(point: Point) -> bool:
         pixels = point["high"] * (sizes.line or point["rows"])
         return not point["copied"] or pixels * sizes.inside * sizes.bytes <= scratch or point["high"] == 1
@@ -192,7 +195,7 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
             Parameter("rows", preferred(first["rows"], (*sizes.heights, *range(most, 0, -1)))),
             Parameter("blocks", preferred(first["blocks"], doubling(sizes.every))),
             Parameter("high", preferred(first["high"], high)),
-            Parameter("copied", (1,) if sizes.line else preferred(first["copied"], (0, 1))),
+            Parameter("copied", copied),
         ),
         (lambda point: fits(dict(point)),),
     )
@@ -204,8 +207,8 @@ class Image:
     at the call) and positions of the result, positions of a line of the image, lines a window reaches over,
     strides along the width and from line to line, channels of a group, groups, taps, the width of the blocks
     the weight is packed in and the channels side by side in it, bytes of an element, whether lines cannot be
-    copied (channels first, or three dimensions), whether there is padding along the width, and the tile unit
-    that can do it."""
+    copied (channels first, or three dimensions) or have to be (a copy has channels side by side), whether
+    there is padding along the width, and the tile unit that can do it."""
 
     images: int
     lines: int
@@ -222,6 +225,7 @@ class Image:
     group: int
     bytes: int
     fixed: bool
+    moved: bool = False
     padded: bool = False
     tile: DotUnit | None = None
 
@@ -244,8 +248,8 @@ class Image:
 class ImageSchedule:
     """Positions of the register tile, channels per unrolled round, blocks and lines per step, whether the
     step copies its lines first, and whether it does the products in tile registers, a round of channels at
-    once: then the copies have the padding along the width. rest: channels at the end that are a part of their
-    own there."""
+    once. rest: channels at the end that are a part of their own there. bordered: copies have the padding
+    along the width."""
 
     rows: int
     depth: int
@@ -254,6 +258,7 @@ class ImageSchedule:
     copied: bool
     tiles: bool
     rest: int = 0
+    bordered: bool = False
 
 
 def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
@@ -262,9 +267,10 @@ def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     if sizes.tile is not None and point["rows"] in sizes.heights:
         copied = sizes.padded or bool(point["copied"])
         rows, (depth, rest) = even(sizes.line, point["rows"]), sizes.tile.parts_of(sizes.inside)
-        return ImageSchedule(rows, depth, *cut, copied, tiles=True, rest=rest)
+        return ImageSchedule(rows, depth, *cut, copied, tiles=True, rest=rest, bordered=True)
     depth = sizes.group * divisor(sizes.inside // sizes.group, point["depth"])
-    return ImageSchedule(point["rows"], depth, *cut, bool(point["copied"]), tiles=False)
+    copied = bool(point["copied"])
+    return ImageSchedule(point["rows"], depth, *cut, copied, tiles=False, bordered=sizes.moved)
 
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:
@@ -273,9 +279,8 @@ def image_default(sizes: Image, target: CpuTarget) -> Point:
     fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
     blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
     steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
-    copied = not sizes.fixed and meeting(
-        rows, sizes.bytes * sizes.stride * sizes.inside * sizes.groups, target
-    )
+    apart = sizes.bytes * sizes.stride * sizes.inside * sizes.groups
+    copied = sizes.moved or (not sizes.fixed and meeting(rows, apart, target))
     high = 1
     for more in range(2, min(sizes.lines or 8, 16) + 1):
         enough = steps * -(-(sizes.lines or 64) // more) >= 4 * target.threads
@@ -293,13 +298,15 @@ def image_space(sizes: Image, target: CpuTarget) -> Space:
     blocks = [n for n in doubling(sizes.every) if sizes.groups == 1 or sizes.every % n == 0]
     high = doubling(min(sizes.lines or 16, 32))
     scratch = target.l2 // 2
+    either = not (sizes.fixed or sizes.moved)
+    copied = preferred(first["copied"], (0, 1)) if either else (first["copied"],)
     return Space(
         (
             Parameter("rows", preferred(first["rows"], (*sizes.heights, *rows))),
             Parameter("blocks", preferred(first["blocks"], blocks)),
             Parameter("high", preferred(first["high"], high)),
             Parameter("depth", preferred(first["depth"], (4, 8, 2))),
-            Parameter("copied", (0,) if sizes.fixed else preferred(first["copied"], (0, 1))),
+            Parameter("copied", copied),
         ),
         (lambda point: not point["copied"] or point["high"] == 1 or sizes.held(point["high"]) <= scratch,),
     )

@@ -30,7 +30,7 @@ class Direct:
     @property
     def border(self) -> int:
         """Positions of padding before a line of the image that its copies have."""
-        return self.form.before[-1] if self.p.tiles else 0
+        return self.form.before[-1] if self.p.bordered else 0
 
     @property
     def across(self) -> int:
@@ -38,7 +38,7 @@ class Direct:
         form, last = self.form, self.form.spatial - 1
         lines = [form.known_size(tensor, last) or 0 for tensor in (form.x, form.out)]
         reached = (lines[1] - 1) * form.strides[-1] + (form.kernel[-1] - 1) * form.dilation[-1] + 1
-        return max(lines[0] + self.border, reached) if self.p.tiles else lines[0]
+        return max(lines[0] + self.border, reached) if self.p.bordered else lines[0]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class RegisterTile:
         side; but where the stride is small they see what others have seen, and unrolled together LLVM would
         keep that in registers that there are none left of: then all channels of one tap come together."""
         form, t = self.step.kernel.form, self.step.t
-        if form.first and form.dilation[-1] == 1 and form.strides[-1] >= _APART:
+        if form.first and not form.moved and form.dilation[-1] == 1 and form.strides[-1] >= _APART:
             return t.loop(form.inside, 1, lambda c, *acc: self.stretches(tap, where, acc, c), carried)
         return self.stretches(tap, where, carried, None)
 
@@ -179,14 +179,14 @@ class RegisterTile:
     ) -> Sequence[Tile]:
         """The products of one tap with all channels."""
         form, t, p = self.step.kernel.form, self.step.t, self.step.kernel.p
-        whole, depth = form.inside - p.rest, p.rest if self.last else p.depth
+        whole, depth = form.summed - p.rest, p.rest if self.last else p.depth
 
         def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
             for i in range(0, depth, self.together):
                 acc = self.products(tap, where, live, acc, k, c + i)
             return acc
 
-        lower, upper = (whole, form.inside) if self.last else (0, whole)
+        lower, upper = (whole, form.summed) if self.last else (0, whole)
         return t.loop(upper, depth, lambda c, *acc: some(c, acc), carried, lower=lower)
 
     def products(
