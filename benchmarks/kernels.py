@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from drystone import frontend, mlir, passes, targets
 from drystone.autotune.task import Task, tunables
+from drystone.options import element_of
 
 THREADS = 2
 
@@ -201,8 +202,10 @@ CASES: dict[str, tuple[Case, ...]] = {
 }
 
 
-def tasks(cases: Iterable[Case], target: str = "cpu") -> Iterator[tuple[Case, Task]]:
-    """(case, task) of every kernel whose schedule can be chosen."""
+def tasks(
+    cases: Iterable[Case], compute: str | None = None, target: str = "cpu"
+) -> Iterator[tuple[Case, Task]]:
+    """(case, task) of every kernel whose schedule can be chosen; compute: as in `drystone.Options`."""
     machine = targets.resolve(target)
     for case in cases:
         torch.manual_seed(0)
@@ -210,6 +213,6 @@ def tasks(cases: Iterable[Case], target: str = "cpu") -> Iterator[tuple[Case, Ta
         program = frontend.import_model(
             module.eval(), inputs, kwargs=None, dynamic_shapes=None, ctx=mlir.context()
         )
-        passes.run(program, passes.pipeline(machine))
+        passes.run(program, passes.pipeline(machine, element_of(compute)))
         for each in tunables(program, machine, THREADS):
             yield case, replace(each.task, cold=case.cold)

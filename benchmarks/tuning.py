@@ -1,7 +1,7 @@
 """The schedule taken without tuning beside the best that the tuner finds.
 
 Use: python -m benchmarks.tuning [products pairs convolutions attention] [--database FILE] [--minutes 5]
-     [--output benchmarks/results/tuning.md]
+     [--compute bf16] [--output benchmarks/results/tuning.md]
 
 The tuner gets 24 trials for each kernel (--trials; fewer where there are fewer schedules, which are all
 measured then; none that the database holds already); then the fastest and the first choices are timed again,
@@ -36,11 +36,12 @@ from drystone.autotune.session import Limits, Session
 from drystone.autotune.task import Task, Tunable
 from drystone.autotune.worker import Worker
 from drystone.codegen.search import Point
+from drystone.options import ELEMENTS
 
 _ABOUT = """\
 The schedule taken without tuning beside the best that the tuner found: times relative to the best, {machine},
-2 threads, f32 where nothing else is said. *default*: the rule of the kernel's family; *first choice*: what
-`compile` takes.
+2 threads, {element} where nothing else is said. *default*: the rule of the kernel's family; *first choice*:
+what `compile` takes.
 
 """
 #: Random schedules of a kernel that is learned from.
@@ -149,12 +150,12 @@ def row(case: Case, task: Task, measuring: Measuring, database: Database, learne
 
 
 def compared(
-    cases: Sequence[Case], measuring: Measuring, database: Database, learned: Learned | None
+    cases: Sequence[Case], compute: str, measuring: Measuring, database: Database, learned: Learned | None
 ) -> tuple[list[Row], bool]:
     """The rows of the kernels that were measured in time, and whether these are all."""
     rows: list[Row] = []
     try:
-        for case, task in _shown(tasks(cases), len(cases)):
+        for case, task in _shown(tasks(cases, compute), len(cases)):
             rows.append(row(case, task, measuring, database, learned))
     except Exhausted:
         return rows, False
@@ -244,6 +245,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=5.0, help="stop measuring then; run again to go on")
     parser.add_argument("--trials", type=int, default=24, help="of the tuner, for each kernel")
+    parser.add_argument("--compute", choices=list(ELEMENTS), default="f32", help="as in Options")
     parser.add_argument("--output", type=Path, help="also write the table here")
     parser.add_argument("--train", type=int, metavar="COUNT", help="measure random kernels; write the model")
     parser.add_argument("--learned", type=Path, help="a model that --train made: to read, or to write")
@@ -261,12 +263,13 @@ def main() -> None:
     learned = Learned.of_text(arguments.learned.read_text()) if arguments.learned else None
     cases = list(chain(*(CASES[name] for name in arguments.families or CASES)))
     measuring = Measuring(database, arguments.minutes, arguments.trials)
-    rows, done = compared(cases, measuring, database, learned)
+    rows, done = compared(cases, arguments.compute, measuring, database, learned)
     print(table(rows) if rows else "", end="")
     if arguments.output and rows:
         every = kept(rows, arguments.output.with_suffix(".json"))
         arguments.output.write_text(
-            _ABOUT.format(machine=machine.cpu_name()) + table(every), encoding="utf-8"
+            _ABOUT.format(machine=machine.cpu_name(), element=arguments.compute) + table(every),
+            encoding="utf-8",
         )
     if not done:
         raise SystemExit("the time is up: run again to go on")

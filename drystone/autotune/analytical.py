@@ -24,6 +24,8 @@ _FROM_MEMORY = 8.0
 _FREQUENCY = 2.6e9
 #: Rows and columns of a tile register, which one instruction goes through row by row.
 _SIDE = 16
+#: Bytes per cycle that fill tile registers: from the first cache, the second one, and from beyond.
+_TILES_FROM = (128.0, 48.0, 10.0)
 #: The part of a cache that one operand may fill.
 _SHARE = 0.5
 #: How much longer a tile takes whose rows of a push each other out of the first cache.
@@ -58,10 +60,13 @@ class Analytical:
         m, n, k, size = f["m"], f["n"], f["k"], f["bits"] / 8 / f.get("group", 1)
         rows, width, passes = f["rows"], f["width"], f["passes"]
         strips, panels = ceil(m / rows), ceil(n / width)
+        first = n * k * size / _FROM_MEMORY / self.target.threads
+        units = strips * panels
+        share = ceil(units / self.target.threads)
+        if f.get("tile") and rows >= _SIDE:
+            return (share * (self._cycles_of_tiles(f, size) + _UNIT) + first) / _FREQUENCY
         step = self._cycles_per_step(rows, width, int(f["bits"])) / f.get("group", 1)
-        if f.get("tile") and rows >= _SIDE:  # on tile registers
-            step = ceil(rows / _SIDE) * ceil(width / _SIDE) * _SIDE / f["tile"]
-        elif f.get("run"):  # sums in registers of twice as many lanes
+        if f.get("run"):  # sums in registers of twice as many lanes
             step = self._cycles_per_step(rows, width / 2, int(f["bits"])) * (1 + _MOVED / f["run"])
         tile = k * step + passes * _PASS
         panel = k / passes * width * size
@@ -72,10 +77,25 @@ class Analytical:
         rows_of_a = k * rows * size
         fetched = rows_of_a / self._rate(m * k * size) + passes * again
         sums = 2 * (passes - 1) * rows * width * f["bits"] / 8 / _FROM_L2
-        units = strips * panels
-        share = ceil(units / self.target.threads)
-        first = n * k * size / _FROM_MEMORY / self.target.threads
         return (share * (max(tile, fetched) + sums + _UNIT) + first) / _FREQUENCY
+
+    def _cycles_of_tiles(self, f: Features, size: float) -> float:
+        """Cycles of a unit of the grid on tile registers, which are filled while others are multiplied. Each
+        holds _SIDE rows of a, or columns of b; a row of either is loaded for every one of the other. Rows of
+        a come from the second cache (`_resident` in matmul_schedule.py), those of a panel from wherever so
+        much of it stays; sums of several passes are cleared, taken up and laid down each time, and copied."""
+        k, rows, width, passes = f["k"], f["rows"], f["width"], f["passes"]
+        down, across = ceil(rows / _SIDE), ceil(width / _SIDE)
+        multiplied = k * down * across * _SIDE / f["tile"] + passes * _PASS
+        nearest, second, beyond = _TILES_FROM
+        panel = k / passes * width * size
+        if panel <= self.target.l1 * _SHARE:
+            rate = nearest
+        else:
+            rate = second if panel <= self.target.l2 * _SHARE else beyond
+        filled = k * rows * size / second + k * width * size / rate
+        sums = 2 * (passes + 1) * rows * width * f["bits"] / 8 / _FROM_L2 if passes > 1 else 0.0
+        return max(multiplied, filled) + sums
 
     def _cycles_per_step(self, rows: float, width: float, bits: int) -> float:
         """Cycles of one step of k on a register tile."""

@@ -9,6 +9,7 @@ from drystone.codegen.search import Parameter, Point, Search, Space
 from drystone.errors import InternalError
 from drystone.mlir import ir
 from drystone.targets import known, resolve
+from drystone.targets.dots import UNITS, DotUnit
 from drystone.targets.target import CpuTarget
 from tests.exec.dry_cases import Case
 from tests.exec.families import shared_context
@@ -98,6 +99,19 @@ def test_large_products_get_tiles_that_hide_the_latency(name: str) -> None:
     target = resolve(name)
     point = chosen(target, 1024, 1024, 1024)
     assert point["rows"] * point["width"] // target.lanes(32) >= 8
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.tiles])
+@pytest.mark.parametrize("size", [(128, 384, 1536), (1024, 1024, 1024), (512, 5632, 2048)])
+def test_tile_registers_take_all_k_in_one_pass_where_the_second_cache_holds_a_panel(
+    unit: DotUnit, size: tuple[int, int, int]
+) -> None:
+    target, (m, n, k) = resolve("cpu:spr"), size
+    made = Product(m, n, k, 32, 2 * unit.columns, unit.group, unit)
+    model, given = Analytical(target), {**features(*size), "group": unit.group, "tile": unit.depth}
+    best = min(space(made, target).points(), key=lambda point: model.predict(given | point))
+    assert best == default(made, target)
+    assert (best["rows"], best["passes"]) == (2 * unit.rows, 1)
 
 
 def test_rows_divide_the_work_where_a_full_tile_would_waste_it() -> None:
