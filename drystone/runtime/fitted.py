@@ -80,6 +80,7 @@ class Fitted:
         self._state_lock = threading.Lock()
         self._initial = [self._weights[i] for i in manifest.initial]
         self._states = [memory.empty(array.shape, array.dtype) for array in self._initial]
+        self._held = native.pointers(self._states)
         self.reset()
 
     def reset(self) -> None:
@@ -169,7 +170,7 @@ class Fitted:
             held.ctypes.data,
             native.pointers(ready),
             native.pointers(outputs),
-            native.pointers(self._states),
+            self._held,
             native.integers([symbols[name] for name in sorted(m.symbols)]),
             None if profile is None else native.counters(profile),
             mapped=self._stored is not None,

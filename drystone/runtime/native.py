@@ -4,6 +4,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from drystone.dtypes import Array
@@ -29,6 +30,11 @@ class Call(ctypes.Structure):
     )
 
 
+_CREATE = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
+_DESTROY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_RUN = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(Call))
+
+
 @dataclass(frozen=True)
 class Code:
     """Addresses of the functions `drystone_pool_create`, `drystone_pool_destroy` and `drystone_run`; `owner`
@@ -42,20 +48,22 @@ class Code:
     def pool(self, threads: int, *, pinned: bool = False) -> int:
         """A pool of `threads` threads, the caller counted, each on a core of its own if `pinned`; as an
         address. Other models can use it as long as this code is there."""
-        create = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)(self.create)
-        address = create(threads, pinned)
+        address = _CREATE(self.create)(threads, pinned)
         if not address:
             raise InternalError(f"the thread pool of {threads} threads could not be made")
         return int(address)
 
     def close(self, pool: int) -> None:
         """End the pool's threads."""
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.destroy)(pool)
+        _DESTROY(self.destroy)(pool)
 
     def call(self, pool: int | None, call: Call) -> int:
         """Run the model; 0, or 1 + the index of the assertion that failed. Releases the interpreter lock."""
-        function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(Call))(self.run)
-        return int(function(pool, ctypes.byref(call)))
+        return int(self._entry(pool, ctypes.byref(call)))
+
+    @cached_property
+    def _entry(self) -> Any:
+        return _RUN(self.run)
 
 
 def pointers(arrays: Sequence[Array]) -> Any:

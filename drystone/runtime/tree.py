@@ -41,22 +41,28 @@ def arguments(args: Sequence[Any], kwargs: Mapping[str, Any], tree: Any, names: 
     """
     positional, named = tree["tuple"]
     wanted = positional["tuple"]
-    hint = f"it was compiled for {spelled(tree, names)}"
-    if len(args) != len(wanted):
-        takes = f"{len(wanted)} positional argument{'' if len(wanted) == 1 else 's'}"
-        raise UserError(f"the model takes {takes}, not {len(args)}", hint=hint)
     expected = named["dict"]
-    for name in expected:
-        if name not in kwargs:
-            raise UserError(f"the argument {name!r} is missing", hint=hint)
-    for name in kwargs:
-        if name not in expected:
-            raise UserError(f"the model takes no argument named {name!r}", hint=hint)
+    if wrong := _unlike(args, kwargs, wanted, expected):
+        raise UserError(wrong, hint=f"it was compiled for {spelled(tree, names)}")
     parts = [
         (value, child, f"argument {i}") for i, (value, child) in enumerate(zip(args, wanted, strict=True))
     ]
     parts += [(kwargs[name], child, f"argument {name!r}") for name, child in expected.items()]
     return [leaf for value, child, where in parts for leaf in flatten(value, child, where)]
+
+
+def _unlike(
+    args: Sequence[Any], kwargs: Mapping[str, Any], wanted: Sequence[Any], expected: Mapping[str, Any]
+) -> str | None:
+    """What is missing or left over, if anything is."""
+    if len(args) != len(wanted):
+        takes = f"{len(wanted)} positional argument{'' if len(wanted) == 1 else 's'}"
+        return f"the model takes {takes}, not {len(args)}"
+    if missing := [name for name in expected if name not in kwargs]:
+        return f"the argument {missing[0]!r} is missing"
+    if unknown := [name for name in kwargs if name not in expected]:
+        return f"the model takes no argument named {unknown[0]!r}"
+    return None
 
 
 def spelled(tree: Any, names: Sequence[str]) -> str:
