@@ -15,7 +15,7 @@ from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block, producer, producer_name
 from drystone.mlir import arith, ir
-from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_body
+from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_value, unclamped
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.quantize_products import Formats, holds_bytes, peaks
@@ -227,7 +227,7 @@ class _Rewriter:
             into.set_type(_in_bytes(value))
 
             def rounded(x: Any, _: Any) -> Any:
-                return code_of(arith.MulFOp(x, _number(1 / step)).result, _LARGEST)
+                return code_of(arith.MulFOp(x, _number(1 / step)).result, -_LARGEST, _LARGEST)
 
             self.codes[value] = mapped([value], into, [whole, whole], rounded)
         return self.codes[value]
@@ -321,8 +321,14 @@ class _Replacement:
                 known[argument] = _times(real_of(given), self.to.steps[value] * self.factor)
             else:
                 known[argument] = given if weight_key(value) is not None else _times(given, self.factor)
-        (value,) = scaled_body(old, known, self.factor)
-        return value if self.last is None else code_of(_times(value, self.last), _LARGEST)
+        (value,) = list(old.operations)[-1].operation.operands
+        if self.last is None:
+            return scaled_value(old, value, known, self.factor)
+        step = self.to.steps[self.result]
+        value, low, high = unclamped(
+            value, -_LARGEST, _LARGEST, lambda bound: int(np.rint(np.clip(bound / step, -_LARGEST, _LARGEST)))
+        )
+        return code_of(_times(scaled_value(old, value, known, self.factor), self.last), low, high)
 
 
 def _is_largest(op: Any) -> bool:

@@ -51,6 +51,19 @@ def test_sums_are_those_of_the_codes(name: str, target: str) -> None:
     assert relative_error(fitted.call((x,), threads=2), wanted) < 1e-6
 
 
+@pytest.mark.parametrize(
+    "between", [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-0.3, 0.7), nn.Hardtanh(0.1, 0.4), nn.Hardswish()]
+)
+def test_what_lies_between_two_layers_is_rounded_once(between: nn.Module) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(8, 16, 3).eval(), nn.Conv2d(16, 8, 1).eval()
+    model, x, seen = nn.Sequential(first, between, second), torch.randn(1, 8, 9, 9), torch.randn(1, 8, 9, 9)
+    fitted = drystone.compile(model, (x,), quantize="int8", calibration=[(seen,)])
+    made = between(exact(x, seen.abs().max(), first))
+    wanted = exact(made, between(first(seen)).abs().max(), second).detach()
+    assert relative_error(fitted(x), wanted) < 1e-3
+
+
 class Block(nn.Module):
     """A convolution, a depthwise one, and one whose result is added to the input."""
 

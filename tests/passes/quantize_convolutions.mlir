@@ -47,15 +47,13 @@ module {
       %15 = arith.mulf %in, %cst_0 : f32
       %cst_1 = arith.constant 0x4B400000 : f32
       %16 = arith.addf %15, %cst_1 : f32
-      %cst_2 = arith.constant 0x4B3FFF81 : f32
-      %17 = arith.cmpf ogt, %16, %cst_2 : f32
-      %18 = arith.select %17, %16, %cst_2 : f32
-      %cst_3 = arith.constant 0x4B40007F : f32
-      %19 = arith.cmpf olt, %18, %cst_3 : f32
-      %20 = arith.select %19, %18, %cst_3 : f32
-      %21 = arith.bitcast %20 : f32 to i32
-      %22 = arith.trunci %21 : i32 to i8
-      linalg.yield %22 : i8
+      %17 = arith.bitcast %16 : f32 to i32
+      %c1262485377_i32 = arith.constant 1262485377 : i32
+      %18 = arith.maxsi %17, %c1262485377_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %19 = arith.minsi %18, %c1262485631_i32 : i32
+      %20 = arith.trunci %19 : i32 to i8
+      linalg.yield %20 : i8
     } -> tensor<1x6x6x8xi8>
     %4 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8x3x3xi8>
     %5 = "dry.weight"() {key = "w.scale"} : () -> tensor<16xf32>
@@ -65,18 +63,15 @@ module {
       %16 = arith.mulf %15, %arg3 : f32
       %cst_0 = arith.constant 0.000000e+00 : f32
       %17 = arith.addf %16, %arg2 : f32
-      %18 = arith.maximumf %17, %cst_0 : f32
       %cst_1 = arith.constant 0x4B400000 : f32
-      %19 = arith.addf %18, %cst_1 : f32
-      %cst_2 = arith.constant 0x4B3FFF81 : f32
-      %20 = arith.cmpf ogt, %19, %cst_2 : f32
-      %21 = arith.select %20, %19, %cst_2 : f32
-      %cst_3 = arith.constant 0x4B40007F : f32
-      %22 = arith.cmpf olt, %21, %cst_3 : f32
-      %23 = arith.select %22, %21, %cst_3 : f32
-      %24 = arith.bitcast %23 : f32 to i32
-      %25 = arith.trunci %24 : i32 to i8
-      "dry.yield"(%25) : (i8) -> ()
+      %18 = arith.addf %17, %cst_1 : f32
+      %19 = arith.bitcast %18 : f32 to i32
+      %c1262485504_i32 = arith.constant 1262485504 : i32
+      %20 = arith.maxsi %19, %c1262485504_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %21 = arith.minsi %20, %c1262485631_i32 : i32
+      %22 = arith.trunci %21 : i32 to i8
+      "dry.yield"(%22) : (i8) -> ()
     }) {dilation = [1, 1], extra_maps = [#map1, #map1], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x6x6x8xi8>, tensor<16x8x3x3xi8>, tensor<16xf32>, tensor<16xf32>) -> tensor<1x6x6x16xi8>
     %7 = "dry.conv"(%6, %0) ({
     ^bb0(%arg1: f32):
@@ -87,15 +82,13 @@ module {
       %17 = arith.mulf %16, %cst_1 : f32
       %cst_2 = arith.constant 0x4B400000 : f32
       %18 = arith.addf %17, %cst_2 : f32
-      %cst_3 = arith.constant 0x4B3FFF81 : f32
-      %19 = arith.cmpf ogt, %18, %cst_3 : f32
-      %20 = arith.select %19, %18, %cst_3 : f32
-      %cst_4 = arith.constant 0x4B40007F : f32
-      %21 = arith.cmpf olt, %20, %cst_4 : f32
-      %22 = arith.select %21, %20, %cst_4 : f32
-      %23 = arith.bitcast %22 : f32 to i32
-      %24 = arith.trunci %23 : i32 to i8
-      "dry.yield"(%24) : (i8) -> ()
+      %19 = arith.bitcast %18 : f32 to i32
+      %c1262485377_i32 = arith.constant 1262485377 : i32
+      %20 = arith.maxsi %19, %c1262485377_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %21 = arith.minsi %20, %c1262485631_i32 : i32
+      %22 = arith.trunci %21 : i32 to i8
+      "dry.yield"(%22) : (i8) -> ()
     }) {dilation = [1, 1], extra_maps = [], groups = 16 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [1, 1, 1, 1], strides = [1, 1], transposed = false} : (tensor<1x6x6x16xi8>, tensor<16x1x3x3xf32>) -> tensor<1x6x6x16xi8>
     %8 = "dry.weight"() {key = "v.int8"} : () -> tensor<8x16x1x1xi8>
     %9 = "dry.weight"() {key = "v.scale"} : () -> tensor<8xf32>
@@ -108,15 +101,13 @@ module {
       %18 = arith.addf %16, %17 : f32
       %cst_1 = arith.constant 0x4B400000 : f32
       %19 = arith.addf %18, %cst_1 : f32
-      %cst_2 = arith.constant 0x4B3FFF81 : f32
-      %20 = arith.cmpf ogt, %19, %cst_2 : f32
-      %21 = arith.select %20, %19, %cst_2 : f32
-      %cst_3 = arith.constant 0x4B40007F : f32
-      %22 = arith.cmpf olt, %21, %cst_3 : f32
-      %23 = arith.select %22, %21, %cst_3 : f32
-      %24 = arith.bitcast %23 : f32 to i32
-      %25 = arith.trunci %24 : i32 to i8
-      "dry.yield"(%25) : (i8) -> ()
+      %20 = arith.bitcast %19 : f32 to i32
+      %c1262485377_i32 = arith.constant 1262485377 : i32
+      %21 = arith.maxsi %20, %c1262485377_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %22 = arith.minsi %21, %c1262485631_i32 : i32
+      %23 = arith.trunci %22 : i32 to i8
+      "dry.yield"(%23) : (i8) -> ()
     }) {dilation = [1, 1], extra_maps = [#map, #map1], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x6x6x16xi8>, tensor<8x16x1x1xi8>, tensor<1x6x6x8xf32>, tensor<8xf32>) -> tensor<1x6x6x8xi8>
     %11 = "dry.pool"(%10) {dilation = [1, 1], divisor = 0 : i64, kernel = [2, 2], kind = "max", layout = "nhwc", padding = [0, 0, 0, 0], strides = [2, 2]} : (tensor<1x6x6x8xi8>) -> tensor<1x3x3x8xi8>
     %12 = "dry.weight"() {key = "u.int8"} : () -> tensor<8x8x1x1xi8>
@@ -162,15 +153,13 @@ module {
       %10 = arith.mulf %in, %cst : f32
       %cst_0 = arith.constant 0x4B400000 : f32
       %11 = arith.addf %10, %cst_0 : f32
-      %cst_1 = arith.constant 0x4B3FFF81 : f32
-      %12 = arith.cmpf ogt, %11, %cst_1 : f32
-      %13 = arith.select %12, %11, %cst_1 : f32
-      %cst_2 = arith.constant 0x4B40007F : f32
-      %14 = arith.cmpf olt, %13, %cst_2 : f32
-      %15 = arith.select %14, %13, %cst_2 : f32
-      %16 = arith.bitcast %15 : f32 to i32
-      %17 = arith.trunci %16 : i32 to i8
-      linalg.yield %17 : i8
+      %12 = arith.bitcast %11 : f32 to i32
+      %c1262485377_i32 = arith.constant 1262485377 : i32
+      %13 = arith.maxsi %12, %c1262485377_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %14 = arith.minsi %13, %c1262485631_i32 : i32
+      %15 = arith.trunci %14 : i32 to i8
+      linalg.yield %15 : i8
     } -> tensor<1x6x6x6xi8>
     %2 = "dry.weight"() {key = "a.int8"} : () -> tensor<8x6x1x1xi8>
     %3 = "dry.weight"() {key = "a.scale"} : () -> tensor<8xf32>
@@ -187,15 +176,13 @@ module {
       %10 = arith.mulf %in, %cst : f32
       %cst_0 = arith.constant 0x4B400000 : f32
       %11 = arith.addf %10, %cst_0 : f32
-      %cst_1 = arith.constant 0x4B3FFF81 : f32
-      %12 = arith.cmpf ogt, %11, %cst_1 : f32
-      %13 = arith.select %12, %11, %cst_1 : f32
-      %cst_2 = arith.constant 0x4B40007F : f32
-      %14 = arith.cmpf olt, %13, %cst_2 : f32
-      %15 = arith.select %14, %13, %cst_2 : f32
-      %16 = arith.bitcast %15 : f32 to i32
-      %17 = arith.trunci %16 : i32 to i8
-      linalg.yield %17 : i8
+      %12 = arith.bitcast %11 : f32 to i32
+      %c1262485377_i32 = arith.constant 1262485377 : i32
+      %13 = arith.maxsi %12, %c1262485377_i32 : i32
+      %c1262485631_i32 = arith.constant 1262485631 : i32
+      %14 = arith.minsi %13, %c1262485631_i32 : i32
+      %15 = arith.trunci %14 : i32 to i8
+      linalg.yield %15 : i8
     } -> tensor<1x6x6x8xi8>
     %7 = "dry.weight"() {key = "e.int8"} : () -> tensor<8x8x1x1xi8>
     %8 = "dry.weight"() {key = "e.scale"} : () -> tensor<8xf32>
