@@ -113,6 +113,10 @@ class Block(OfRows):
         scratch = t.scratch([form.depth, self.width], form.dtype)
         chunk = min(self.lanes, form.depth)
         scale = t.full(form.scale, (chunk,), form.dtype)
+        if self.rows.count.constant != self.width:
+            # What lies in lanes without a row counts for nothing, but a denormal number takes 100 times as long.
+            nothing = t.full(0, (1, self.width), form.dtype)
+            t.loop(form.depth, 1, lambda d: t.store(scratch, [d, 0], nothing))
 
         def copy(row: Index, d: Index) -> None:
             h, s = self.rows.at(row)
