@@ -114,7 +114,7 @@ class Block(OfRows):
         chunk = min(self.lanes, form.depth)
         scale = t.full(form.scale, (chunk,), form.dtype)
         if self.rows.count.constant != self.width:
-            # What lies in lanes without a row counts for nothing, but a denormal number takes 100 times as long.
+            # What lies in lanes without a row does not count, but denormal numbers take 100 times as long.
             nothing = t.full(0, (1, self.width), form.dtype)
             t.loop(form.depth, 1, lambda d: t.store(scratch, [d, 0], nothing))
 

@@ -1,0 +1,1 @@
+"""Decoders of Llama's kind beside llama.cpp, on the same weights."""
