@@ -7,6 +7,7 @@ model does need numpy only.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from drystone.caches import Cache
 from drystone.errors import DrystoneError, InternalError, UserError
 from drystone.options import Budget, Checkpoint, Options, Quantize, Tune
 from drystone.runtime.fitted import Fitted, load
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Budget",
+    "Cache",
     "Checkpoint",
     "DrystoneError",
     "Fitted",

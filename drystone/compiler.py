@@ -19,6 +19,7 @@ from drystone import (
     scheduling,
     targets,
 )
+from drystone.caches import Held
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
 from drystone.options import Budget, Checkpoint, Format, Options, Tune, checkpoint_of, chosen, element_of
@@ -41,7 +42,7 @@ def compile(
     budget: Budget | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
     calibration: Sequence[Any] | None = None,
-    caches: str | Mapping[str, str | None] | None = None,
+    caches: Held | Mapping[str, Held | None] | None = None,
     sparsify: Any = None,
     tune: Tune | bool | None = None,
     options: Options | None = None,
@@ -167,7 +168,7 @@ def fit(
     dynamic_shapes: Any = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
-    caches: str | Mapping[str, str | None] | None = None,
+    caches: Held | Mapping[str, Held | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,

@@ -157,24 +157,6 @@ def formats_of(given: Format | Mapping[str, Format | None] | None) -> tuple[tupl
     )
 
 
-#: What caches can be held in.
-CACHES = ("int8",)
-
-
-def caches_of(given: str | Mapping[str, str | None] | None) -> tuple[tuple[str, str | None], ...]:
-    """Pairs of a regular expression for states' names and what the state is to be held in, from
-    `compile(..., caches=)`. Raises UserError for what there is not, or what is no regular expression."""
-    found = []
-    for pattern, each in by_pattern("caches", given):
-        if each is not None and each not in CACHES:
-            raise UserError(
-                f"caches: attention reads no keys and values held as {each!r}",
-                hint=f"give {', '.join(map(repr, CACHES))}, or None for what is to stay as it is",
-            )
-        found.append((pattern, each))
-    return tuple(found)
-
-
 def by_pattern(what: str, given: Any) -> tuple[tuple[str, Any], ...]:
     """Pairs of a regular expression and what is given for it: for all names where no mapping says which.
     Raises UserError for what is no regular expression."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from drystone.caches import Held, caches_of
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir import formats
 from drystone.ir.encoding import Encoding
-from drystone.options import Budget, Format, Quantize, caches_of, formats_of
+from drystone.options import Budget, Format, Quantize, formats_of
 from drystone.passes import (
     INT8,
     EncodeCaches,
@@ -33,7 +34,8 @@ AUTO, _ANY = "auto", formats.int8_row()
 
 
 def quantization_of(
-    given: Format | Mapping[str, Format | None] | None, caches: str | Mapping[str, str | None] | None = None
+    given: Format | Mapping[str, Format | None] | None,
+    caches: Held | Mapping[str, Held | None] | None = None,
 ) -> Quantization:
     """The passes that quantize weights, products and caches, without calibration. Raises UserError for
     formats and methods there are not."""

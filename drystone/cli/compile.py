@@ -21,7 +21,7 @@ from drystone.options import Budget, Options
 )
 @click.option("--weights", help='Limit on the weights as they are stored, such as "40MB".')
 @click.option("--quantize", help='What products with weights are computed in: "int8".')
-@click.option("--caches", help='What caches of keys and values are held in: "int8".')
+@click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
     "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."

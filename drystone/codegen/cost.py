@@ -196,6 +196,11 @@ def _round_rows(kernel: _Kernel) -> int:
     return elements * (norm + _ROUNDED + 2 * len(kernel.main.factor))
 
 
+def _write_rows(kernel: _Kernel) -> int:
+    """Of the rounding of rows, each number once."""
+    return prod(kernel.extents(kernel.main.rows)) * _ROUNDED
+
+
 def _pool(kernel: _Kernel) -> int:
     taps = prod(ints(kernel.main.kernel))
     return prod(kernel.result) * taps
@@ -259,6 +264,7 @@ _FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
     "dry.softmax": _softmax,
     "dry.logsumexp": _logsumexp,
     "dry.round_rows": _round_rows,
+    "dry.write_rows": _write_rows,
     "dry.row_stats": _row_stats,
     "dry.embedding": _nothing,
     "dry.pool": _pool,

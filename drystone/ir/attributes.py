@@ -19,6 +19,7 @@ from drystone.ir.encoding import (
     joined,
     layout,
     moved,
+    recent,
     regions,
     scaled,
     terms,
@@ -42,6 +43,7 @@ CLASSES: dict[str, type] = {
     "interleaved": bits.Interleaved,
     "huffman": entropy.Huffman,
     "words": words.Words,
+    "strings": words.Strings,
     "sum": terms.Sum,
     "product": terms.Product,
     "low_rank": terms.LowRank,
@@ -51,6 +53,7 @@ CLASSES: dict[str, type] = {
     "permuted": moved.Permuted,
     "diagonal": moved.Diagonal,
     "rotated": moved.Rotated,
+    "recent": recent.Recent,
     "joined": joined.Joined,
 }
 

@@ -148,7 +148,8 @@ class Attention(Dry.Operation, name="attention", traits=[Pure]):
     tensor [H or 1, tiles of queries, tiles of keys]: which tiles of `tile` queries by keys are computed; the
     last may be cut short. Keys that nothing sees are not read. A query that sees no key gives zeros.
     key_peaks and value_peaks: none or one tensor [B, G, T] ("bshd": [B, T, G]) each; k or v are then signed
-    bytes, of which 127 stands for the peak of its row (as round_rows gives them).
+    bytes, of which 127 stands for the peak of its row (as round_rows gives them). k or v may be coded, as
+    write_rows gives them.
     """
 
     out: Result[Any]  #: see layout
@@ -230,6 +231,19 @@ class RoundRows(Dry.Operation, name="round_rows", traits=[Pure]):
     zero: Sequence[Result[Any]]  #: none, or one as peak
     x: Operand[Any]  #: f32 [.., k]
     factor: Sequence[Operand[Any]]  #: none or [k]: what columns are multiplied by before
+
+
+class WriteRows(Dry.Operation, name="write_rows", traits=[Pure]):
+    """out = cache with rows[n] at position at[n] of `axis`, one after the other; a position outside is moved
+    to the nearest end. The cache is #dry.joined codes whose scales are of blocks of one or more positions.
+    A row is rounded when it is written, where a block has one position; a block of several from what the
+    cache reads as once its last position is written. The rows of a #dry.recent cache enter its ring first."""
+
+    out: Result[Any]  #: as cache
+    cache: Operand[Any]  #: coded
+    rows: Operand[Any]  #: [n, *the extents of cache, that of `axis` 1 or left out]
+    at: Operand[Any]  #: i64 [n, 1]
+    axis: ir.IntegerAttr  #: of the positions
 
 
 class Embedding(Dry.Operation, name="embedding", traits=[Pure]):

@@ -4,6 +4,7 @@ yields a sentence for everything that is wrong. Dynamic extents agree with every
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words, encoding_of
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import dims_of, operand_groups, shape
 from drystone.mlir import ints, ir
@@ -178,6 +179,45 @@ def round_rows(op: Any) -> Problems:
         yield from _fits("factor", each, shape(x)[-1:])
 
 
+def write_rows(op: Any) -> Problems:
+    cache, rows, at = op.operands
+    axis, extents, encoding = op.attributes["axis"].value, shape(cache), encoding_of(cache.type)
+    base = encoding.base if isinstance(encoding, Joined) else encoding
+    if op.results[0].type != cache.type:
+        yield f"what {cache.type} becomes is {op.results[0].type}"
+    if isinstance(base, Recent):
+        if base.axis != axis:
+            yield f"rows along axis {axis} of {cache.type}"
+        base = base.base
+    if not isinstance(encoding, Joined) or not isinstance(base, Codes) or base.scale is None:
+        yield f"rows are written into {cache.type}, which has no codes with scales"
+        return
+    if base.layout != Strings(axis) or not 0 <= axis < len(extents) - 1:
+        yield f"codes in the layout {base.layout}, not in strings along axis {axis}"
+        return
+    whole = [1 if d == axis else n for d, n in enumerate(extents)]
+    if shape(rows)[1:] not in (whole, [n for d, n in enumerate(extents) if d != axis]):
+        yield f"rows {shape(rows)} of {extents}"
+    if str(at.type.element_type) != "i64":
+        yield f"positions have elements {at.type.element_type}, not i64"
+    yield from _fits("positions", at, [shape(rows)[0], 1])
+    yield from _blocks(base, encoding.base, extents, axis)
+
+
+def _blocks(codes: Codes, whole: Encoding, extents: Sequence[int | None], axis: int) -> Problems:
+    """What is wrong with blocks of several positions of a cache."""
+    assert codes.scale is not None
+    size = codes.scale.per.all_sizes(len(extents))[axis]
+    if size == 1:
+        return
+    run, ring = Words.run(codes.code), whole.size if isinstance(whole, Recent) else 0
+    if size < 1 or (extents[axis] or 0) % size or size % run or ring % size or not ring:
+        yield (
+            f"blocks of {size} positions, {run} to a string, of {extents[axis]} with a ring of {ring}: one "
+            "must be a multiple of the other"
+        )
+
+
 def scan(op: Any) -> Problems:
     yield from _in_rank(op, "dim", op.operands[0].type.rank)
     yield from _one_of(op, "kind", ("sum", "prod"))
@@ -312,4 +352,5 @@ RULES: dict[str, Callable[[Any], Problems]] = {
     "dry.linear_scan": linear_scan,
     "dry.selective_scan": selective_scan,
     "dry.softmax": softmax,
+    "dry.write_rows": write_rows,
 }

@@ -158,4 +158,5 @@ _RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
     "dry.linear_scan": _same,
     "dry.selective_scan": _selective_scan,
     "dry.softmax": _same,
+    "dry.write_rows": _same,
 }

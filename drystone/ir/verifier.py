@@ -8,7 +8,7 @@ import numpy as np
 from drystone.errors import InternalError
 from drystone.ir.dialect import TERMINATORS
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, encoding_of, part_key
+from drystone.ir.encoding import Codes, Joined, encoding_of, part_key, storage_element, storage_shape
 from drystone.ir.program import Program, TensorSpec, WeightStore
 from drystone.ir.rules import RULES, agree, results
 from drystone.ir.values import dims_of, shape
@@ -155,8 +155,11 @@ def _match(what: str, specs: tuple[TensorSpec, ...], kinds: Any) -> None:
     for spec, kind in zip(specs, kinds, strict=True):
         # The IR has no unsigned elements.
         element = spec.dtype.removeprefix("u")
-        same = len(spec.shape) == len(kind.shape) and all(
-            m == dynamic or isinstance(n, str) or n == m for n, m in zip(spec.shape, kind.shape, strict=True)
+        held, extents = str(kind.element_type), tuple(kind.shape)
+        if isinstance(encoding_of(kind), Joined):
+            held, extents = storage_element(kind), storage_shape(kind)
+        same = len(spec.shape) == len(extents) and all(
+            m == dynamic or isinstance(n, str) or n == m for n, m in zip(spec.shape, extents, strict=True)
         )
-        if str(kind.element_type).removeprefix("u") != element or not same:
+        if held.removeprefix("u") != element or not same:
             raise InternalError(f"{what} {spec.name} is {spec.dtype}{list(spec.shape)}, @main has {kind}")

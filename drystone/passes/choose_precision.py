@@ -165,7 +165,9 @@ def _pays(op: Any, group: int, *, any_keys: bool) -> bool:
     """Whether attention multiplies in groups: of many queries, the same number each time; of any number of
     keys, or of whole squares of them, none of them held as codes."""
     q, k, v = list(op.operation.operands)[:3]
-    if not all(isinstance(value.type.element_type, ir.FloatType) for value in (k, v)):
+    if not all(
+        isinstance(each.type.element_type, ir.FloatType) and not is_coded(each.type) for each in (k, v)
+    ):
         return False
     positions = 2 if op.operation.attributes["layout"].value == "bhsd" else 1
     queries, keys, depth = shape(q)[positions], shape(k)[positions], shape(q)[3]

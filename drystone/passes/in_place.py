@@ -44,7 +44,7 @@ def _line_by_line(operation: Any, arguments: list[Any], returned: list[Any]) -> 
     elif operation.name == "dry.norm":
         (x,), _, _, residuals = operand_groups(operation)
         read = [x, *residuals]
-    elif operation.name == "dry.softmax":
+    elif operation.name in ("dry.softmax", "dry.write_rows"):
         read = [operation.operands[0]]
     results = [value for value in operation.results if value in returned]
     return [

@@ -61,13 +61,16 @@ COUNT = torch.export.Dim("count", min=1, max=ROOM)
 SHAPES = ({1: COUNT}, {0: COUNT})
 
 
-def steps(model: Any, lengths: tuple[int, ...] = (9, 1, 1, 3, 1)) -> torch.Tensor:
+def steps(
+    model: Any, lengths: tuple[int, ...] = (9, 1, 1, 3, 1), dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
     """What a model gives for rows that come in several calls."""
     torch.manual_seed(1)
     found, first = [], 0
     with torch.no_grad():
         for length in lengths:
-            found.append(model(torch.randn(1, length, HEADS * WIDTH), torch.arange(first, first + length)))
+            x = torch.randn(1, length, HEADS * WIDTH).to(dtype)
+            found.append(model(x, torch.arange(first, first + length)))
             first += length
     return torch.cat(found, 1)
 
@@ -79,6 +82,23 @@ def compiled(model: nn.Module, caches: Any, **more: Any) -> Any:
 
 def error(got: torch.Tensor, want: torch.Tensor) -> float:
     return float((got - want).norm() / want.norm())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"bits": 3}, "2, 4 or 8 bits"),
+        ({"keys": "channels"}, "'channels'. names no neighbours"),
+        ({"held": "int8"}, "is no element"),
+        ({"keys": "channel"}, "no whole groups of 32 positions"),
+        ({"values": "channel", "window": 40}, "(?s)no whole groups.*window=64"),
+        ({"keys": "channel", "bits": 2, "group": 8}, "(?s)no whole words.*multiple of 16"),
+        ({"group": 0}, "a group has numbers"),
+    ],
+)
+def test_formats_that_cannot_be(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(drystone.UserError, match=said):
+        drystone.Cache(**given)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -109,11 +129,76 @@ def test_with_other_precisions() -> None:
     assert error(steps(model), steps(made())) < 3e-2
 
 
+def rounded(x: torch.Tensor, bits: int, dim: int, group: int) -> torch.Tensor:
+    """Numbers by the nearest of 2^bits even steps between the ends of their group."""
+    cut = x.double().unflatten(dim, (-1, group))
+    axis = dim % x.dim() + 1
+    low, high = cut.amin(axis, keepdim=True), cut.amax(axis, keepdim=True)
+    scale = ((high - low) / (2**bits - 1)).half().double()
+    low = low.half().double()
+    code = torch.where(scale == 0, 0.0, ((cut - low) / scale).round().clamp(0, 2**bits - 1))
+    return (code * scale + low).flatten(axis - 1, axis)
+
+
+class Simulated(Layer):
+    """The same in float64 with all rows kept, of which those before the last `window` are rounded anew for
+    every call: keys by groups of 8 positions, values by groups of 16 numbers."""
+
+    bits, window = 4, 16
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
+        q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+        k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
+        self.keys, self.values = self.keys.index_copy(2, at, k), self.values.index_copy(2, at, v)
+        short = self.keys.bfloat16().double()
+        recent = (torch.arange(ROOM) > at.max() - self.window)[:, None]
+        keys = torch.where(recent, short, rounded(short, self.bits, 2, 8))
+        values = torch.where(recent, self.values.bfloat16().double(), rounded(self.values, self.bits, 3, 16))
+        mask = (at[:, None] >= torch.arange(ROOM))[None, None]
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
+        return x + y.transpose(1, 2).reshape(x.shape)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("lengths", [(9, 1, 1, 3, 1, 1, 1, 1), (37, 1, 1), (1,) * 40])
+def test_keys_by_channel_and_values_by_token(flat: bool, lengths: tuple[int, ...]) -> None:
+    caches = {
+        ".*keys": drystone.Cache(4, keys="channel", group=8, window=16),
+        ".*values": drystone.Cache(4, group=16, window=16),
+    }
+    wanted = Model()
+    wanted.one, wanted.two = Simulated(), Simulated()
+    wanted.load_state_dict(made().state_dict())
+    want = steps(wanted.double(), lengths, torch.float64)
+    model = compiled(made(flat), caches)
+    assert error(steps(model, lengths), want) < 1e-4
+    assert error(steps(made(flat), lengths), want) > 1e-3
+    rows = GROUPS * ROOM * WIDTH
+    codes, factors, ring = rows // 2, 4 * rows // 8, 2 * GROUPS * 16 * WIDTH + 4 * GROUPS * 16
+    keys, values = codes + factors + ring, codes + factors // 2 + ring
+    assert keys + values <= model.memory.states // 2 <= keys + values + 8 * 64
+
+
+def test_codes_again_from_the_start(tmp_path: Path) -> None:
+    model = compiled(made(), drystone.Cache(4, keys="channel", group=8, window=8))
+    first = steps(model)
+    loaded = drystone.load(model.save(tmp_path / "model.dry"))
+    assert torch.equal(steps(model), first)  # a new sequence needs no reset
+    model.reset()
+    assert torch.equal(steps(model), first)
+    assert torch.equal(steps(loaded), first)
+
+
 @pytest.mark.parametrize(
     ("caches", "said"),
     [
         ("int3", "attention reads no keys and values held as 'int3'"),
-        ({"three.*": "int8"}, r"'three\.\*' matches no state .* one.keys, one.values, two.keys"),
+        ({r"tow\.val.*": "int8"}, r"'tow.* matches no state .* two.values, .*, one.keys"),
+        (
+            drystone.Cache(2, group=32, keys="channel", window=32),
+            "one.keys has 40 positions, no whole groups of 32",
+        ),
         (8, "attention reads no keys and values held as 8"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir, targets
+from drystone.caches import Cache
 from drystone.dtypes import Array
 from drystone.ir import formats
 from drystone.ir.elements import numpy_dtype
@@ -51,6 +52,7 @@ PASSES["quantize-convolutions"] = QuantizeConvolutions(
     targets.resolve("cpu:zen4"),
 )
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
+PASSES["encode-caches-grouped"] = EncodeCaches(((".*", Cache(8, keys="channel", group=16, window=16)),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
@@ -61,6 +63,7 @@ TOLERANCE = {
     "quantize-weights": 1e-1,
     "quantize-convolutions": 0.3,
     "encode-caches": 3e-2,
+    "encode-caches-grouped": 3e-2,
 }
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3

@@ -24,9 +24,11 @@ from drystone.ir.encoding import (
     Permuted,
     Planes,
     Product,
+    Recent,
     Rotated,
     Scale,
     Split,
+    Strings,
     Sum,
     Table,
     Words,
@@ -92,6 +94,8 @@ def layouts(draw: st.DrawFn, rank: int, name: str) -> Layout | None:
         ]
     if code.bits <= 8 and rank == 2:
         given.append(Words(draw(st.integers(0, 1)), draw(st.integers(1, 5))))
+    if code.bits <= 8 and rank > 1:
+        given.append(Strings(draw(st.integers(0, rank - 2))))
     if code.bits in (1, 2, 4):
         given.append(Interleaved(8 * draw(st.integers(1, 3)), draw(st.booleans()), draw(st.booleans())))
     if name == "ternary":
@@ -135,7 +139,7 @@ def leaves(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Codes:
 @st.composite
 def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encoding:
     """Any composition for a tensor of this shape."""
-    kind = draw(st.integers(0, 10)) if depth else 0
+    kind = draw(st.integers(0, 11)) if depth else 0
     axis = draw(st.integers(0, len(shape) - 1))
     extent = shape[axis]
 
@@ -170,6 +174,9 @@ def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encodi
         return Rotated(child(), axis, 2 ** draw(st.integers(0, 3)))
     if kind == 10:
         return Joined(child())
+    if kind == 11 and axis + 1 < len(shape):
+        size = draw(st.integers(1, extent))
+        return Recent(draw(leaves(shape)), axis, size, draw(leaves(along(size))))
     return draw(leaves(shape))
 
 
@@ -243,6 +250,16 @@ def test_parts_have_the_declared_shapes(case: tuple[tuple[int, ...], Encoding], 
         if len(parts) == 1:
             assert (storage_shape(kind), storage_element(kind)) == encoding.parts(shape)["codes"]
         assert storage_bytes(kind) == encoding.bytes(shape) == sum(part.nbytes for part in parts.values())
+
+
+def test_recent_rows_are_read_in_the_place_of_their_codes() -> None:
+    encoding = Recent(Codes("int4", Scale()), 1, 2, Codes("f32"))
+    array = numbers((2, 5, 3), 3)
+    parts = encode(array, encoding)
+    plain = decode(parts, encoding, array.shape, "f32")
+    parts["rows"][1, 1], parts["places"][1, 1] = [7.5, 8.5, 9.5], 3
+    plain[1, 3] = [7.5, 8.5, 9.5]
+    np.testing.assert_array_equal(decode(parts, encoding, array.shape, "f32"), plain)
 
 
 @pytest.mark.parametrize("element", ["int4", "uint4", "int8", "uint8"])

@@ -5,22 +5,37 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Codes, Pack, Per, Scale, encode, with_encoding
+from drystone.ir.encoding import (
+    Codes,
+    Joined,
+    Pack,
+    Per,
+    Recent,
+    Scale,
+    Strings,
+    encode,
+    with_encoding,
+)
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir
 from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor
 
 LINEAR = Codes("int4", Scale(Per.group(1, 4), zero_point=Codes("int4")), Pack((0,), (4,), (1, 0)))
 KERNEL = Codes("f32", None, Pack((0, 1), (2, 2)))
+HALF = Codes("f16")
+KEYS = Codes("uint2", Scale(Per.group(2, 16), HALF, minimum=HALF), Strings(2))
+CACHE = Joined(Recent(KEYS, 2, 16, Codes("bf16")))
 ONE = {"strides": [1, 1], "padding": [0, 0, 0, 0], "dilation": [1, 1], "layout": "nchw"}
 
 
 def types() -> list[Any]:
-    """An image of any batch, tokens, a sequence and its state."""
-    return [tensor((-1, 4, 6, 6)), tensor((2, 3), "i64"), tensor((5, 2, 12)), tensor((2, 4))]
+    """An image of any batch, tokens, a sequence and its state, a cache and its rows."""
+    cache = with_encoding(tensor((1, 2, 32, 4)), CACHE)
+    rows = tensor((2, 1, 2, 4))
+    return [tensor((-1, 4, 6, 6)), tensor((2, 3), "i64"), tensor((5, 2, 12)), tensor((2, 4)), cache, rows]
 
 
-def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
+def body(image: Any, tokens: Any, sequence: Any, state: Any, cache: Any, new: Any) -> list[Any]:
     """Every operation of the dialect."""
     kernel = make(dry.Weight, with_encoding(tensor((6, 4, 3, 3)), KERNEL), key="conv").out
     linear = make(dry.Weight, with_encoding(tensor((6, 8)), LINEAR), key="linear").out
@@ -66,6 +81,8 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
     decayed = make(dry.LinearScan, tensor((2, 3, 6)), sums, chances, dim=1).out
     selected = selective_scan([decayed, bias], [(0, 1, 2), (2,)], 1, tensor((2, 3)))
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
+    at = arith.constant(tensor((2, 1), "i64"), ir.DenseElementsAttr.get(np.array([[3], [15]])))
+    kept = make(dry.WriteRows, cache.type, cache, new, at, axis=2).out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
     return [
@@ -79,6 +96,7 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any) -> list[Any]:
         parts.rest,
         *stats,
         *steps,
+        kept,
     ]
 
 
@@ -110,4 +128,6 @@ def inputs() -> list[np.ndarray]:
     random = np.random.default_rng(2)
     shapes = [(3, 4, 6, 6), (5, 2, 12), (2, 4)]
     image, sequence, state = (random.standard_normal(shape).astype(np.float32) for shape in shapes)
-    return [image, random.integers(0, 6, (2, 3)), sequence, state]
+    cache = encode(random.standard_normal((1, 2, 32, 4)), CACHE)["codes"]
+    rows = random.standard_normal((2, 1, 2, 4)).astype(np.float32)
+    return [image, random.integers(0, 6, (2, 3)), sequence, state, cache, rows]

@@ -7,6 +7,7 @@ import numpy as np
 
 from drystone.ir import build
 from drystone.ir.dialect import MAX_EXTRAS, Coefficients, RowStats, SelectiveScan, WithEpilogue, Yield
+from drystone.ir.encoding import Joined, encoding_of, storage_element, storage_shape
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import arith, context, func, ir, parse
 from tests.elements import element as element_of
@@ -117,14 +118,19 @@ def signature_of(module: Any) -> Signature:
     def specs(kinds: Sequence[Any]) -> tuple[TensorSpec, ...]:
         return tuple(
             TensorSpec(
-                f"t{i}",
-                str(k.element_type),
-                tuple(f"n{d}" if n == dynamic else n for d, n in enumerate(k.shape)),
+                f"t{i}", *_stored(k, tuple(f"n{d}" if n == dynamic else n for d, n in enumerate(k.shape)))
             )
             for i, k in enumerate(kinds)
         )
 
     return Signature(specs(kind.inputs), specs(kind.results), None, None)
+
+
+def _stored(kind: Any, shape: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
+    """Element and shape of a tensor as a caller gives it."""
+    if isinstance(encoding_of(kind), Joined):
+        return storage_element(kind), storage_shape(kind)
+    return str(kind.element_type), shape
 
 
 def from_text(source: str) -> Program:

@@ -20,6 +20,7 @@ from drystone.codegen.families import (
     scatter,
     selective_scan,
     softmax,
+    write_rows,
 )
 from drystone.codegen.families import map as elementwise
 from drystone.codegen.families import matmul as product
@@ -47,6 +48,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
     "dry.softmax": (softmax.build,),
     "dry.logsumexp": (logsumexp.build,),
     "dry.round_rows": (round_rows.build, norm.build),
+    "dry.write_rows": (write_rows.build,),
     "dry.row_stats": (row_stats.build,),
     "dry.embedding": (embedding.build,),
     "dry.scan": (scan.build,),

@@ -54,13 +54,13 @@ def _body(form: AttentionForm, cut: Schedule, target: CpuTarget) -> Callable[[Ti
     if in_pairs(form, target):
         return pairs(form, target, cut)
     if few_rows(form) is None:
-        return _whole(form, lanes, cut)
+        return _whole(form, target, cut)
     return in_parts(form, lanes, cut) if cut.parts > 1 else _few(form, lanes, cut)
 
 
-def _whole(form: AttentionForm, lanes: int, cut: Schedule) -> Callable[[TileBuilder], None]:
+def _whole(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[TileBuilder], None]:
     """A grid of heads and blocks of queries, which may turn out to be few."""
-    known, width = form.queries.constant, cut.width
+    known, width, lanes = form.queries.constant, cut.width, target.lanes(32)
 
     def step(t: TileBuilder, b: Index, h: Index, first: Index) -> None:
         group = h // form.repeat
@@ -80,7 +80,9 @@ def _whole(form: AttentionForm, lanes: int, cut: Schedule) -> Callable[[TileBuil
                 t.when(h % form.repeat, 1, together)
                 return
             end = form.queries.min(first + width)
-            t.loop(end, 1, lambda row: few_queries(form, t, single(form), lanes, b, h, row), lower=first)
+            t.loop(
+                end, 1, lambda row: few_queries(form, t, single(form, target), lanes, b, h, row), lower=first
+            )
 
         t.when(FEW - 1, form.queries, block.run)
         t.when(form.queries, FEW, few)

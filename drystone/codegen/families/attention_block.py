@@ -11,7 +11,8 @@ from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Limits, OfRows, Seen, live_block
 from drystone.codegen.families.attention_schedule import Schedule
-from drystone.codegen.families.dry_op import narrowed, summand, widened
+from drystone.codegen.families.attention_source import Source, sources
+from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
@@ -68,7 +69,8 @@ class Block(OfRows):
         if form.short is not None and self.values is not None:
             pairs = t.scratch([(block + self.lanes) // 2, self.width * 2], form.short)
         steps = Steps(form, seen, block, self.cut.tile)
-        sweep = _Sweep(self, steps, self.rows.limits(), queries, weights, pairs, sums, rows)
+        held = sources(self.rows, block, self.cut.tile)
+        sweep = _Sweep(self, steps, self.rows.limits(), queries, weights, pairs, sums, rows, *held)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1, self.width), form.dtype),
             t.full(0, (1, self.width), form.dtype),
@@ -233,6 +235,8 @@ class _Sweep:
     pairs: Tensor | None
     sums: Tensor
     rows: int
+    keys: Source
+    values: Source
 
     @property
     def tile(self) -> int:
@@ -244,6 +248,8 @@ class _Sweep:
         rows, form, t = self.block.rows, self.block.form, self.block.t
         peak, total = state
         stop = self.steps.stop(start, within[1])
+        self.keys.prepare(start, stop)
+        self.values.prepare(start, stop)
         if rows.laid:
             self._lay_mask(start, stop)
         # Tiles that all rows see need no comparison.
@@ -300,8 +306,7 @@ class _Sweep:
         def products(d: Index, acc: Tile) -> Tile:
             if self.pairs is not None:
                 return short(d, acc)
-            place = form.place(rows.b, rows.group, key, d)
-            a = summand(t, t.load(form.k, place, form.place(None, None, self.tile, depth)), form.dtype)
+            a = self.keys.load(start, k, d, self.tile, depth)
             return t.dot(acc, a, t.load(self.queries, [d, 0], [depth, rows.width]))
 
         shape = (self.tile, rows.width)
@@ -328,7 +333,7 @@ class _Sweep:
 
     def _values(self, start: Index, stop: Index, e: Index, fade: Tile) -> None:
         """Add the block's weighted values to some rows of the sums."""
-        rows, form, t = self.block.rows, self.block.form, self.block.t
+        rows, t = self.block.rows, self.block.t
 
         step = _STEP if self.pairs is None else 2 * _STEP
 
@@ -340,8 +345,7 @@ class _Sweep:
         def products(k: Index, acc: Tile) -> Tile:
             if self.block.values is not None and self.pairs is not None:
                 return short(k, acc, self.block.values, self.pairs)
-            place = form.place(rows.b, rows.group, start + k, e)
-            v = summand(t, t.load(form.v, place, form.place(None, None, _STEP, self.rows)), form.dtype)
+            v = self.values.load(start, k, e, _STEP, self.rows)
             return t.dot(acc, t.transpose(v), t.load(self.weights, [k, 0], [_STEP, rows.width]))
 
         acc = t.apply("arith.mulf", t.load(self.sums, [e, 0], [self.rows, rows.width]), fade)

@@ -8,7 +8,8 @@ from drystone.codegen.families.attention_block import Range, ranges
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import OfRows, Rows, live_block
 from drystone.codegen.families.attention_schedule import Schedule
-from drystone.codegen.families.dry_op import narrowed, summand, widened
+from drystone.codegen.families.attention_source import Source, sources
+from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 
 
@@ -25,6 +26,15 @@ def few_queries(
 
 
 @dataclass(frozen=True)
+class _Memory:
+    """The weights of a step, and where its keys and values are."""
+
+    weights: Tensor
+    keys: Source
+    values: Source
+
+
+@dataclass(frozen=True)
 class Single(OfRows):
     """One row."""
 
@@ -34,26 +44,29 @@ class Single(OfRows):
         """Fold keys in: peak [1], total [lanes], to be added up, and weighted values [1, depth]."""
         form, t = self.form, self.t
         weights = t.scratch([self.cut.block + self.lanes], form.dtype)
+        keys, values = sources(self.rows, self.cut.block, self.cut.tile)
         state: Sequence[Tile] = [
             t.full(lowest(form.dtype), (1,), form.dtype),
             t.full(0, (self.lanes,), form.dtype),
             t.full(0, (1, form.depth_v), form.dtype),
         ]
         for start, end in where:
-            state = self._over(start, end, weights, state)
+            state = self._over(start, end, _Memory(weights, keys, values), state)
         return state
 
     def whole(self, total: Tile) -> Tile:
         """A total as one number, [1, 1]."""
         return self.t.reduce("arith.addf", self.t.reshape(total, [1, self.lanes]), 1)
 
-    def _over(self, start: Index, end: Index, weights: Tensor, state: Sequence[Tile]) -> Sequence[Tile]:
+    def _over(self, start: Index, end: Index, held: "_Memory", state: Sequence[Tile]) -> Sequence[Tile]:
         t, rows, block = self.t, self.rows, self.cut.block
 
         def step(k: Index, *carried: Tile) -> Sequence[Tile]:
             stop = (end - k).min(block)
-            t.loop(stop, self.cut.tile, lambda j: self._scores(weights, k, j))
-            return self._fold(weights, k, start, stop, carried)
+            held.keys.prepare(k, stop)
+            held.values.prepare(k, stop)
+            t.loop(stop, self.cut.tile, lambda j: self._scores(held, k, j))
+            return self._fold(held, k, start, stop, carried)
 
         def maybe(k: Index, *carried: Tile) -> Sequence[Tile]:
             live = live_block(self.form, t, rows.h, rows.first, k)
@@ -63,16 +76,14 @@ class Single(OfRows):
             return t.loop(end, block, step, state, lower=start)
         return t.loop(end, block, maybe, state, lower=start // block * block)
 
-    def _scores(self, weights: Tensor, start: Index, k: Index) -> None:
+    def _scores(self, held: "_Memory", start: Index, k: Index) -> None:
         """Scores of some keys, unmasked."""
         form, t, rows, lanes = self.form, self.t, self.rows, self.lanes
 
         def products(d: Index, acc: Tile) -> Tile:
             place = form.place(rows.b, rows.h, rows.first, d)
             q = widened(t, t.load(form.q, place, form.place(None, None, None, lanes)))
-            place = form.place(rows.b, rows.group, start + k, d)
-            keys = summand(t, t.load(form.k, place, form.place(None, None, self.cut.tile, lanes)), form.dtype)
-            return t.apply("math.fma", keys, q, acc)
+            return t.apply("math.fma", held.keys.load(start, k, d, self.cut.tile, lanes), q, acc)
 
         zeros = t.full(0, (self.cut.tile, lanes), form.dtype)
         (acc,) = t.loop(form.depth, lanes, products, [zeros])
@@ -82,13 +93,13 @@ class Single(OfRows):
         if form.key_peaks is not None:
             at = (rows.b, rows.group, start + k)
             row = t.apply("arith.mulf", row, form.scales(t, form.key_peaks, at, self.cut.tile))
-        t.store(weights, [k], row)
+        t.store(held.weights, [k], row)
 
     def _fold(
-        self, weights: Tensor, start: Index, first: Index, stop: Index, carried: Sequence[Tile]
+        self, held: "_Memory", start: Index, first: Index, stop: Index, carried: Sequence[Tile]
     ) -> list[Tile]:
         """Fold the scores of the keys from `start` on in."""
-        form, t, rows, lanes = self.form, self.t, self.rows, self.lanes
+        form, t, rows, lanes, weights = self.form, self.t, self.rows, self.lanes, held.weights
         peak, total, acc = carried
         never = t.full(float("-inf"), (1,), form.dtype)
 
@@ -125,9 +136,7 @@ class Single(OfRows):
 
         def values(k: Index, sums: Tile) -> Tile:
             p = t.reshape(t.load(weights, [k], [self.cut.tile]), [1, self.cut.tile])
-            place = form.place(rows.b, rows.group, start + k, index(0))
-            v = t.load(form.v, place, form.place(None, None, self.cut.tile, form.depth_v))
-            return t.dot(sums, p, summand(t, v, form.dtype))
+            return t.dot(sums, p, held.values.load(start, k, index(0), self.cut.tile, form.depth_v))
 
         (acc,) = t.loop(stop, self.cut.tile, values, [t.apply("arith.mulf", acc, t.reshape(fade, [1, 1]))])
         return [new, total, acc]

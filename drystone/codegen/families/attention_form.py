@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from drystone.codegen.elements import wide
+from drystone.codegen.families.cached import CachedRows
 from drystone.codegen.families.dry_op import DryOp, dry_op
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.ir.encoding import is_coded
+from drystone.ir.values import uncast
 from drystone.mlir import ints, ir
 from drystone.targets.target import CpuTarget
 
@@ -40,6 +43,9 @@ class AttentionForm:
     value_peaks: Tensor | None = None
     #: The element that a dot unit multiplies in pairs, where queries, keys and values are held so.
     short: str | None = None
+    #: Keys and values that are codes; k and v are then what these stand for, in no memory.
+    key_cache: CachedRows | None = None
+    value_cache: CachedRows | None = None
 
     def place(self, b: P, h: P, s: P, d: P) -> list[P]:
         """Image, head, position and depth in the order of the layout."""
@@ -110,9 +116,14 @@ def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
     """Read the kernel function of a `dry.attention`."""
     op = dry_op(kernel)
     main = op.main
-    q, k, v = (op.tensor(value) for value in (main.q, main.k, main.v))
     heads_first = ir.StringAttr(main.layout).value == "bhsd"
     axis = 1 if heads_first else 2
+    caches = [_cache(op, value, 3 - axis) for value in (main.k, main.v)]
+    q = op.tensor(main.q)
+    k, v = (
+        op.tensor(value) if cache is None else Tensor(op.tensor(value).name, "f32", cache.shape)
+        for value, cache in zip((main.k, main.v), caches, strict=True)
+    )
     mask, span, blocks, key_peaks, value_peaks = (
         next(iter(op.all(group)), None)
         for group in (main.mask, main.span, main.blocks, main.key_peaks, main.value_peaks)
@@ -137,8 +148,16 @@ def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
         depth_v=v.shape[3] or 0,
         key_peaks=key_peaks,
         value_peaks=value_peaks,
-        short=_short((q, k, v), target) if (q.shape[3] or 1) % 2 == 0 else None,
+        short=_short((q, k, v), target) if (q.shape[3] or 1) % 2 == 0 and caches == [None, None] else None,
+        key_cache=caches[0],
+        value_cache=caches[1],
     )
+
+
+def _cache(op: DryOp, value: Any, axis: int) -> CachedRows | None:
+    """The codes that keys or values with positions along an axis are; None where they are no codes."""
+    kind = uncast(value).type
+    return CachedRows.of(kind, op.tensor(value), axis) if is_coded(kind) else None
 
 
 def _short(tensors: tuple[Tensor, ...], target: CpuTarget) -> str | None:

@@ -96,16 +96,24 @@ def few_rows(form: AttentionForm) -> int | None:
     return queries * (form.repeat if grouped(form) else 1)
 
 
-def single(form: AttentionForm) -> Schedule:
+def single(form: AttentionForm, target: CpuTarget) -> Schedule:
     """How single rows are taken without tuning."""
-    return Schedule(0, form.tile[1] if form.tile else _SINGLE_BLOCK, _SINGLE_TILE)
+    block = _decoded(form, target) or _SINGLE_BLOCK
+    return Schedule(0, form.tile[1] if form.tile else block, _SINGLE_TILE)
+
+
+def _decoded(form: AttentionForm, target: CpuTarget) -> int:
+    """Keys of a step whose codes, decoded, stay in the first cache; 0 where keys and values are no codes."""
+    row = sum(cache.depth for cache in (form.key_cache, form.value_cache) if cache is not None)
+    keys = int(target.l1 * _HELD) // (4 * row) if row else 0
+    return max(_GROUP, 1 << keys.bit_length() - 1) if row else 0
 
 
 def default(form: AttentionForm, target: CpuTarget) -> Point:
     """The point taken without tuning."""
     rows = few_rows(form)
     width = _width(form, target) if rows is None else 0 if rows < FEW else _wide(rows, target)
-    cut = Schedule(width, _block(form, width, target), _TILE) if width else single(form)
+    cut = Schedule(width, _block(form, width, target), _TILE) if width else single(form, target)
     return {"width": width, "block": cut.block, "tile": cut.tile, "parts": _parts(form, target)}
 
 
@@ -186,6 +194,8 @@ def _block(form: AttentionForm, width: int, target: CpuTarget) -> int:
         return unit.depth * even(-(-keys // unit.depth), _BLOCK // unit.depth)
     if form.tile:
         return _TILE * divisor(form.tile[1] // _TILE, 2 * _BLOCK // _TILE)
+    if decoded := _decoded(form, target):
+        return decoded
     most = _BLOCK if in_pairs(form, target) or _room(form, width, target) < _LONGEST else _LONGEST
     if keys is None:
         return most

@@ -5,7 +5,7 @@ register, or a few operations, give their numbers. Adding an element code means 
 a way to hold scales one of `_scale_number`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,16 @@ class Factors:
     minimum: Tile | None
 
 
+def parts(encoding: Joined, shape: Sequence[int], tensor: Tensor) -> dict[str, Tensor]:
+    """The parts of a tensor of codes that lie in a parameter's bytes; short floats are read as f32."""
+    found = {}
+    for name, (at, held, element) in encoding.places(shape).items():
+        real = element in ("f16", "bf16")
+        dtype = "f32" if real else "i8" if element == "ui8" else element
+        found[name] = tensor.part(at, held, dtype, element if real else "")
+    return found
+
+
 @dataclass(frozen=True)
 class CodedMatrix:
     """A coded matrix [n, k] as a kernel is given it: `Joined` parts in panels of `width` outputs, each a
@@ -48,12 +58,9 @@ class CodedMatrix:
         base = encoding.base
         if not isinstance(base, Codes) or not isinstance(base.layout, Words):
             raise InternalError(f"no kernel decodes {encoding}")
-        found = {}
-        for name, (at, held, element) in encoding.places(shape).items():
-            real = element in ("f16", "bf16")
-            dtype = "f32" if real else "i8" if element == "ui8" else element
-            found[name] = tensor.part(at, held, dtype, element if real else "")
-        return CodedMatrix(base, found, base.layout.width, shape[1 - base.layout.axis])
+        return CodedMatrix(
+            base, parts(encoding, shape, tensor), base.layout.width, shape[1 - base.layout.axis]
+        )
 
     @property
     def run(self) -> int:
@@ -91,15 +98,7 @@ class CodedMatrix:
 
     def number(self, t: TileBuilder, words: list[Tile], j: int) -> Tile:
         """The numbers of the codes of k = j in a run, f32 [1, width]."""
-        code = self.codes.code
-        place = j * code.bits
-        first, low = divmod(place, _WORD)
-        if low + code.bits <= _WORD:
-            word = words[first]
-        else:  # the string goes on in the next word
-            rest = _shifted(t, "arith.shli", words[first + 1], _WORD - low)
-            word, low = t.apply("arith.ori", _shifted(t, "arith.shrui", words[first], low), rest), 0
-        return _number(t, code, word, low)
+        return number(t, self.codes.code, words, j)
 
     def factors(self, t: TileBuilder, panel: Index, k: Index) -> Factors:
         """What the codes from k on, as far as they share it, are to be multiplied with and less by."""
@@ -121,12 +120,23 @@ class CodedMatrix:
                 held = t.load(tensor, [panel, 0], [1, self.width])
             case _:
                 held = t.reshape(t.load(tensor, [], []), (1, 1))
-        number = _scale_number(t, code_of(child.element), held)
+        real = _scale_number(t, code_of(child.element), held)
         if child.scale is None:
-            return number
+            return real
         inner = block // size if (size := _along_k(child.scale.per)) else index(0)
         second = self._held(t, f"{key}.scale", child.scale.held, panel, inner)
-        return t.apply("arith.mulf", number, second)
+        return t.apply("arith.mulf", real, second)
+
+
+def number(t: TileBuilder, code: Code, words: list[Tile], j: int) -> Tile:
+    """The numbers of the codes at place j of strings that lie in these words, f32 of their shape."""
+    first, low = divmod(j * code.bits, _WORD)
+    if low + code.bits <= _WORD:
+        word = words[first]
+    else:  # the string goes on in the next word
+        rest = _shifted(t, "arith.shli", words[first + 1], _WORD - low)
+        word, low = t.apply("arith.ori", _shifted(t, "arith.shrui", words[first], low), rest), 0
+    return _number(t, code, word, low)
 
 
 def _along_k(per: Per) -> int:

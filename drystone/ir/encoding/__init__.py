@@ -7,6 +7,7 @@
               | #dry.outlier_columns<base, kept, axis, count> | #dry.outlier_elements<base, kept, count>
               | #dry.mixed<axis, [sizes], [encodings]>     ranges along an axis
               | #dry.permuted<base, axis> | #dry.diagonal<base, axis, held> | #dry.rotated<base, axis, size>
+              | #dry.recent<base, axis, size, held>          positions written last, held otherwise
               | #dry.joined<base>                            all parts in one array: what kernels decode
     element  := "f32" | "bf16" | "i64" | ...               an element of the IR: the numbers themselves
               | "int4" | "uint4" | "e2m1" | "ternary" ..   a code of a few bits, see below
@@ -14,7 +15,7 @@
     scale    := unit | #dry.scale<per, held, zero_point, minimum>         each but the first an encoding
     per      := #dry.per<[axes], [sizes], rest>            which elements share a scale
     layout   := unit | #dry.pack<..> | #dry.planes<..> | #dry.split<..> | #dry.base3<..>
-              | #dry.interleaved<..> | #dry.huffman<..> | #dry.words<axis, width>
+              | #dry.interleaved<..> | #dry.huffman<..> | #dry.words<axis, width> | #dry.strings<axis>
                                                            in what order and in which bits the codes lie
 
 A tensor without an encoding holds its own elements in row-major order. An encoded one is held in parts, named
@@ -40,6 +41,7 @@ from drystone.ir.encoding.parts import (
     Search,
     part_key,
 )
+from drystone.ir.encoding.recent import Recent
 from drystone.ir.encoding.regions import (
     Mixed,
     OutlierColumns,
@@ -62,7 +64,7 @@ from drystone.ir.encoding.types import (
     storage_shape,
     with_encoding,
 )
-from drystone.ir.encoding.words import Words
+from drystone.ir.encoding.words import Strings, Words
 
 __all__ = [
     "BY_RANGE",
@@ -88,10 +90,12 @@ __all__ = [
     "Permuted",
     "Planes",
     "Product",
+    "Recent",
     "Rotated",
     "Scale",
     "Search",
     "Split",
+    "Strings",
     "Sum",
     "Table",
     "Words",

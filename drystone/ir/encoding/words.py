@@ -1,4 +1,4 @@
-"""The layout of short codes that kernels decode: words of 32 bits, panel by panel."""
+"""The layouts of short codes that kernels decode: words of 32 bits, panel by panel or along an axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,5 +64,52 @@ class Words(Layout):
             yield f"words along axis {self.axis} of rank {len(shape)}, which is no matrix"
         if self.width < 1:
             yield f"panels of {self.width} positions"
+        if code.bits > 8:
+            yield f"{code.name} has more than 8 bits"
+
+
+@dataclass(frozen=True)
+class Strings(Layout):
+    """Codes in words of 32 bits, as i32 [.., ceil(n / run), words, ..] with the axis of n positions cut in
+    two: `run` neighbouring positions along it, the fewest that fill whole words, are a string of bits in its
+    `words` words, the first in the lowest bits. A register of words has neighbours along the last axis in its
+    lanes. Ragged ends hold the code 0."""
+
+    axis: int  #: the axis whose neighbours are in one string; not the last
+
+    def _sizes(self, shape: Sequence[int], code: Code) -> tuple[int, int]:
+        """Runs, and words of a run."""
+        run = Words.run(code)
+        return -(-shape[self.axis] // run), run * code.bits // _WORD
+
+    def parts(self, shape: Sequence[int], code: Code) -> dict[str, Held]:
+        """One array."""
+        held = (*shape[: self.axis], *self._sizes(shape, code), *shape[self.axis + 1 :])
+        return {"codes": (held, "i32")}
+
+    def hold(self, codes: Array, code: Code) -> Parts:
+        """The codes as they are stored."""
+        runs, words = self._sizes(codes.shape, code)
+        laid = np.moveaxis(patterns(codes, code), self.axis, -1)
+        missing = runs * Words.run(code) - laid.shape[-1]
+        laid = np.pad(laid, [*[(0, 0)] * (laid.ndim - 1), (0, missing)])
+        outer = laid.shape[:-1]
+        strings = to_bytes(laid.reshape(*outer, runs, -1), code.bits).view("<i4").reshape(*outer, runs, words)
+        return {
+            "codes": np.ascontiguousarray(np.moveaxis(strings, (-2, -1), (self.axis, self.axis + 1)), "i4")
+        }
+
+    def codes(self, parts: Parts, shape: Sequence[int], code: Code) -> Array:
+        """The codes that `hold` stored."""
+        strings = np.moveaxis(parts["codes"], (self.axis, self.axis + 1), (-2, -1))
+        held = np.ascontiguousarray(strings, dtype="<i4").view(np.uint8)
+        laid = from_bytes(held, code.bits, Words.run(code))
+        whole = laid.reshape(*laid.shape[:-2], -1)[..., : shape[self.axis]]
+        return np.ascontiguousarray(np.moveaxis(from_patterns(whole, code), -1, self.axis))
+
+    def problems(self, shape: Sequence[int], code: Code) -> Iterator[str]:
+        """What cannot be for codes of a tensor of this shape."""
+        if not 0 <= self.axis < len(shape) - 1:
+            yield f"strings along axis {self.axis} of rank {len(shape)}"
         if code.bits > 8:
             yield f"{code.name} has more than 8 bits"

@@ -12,6 +12,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.interpreter import (
+    caches,
     control,
     neural,
     recurrent,
@@ -25,7 +26,7 @@ from drystone.ir.interpreter.machine import Machine
 from drystone.ir.program import Program
 
 #: The modules that register the handlers of the operations.
-_DIALECTS = (control, neural, recurrent, scalar, structured, tensors, tm, window)
+_DIALECTS = (caches, control, neural, recurrent, scalar, structured, tensors, tm, window)
 
 
 def evaluate(

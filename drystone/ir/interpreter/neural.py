@@ -7,6 +7,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element, widen
+from drystone.ir.interpreter.caches import numbers_of
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
 from drystone.ir.interpreter.structured import extents_of, points_of, read
 from drystone.mlir import ints, ir
@@ -44,7 +45,11 @@ def _attention(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     keys = args[len(args) - len(values) - len(op.key_peaks) : len(args) - len(values)]
     q, k, v = (
         wide(x) if op.layout.value == "bhsd" else wide(x).swapaxes(1, 2)
-        for x in (args[0], _scaled(args[1], keys), _scaled(args[2], values))
+        for x in (
+            args[0],
+            _scaled(numbers_of(op.k.type, args[1]), keys),
+            _scaled(numbers_of(op.v.type, args[2]), values),
+        )
     )
     repeat = q.shape[1] // k.shape[1]
     shape = (*q.shape[:3], k.shape[2])

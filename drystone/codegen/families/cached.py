@@ -1,0 +1,180 @@
+"""Rows of keys or values that a cache holds as codes, as kernels read them.
+
+A run of neighbouring positions is a string of bits in a register's lanes, one lane for each number of a row
+(`Strings`): a shift brings the codes of one position down. The rows of a ring (`Recent`) are read in their
+place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from drystone.codegen.families.decoding import number, parts
+from drystone.codegen.families.tiling import divisor
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
+from drystone.errors import InternalError
+from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Words, encoding_of
+
+P = TypeVar("P")
+#: Most numbers of a row that are decoded together: four registers.
+_TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class CachedRows:
+    """A cache [B, G, T, D], or [B, T, G, D], of codes whose positions are along `axis`: its parts, each a
+    tensor that lies in the parameter's bytes."""
+
+    codes: Codes
+    tensors: Mapping[str, Tensor]
+    shape: tuple[int, ...]
+    axis: int
+    ring: int  #: positions that are held as they are; 0: none
+
+    @staticmethod
+    def of(kind: Any, tensor: Tensor, axis: int) -> "CachedRows":
+        """The cache of a tensor type that lies in a parameter."""
+        encoding, shape = encoding_of(kind), tuple(kind.shape)
+        if not isinstance(encoding, Joined):
+            raise InternalError(f"no kernel reads rows of {kind}")
+        base: Encoding = encoding.base
+        found, ring = parts(encoding, shape, tensor), 0
+        if isinstance(base, Recent):
+            found = {
+                name.removeprefix("base.").replace("base", "codes"): each for name, each in found.items()
+            }
+            ring, base = base.size, base.base
+        if not isinstance(base, Codes) or base.scale is None or base.scale.minimum is None:
+            raise InternalError(f"no kernel reads rows of {kind}")
+        return CachedRows(base, found, shape, axis, ring)
+
+    @property
+    def heads_first(self) -> bool:
+        """Whether heads stand before positions."""
+        return self.axis == 2
+
+    @property
+    def depth(self) -> int:
+        """Numbers of a row."""
+        return self.shape[3]
+
+    @property
+    def positions(self) -> int:
+        """Rows of a head."""
+        return self.shape[self.axis]
+
+    @property
+    def heads(self) -> int:
+        """Heads of an image."""
+        return self.shape[3 - self.axis]
+
+    @property
+    def run(self) -> int:
+        """Neighbouring positions whose codes are a string in one word."""
+        return Words.run(self.codes.code)
+
+    @property
+    def block(self) -> int:
+        """Positions that share their scales."""
+        assert self.codes.scale is not None
+        return self.codes.scale.per.all_sizes(4)[self.axis]
+
+    @property
+    def group(self) -> int:
+        """Neighbouring numbers of a row that share a scale."""
+        assert self.codes.scale is not None
+        return self.codes.scale.per.all_sizes(4)[3]
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row that are handled together."""
+        return self.group if self.block == 1 else divisor(self.depth, _TOGETHER)
+
+    def place(self, b: P, g: P, p: P, d: P) -> list[P]:
+        """Image, head, position and number of a row in the order of the layout."""
+        return [b, g, p, d] if self.heads_first else [b, p, g, d]
+
+    def words(self, b: P, g: P, run: P, word: P, d: P) -> list[P]:
+        """The same of words, of which a run has several."""
+        return [b, g, run, word, d] if self.heads_first else [b, run, word, g, d]
+
+    def load_word(self, t: TileBuilder, b: Index, g: Index, run: Index, d: Index) -> Tile:
+        """The word of a run, for the numbers of a row from d on: [1, width]."""
+        at = self.words(b, g, run, index(0), d)
+        tile = t.load(self.tensors["codes"], at, self.words(None, None, None, None, self.width))
+        return t.reshape(tile, [1, self.width])
+
+    def store_word(self, t: TileBuilder, b: Index, g: Index, run: Index, d: Index, word: Tile) -> None:
+        """Write what `load_word` reads."""
+        at = self.words(b, g, run, index(0), d)
+        tile = t.reshape(word, [self.width])
+        t.store(self.tensors["codes"], at, tile, self.words(None, None, None, None, self.width))
+
+    def factor(self, t: TileBuilder, name: str, b: Index, g: Index, p: Index, d: Index) -> Tile:
+        """The "scale" or "minimum" of position p's numbers from d on: [1, width] or [1, 1]."""
+        if self.block == 1:
+            tile = t.load(self.tensors[name], self.place(b, g, p, d // self.group), [None] * 4)
+            return t.reshape(tile, [1, 1])
+        at = self.place(b, g, p // self.block, d)
+        return t.reshape(t.load(self.tensors[name], at, [None, None, None, self.width]), [1, self.width])
+
+    def keep_factor(
+        self, t: TileBuilder, name: str, b: Index, g: Index, p: Index, d: Index, tile: Tile
+    ) -> None:
+        """Write what `factor` reads."""
+        if self.block == 1:
+            t.store(self.tensors[name], self.place(b, g, p, d // self.group), t.reshape(tile, []), [None] * 4)
+            return
+        at = self.place(b, g, p // self.block, d)
+        t.store(self.tensors[name], at, t.reshape(tile, [self.width]), [None, None, None, self.width])
+
+    def read(self, t: TileBuilder, b: Index, g: Index, start: Index, end: Index, rows: Tensor) -> None:
+        """Put the rows of an image and a head from `start`, a multiple of a run, to `end` into `rows` [some
+        positions, depth], whole runs."""
+        real = self._real_of_rows if self.block == 1 else self._real_of_block
+
+        def run(p: Index) -> None:
+            def some(d: Index) -> None:
+                word = self.load_word(t, b, g, p // self.run, d)
+                real(t, (b, g, p, d), word, lambda j, x: t.store(rows, [p - start + j, d], x))
+
+            t.loop(self.depth, self.width, some)
+
+        t.loop(end, self.run, run, lower=start)
+        if self.ring:
+            self._overlay(t, b, g, start, end, rows)
+
+    def _real_of_block(self, t: TileBuilder, at: tuple[Index, ...], word: Tile, give: Any) -> None:
+        """give(j, numbers) for the positions of a run that share scales."""
+        scale, minimum = (self.factor(t, name, *at) for name in ("scale", "minimum"))
+        for j in range(self.run):
+            give(j, self._real(t, number(t, self.codes.code, [word], j), scale, minimum))
+
+    def _real_of_rows(self, t: TileBuilder, at: tuple[Index, ...], word: Tile, give: Any) -> None:
+        """The same where each has scales of its own."""
+        b, g, p, d = at
+        for j in range(self.run):
+            scale, minimum = (self.factor(t, name, b, g, p + j, d) for name in ("scale", "minimum"))
+            give(j, self._real(t, number(t, self.codes.code, [word], j), scale, minimum))
+
+    @staticmethod
+    def _real(t: TileBuilder, code: Tile, scale: Tile, minimum: Tile) -> Tile:
+        return t.apply("arith.subf", t.apply("arith.mulf", code, scale), minimum)
+
+    def _overlay(self, t: TileBuilder, b: Index, g: Index, start: Index, end: Index, rows: Tensor) -> None:
+        """The rows of the ring that lie between two positions, over what their codes say."""
+
+        def one(slot: Index) -> None:
+            held = t.load(self.tensors["places"], self.place(b, g, slot, index(0))[:3], [None] * 3)
+            p = t.element(held)
+
+            def copy(d: Index) -> None:
+                x = t.load(self.tensors["rows"], self.place(b, g, slot, d), [None, None, None, self.width])
+                t.store(rows, [p - start, d], t.reshape(x, [1, self.width]))
+
+            def inside() -> None:
+                t.loop(self.depth, self.width, copy)
+
+            t.when(start - 1, p, lambda: t.when(p, end, inside))
+
+        t.loop(self.ring, 1, one)

@@ -1,0 +1,168 @@
+"""dry.write_rows: rows enter a cache of codes.
+
+A step of the grid takes one head of keys or values and handles its rows in order, so that positions named
+twice, and blocks that fill up in the middle of a call, are right. A row of a block of its own is rounded at
+once; a block of several positions when its last one is written, from what the cache reads as then (KIVI: Liu
+et al., ICML 2024, algorithm 1, where groups of keys leave the residual).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from drystone.codegen.families.cached import CachedRows
+from drystone.codegen.families.dry_op import dry_ops
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
+from drystone.ir.values import uncast
+from drystone.mlir import ir
+from drystone.targets.target import CpuTarget
+
+#: Adding this leaves the integer nearest to a number of 0 to 255 in the low bits.
+_SHIFT = 1.5 * 2.0**23
+#: Bytes of the old cache that are copied at a time.
+_COPIED = 64
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """The cache as it was, as bytes, as it will be, and the rows that enter it [n, the extents of the cache,
+    with or without that of the positions]."""
+
+    before: Tensor
+    out: Tensor
+    cache: CachedRows
+    rows: Tensor
+    at: Tensor
+
+    def body(self, t: TileBuilder) -> None:
+        """Two rounds: the old content, where the result has memory of its own, and the rows."""
+        t.same(self.rows.dim(0), self.at.dim(0))
+        heads = self.cache.heads
+
+        def write(b: Index, g: Index) -> None:
+            t.loop(self.rows.dim(0), 1, lambda n: self.write(t, b, g, n))
+
+        def step(r: Index, b: Index, g: Index) -> None:
+            own = distinct(self.before, self.out)
+            t.when(r, 1, lambda: t.when(0, own, lambda: self.copy(t, b * heads + g)))
+            t.when(0, r, lambda: write(b, g))
+
+        axes = [(index(self.cache.shape[0]), 1), (index(heads), 1)]
+        t.rounds(2, lambda r: t.grid(axes, lambda b, g: step(r, b, g)))
+
+    def copy(self, t: TileBuilder, share: Index) -> None:
+        """One step's share of the old content."""
+        size, steps = self.out.shape[0] or 0, self.cache.shape[0] * self.cache.heads
+        each = -(-size // (steps * _COPIED)) * _COPIED
+        end = ((share + 1) * each).min(size)
+
+        def some(at: Index) -> None:
+            t.store(self.out, [at], t.load(self.before, [at], [_COPIED]))
+
+        t.loop(end, _COPIED, some, lower=share * each)
+
+    def row(self, t: TileBuilder, b: Index, g: Index, n: Index, d: Index) -> Tile:
+        """The numbers of a new row from d on: [width]."""
+        c = self.cache
+        at, sizes = c.place(b, g, index(0), d), [None, None, None, c.width]
+        if len(self.rows.shape) == 4:
+            del at[c.axis], sizes[c.axis]
+        return t.load(self.rows, [n, *at], [None, *sizes])
+
+    def write(self, t: TileBuilder, b: Index, g: Index, n: Index) -> None:
+        """One row."""
+        c = self.cache
+        p = t.element(t.load(self.at, [n, index(0)], [None, None])).min(c.positions - 1).max(0)
+        if c.ring:
+            slot = p % c.ring
+            t.store(c.tensors["places"], c.place(b, g, slot, index(0))[:3], t.full(p, (), "i32"), [None] * 3)
+
+            def enter(d: Index) -> None:
+                place = c.place(b, g, slot, d)
+                t.store(c.tensors["rows"], place, self.row(t, b, g, n, d), [None, None, None, c.width])
+
+            t.loop(c.depth, c.width, enter)
+        if c.block == 1:
+            t.loop(c.depth, c.width, lambda d: self.round_row(t, b, g, p, d, self.row(t, b, g, n, d)))
+        else:
+            t.when(c.block - 2, p % c.block, lambda: self.round_block(t, b, g, p // c.block * c.block))
+
+    def round_row(self, t: TileBuilder, b: Index, g: Index, p: Index, d: Index, x: Tile) -> None:
+        """Numbers that share a scale become codes of position p, beside those of the others of its run."""
+        c, x = self.cache, t.reshape(x, [1, self.cache.width])
+        ends = [t.reduce(f"arith.{op}", x, 1) for op in ("minimumf", "maximumf")]
+        code = self.codes(t, x, *self.settle(t, b, g, p, d, ends))
+        low = t.full(p % c.run * c.codes.code.bits, (1, 1), "i32")
+        own = t.apply("arith.shli", self.mask(t), low)
+        others = t.apply("arith.xori", own, t.full(-1, (1, 1), "i32"))
+        word = t.apply("arith.andi", c.load_word(t, b, g, p // c.run, d), others)
+        c.store_word(t, b, g, p // c.run, d, t.apply("arith.ori", word, t.apply("arith.shli", code, low)))
+
+    def round_block(self, t: TileBuilder, b: Index, g: Index, first: Index) -> None:
+        """The positions of a block become codes, as the cache reads them now."""
+        c = self.cache
+        held = t.scratch([c.block, c.depth], "f32")
+        c.read(t, b, g, first, first + c.block, held)
+
+        def some(d: Index) -> None:
+            def wider(j: Index, low: Tile, high: Tile) -> list[Tile]:
+                x = t.load(held, [j, d], [1, c.width])
+                return [t.apply("arith.minimumf", low, x), t.apply("arith.maximumf", high, x)]
+
+            one = t.load(held, [0, d], [1, c.width])
+            factors = self.settle(t, b, g, first, d, t.loop(c.block, 1, wider, [one, one], lower=1))
+
+            def run(j: Index) -> None:
+                word = t.full(0, (1, c.width), "i32")
+                for k in range(c.run):
+                    code = self.codes(t, t.load(held, [j + k, d], [1, c.width]), *factors)
+                    low = t.full(k * c.codes.code.bits, (1, 1), "i32")
+                    word = t.apply("arith.ori", word, t.apply("arith.shli", code, low))
+                c.store_word(t, b, g, (first + j) // c.run, d, word)
+
+            t.loop(c.block, c.run, run)
+
+        t.loop(c.depth, c.width, some)
+
+    def settle(self, t: TileBuilder, b: Index, g: Index, p: Index, d: Index, ends: Any) -> tuple[Tile, Tile]:
+        """Keep the scale and the minimum of numbers between two ends: one over the scale, 0 where that is 0,
+        and the minimum, as they are held."""
+        low, high = ends
+        step = t.apply("arith.mulf", t.apply("arith.subf", high, low), self.number(t, 1 / self.most))
+        negative = t.apply("arith.subf", self.number(t, 0), low)
+        for name, tile in (("scale", step), ("minimum", negative)):
+            self.cache.keep_factor(t, name, b, g, p, d, tile)
+        scale, minimum = (self.cache.factor(t, name, b, g, p, d) for name in ("scale", "minimum"))
+        flat = t.apply("arith.cmpf", scale, self.number(t, 0), dtype="i1", predicate="oeq")
+        inverse = t.apply("arith.divf", self.number(t, 1), scale)
+        return t.apply("arith.select", flat, self.number(t, 0), inverse, dtype="f32"), minimum
+
+    def codes(self, t: TileBuilder, x: Tile, inverse: Tile, minimum: Tile) -> Tile:
+        """The codes of numbers, i32."""
+        x = t.apply("arith.mulf", t.apply("arith.addf", x, minimum), inverse)
+        x = t.apply("arith.maximumf", x, self.number(t, 0))
+        x = t.apply("arith.minimumf", x, self.number(t, self.most))
+        shifted = t.apply("arith.addf", x, self.number(t, _SHIFT))
+        return t.apply("arith.andi", t.apply("arith.bitcast", shifted, dtype="i32"), self.mask(t))
+
+    @property
+    def most(self) -> float:
+        """The largest code."""
+        return self.cache.codes.code.high
+
+    def mask(self, t: TileBuilder) -> Tile:
+        """The bits of a code."""
+        return t.full(int(self.most), (1, 1), "i32")
+
+    @staticmethod
+    def number(t: TileBuilder, value: float) -> Tile:
+        """One number."""
+        return t.full(value, (1, 1), "f32")
+
+
+def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+    """The tile program of a kernel of one dry.write_rows."""
+    (op,) = dry_ops(kernel)
+    (out,), main = op.inits, op.main
+    cache = CachedRows.of(uncast(main.cache).type, out, ir.IntegerAttr(main.axis).value)
+    found = _Writer(op.tensor(main.cache), out, cache, op.tensor(main.rows), op.tensor(main.at))
+    return tile_program("write_rows", op.tensors, found.body, op.scalars)

@@ -1,0 +1,90 @@
+"""Rows of caches that are held as codes: how they are written, and read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from drystone.dtypes import Array
+from drystone.ir.elements import widen
+from drystone.ir.encoding import (
+    BY_RANGE,
+    Codes,
+    Encoding,
+    Joined,
+    Parts,
+    Recent,
+    decode,
+    encoding_of,
+)
+from drystone.ir.encoding.parts import put, take
+from drystone.ir.interpreter.machine import Machine, element_name, handles
+
+
+def numbers_of(kind: Any, array: Array) -> Array:
+    """The numbers that a value of a tensor type stands for; a coded one is held as it is stored."""
+    encoding = encoding_of(kind)
+    if not isinstance(encoding, Joined):
+        return array
+    return decode({"codes": array}, encoding, kind.shape, element_name(kind))
+
+
+@handles("dry.write_rows")
+def _write_rows(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
+    cache, rows, at = args
+    kind, axis = op.cache.type, op.axis.value
+    joined = encoding_of(kind)
+    assert isinstance(joined, Joined)
+    shape = tuple(kind.shape)
+    parts = {name: array.copy() for name, array in joined.split(cache, shape).items()}
+    for row, position in zip(widen(rows).astype(np.float64), at.reshape(-1), strict=True):
+        place = int(np.clip(position, 0, shape[axis] - 1))
+        parts = _written(joined.base, parts, shape, axis, row, place)
+    return [joined.join(parts, shape)]
+
+
+def _written(
+    encoding: Encoding, parts: Parts, shape: Sequence[int], axis: int, row: Array, place: int
+) -> Parts:
+    """The parts with one more row."""
+    row = row.reshape([1 if d == axis else n for d, n in enumerate(shape)])
+    if isinstance(encoding, Recent):
+        ring = encoding.ring(shape)
+        rows = encoding.held.decode(take("rows", parts), ring)
+        at = (slice(None),) * axis + (slice(place % encoding.size, place % encoding.size + 1),)
+        rows[at] = row
+        parts = parts | put("rows", encoding.held.encode(rows, {}, BY_RANGE))
+        parts["places"][at[: len(shape) - 1]] = place
+        base, own = encoding.base, take("base", parts)
+    else:
+        assert isinstance(encoding, Codes)
+        base, own = encoding, parts
+    assert base.scale is not None
+    size = base.scale.per.all_sizes(len(shape))[axis]
+    if (place + 1) % size and place + 1 < shape[axis]:
+        return parts
+    block = slice(place // size * size, place + 1)
+    numbers = row
+    if size > 1:
+        numbers = encoding.decode(parts, shape)[(slice(None),) * axis + (block,)]
+    rounded = _rounded(base, own, shape, axis, numbers, block)
+    return parts | put("base", rounded) if isinstance(encoding, Recent) else rounded
+
+
+def _rounded(
+    base: Codes, parts: Parts, shape: Sequence[int], axis: int, numbers: Array, block: slice
+) -> Parts:
+    """The parts of codes with those of one block of positions made anew from numbers."""
+    assert base.scale is not None
+    fresh = base.encode(numbers, {}, BY_RANGE)
+    codes = base.stored(parts, shape)
+    codes[(slice(None),) * axis + (block,)] = base.stored(fresh, numbers.shape)
+    size = base.scale.per.all_sizes(len(shape))[axis]
+    found = base.laid(codes)
+    for name, array in parts.items():
+        if name != "codes":
+            array[(slice(None),) * axis + (slice(block.start // size, block.start // size + 1),)] = fresh[
+                name
+            ]
+            found[name] = array
+    return found
