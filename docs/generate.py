@@ -125,7 +125,10 @@ def passes_page() -> str:
     listed = passes.pipeline(targets.resolve("cpu:avx512"))
     order = " -> ".join(f"`{each.name}`" for each in listed)
     lines = ["# Passes", "", _NOTE, "", _doc(passes), "", f"For a CPU: {order}.", ""]
-    for each in dict.fromkeys(map(type, listed)):
+    more = [*passes.integers_only(None), *passes.integers_only({})]
+    names = " -> ".join(f"`{each.name}`" for each in passes.integers_only({}))
+    lines += [f"With integers only, behind `quantize-convolutions`: {names}.", ""]
+    for each in dict.fromkeys(map(type, (*listed, *more))):
         options = [field for field in dataclasses.fields(each) if field.default is not dataclasses.MISSING]
         lines += [f"## `{each.name}`", "", *_blocks(_doc(each))]
         if options:

@@ -136,12 +136,14 @@ class Quantize:
     the formats within a budget with which the model changes least. method: how numbers are rounded:
     "nearest", or some of "awq", "gptq" and "rounding" with + between them, which need calibration
     (docs/quantization.md); None: all three where there is calibration. group: how many inputs share a scale,
-    for formats that have groups.
+    for formats that have groups. integer: with "int8", for the whole model: nothing is computed with real
+    numbers between its inputs and its outputs; needs calibration.
     """
 
     format: Any
     method: str | None = None
     group: int | None = None
+    integer: bool = False
 
 
 #: A format's name, an encoding or a `Quantize`.

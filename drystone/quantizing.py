@@ -24,7 +24,10 @@ from drystone.passes import (
     QuantizeProducts,
     QuantizeWeights,
     Rounding,
+    integers_only,
 )
+from drystone.passes.integers.held import Range
+from drystone.passes.integers.regions import HUGE
 from drystone.passes.rounding import Method, Seen, is_stepwise
 
 #: The arguments of a call.
@@ -39,11 +42,24 @@ def quantization_of(
 ) -> Quantization:
     """The passes that quantize weights, products and caches, without calibration. Raises UserError for
     formats and methods there are not."""
-    return replace(_of_weights(given), caches=EncodeCaches(caches_of(caches)))
+    kept = EncodeCaches(caches_of(caches))
+    if isinstance(given, Quantize) and given.integer:
+        if replace(given, integer=False) != Quantize(INT8) or kept.caches:
+            raise UserError(
+                f"quantize={given!r}: integers alone are bytes, without a method, a group or caches=",
+                hint='give quantize=Quantize("int8", integer=True), and calibration=',
+            )
+        return Quantization(integers=integers_only(None))
+    return replace(_of_weights(given), caches=kept)
 
 
 def _of_weights(given: Format | Mapping[str, Format | None] | None) -> Quantization:
     found = formats_of(given)
+    if any(each is not None and each.integer for _, each in found):
+        raise UserError(
+            "quantize: integer=True is for the whole model, not for weights of some names",
+            hint='give quantize=Quantize("int8", integer=True)',
+        )
     products = tuple((pattern, None if each is None else _name(each)) for pattern, each in found)
     weights = tuple((pattern, _rounding(each)) for pattern, each in found)
     some_bytes = any(name == INT8 for _, name in products)
@@ -135,6 +151,11 @@ def check(
             f'quantize="{AUTO}" chooses formats within a budget',
             hint='give Budget(bits=4.25), or Budget(weights="40MB")',
         )
+    if calls is None and quantized.integers:
+        raise UserError(
+            "quantize: integer=True fixes how large numbers get beforehand, which calibration shows",
+            hint="give calibration=[(x,), ..], the inputs of some calls",
+        )
     if calls is None:
         asked = [each for _, each in weights.formats if each is not None and each.method is not None]
         if auto or any(each.method is not None and each.method.calibrated for each in asked):
@@ -143,7 +164,7 @@ def check(
                 hint='give calibration=[(x,), ..], or take a format with method="nearest"',
             )
         return
-    if not weights.formats and not quantized.products.formats:
+    if not weights.formats and not quantized.products.formats and not quantized.integers:
         raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
     if len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
@@ -154,6 +175,8 @@ def calibrated(
 ) -> Quantization:
     """The passes with what is known after running these calls: `build` compiles the model to observe it."""
     weights, products = quantized.weights, quantized.products
+    if quantized.integers:
+        return replace(quantized, integers=integers_only(_ranges(_runs(build(quantized), calls))))
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if any(each is not None for _, each in weights.formats):
         observer = build(Quantization(ObserveWeights(weights.formats, weights.tables, weights.others)))
@@ -167,12 +190,26 @@ def calibrated(
     return replace(quantized, weights=weights, products=products, convolutions=convolutions)
 
 
-def _largest(runs: Iterator[dict[str, Array]]) -> dict[str, Array]:
-    """By name the largest of what calls give."""
+def _ranges(runs: Iterator[dict[str, Array]]) -> dict[str, Range]:
+    """By names of tensors what `ObserveRanges` gives, over calls. Raises UserError where it is not a
+    number."""
+    peaks = _largest(runs, -np.inf)
+    if any(np.isnan(peak).any() for peak in peaks.values()):
+        raise UserError("calibration: the model computes NaN", hint="leave out the calls that give it")
+    found = {}
+    for name in dict.fromkeys(key.partition(" ")[2] for key in peaks):
+        low, high, least = (float(peaks[f"{kind} {name}"]) for kind in ("low", "high", "least"))
+        # Where all numbers stand for infinities, none was seen.
+        found[name] = Range(-low, high, least > HUGE) if high > -HUGE else Range(0, 0, masked=True)
+    return found
+
+
+def _largest(runs: Iterator[dict[str, Array]], least: float = 0) -> dict[str, Array]:
+    """By name the largest of what calls give, at least `least`."""
     found: dict[str, Array] = {}
     for results in runs:
         for name, peaks in results.items():
-            found[name] = np.maximum(found.get(name, 0), peaks)
+            found[name] = np.maximum(found.get(name, least), peaks)
     return found
 
 

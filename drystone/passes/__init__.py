@@ -11,7 +11,7 @@ from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.expose_weights import ExposeWeights
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.pipeline import Quantization, outlining, pipeline, unfused
+from drystone.passes.pipeline import Quantization, integers_only, outlining, pipeline, unfused
 from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
 from drystone.passes.quantize_products import INT8, ObserveProducts, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
@@ -32,6 +32,7 @@ __all__ = [
     "Rounding",
     "cascades",
     "copy_of",
+    "integers_only",
     "outlining",
     "pipeline",
     "run",

@@ -1,11 +1,13 @@
 """The list of passes a target's programs go through: data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drystone.ir.pieces import Span
 from drystone.ir.program import Program
 from drystone.passes.absorb_transposes import AbsorbTransposes
 from drystone.passes.channels_last import ChannelsLast
+from drystone.passes.check_integers import CheckIntegers
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.decode_weights import DecodeWeights
 from drystone.passes.encode_caches import EncodeCaches
@@ -23,8 +25,10 @@ from drystone.passes.fuse_residual import FuseResidual
 from drystone.passes.fuse_row_stats import FuseRowStats
 from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
+from drystone.passes.integers.held import Range
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.merge_rounding import MergeRounding
+from drystone.passes.observe_ranges import ObserveRanges
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
@@ -39,6 +43,8 @@ from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
+from drystone.passes.spell_out import SpellOut
+from drystone.passes.to_integers import ToIntegers
 from drystone.targets.target import CpuTarget
 
 
@@ -50,6 +56,8 @@ class Quantization:
     products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
     convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
+    #: Passes after which a program computes with integers alone: `integers_only(..)`.
+    integers: tuple[Pass, ...] = ()
 
 
 _AS_IT_IS = Quantization()
@@ -61,6 +69,14 @@ def pipeline(
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
     f32 are held as `element`, weights, products and caches as `quantized` says."""
     return (*fusing(target, element, quantized), *outlining())
+
+
+def integers_only(ranges: Mapping[str, Range] | None) -> tuple[Pass, ...]:
+    """The passes after which a program computes with integers alone, or gives the ranges of its tensors where
+    these are not known yet."""
+    if ranges is None:
+        return (SpellOut(), ObserveRanges())
+    return (SpellOut(), ToIntegers(ranges), CheckIntegers(), FuseElementwise())
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -107,6 +123,7 @@ def fusing(
         FuseSiblings(),
         FoldBatchNorm(),
         quantized.convolutions.on(target),
+        *quantized.integers,
         FlattenMatmul(),
         ChoosePrecision(target, element),
         PackWeights(target),

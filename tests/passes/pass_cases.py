@@ -33,8 +33,11 @@ from drystone.passes import (
     run,
 )
 from drystone.passes.choose_precision import ChoosePrecision
+from drystone.passes.integers.held import Range
 from drystone.passes.patch import Patch
 from drystone.passes.rounding import Seen
+from drystone.passes.spell_out import SpellOut
+from drystone.passes.to_integers import ToIntegers
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")
@@ -51,6 +54,17 @@ PASSES["quantize-convolutions"] = QuantizeConvolutions(
     {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()},
     targets.resolve("cpu:zen4"),
 )
+PASSES["spell-out"] = SpellOut()
+PASSES["to-integers"] = ToIntegers(
+    {
+        "argument 0": Range(-3, 4),
+        "5.0 dry.conv": Range(0, 40),
+        "6.0 linalg.generic": Range(-1, 1),
+        "7.0 dry.conv": Range(-9, 45),
+        "3.0 dry.matmul": Range(-9, 9),
+        "5.0 linalg.generic": Range(0, 90),
+    }
+)
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
 PASSES["encode-caches-grouped"] = EncodeCaches(((".*", Cache(8, keys="channel", group=16, window=16)),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
@@ -64,6 +78,7 @@ TOLERANCE = {
     "quantize-convolutions": 0.3,
     "encode-caches": 3e-2,
     "encode-caches-grouped": 3e-2,
+    "to-integers": 0.3,
 }
 #: What a dynamic dimension is when a program runs.
 DYNAMIC = 3
