@@ -7,7 +7,7 @@ model does need numpy only.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from drystone.caches import Cache
+from drystone.caches import Cache, Keep
 from drystone.errors import DrystoneError, InternalError, UserError
 from drystone.options import Budget, Checkpoint, Options, Quantize, Tune
 from drystone.runtime.fitted import Fitted, load
@@ -23,6 +23,7 @@ __all__ = [
     "DrystoneError",
     "Fitted",
     "InternalError",
+    "Keep",
     "Options",
     "Quantize",
     "Tune",

@@ -54,8 +54,24 @@ class Cache:
             )
 
 
-#: What a cache is held in: a row of bytes with its peak, or codes.
-Held = str | Cache
+@dataclass(frozen=True)
+class Keep:
+    """A cache that keeps some positions only, as they are: the first `sinks` and, of those that a query sees,
+    the last `window` (StreamingLLM: Xiao et al., ICLR 2024). The others are seen by no query any more, and
+    the buffer has no room for them."""
+
+    sinks: int = 4
+    window: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.sinks < 0 or self.window < 1:
+            raise UserError(
+                f"{self} keeps no positions", hint="give sinks of 0 and more, a window of 1 and more"
+            )
+
+
+#: What a cache is held in: a row of bytes with its peak, codes, or some rows as they are.
+Held = str | Cache | Keep
 #: Regular expressions of states' names, and what each is held in (None: as it is); the first match counts.
 Caches = tuple[tuple[str, Held | None], ...]
 
@@ -76,10 +92,10 @@ def caches_of(given: Held | Mapping[str, Held | None] | None) -> Caches:
     found = []
     for pattern, each in by_pattern("caches", given):
         named = NAMED.get(each) if isinstance(each, str) else each
-        if each is not None and not isinstance(named, str | Cache):
+        if each is not None and not isinstance(named, str | Cache | Keep):
             raise UserError(
                 f"caches: attention reads no keys and values held as {each!r}",
-                hint=f"give {', '.join(map(repr, NAMED))}, a drystone.Cache, or None for what is to stay",
+                hint=f"give {', '.join(map(repr, NAMED))}, a drystone.Cache or Keep, or None for what stays",
             )
         found.append((pattern, named))
     return tuple(found)

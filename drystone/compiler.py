@@ -60,10 +60,10 @@ def compile(
     matches its name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of
     keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
     that weights are multiplied with. caches: what buffers that attention reads as keys or values are held in
-    ("int8"), or the same by their names. tune: search for the fastest schedules of the kernels by measuring
-    them (True: five minutes). Raises UserError for what the user can mend: operations that cannot be compiled
-    (all of them, with their lines in the model), a budget that cannot be met, an unknown target, a checkpoint
-    that does not fit.
+    ("int8", "kivi2", .., a `Cache` or a `Keep`), or the same by their names. tune: search for the fastest
+    schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
+    mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
+    cannot be met, an unknown target, a checkpoint that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.

@@ -29,6 +29,8 @@ from drystone.ir.formats import int8_row
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.values import main_block, operand_groups
 from drystone.mlir import func, ir
+from drystone.passes import kept_positions
+from drystone.passes.kept_positions import Kept
 from drystone.passes.quantize_products import rounded_rows
 from drystone.passes.results import declare
 from drystone.passes.rewriting import ops, tensor_type
@@ -70,6 +72,7 @@ def hold(program: Program, chosen: Mapping[int, tuple[Cache, Held]]) -> None:
     results = list(last.operation.operands)[len(signature.outputs) :]
     states: list[_State] = []
     reads: dict[Any, dict[int, list[Any]]] = {}
+    kept: dict[Any, dict[int, Kept]] = {}
     for number, (spec, key, result) in enumerate(
         zip(signature.states, signature.initial, results, strict=True)
     ):
@@ -79,13 +82,20 @@ def hold(program: Program, chosen: Mapping[int, tuple[Cache, Held]]) -> None:
             states.append(_State(spec, key, result))
             continue
         cache, held = chosen[number]
-        own = _in_bytes if isinstance(held, str) else _as_codes
-        made = own(program, cache, held, argument)
-        for op, operand in cache.reads:
-            reads.setdefault(op, {})[operand] = [state.value for state in made]
+        if isinstance(held, caches.Keep):
+            made, rows = _as_kept(program, cache, held, argument)
+            for op, operand in cache.reads:
+                kept.setdefault(op, {})[operand] = rows
+        else:
+            made = (_in_bytes if isinstance(held, str) else _as_codes)(program, cache, held, argument)
+            for op, operand in cache.reads:
+                reads.setdefault(op, {})[operand] = [state.value for state in made]
         states += made
     for op, values in reads.items():
-        _read(op, values)
+        if op not in kept:
+            _read(op, values)
+    for op, some in kept.items():
+        kept_positions.read(op, some)
     with ir.InsertionPoint(last), last.operation.location:
         outputs = list(last.operation.operands)[: len(signature.outputs)]
         func.ReturnOp([*outputs, *(state.value for state in states)])
@@ -124,8 +134,7 @@ def _as_codes(program: Program, cache: Cache, held: Held, argument: Any) -> list
     """The one state of a `Cache`. Raises UserError for states that cannot be one."""
     assert isinstance(held, caches.Cache)
     spec, key = program.signature.states[cache.number], program.signature.initial[cache.number]
-    op, operand = cache.reads[0]
-    axis = 2 if ir.StringAttr(op.attributes["layout"]).value == "bhsd" else 1
+    axis, operand = _axis(cache), cache.reads[0][1]
     encoding = Joined(_encoding(held, spec, cache.dims, axis, keys=operand == KEYS))
     kind = with_encoding(argument.type, encoding)
     own = argument.owner.add_argument(kind, argument.location)
@@ -137,8 +146,42 @@ def _as_codes(program: Program, cache: Cache, held: Held, argument: Any) -> list
     return [_State(stored, program.weights.add(f"{key}.codes", initial), written)]
 
 
-def _encoding(held: caches.Cache, spec: TensorSpec, dims: list[int], axis: int, *, keys: bool) -> Encoding:
-    """The encoding of a state whose positions are along `axis`."""
+def _as_kept(program: Program, cache: Cache, keep: caches.Keep, argument: Any) -> tuple[list[_State], Kept]:
+    """The state of the rows that are kept and, of keys, the one that says whose they are. Raises UserError
+    for states that cannot be kept so."""
+    spec, key = program.signature.states[cache.number], program.signature.initial[cache.number]
+    axis = _axis(cache)
+    extents = _by_position(spec, cache.dims, axis)
+    if np.any(program.weights[key]):
+        raise UserError(
+            f"caches: {spec.name} starts with rows, of which {keep} cannot tell the newest",
+            hint="start from zeros",
+        )
+    positions, block = extents[axis], argument.owner
+    room = kept_positions.room_of(program, keep, spec.name, cache.write, positions)
+    shape = tuple(room if d == axis else n for d, n in enumerate(extents))
+    own = block.add_argument(tensor_type(shape, argument.type.element_type), argument.location)
+    first = program.weights.add(f"{key}.kept", np.zeros(shape, np.float32))
+    places = None
+    if any(operand == KEYS for _, operand in cache.reads):
+        places = block.add_argument(tensor_type((room,), ir.IntegerType.get_signless(64)), argument.location)
+    with ir.InsertionPoint(cache.write), cache.write.location:
+        rows = kept_positions.written(keep, cache.write, own, places, positions)
+    states = [_State(TensorSpec(spec.name, spec.dtype, shape), first, rows.rows)]
+    if places is not None:
+        whose, none = kept_positions.places_of(spec.name, room)
+        states.append(_State(whose, program.weights.add(f"{key}.places", none), rows.places))
+    return states, rows
+
+
+def _axis(cache: Cache) -> int:
+    """The axis of positions of a state."""
+    op, _ = cache.reads[0]
+    return 2 if ir.StringAttr(op.attributes["layout"]).value == "bhsd" else 1
+
+
+def _by_position(spec: TensorSpec, dims: list[int], axis: int) -> tuple[int, ...]:
+    """The shape of a state. Raises UserError where rows are not found by their position alone."""
     shape = tuple(n for n in spec.shape if isinstance(n, int))
     if len(shape) < 4 or dims != [axis]:
         raise UserError(
@@ -146,6 +189,12 @@ def _encoding(held: caches.Cache, spec: TensorSpec, dims: list[int], axis: int, 
             "are not always as many",
             hint='hold it in "int8", or as it is (None)',
         )
+    return shape
+
+
+def _encoding(held: caches.Cache, spec: TensorSpec, dims: list[int], axis: int, *, keys: bool) -> Encoding:
+    """The encoding of a state whose positions are along `axis`."""
+    shape = _by_position(spec, dims, axis)
     by_position = (held.keys if keys else held.values) == "token"
     if not by_position and shape[axis] % held.group:
         raise UserError(

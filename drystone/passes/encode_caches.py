@@ -41,6 +41,8 @@ class EncodeCaches:
       multiplies a score by the key's scale, peak / 127, and a weight by the value's, not every number.
     - A `Cache` is one state of bytes, whose type says what they are: codes in strings along the positions,
       scales and minima in f16 and, where the newest rows are read as they were written, a ring of these.
+    - A `Keep` is a state with fewer positions, and one of i64 beside the keys, "k.places", that says which
+      they are; attention masks by these (`kept_positions`).
     - Of a row with an infinity or a NaN, the scores or results that it takes part in are not finite.
     - Only states in f32 that nothing else reads. Of a state "k" in bytes the codes keep the name, the
       peaks are a state "k.peak".

@@ -190,6 +190,71 @@ def test_codes_again_from_the_start(tmp_path: Path) -> None:
     assert torch.equal(steps(loaded), first)
 
 
+class Streaming(Layer):
+    """The same with all rows kept, of which a query sees the first two and the last nine up to its own."""
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
+        q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+        k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
+        self.keys, self.values = self.keys.index_copy(2, at, k), self.values.index_copy(2, at, v)
+        key, query = torch.arange(ROOM), at[:, None]
+        mask = (query >= key) & ((key > query - 9) | (key < 2))
+        y = F.scaled_dot_product_attention(q, self.keys, self.values, attn_mask=mask, enable_gqa=True)
+        return x + y.transpose(1, 2).reshape(x.shape)
+
+
+FEW = torch.export.Dim("few", min=1, max=8)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_sinks_and_a_window_are_kept(flat: bool) -> None:
+    wanted, lengths = Model(), (5, 1, 1, 8, 8, 1, 1, 1, 3, 8)
+    wanted.one = Streaming()
+    wanted.load_state_dict(made().state_dict())
+    want = steps(wanted.double(), lengths, torch.float64)
+    example = (torch.randn(1, 5, HEADS * WIDTH), torch.arange(5))
+    caches = {r"one\..*": drystone.Keep(sinks=2, window=9), ".*": None}
+    model = drystone.compile(made(flat), example, dynamic_shapes=({1: FEW}, {0: FEW}), caches=caches)
+    assert error(steps(model, lengths), want) < 1e-5
+    assert error(steps(made(flat), lengths), want) > 1e-2
+    kept, row = 2 + 9 + 8 - 1, 2 * GROUPS * WIDTH * 4
+    assert model.memory.states == ROOM * row + kept * (row + 8)
+    first = steps(model, lengths)
+    model.reset()
+    assert torch.equal(steps(model, lengths), first)
+
+
+class Masked(Layer):
+    """Attention with a mask of its own beside."""
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
+        q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+        k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
+        keys, values = self.keys.index_copy_(2, at, k), self.values.index_copy_(2, at, v)
+        mask = (x.sum(-1)[0, :, None] * torch.arange(ROOM) > 0)[None, None]
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
+        return x + y.transpose(1, 2).reshape(x.shape)
+
+
+def test_positions_that_cannot_be_dropped() -> None:
+    keep = drystone.Keep(2, 9)
+    with pytest.raises(drystone.UserError, match=r"(?s)needs 50 places where a call may write 40 rows"):
+        compiled(made(), keep)
+    example, shapes = (torch.randn(1, 5, HEADS * WIDTH), torch.arange(5)), ({1: FEW}, {0: FEW})
+    with pytest.raises(drystone.UserError, match=r"the keys and the values .* keep the same positions"):
+        drystone.compile(made(), example, dynamic_shapes=shapes, caches={".*keys": keep, ".*": "int4"})
+    with pytest.raises(drystone.UserError, match="needs a mask that says how far each query sees"):
+        drystone.compile(Masked(), example, dynamic_shapes=shapes, caches=keep)
+    filled = made()
+    filled.one.keys += 1
+    with pytest.raises(drystone.UserError, match=r"one\.keys starts with rows"):
+        drystone.compile(filled, example, dynamic_shapes=shapes, caches=keep)
+    with pytest.raises(drystone.UserError, match="keeps no positions"):
+        drystone.Keep(sinks=4, window=0)
+
+
 @pytest.mark.parametrize(
     ("caches", "said"),
     [

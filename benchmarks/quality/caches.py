@@ -1,0 +1,166 @@
+"""What caches of fewer bits cost a language model that writes with them.
+
+python -m benchmarks.quality.caches [--seeds 3] [--only "kivi2;int8"] [--output folder]
+
+The byte-level model of `benchmarks.quality.language`, trained on for stretches of 2048 bytes (once for each
+seed, in some minutes), reads unseen text byte by byte as it would write it: every byte enters the caches, and
+attention reads what they hold of those before. Against the same with caches in f32: the bytes of all caches
+with scales, minima and rings, beside those of f32 and of bf16; the share of positions at which the same byte
+is the likeliest; the mean divergence of the distributions, and by how much the loss rises, in nats. Positions
+whose rows are all in the window count for nothing there, so that the first ones are left out.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import drystone
+from benchmarks.quality import language
+from benchmarks.quality.measures import Distance
+from benchmarks.table import show
+from drystone import Cache
+from drystone.env import cache_folder
+
+#: Positions of a cache, and those at its start that are not judged.
+ROOM, _LEFT_OUT = 2048, 256
+#: Training for longer stretches: steps, their rate, and the base of the angles (ABF: Xiong et al. 2023).
+_STEPS, _RATE, _BASE = 60, 6e-4, 80000.0
+
+#: How caches are held, by what it is called.
+CACHES: Mapping[str, str | Cache] = {
+    "int8": "int8",
+    "int4": "int4",
+    "kivi4": "kivi4",
+    "kivi2": "kivi2",
+    "kivi2, groups of 64": Cache(2, keys="channel", group=64, window=64),
+    "kivi2, window of 32": Cache(2, keys="channel", window=32),
+    "2 bits by token": Cache(2, window=64),
+}
+
+
+def _stretches(count: int, seed: int, *, held_out: bool) -> Tensor:
+    """Stretches of the text, i64 [count, ROOM + 1]."""
+    source = torch.from_numpy(language.text(held_out=held_out).copy())
+    places = torch.randint(source.numel() - ROOM - 1, (count,), generator=torch.Generator().manual_seed(seed))
+    return torch.stack([source[p : p + ROOM + 1] for p in places.tolist()]).long()
+
+
+def _angles(size: int) -> Tensor:
+    """Rotary angles [ROOM, size]."""
+    rates = _BASE ** (-torch.arange(0, size, 2).float() / size)
+    angles = torch.outer(torch.arange(ROOM).float(), rates)
+    return torch.cat([angles, angles], -1)
+
+
+def longer(seed: int) -> language.ByteModel:
+    """The model of this seed for stretches of ROOM bytes, trained now or from the cache."""
+    path = cache_folder() / "quality" / f"bytes-{seed}-room-{ROOM}-{_STEPS}.safetensors"
+    model = language.ByteModel() if path.exists() else language.trained(seed)
+    angles = _angles(model.cos.shape[1])
+    model.cos, model.sin = angles.cos(), angles.sin()
+    if path.exists():
+        model.load_state_dict(load_file(path))
+        return model.eval()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.95), weight_decay=0.1)
+    for step in range(_STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * min(1.0, (step + 1) / 10) * (1 - step / _STEPS)
+        batch = _stretches(1, seed * 1_000_003 + step, held_out=False)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(batch[:, :-1]).flatten(0, 1)
+        loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if step % 10 == 0 or step == _STEPS - 1:
+            print(f"seed {seed}, step {step}: loss {loss.item():.3f}", flush=True)
+    save_file(model.state_dict(), path)
+    return model.eval()
+
+
+class Writing(nn.Module):
+    """The same model with a cache of ROOM positions for keys and values of each layer: logits [1, n, 256] of
+    the bytes after those, i64 [1, n], that come at positions i64 [n]."""
+
+    def __init__(self, model: language.ByteModel) -> None:
+        super().__init__()
+        self.model = model
+        heads, size = model.layers[0].heads, model.cos.shape[1]
+        for number in range(len(model.layers)):
+            for name in ("keys", "values"):
+                self.register_buffer(f"layer{number}_{name}", torch.zeros(1, heads, ROOM, size))
+
+    def _attended(self, number: int, x: Tensor, at: Tensor) -> Tensor:
+        layer: Any = self.model.layers[number]
+        cos, sin = self.model.cos[at], self.model.sin[at]
+        q, k, v = (
+            each(x).unflatten(-1, (layer.heads, -1)).transpose(1, 2) for each in (layer.q, layer.k, layer.v)
+        )
+        q, k = (
+            each * cos + torch.cat([-each.chunk(2, -1)[1], each.chunk(2, -1)[0]], -1) * sin for each in (q, k)
+        )
+        keys = self.get_buffer(f"layer{number}_keys").index_copy_(2, at, k)
+        values = self.get_buffer(f"layer{number}_values").index_copy_(2, at, v)
+        mask = (at[:, None] >= torch.arange(ROOM))[None, None]
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return layer.o(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, ids: Tensor, at: Tensor) -> Tensor:
+        x = self.model.embed(ids)
+        for number, layer in enumerate(self.model.layers):
+            x = x + self._attended(number, layer.norm1(x), at)
+            h = layer.norm2(x)
+            x = x + layer.down(F.silu(layer.gate(h)) * layer.up(h))
+        return self.model.head(self.model.norm(x))
+
+
+def written(model: Writing, held: str | Cache | None, ids: Tensor) -> tuple[Tensor, int]:
+    """The logits after every byte of a stretch, [positions, 256], and the bytes of the caches."""
+    fitted = drystone.compile(model, (ids[:, :1], torch.zeros(1, dtype=torch.int64)), caches=held)
+    found = [fitted(ids[:, p : p + 1], torch.tensor([p])).clone() for p in range(ids.shape[1])]
+    return torch.cat(found, 1)[0, _LEFT_OUT:], fitted.memory.states
+
+
+def main() -> None:
+    """Print the table, and write it if asked to."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="formats whose name has one of these, with ; between them")
+    parser.add_argument("--output", type=Path, help="a folder for the table")
+    arguments = parser.parse_args()
+    chosen = {
+        name: e for name, e in CACHES.items() if any(part in name for part in arguments.only.split(";"))
+    }
+    ids = _stretches(1, 7, held_out=True)
+    targets = ids[0, _LEFT_OUT + 1 :]
+    rows: dict[str, list[Distance]] = {name: [] for name in chosen}
+    sizes: dict[str, int] = {}
+    for seed in range(arguments.seeds):
+        model = Writing(longer(seed)).eval()
+        reference, sizes["f32"] = written(model, None, ids[:, :-1])
+        for name, held in chosen.items():
+            other, sizes[name] = written(model, held, ids[:, :-1])
+            rows[name].append(Distance.of(reference, other, targets))
+            print(f"seed {seed}, {name}: {rows[name][-1]}", flush=True)
+    columns = f"| caches of {ROOM} positions | KB | of f32 | of bf16 | same byte | divergence | loss |"
+    head = f"{columns}\n|{'---|' * 7}\n"
+    lines = [f"| f32 | {sizes['f32'] / 1e3:.0f} | 1 | 2 | | | |"]
+    for name, found in rows.items():
+        mean, of = Distance.mean(found), sizes[name] / sizes["f32"]
+        each = ", ".join(f"{100 - 100 * one.flips:.2f}" for one in found)
+        lines.append(
+            f"| {name} | {sizes[name] / 1e3:.0f} | {of:.3f} | {2 * of:.3f} | {100 - 100 * mean.flips:.2f} % "
+            f"({each}) | {mean.divergence:.5f} | {mean.loss:+.4f} |"
+        )
+    show(head, lines, None if arguments.output is None else arguments.output / "caches.md")
+
+
+if __name__ == "__main__":
+    main()

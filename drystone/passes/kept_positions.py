@@ -1,0 +1,148 @@
+"""States of keys and values that keep some positions only: the first ones, and a ring of the newest.
+
+Position p is in place p where it is one of the first `sinks`, else in sinks + (p - sinks) mod ring. A state
+beside the keys says whose row each place has (-1: none), and attention masks by it. With as many places as
+the window and the rows of a call, but for one, no row leaves that a query of this call may see.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from drystone.caches import Keep
+from drystone.errors import UserError
+from drystone.ir.bounds import Bounds
+from drystone.ir.build import integer, mapped, scatter
+from drystone.ir.encoding import part_key
+from drystone.ir.program import Program, TensorSpec
+from drystone.ir.values import operand_groups
+from drystone.mlir import arith, ir, tensor
+from drystone.passes.dims import empty_like, sizes_of
+from drystone.passes.generic import expand
+
+#: Masks, spans and blocks among the groups of attention's operands.
+_MASK, _SPAN, _BLOCKS = 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What attention reads of a state: rows [.., places, ..], and of keys whose they are: i64 [places]."""
+
+    keep: Keep
+    rows: Any
+    places: Any | None
+
+
+def room_of(program: Program, keep: Keep, name: str, write: Any, positions: int) -> int:
+    """The places of a state. Raises UserError where they would be as many as its positions."""
+    rows = Bounds(program).extents(write.operands[0])[0]
+    room = keep.sinks + keep.window + rows - 1
+    if room >= positions:
+        raise UserError(
+            f"caches: {keep} of {name} needs {room} places where a call may write {rows} rows, and it has "
+            f"{positions} positions",
+            hint="compile for calls of fewer rows (static shapes, or bounds), or keep fewer positions",
+        )
+    return room
+
+
+def places_of(name: str, room: int) -> tuple[TensorSpec, Any]:
+    """The state that says whose row each place has, and its first value."""
+    return TensorSpec(part_key(name, "places"), "i64", (room,)), np.full(room, -1, np.int64)
+
+
+def found_by(keep: Keep, at: Any, positions: int, room: int) -> tuple[Any, Any]:
+    """The positions of rows, inside the state, and their places, i64 [n, 1], made at the insertion point."""
+    wide = ir.IntegerType.get_signless(64)
+    identity = ir.AffineMap.get_identity(2)
+
+    def inside(p: Any, _: Any) -> Any:
+        most, least = (arith.ConstantOp(wide, n).result for n in (positions - 1, 0))
+        return arith.MaxSIOp(arith.MinSIOp(p, most).result, least).result
+
+    def place(p: Any, _: Any) -> Any:
+        sinks, ring = (arith.ConstantOp(wide, n).result for n in (keep.sinks, room - keep.sinks))
+        later = arith.RemSIOp(arith.SubIOp(p, sinks).result, ring).result
+        first = arith.CmpIOp(arith.CmpIPredicate.slt, p, sinks).result
+        return arith.SelectOp(first, p, arith.AddIOp(later, sinks).result).result
+
+    whose = mapped([at], empty_like(at), [identity] * 2, inside)
+    return whose, mapped([whose], empty_like(at), [identity] * 2, place)
+
+
+def written(keep: Keep, write: Any, own: Any, places: Any | None, positions: int) -> Kept:
+    """The rows of a call in their places of a state `own`, made at the insertion point."""
+    rows, at = list(write.operands)[:2]
+    dims = list(ir.DenseI64ArrayAttr(write.attributes["dimension_map"]))
+    whose, where = found_by(keep, at, positions, own.type.shape[dims[0]])
+    return Kept(
+        keep,
+        scatter(own, rows, where, dims),
+        None if places is None else scatter(places, whose, where, [0]),
+    )
+
+
+def mask_of(op: Any, kept: Kept) -> Any:
+    """Which places each query of an attention sees, i1 [B or 1, 1, S or 1, places], made at the insertion
+    point. Raises UserError for an attention whose queries' positions are not known."""
+    groups = operand_groups(op)
+    if groups[_MASK] or groups[_BLOCKS] or not groups[_SPAN] or op.attributes["causal"].value:
+        raise UserError(
+            f"caches: {kept.keep} needs a mask that says how far each query sees, such as "
+            "positions[:, None] >= arange(T), and nothing more",
+            hint="hold this cache as it is (None)",
+        )
+    (span,), places = groups[_SPAN], kept.places
+    assert places is not None  # those of keys
+    b, s, j = (ir.AffineExpr.get_dim(d) for d in range(3))
+    sides = [ir.AffineMap.get(3, 0, [ir.AffineExpr.get_constant(side), b, s]) for side in (0, 1)]
+    maps = [*sides, ir.AffineMap.get(3, 0, [j]), ir.AffineMap.get_identity(3)]
+    sizes = sizes_of(span, [1, 2])
+    init = tensor.EmptyOp([*sizes, places.type.shape[0]], ir.IntegerType.get_signless(1)).result
+    body = partial(_seen, kept.keep, op.attributes["sinks"].value)
+    made = mapped([span, span, places], init, maps, body)
+    batch, *others = sizes_of(made)
+    return expand(made, [[0, 1], [2], [3]], [batch, 1, *others])
+
+
+def _seen(keep: Keep, sinks: int, first: Any, end: Any, p: Any, _: Any) -> Any:
+    """Whether position p is kept for a query that sees those from `first` to `end`, and `sinks` before."""
+    wide = ir.IntegerType.get_signless(64)
+    first, end = (x if x.type == wide else arith.ExtSIOp(wide, x).result for x in (first, end))
+    less, at_least = arith.CmpIPredicate.slt, arith.CmpIPredicate.sge
+
+    def number(n: int) -> Any:
+        return arith.ConstantOp(wide, n).result
+
+    oldest = arith.SubIOp(end, number(keep.window)).result
+    given = _or(arith.CmpIOp(at_least, p, first), arith.CmpIOp(less, p, number(sinks)))
+    kept = _or(arith.CmpIOp(at_least, p, oldest), arith.CmpIOp(less, p, number(keep.sinks)))
+    held = arith.AndIOp(arith.CmpIOp(at_least, p, number(0)).result, arith.CmpIOp(less, p, end).result)
+    return arith.AndIOp(held.result, arith.AndIOp(given, kept).result).result
+
+
+def _or(one: Any, other: Any) -> Any:
+    return arith.OrIOp(one.result, other.result).result
+
+
+def read(op: Any, found: dict[int, Kept]) -> None:
+    """Let attention read what is kept. Raises UserError where keys and values do not keep the same."""
+    if len(found) != 2 or found[1].keep != found[2].keep:
+        raise UserError(
+            "caches: the keys and the values that an attention reads keep the same positions",
+            hint="give both the same drystone.Keep",
+        )
+    operation, groups = op.operation, operand_groups(op)
+    with ir.InsertionPoint(op), operation.location:
+        mask = mask_of(operation, found[1])
+        groups[1], groups[2] = [found[1].rows], [found[2].rows]
+        groups[_MASK], groups[_SPAN] = [mask], []
+        named = {name: operation.attributes[name] for name in operation.attributes}
+        named["sinks"] = integer(0)
+        named["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get([len(group) for group in groups])
+        operands = [value for group in groups for value in group]
+        made = ir.Operation.create(operation.name, [operation.results[0].type], operands, named)
+    operation.results[0].replace_all_uses_with(made.results[0])
+    operation.erase()
