@@ -26,6 +26,8 @@ _FREQUENCY = 2.6e9
 _SIDE = 16
 #: Bytes per cycle that fill tile registers: from the first cache, the second one, and from beyond.
 _TILES_FROM = (128.0, 48.0, 10.0)
+#: Vectors of results that a core stores while it multiplies the next tiles, and cycles of each beyond them.
+_AHEAD, _CLOSED = 32, 10
 #: The part of a cache that one operand may fill.
 _SHARE = 0.5
 #: How much longer a tile takes whose rows of a push each other out of the first cache.
@@ -83,7 +85,8 @@ class Analytical:
         """Cycles of a unit of the grid on tile registers, which are filled while others are multiplied. Each
         holds _SIDE rows of a, or columns of b; a row of either is loaded for every one of the other. Rows of
         a come from the second cache (`_resident` in matmul_schedule.py), those of a panel from wherever so
-        much of it stays; sums of several passes are cleared, taken up and laid down each time, and copied."""
+        much of it stays; sums of several passes are cleared, taken up and laid down each time, and copied.
+        What follows on the sums overlaps with the next unit's products where it is short."""
         k, rows, width, passes = f["k"], f["rows"], f["width"], f["passes"]
         down, across = ceil(rows / _SIDE), ceil(width / _SIDE)
         multiplied = k * down * across * _SIDE / f["tile"] + passes * _PASS
@@ -95,7 +98,8 @@ class Analytical:
             rate = second if panel <= self.target.l2 * _SHARE else beyond
         filled = k * rows * size / second + k * width * size / rate
         sums = 2 * (passes + 1) * rows * width * f["bits"] / 8 / _FROM_L2 if passes > 1 else 0.0
-        return max(multiplied, filled) + sums
+        closing = _CLOSED * max(0, rows * across - _AHEAD)
+        return max(multiplied, filled) + sums + closing
 
     def _cycles_per_step(self, rows: float, width: float, bits: int) -> float:
         """Cycles of one step of k on a register tile."""
