@@ -85,15 +85,29 @@ def finish(
     if rows < 3 or (rows < _HIGH and _operations(form) < _LONG):
         _write(form, t, [acc, *_loaded(t, kept, index(0), acc.shape)], place)
         return
-    *batch, m, n = place
     sums = t.scratch((rows, width), acc.dtype)
     t.store(sums, [0, 0], acc)
+    end = (form.out.dim(form.batch) - place[form.batch]).min(rows)
+    finish_rows(form, t, sums, place, index(0), end, kept)
+
+
+def finish_rows(
+    form: MatMulForm,
+    t: TileBuilder,
+    sums: Tensor,
+    place: Sequence[Index],
+    first: Index,
+    end: Index,
+    kept: Sequence[Kept] = (),
+) -> None:
+    """The epilogue and the result of the rows from `first` up to `end` of a tile, whose sums are in scratch."""
+    *batch, m, n = place
 
     def row(i: Index) -> None:
-        accs = _loaded(t, [(sums, index(0)), *kept], i, (1, width))
+        accs = _loaded(t, [(sums, index(0)), *kept], i, (1, int(sums.shape[1] or 1)))
         _write(form, t, accs, [*batch, m + i, n])
 
-    t.loop((form.out.dim(form.batch) - m).min(rows), 1, row)
+    t.loop(end, 1, row, lower=first)
 
 
 def _operations(form: MatMulForm) -> int:

@@ -1,16 +1,18 @@
 """Matrix products whose right operand is read row by row: packed in panels, or as it lies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from drystone.codegen.families.dry_op import laid_down, widened
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.matmul_form import MatMulForm, finish, finish_rows, places, program, promises
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
 from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
 
+#: What is done beside the products of a round, which starts at some k.
+Meanwhile = Callable[[Index], None]
 #: Sums that a dot unit of short integers makes at once.
 _LANES = 16
 
@@ -138,6 +140,8 @@ class Step:
         """All rows in one panel."""
         if self.inner and self.p.rows == 1 and not self.p.block:
             self.in_one_pass()
+        elif self.p.late and not self.inner:
+            self.overlapping()
         elif self.inner or self.p.block or self.p.high > self.p.rows:
             self.in_order()
         else:
@@ -145,7 +149,18 @@ class Step:
 
     def whole(self, m: Index) -> Tile:
         """The products of all k in rows m.."""
-        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest, self.p.depth, last=True)
+        return self.whole_beside(m)
+
+    def whole_beside(self, m: Index, meanwhile: Meanwhile | None = None) -> Tile:
+        """The same; `meanwhile` is done in the rounds that make them."""
+
+        def beside(k: Index) -> None:
+            if self.p.tiles:
+                self.await_result(m, k, self.form.depth - self.p.rest)
+            if meanwhile is not None:
+                meanwhile(k)
+
+        acc = self.sums(m, self.start(m), index(0), self.form.depth - self.p.rest, self.p.depth, beside)
         return self.last(m, laid_down(self.t, acc)) if self.p.rest else acc
 
     def in_one_pass(self) -> None:
@@ -178,6 +193,29 @@ class Step:
             finish(form, t, acc, [*self.batch, first + i, self.n], [(sums, i) for sums in others])
 
         t.loop(end, p.rows, close)
+
+    def overlapping(self) -> None:
+        """All rows by the panel, one tile of them after the other: what follows on the sums of a tile is done
+        in the rounds that make the next one's, some rows in each. Tile registers are busy meanwhile, and more
+        instructions than a core looks ahead lie between the products of two tiles."""
+        form, t, p, end = self.form, self.t, self.p, self.end()
+        sums = t.scratch((p.rows, p.width), form.dtype)
+        rounds = ((form.depth - p.rest).constant or p.depth) // p.depth
+
+        def finished(i: Index, first: Index, last: Index) -> None:
+            finish_rows(form, t, sums, [*self.batch, self.m + i, self.n], first, last)
+
+        def tile(i: Index) -> None:
+            def some_rows(k: Index) -> None:
+                at = k // p.depth
+                finished(i - p.rows, at * p.rows // rounds, (at + 1) * p.rows // rounds)
+
+            t.store(sums, [0, 0], self.whole_beside(self.m + i, some_rows))
+
+        t.store(sums, [0, 0], self.whole(self.m))
+        t.loop(end, p.rows, tile, lower=p.rows)
+        before = (end - 1) // p.rows * p.rows
+        finished(before, index(0), end - before)
 
     def kept_sums(self, end: Index) -> Tensor:
         """The sums of all rows up to `end`, in scratch."""
@@ -258,12 +296,14 @@ class Step:
             return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
 
-    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, *, last: bool = False) -> Tile:
-        """acc and the products of k0 .. k1, `depth` of them in a round; `last`: the result is stored then."""
+    def sums(
+        self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, meanwhile: Meanwhile | None = None
+    ) -> Tile:
+        """acc and the products of k0 .. k1, `depth` of them in a round that does `meanwhile` too."""
 
         def products(k: Index, acc: Tile) -> Tile:
-            if last and self.p.tiles:
-                self.await_result(m, k, k1 - k0)
+            if meanwhile is not None:
+                meanwhile(k)
             return self.t.dot(acc, self.left(m, k, depth), self.right(k, depth), tiles=self.p.tiles)
 
         return self.t.loop(k1, depth, products, [acc], lower=k0)[0]

@@ -21,6 +21,8 @@ _HIGH = 8
 _WIDE = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
+#: Steps of long duration that are enough for each thread.
+_STEPS_OF_THREAD = 4
 #: k of a panel that are decoded at a time: for vectors so that they stay in the first cache, for tile
 #: registers in the second one. Tiles of rows, at most, that pass by what is decoded once.
 _DECODED, _DECODED_FOR_TILES, _HIGH_DECODED = 256, 1024, 32
@@ -53,7 +55,8 @@ class Product:
 class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
     once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
-    other rows. tiles: in tile registers; rest: k at the end that are a part of their own there."""
+    other rows. tiles: in tile registers; rest: k at the end that are a part of their own there. late: what
+    follows on the sums of a tile of rows is done beside the products of the next one."""
 
     rows: int
     width: int
@@ -64,6 +67,7 @@ class Schedule:
     by_rows: bool = False
     tiles: bool = False
     rest: int = 0
+    late: bool = False
 
 
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
@@ -76,8 +80,10 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
         high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
         by_rows = product.m is None or product.m > high
         block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
-        high = high if by_rows or block else rows
-        return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest)
+        if not by_rows and not block:
+            high = _even_high(product, rows, width, target)
+        late = high > rows and k is not None and not block
+        return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest, late=late)
     if k is None or point["passes"] == 1:
         high = _high(product, rows, width)
         return Schedule(rows, width, depth, None, high, _wide(product, high, width))
@@ -113,6 +119,14 @@ def _high(product: Product, rows: int, width: int) -> int:
     tiles, panels = -(-(product.m or _MANY) // rows), -(-(product.n or width) // width)
     most = min(_HIGH, tiles) if product.beside > 1 and rows > 1 else 1
     return rows * next((high for high in range(most, 1, -1) if panels * -(-tiles // high) >= _STEPS), 1)
+
+
+def _even_high(product: Product, rows: int, width: int, target: CpuTarget) -> int:
+    """Rows of a grid step in tile registers whose rows all stay in the second cache: those of several tiles,
+    if enough steps are left."""
+    tiles, panels = -(-(product.m or _MANY) // rows), -(-(product.n or width) // width)
+    enough = _STEPS_OF_THREAD * target.threads
+    return rows * next((n for n in range(tiles, 1, -1) if panels * -(-tiles // n) >= enough), 1)
 
 
 def default(product: Product, target: CpuTarget) -> Point:
