@@ -137,13 +137,16 @@ class Quantize:
     "nearest", or some of "awq", "gptq" and "rounding" with + between them, which need calibration
     (docs/quantization.md); None: all three where there is calibration. group: how many inputs share a scale,
     for formats that have groups. integer: with "int8", for the whole model: nothing is computed with real
-    numbers between its inputs and its outputs; needs calibration.
+    numbers between its inputs and its outputs; needs calibration. activations: the bits that what is
+    multiplied with the weight is rounded to when the model runs, 8 or None (not at all); "w4a8" stands for
+    Quantize("w4", activations=8), and format None for weights as a checkpoint holds them.
     """
 
-    format: Any
+    format: Any = None
     method: str | None = None
     group: int | None = None
     integer: bool = False
+    activations: int | None = None
 
 
 #: A format's name, an encoding or a `Quantize`.
@@ -153,10 +156,15 @@ Format = Any
 def formats_of(given: Format | Mapping[str, Format | None] | None) -> tuple[tuple[str, Quantize | None], ...]:
     """Pairs of a regular expression for weights' names and what the weight is to be held in, from
     `compile(..., quantize=)`. Raises UserError for what is no regular expression."""
-    pairs = by_pattern("quantize", given)
-    return tuple(
-        (pattern, each if isinstance(each, Quantize | None) else Quantize(each)) for pattern, each in pairs
-    )
+    return tuple((pattern, _spelled_out(each)) for pattern, each in by_pattern("quantize", given))
+
+
+def _spelled_out(each: Format | None) -> Quantize | None:
+    """What a name, or an encoding, stands for."""
+    if isinstance(each, Quantize | None):
+        return each
+    both = re.fullmatch(r"(w\d)a8", each) if isinstance(each, str) else None
+    return Quantize(each) if both is None else Quantize(both[1], activations=8)
 
 
 def by_pattern(what: str, given: Any) -> tuple[tuple[str, Any], ...]:

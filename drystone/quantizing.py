@@ -23,6 +23,7 @@ from drystone.passes import (
     QuantizeConvolutions,
     QuantizeProducts,
     QuantizeWeights,
+    RoundActivations,
     Rounding,
     integers_only,
 )
@@ -62,15 +63,30 @@ def _of_weights(given: Format | Mapping[str, Format | None] | None) -> Quantizat
         )
     products = tuple((pattern, None if each is None else _name(each)) for pattern, each in found)
     weights = tuple((pattern, _rounding(each)) for pattern, each in found)
+    rounded = RoundActivations(tuple((pattern, _is_rounded(each)) for pattern, each in found))
     some_bytes = any(name == INT8 for _, name in products)
     some_codes = any(each is not None for _, each in weights)
     if not some_codes:
-        return Quantization(products=QuantizeProducts(products))
+        return Quantization(products=QuantizeProducts(products), activations=rounded)
     left = [pattern for pattern, name in products if name == INT8]
     return Quantization(
         QuantizeWeights(weights, tables=isinstance(given, Mapping), others=frozenset(left)),
         QuantizeProducts(products if some_bytes else ()),
+        activations=rounded,
     )
+
+
+def _is_rounded(each: Quantize | None) -> bool:
+    """Whether what a weight is multiplied with is rounded. Raises UserError for what there is not."""
+    if each is None or (each.activations is None and each.format is not None):
+        return False
+    if each.activations != 8 or each.format in (INT8, AUTO):
+        raise UserError(
+            f"quantize: activations={each.activations!r} of {_name(each)} are not there",
+            hint='give activations=8, with a format such as "w4" or alone for weights of a checkpoint; '
+            '"int8" rounds activations by itself',
+        )
+    return True
 
 
 def _name(each: Quantize) -> str:
@@ -79,7 +95,7 @@ def _name(each: Quantize) -> str:
 
 def _rounding(each: Quantize | None) -> Rounding | None:
     """What a weight is to be held in; None where it stays, or its products are computed in bytes."""
-    if each is None:
+    if each is None or each.format is None:
         return None
     method = None if each.method is None else Method.of(each.method)
     if each.format == INT8:

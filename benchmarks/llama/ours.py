@@ -16,7 +16,8 @@ from benchmarks.llama.worker import serve
 #: By the name of a variant the file its weights come from, and what `compile` is told besides.
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "w4": (GROUPS, {}),
-    "w4, caches int8": (GROUPS, {"caches": "int8"}),
+    "w4a8": (GROUPS, {"quantize": drystone.Quantize(activations=8)}),
+    "w4a8, caches int8": (GROUPS, {"quantize": drystone.Quantize(activations=8), "caches": "int8"}),
     "Q4_0": (BLOCKS, {}),
 }
 

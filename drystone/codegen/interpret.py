@@ -27,6 +27,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Split,
     Statement,
     Store,
     Tensor,
@@ -134,7 +135,18 @@ class Frame:
 
     def value(
         self,
-        s: Load | Gather | Lookup | Full | Iota | Apply | Dot | Reduce | Transpose | Interleave | Reshape,
+        s: Load
+        | Gather
+        | Lookup
+        | Full
+        | Iota
+        | Apply
+        | Dot
+        | Reduce
+        | Transpose
+        | Interleave
+        | Split
+        | Reshape,
     ) -> Array:
         """The tile a statement makes."""
         match s:
@@ -174,6 +186,8 @@ class Frame:
             case Interleave():
                 rows = self.tiles[s.arg.number].reshape(s.result.shape[0], -1, s.arg.shape[1])
                 return rows.swapaxes(1, 2).reshape(s.result.shape)
+            case Split():
+                return np.ascontiguousarray(self.tiles[s.arg.number]).view(numpy_dtype(s.result.dtype))
             case Reshape():
                 return self.tiles[s.arg.number].reshape(s.result.shape)
 

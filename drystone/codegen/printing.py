@@ -19,6 +19,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Split,
     Statement,
     Store,
     Transpose,
@@ -69,6 +70,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
             case Interleave():
                 lines.append(f"{pad}{s.result} = interleave {s.arg} {s.result.shape}")
+            case Split():
+                lines.append(f"{pad}{s.result} = split {s.arg} {s.result.shape} {s.result.dtype}")
             case Reshape():
                 lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
             case Loop():

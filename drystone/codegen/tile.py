@@ -28,6 +28,7 @@ Meaning of the statements
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
 - `reduce`: along one axis, kept with extent 1.
 - `interleave`: rows of groups of g side by side: [k / g, n * g + k % g] of the result is [k, n].
+- `split`: every element's bits as several shorter elements side by side, the lowest bits first.
 - `reshape`: unit dimensions inserted or removed; nothing moves.
 - `beside`: two bodies of which neither touches what the other one writes, so that their instructions may take
   turns; the tiles of the second can be used afterwards.
@@ -40,6 +41,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from drystone.codegen.elements import width as element_width
 from drystone.codegen.index import Index, index
 from drystone.codegen.operands import Scalar, Tensor, Tile, distinct
 
@@ -62,6 +64,7 @@ __all__ = [
     "Rounds",
     "Scalar",
     "Shared",
+    "Split",
     "Statement",
     "Store",
     "Tensor",
@@ -208,6 +211,14 @@ class Interleave:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The bits of every element as several shorter elements side by side, the lowest first."""
+
+    result: Tile
+    arg: Tile
+
+
+@dataclass(frozen=True)
 class Reshape:
     """The same elements with unit dimensions inserted or removed."""
 
@@ -275,6 +286,7 @@ Statement = (
     | Reduce
     | Transpose
     | Interleave
+    | Split
     | Reshape
     | Loop
     | Grid
@@ -554,6 +566,13 @@ class TileBuilder:
             raise ValueError(f"{rows} rows in groups of {group}")
         result = self._tile([rows // group, columns * group], arg.dtype)
         self._emit(Interleave(result, arg))
+        return result
+
+    def split(self, arg: Tile, dtype: str) -> Tile:
+        """The bits of integers of 32 bits as shorter integers side by side."""
+        count = 32 // element_width(dtype)
+        result = self._tile([*arg.shape[:-1], arg.shape[-1] * count], dtype)
+        self._emit(Split(result, arg))
         return result
 
     def reshape(self, arg: Tile, shape: Sequence[int]) -> Tile:

@@ -102,7 +102,8 @@ def _take_outs_as_one(cls: Any) -> None:
 class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
     """out[.., m, n] = epilogue(sum_k a[.., m, k] * b[.., k, n]); with transpose_b, b is [.., n, k].
 
-    b has the rank of a (batch dimensions equal or 1) or is a plain matrix used for every batch.
+    b has the rank of a (batch dimensions equal or 1) or is a plain matrix used for every batch. Both have the
+    same element, but a may have bytes where b holds codes of few bits.
     """
 
     out: Result[Any]  #: [*batch, m, n]

@@ -4,7 +4,7 @@ yields a sentence for everything that is wrong. Dynamic extents agree with every
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words, encoding_of
+from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words, encoding_of, is_coded
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import dims_of, operand_groups, shape
 from drystone.mlir import ints, ir
@@ -63,7 +63,8 @@ def matmul(op: Any) -> Problems:
     for left, other in zip(shape(a)[:-2], shape(b)[:-2], strict=False):
         if not agree(left, other) and 1 not in (left, other):
             yield f"batch dimensions {left} and {other} differ"
-    if a.type.element_type != b.type.element_type:
+    bytes_and_codes = str(a.type.element_type) == "i8" and is_coded(b.type)
+    if a.type.element_type != b.type.element_type and not bytes_and_codes:
         yield f"elements {a.type.element_type} and {b.type.element_type} differ"
 
 

@@ -15,6 +15,7 @@ from drystone.passes.pipeline import Quantization, integers_only, outlining, pip
 from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
 from drystone.passes.quantize_products import INT8, ObserveProducts, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
+from drystone.passes.round_activations import RoundActivations
 
 __all__ = [
     "INT8",
@@ -29,6 +30,7 @@ __all__ = [
     "QuantizeConvolutions",
     "QuantizeProducts",
     "QuantizeWeights",
+    "RoundActivations",
     "Rounding",
     "cascades",
     "copy_of",

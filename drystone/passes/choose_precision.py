@@ -104,6 +104,8 @@ class ChoosePrecision:
             return ()
         depth = weight.type.get_dim_size(1 if _lies_along_k(op) else 0)
         if is_coded(weight.type):
+            if str(op.operation.operands[0].type.element_type) != "f32":  # rounded to bytes
+                return ()
             pays = unit is not None and not unit.run and depth % unit.group == 0
             return (0,) if pays else ()
         if (

@@ -13,6 +13,8 @@ from drystone.ir.encoding.parts import put, take
 
 #: Bits of codes up to which kernels look their numbers up.
 _LISTED = 5
+#: The largest signed byte.
+_BYTE = 127
 #: Elements that kernels read scales in, and codes of a byte that they read them in.
 _REAL, _BYTES = ("f32", "f16", "bf16"), ("int8", "uint8", "e8m0", "e4m3", "ue4m3", "e5m2")
 
@@ -47,6 +49,29 @@ class Panels:
         for name, child in scale.children().items() if encoding.scale is not None else ():
             if not np.isfinite(child.decode(take(name, parts), scale.per.shape(self.shape))).all():
                 return f"some {name.replace('_', ' ')}s are no numbers"
+        return ""
+
+    def bytes_problem(self, encoding: Encoding) -> str:
+        """Why bytes are not multiplied with the codes of an encoding that kernels read; "" where they are."""
+        codes = encoding.base if isinstance(encoding, Joined) else encoding
+        assert isinstance(codes, Codes)
+        code, k, scale = codes.code, self.shape[1 - self.axis], codes.scale
+        if not isinstance(code, Integers) or code.bits not in (1, 2, 4, 8) or code.high > _BYTE:
+            return f"its codes are {code.name}: integers of 1, 2 and 4 bits, and int8, are bytes"
+        if scale is not None and scale.minimum is not None:
+            return "its groups have minima"
+        zero = None if scale is None else scale.zero_point
+        if zero is not None and not (
+            isinstance(zero, Codes)
+            and zero.scale is None
+            and isinstance(zero.code, Integers)
+            and code.bits < 8
+        ):
+            return "its zero points are no codes of few bits"
+        group = k if scale is None else scale.per.all_sizes(2)[1 - self.axis] or k
+        run = Words.run(code)
+        if k % run or min(group, k) % run or k % min(group, k):
+            return f"its {k} inputs are no whole groups, or groups no whole words of {run} codes"
         return ""
 
     def join(self, parts: Parts, encoding: Encoding) -> Array:

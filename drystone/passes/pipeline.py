@@ -41,6 +41,7 @@ from drystone.passes.quantize_weights import QuantizeWeights
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
+from drystone.passes.round_activations import RoundActivations
 from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
 from drystone.passes.spell_out import SpellOut
@@ -55,6 +56,7 @@ class Quantization:
     weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
     convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
+    activations: RoundActivations = field(default_factory=RoundActivations)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
     #: Passes after which a program computes with integers alone: `integers_only(..)`.
     integers: tuple[Pass, ...] = ()
@@ -108,6 +110,7 @@ def fusing(
         RecognizeAttention(),
         quantized.caches,
         quantized.products,
+        quantized.activations.on(target),
         FuseEpilogue(),
         FuseGather(),
         FuseLogSoftmax(),

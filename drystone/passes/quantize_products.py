@@ -215,7 +215,7 @@ def _replace(op: Any, rows: Any, weight: Sequence[Any]) -> None:
     rank = result.type.rank
     last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
     (zeros,) = rows.zero
-    more = [(columns, last), (sums, last), (rows.peak, _leading(rank)), (zeros, _leading(rank))]
+    more = [(columns, last), (sums, last), (rows.peak, leading(rank)), (zeros, leading(rank))]
     wide = ir.IntegerType.get_signless(32)
     with ir.InsertionPoint(op), op.operation.location:
         made, block = remade(op, [rows.codes, codes], [*extras_of(op), *more], sums=wide)
@@ -258,6 +258,6 @@ def _larger(one: Any, other: Any) -> Any:
     return mapped([one, other], empty_like(one), [same] * 3, lambda a, b, _: arith.MaximumFOp(a, b).result)
 
 
-def _leading(rank: int) -> Any:
+def leading(rank: int) -> Any:
     """The map to all dimensions but the last."""
     return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])

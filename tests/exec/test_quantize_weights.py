@@ -167,6 +167,51 @@ def test_rows_of_an_unknown_number() -> None:
         assert relative_error(fitted(calls[1]), model(calls[1])) < 0.15
 
 
+class Rows(nn.Module):
+    """A gated layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(256, 96, bias=False), nn.Linear(256, 96)
+        self.down = nn.Linear(96, 64)
+
+    def forward(self, x: Any) -> Any:
+        return self.down(torch.sigmoid(self.gate(x)) * self.up(x))
+
+
+def in_bytes(x: torch.Tensor) -> torch.Tensor:
+    """Rows rounded to 255 codes around 0."""
+    step = x.abs().amax(-1, keepdim=True) / 127
+    return (x / step).round() * step
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_activations_in_bytes(rows: int) -> None:
+    torch.manual_seed(0)
+    model, x = Rows().eval(), torch.randn(rows, 256)
+    fitted = drystone.compile(model, (x,), quantize={"down.*": None, ".*": "w4a8"})
+    weights = [rounded(layer.weight, formats.w4()) for layer in (model.gate, model.up)]
+    gate, up = (F.linear(in_bytes(x), weight.detach()) for weight in weights)
+    expected = model.down(torch.sigmoid(gate) * (up + model.up.bias)).detach()
+    assert relative_error(fitted(x), expected) < 1e-5
+    assert "round_rows" in {kernel.kind for kernel in fitted.manifest.kernels}
+
+
+@pytest.mark.parametrize(
+    ("quantize", "told"),
+    [
+        ("w3a8", "its codes are uint3"),
+        (drystone.Quantize("w4", activations=4), "activations=4"),
+        (drystone.Quantize("int8", activations=8), "rounds activations too"),
+        (drystone.Quantize(activations=8), "matches no weight whose codes are multiplied with bytes"),
+        ({"down.*": "w4a8", "up.*": "w4", "other": "w4a8"}, "'other' matches no weight"),
+    ],
+)
+def test_activations_that_cannot_be_bytes(quantize: Any, told: str) -> None:
+    with pytest.raises(drystone.UserError, match=told):
+        drystone.compile(Rows().eval(), (torch.randn(2, 256),), quantize=quantize)
+
+
 def test_what_cannot_be_is_refused() -> None:
     model, (x, *_) = small()
 

@@ -28,6 +28,7 @@ from drystone.passes import (
     QuantizeConvolutions,
     QuantizeProducts,
     QuantizeWeights,
+    RoundActivations,
     Rounding,
     pipeline,
     run,
@@ -44,6 +45,7 @@ TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
 PASSES["quantize-products"] = QuantizeProducts(((".*", "int8"),))
+PASSES["round-activations"] = RoundActivations(((".*", True),), targets.resolve("cpu:zen4"))
 PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
@@ -74,6 +76,7 @@ PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 TOLERANCE = {
     "choose-precision": 2e-2,
     "quantize-products": 1e-1,
+    "round-activations": 1e-1,
     "quantize-weights": 1e-1,
     "quantize-convolutions": 0.3,
     "encode-caches": 3e-2,

@@ -16,8 +16,8 @@ from drystone.ir.encoding import Codes, Joined, Per, Words
 from drystone.ir.encoding.code import Code, Floats, Integers, code_of
 from drystone.ir.encoding.layout import from_patterns
 
-#: Bits of a word, and bits of codes up to which numbers are looked up.
-_WORD, _LISTED = 32, 5
+#: Bits of a word and of a byte, and bits of codes up to which numbers are looked up.
+_WORD, _BYTE, _LISTED = 32, 8, 5
 #: Bits of f32 behind the exponent, and what is added to exponents.
 _FRACTION, _BIAS = 23, 127
 
@@ -98,7 +98,27 @@ class CodedMatrix:
 
     def number(self, t: TileBuilder, words: list[Tile], j: int) -> Tile:
         """The numbers of the codes of k = j in a run, f32 [1, width]."""
-        return number(t, self.codes.code, words, j)
+        return number_at(t, self.codes.code, words, Words.place(self.codes.code, j))
+
+    def in_bytes(self, t: TileBuilder, words: list[Tile], j: int, *, signed: bool = False) -> Tile:
+        """The numbers of the codes of k = j .. j + 3 in a run, plus `bias`, in the bytes of words, i32 [1,
+        width]: unsigned, or signed."""
+        code = self.codes.code
+        first, low = divmod(Words.place(code, j), _WORD)
+        word = _shifted(t, "arith.shrui", words[first], low)
+        if code.bits < _BYTE:
+            word = t.apply("arith.andi", word, in_all_bytes(t, (1 << code.bits) - 1))
+        flipped = self.bias(signed=signed) != 0
+        return t.apply("arith.xori", word, in_all_bytes(t, 1 << code.bits - 1)) if flipped else word
+
+    def bias(self, *, signed: bool = False) -> int:
+        """What is added to the numbers of codes so that they are bytes, unsigned or signed."""
+        code = self.codes.code
+        assert isinstance(code, Integers)
+        half = 1 << code.bits - 1
+        if code.bits == _BYTE and signed:
+            return -half if code.unsigned else 0
+        return 0 if code.unsigned else half
 
     def factors(self, t: TileBuilder, panel: Index, k: Index) -> Factors:
         """What the codes from k on, as far as they share it, are to be multiplied with and less by."""
@@ -130,7 +150,12 @@ class CodedMatrix:
 
 def number(t: TileBuilder, code: Code, words: list[Tile], j: int) -> Tile:
     """The numbers of the codes at place j of strings that lie in these words, f32 of their shape."""
-    first, low = divmod(j * code.bits, _WORD)
+    return number_at(t, code, words, j * code.bits)
+
+
+def number_at(t: TileBuilder, code: Code, words: list[Tile], place: int) -> Tile:
+    """The numbers of the codes that start at a bit of strings, f32 of their shape."""
+    first, low = divmod(place, _WORD)
     if low + code.bits <= _WORD:
         word = words[first]
     else:  # the string goes on in the next word
@@ -156,6 +181,11 @@ def _number(t: TileBuilder, code: Code, word: Tile, low: int) -> Tile:
         raise InternalError(f"no kernel decodes {code.name}")
     shift = "arith.shrui" if code.unsigned else "arith.shrsi"
     return t.apply("arith.sitofp", _shifted(t, shift, top, _WORD - code.bits), dtype="f32")
+
+
+def in_all_bytes(t: TileBuilder, number: int) -> Tile:
+    """A byte four times, i32 [1, 1]."""
+    return t.full(int.from_bytes(bytes([number] * 4), "little", signed=True), (1, 1), "i32")
 
 
 def numbers_of(code: Code) -> tuple[float, ...]:

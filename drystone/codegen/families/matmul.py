@@ -123,7 +123,7 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     k = form.depth.constant
     held = (form.a.held, form.b.held if coded is None else form.a.held)
     unit = target.dot(*held, tiles=True) if form.group > 1 else None
-    offset = form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
+    offset = coded is None and form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
     if unit is not None and (
         k is None or not unit.fills(k) or packed not in (unit.columns, 2 * unit.columns)
     ):
@@ -134,5 +134,7 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     vector = target.dot(*held)
     run = vector.run_of(k) if vector is not None and packed and coded is None else 0
     strings = 0 if coded is None else coded.run
+    # Sums of bytes are scaled group by group.
+    groups = coded.group or k or 0 if coded is not None and form.a.held == "i8" else 0
     bits = max(32, width(form.dtype))
-    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings)
+    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups)

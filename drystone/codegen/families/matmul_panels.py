@@ -99,9 +99,10 @@ def step_of(form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at
     """The step of a product, by how its b is held."""
     if form.coded is None:
         return Step(form, product, t, p, *at)
+    from drystone.codegen.families.matmul_bytes import BytesStep
     from drystone.codegen.families.matmul_coded import CodedStep
 
-    return CodedStep(form, product, t, p, *at)
+    return (BytesStep if form.a.held == "i8" else CodedStep)(form, product, t, p, *at)
 
 
 class Step:

@@ -5,7 +5,7 @@ as many accumulators as the registers hold, panels of b that stay in the second 
 """
 
 from dataclasses import dataclass
-from math import lcm
+from math import gcd, lcm
 
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
@@ -36,7 +36,8 @@ class Product:
     the panels b is packed in (0: it is not), how many neighbouring k lie side by side in them, and the tile
     unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
     a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
-    wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole."""
+    wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole.
+    groups: of bytes times a coded b, the k whose sums are scaled together."""
 
     m: int | None
     n: int | None
@@ -49,6 +50,7 @@ class Product:
     beside: int = 1
     run: int = 0
     strings: int = 0
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def _decoding(product: Product, rows: int, width: int) -> Schedule:
     """The schedule of a product with a coded matrix: few rows decode it in registers; for more of them a part
     of a panel is decoded at a time, and all rows of the step pass by."""
     k, tile = product.k or 1, product.tile
+    if product.groups:
+        return _in_groups(product, rows, width)
     tiles = tile is not None and rows >= tile.rows
     depth, rest = tile.parts_of(k) if tiles and tile is not None else (divisor(k, 4), 0)
     if rows <= FEW:
@@ -103,6 +107,20 @@ def _decoding(product: Product, rows: int, width: int) -> Schedule:
     block = max(1, (_DECODED_FOR_TILES if tiles else _DECODED) // unit) * unit
     high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
     return Schedule(rows, width, depth, block, high, width, tiles=tiles, rest=rest)
+
+
+def _in_groups(product: Product, rows: int, width: int) -> Schedule:
+    """The schedule of bytes times a coded matrix: vectors take the bytes out of the codes whenever rows pass
+    by, for tile registers a part of a panel, of whole groups, is laid down at a time."""
+    k, tile, group = product.k or 1, product.tile, product.groups
+    depth = 0 if tile is None else gcd(group, tile.depth)
+    if tile is None or rows < tile.rows or 2 * depth < tile.depth:
+        few = min(rows, FEW)
+        return Schedule(few, width, product.group, None, few, width)
+    unit = lcm(depth, product.strings, group if group < k else 1)
+    block = min(-(-k // unit), max(1, _DECODED_FOR_TILES // unit)) * unit
+    high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
+    return Schedule(rows, width, depth, block, high, width, tiles=True)
 
 
 def _wide(product: Product, high: int, width: int) -> int:

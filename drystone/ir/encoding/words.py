@@ -11,8 +11,8 @@ from drystone.ir.encoding.code import Code
 from drystone.ir.encoding.layout import Layout, from_bytes, from_patterns, patterns, to_bytes
 from drystone.ir.encoding.parts import Held, Parts
 
-#: Bits of a word.
-_WORD = 32
+#: Bits of a word and of a byte, and bytes of a word.
+_WORD, _BYTE, _BYTES = 32, 8, 4
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Words(Layout):
     """Codes of a matrix in words of 32 bits, as i32 [ceil(n / width), ceil(k / run), words, width], where n
     runs along `axis` and k along the other one. `run` neighbouring k of one n, the fewest that fill whole
     words, are a string of bits in its `words` words, the first in the lowest bits: a register of words has
-    codes of neighbouring n in its lanes, which shifts bring down k by k. Ragged ends hold the code 0."""
+    codes of neighbouring n in its lanes, which shifts bring down k by k. Codes of which several fill a byte
+    go round the four bytes of a word, so that a shift brings down 4 neighbouring k, one in each byte. Ragged
+    ends hold the code 0."""
 
     axis: int  #: of the matrix, 0 or 1, whose positions lie side by side
     width: int  #: positions of a panel
@@ -29,6 +31,19 @@ class Words(Layout):
     def run(code: Code) -> int:
         """Codes that fill whole words."""
         return _WORD // gcd(_WORD, code.bits)
+
+    @staticmethod
+    def place(code: Code, j: int) -> int:
+        """The bit of a run that code j starts at."""
+        if _BYTE % code.bits:
+            return j * code.bits
+        count = _WORD // code.bits
+        return j // count * _WORD + j % _BYTES * _BYTE + j % count // _BYTES * code.bits
+
+    @staticmethod
+    def _order(code: Code) -> list[int]:
+        """Which code of a run stands where in its string."""
+        return sorted(range(Words.run(code)), key=lambda j: Words.place(code, j))
 
     def _sizes(self, shape: Sequence[int], code: Code) -> tuple[int, int, int]:
         """Panels, runs, and words of a run."""
@@ -47,13 +62,16 @@ class Words(Layout):
         laid = patterns(codes if self.axis == 0 else codes.T, code)
         missing = panels * self.width - laid.shape[0], runs * run - laid.shape[1]
         laid = np.pad(laid, [(0, n) for n in missing]) if any(missing) else laid
-        strings = to_bytes(laid.reshape(panels, self.width, runs, run), code.bits).view("<i4")
+        laid = laid.reshape(panels, self.width, runs, run)[..., self._order(code)]
+        strings = to_bytes(laid, code.bits).view("<i4")
         return {"codes": np.ascontiguousarray(strings.transpose(0, 2, 3, 1), dtype=np.int32)}
 
     def codes(self, parts: Parts, shape: Sequence[int], code: Code) -> Array:
         """The codes that `hold` stored."""
         strings = np.ascontiguousarray(parts["codes"].transpose(0, 3, 1, 2), dtype="<i4")
-        laid = from_bytes(strings.view(np.uint8), code.bits, self.run(code))
+        laid = from_bytes(strings.view(np.uint8), code.bits, self.run(code))[
+            ..., np.argsort(self._order(code))
+        ]
         n, k = shape[self.axis], shape[1 - self.axis]
         whole = laid.reshape(laid.shape[0] * laid.shape[1], -1)[:n, :k]
         return np.ascontiguousarray(from_patterns(whole if self.axis == 0 else whole.T, code))

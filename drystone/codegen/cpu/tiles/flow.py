@@ -10,7 +10,16 @@ from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
 from drystone.codegen.cpu.tiles.lookup import LookedUp
 from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
-from drystone.codegen.cpu.tiles.values import Full, Interleaved, Iota, Ready, Reshaped, Transposed, Value
+from drystone.codegen.cpu.tiles.values import (
+    Full,
+    Interleaved,
+    Iota,
+    Ready,
+    Reshaped,
+    SplitUp,
+    Transposed,
+    Value,
+)
 from drystone.codegen.ranges import Facts, loop_facts
 from drystone.codegen.tile import (
     Apply,
@@ -27,6 +36,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Split,
     Store,
     Transpose,
     When,
@@ -129,7 +139,16 @@ def _groups(lines: list[str]) -> list[list[str]]:
 
 def _lazy(
     low: "Lowering",
-    s: Load | Gather | Lookup | FullStatement | IotaStatement | Apply | Transpose | Interleave | Reshape,
+    s: Load
+    | Gather
+    | Lookup
+    | FullStatement
+    | IotaStatement
+    | Apply
+    | Transpose
+    | Interleave
+    | Split
+    | Reshape,
 ) -> Value:
     number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
     match s:
@@ -149,6 +168,8 @@ def _lazy(
             return Transposed(low, number, shape, dtype, low.value(s.arg), s.permutation)
         case Interleave():
             return Interleaved(low, number, shape, dtype, low.value(s.arg))
+        case Split():
+            return SplitUp(low, number, shape, dtype, low.value(s.arg))
         case Reshape():
             return Reshaped(low, number, shape, dtype, low.value(s.arg))
 

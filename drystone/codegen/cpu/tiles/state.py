@@ -116,8 +116,8 @@ class Lowering:
         flat = f"memref<{'?' if total < 0 else total}x{base.held}>"
         name = f"%{base.name}"
         if base.scratch:
-            return self.stack(total, held, base.name), f"memref<{total}x{held}>"
-        if not base.shape:
+            name, flat = self.stack(total, held, base.name), f"memref<{total}x{held}>"
+        elif not base.shape:
             name = self.emit.at_entry(
                 f"memref.reinterpret_cast {name} to offset: [0], sizes: [1], strides: [1] "
                 f": {memref(base)} to {flat}"
@@ -130,7 +130,7 @@ class Lowering:
             kind = f"memref<{size}x{tensor.held}>"
             name = self.emit.at_entry(f"memref.view {name}[{at}][] : {flat} to {kind}")
             flat = kind
-        if base.dtype == "i1":
+        if base.dtype == "i1" and not base.scratch:
             bytes_ = flat.replace("xi1>", "xi8>")
             name = self.emit.at_entry(f"builtin.unrealized_conversion_cast {name} : {flat} to {bytes_}")
             flat = bytes_

@@ -21,6 +21,7 @@ from drystone.codegen.tile import (
     Prefetch,
     Reduce,
     Reshape,
+    Split,
     Statement,
     Store,
     Tensor,
@@ -67,7 +68,7 @@ def operands(s: Statement) -> set[int]:
             return {t.number for t in s.args}
         case Dot():
             return {s.acc.number, s.a.number, s.b.number}
-        case Reduce() | Transpose() | Interleave() | Reshape():
+        case Reduce() | Transpose() | Interleave() | Split() | Reshape():
             return {s.arg.number}
         case Loop():
             return {t.number for t in (*s.initial, *s.yielded)} | _elements([s.lower, s.upper])

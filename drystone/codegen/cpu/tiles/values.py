@@ -286,6 +286,27 @@ class Interleaved(Value):
         return emit.pure(f"vector.bitcast {both} : {whole} to {kind}")
 
 
+class SplitUp(Value):
+    """The bits of elements of 32 bits as shorter elements, for what takes many in a register."""
+
+    def __init__(self, low: "Lowering", number: int, shape: Shape, dtype: str, of: Value) -> None:
+        super().__init__(low, number, shape, dtype)
+        self.of, self.reads = of, of.reads
+
+    def make(self, row: Row, j: int) -> str:
+        raise InternalError(f"elements of tile %{self.number} are read by 32 bits at a time only")
+
+    def settle(self) -> None:
+        """Nothing to do: the parts are those of the longer elements."""
+        self.of.parts()
+        self.reads = frozenset()
+
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """A register of the longer elements."""
+        kind = f"vector<{self.low.lanes * group}x{self.dtype.removeprefix('u')}>"
+        return self.low.emit.pure(f"vector.bitcast {self.of.part(row, j)} : {self.of.kind} to {kind}")
+
+
 class Reshaped(Value):
     """Unit dimensions inserted or removed."""
 
