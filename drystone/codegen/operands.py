@@ -90,3 +90,21 @@ class Tile:
 
     def __str__(self) -> str:
         return f"%{self.number}"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Working memory of a call: the tensor, and its extents by those of parameters."""
+
+    tensor: Tensor
+    extents: tuple[Index, ...]
+
+
+def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape tiles of these shapes broadcast to, as in numpy."""
+    rank = max(map(len, shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    full = tuple(max(extents) for extents in zip(*padded, strict=True))
+    if any(n not in (1, m) for shape in padded for n, m in zip(shape, full, strict=True)):
+        raise ValueError(f"tiles that do not broadcast: {list(shapes)}")
+    return full

@@ -68,12 +68,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
             case Transpose():
                 lines.append(f"{pad}{s.result} = transpose {s.arg} {s.permutation}")
-            case Interleave():
-                lines.append(f"{pad}{s.result} = interleave {s.arg} {s.result.shape}")
-            case Split():
-                lines.append(f"{pad}{s.result} = split {s.arg} {s.result.shape} {s.result.dtype}")
-            case Reshape():
-                lines.append(f"{pad}{s.result} = reshape {s.arg} {s.result.shape}")
+            case Interleave() | Split() | Reshape():
+                lines.append(f"{pad}{s.result} = {type(s).__name__.lower()} {s.arg} {s.result.shape}")
             case Loop():
                 carried = ", ".join(f"{c} = {i}" for c, i in zip(s.carried, s.initial, strict=True))
                 results = ", ".join(map(str, s.results))

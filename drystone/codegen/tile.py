@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 
 from drystone.codegen.elements import width as element_width
 from drystone.codegen.index import Index, index
-from drystone.codegen.operands import Scalar, Tensor, Tile, distinct
+from drystone.codegen.operands import Scalar, Shared, Tensor, Tile, broadcast, distinct
 
 __all__ = [
     "Apply",
@@ -304,14 +304,6 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Working memory of a call: the tensor, and its extents by those of parameters."""
-
-    tensor: Tensor
-    extents: tuple[Index, ...]
-
-
-@dataclass(frozen=True)
 class TileProgram:
     """A recorded kernel: its family's name, parameters in call order, scratch, one top-level grid, the pairs
     of extents promised to be equal, the rounds of the grid if there are any, and shared memory."""
@@ -341,16 +333,6 @@ class TileProgram:
             lines.append(f"  rounds {self.rounds.var} to {self.rounds.extent}")
         statements((self.grid,), 1, lines)
         return "\n".join(lines) + "\n"
-
-
-def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape tiles of these shapes broadcast to, as in numpy."""
-    rank = max(map(len, shapes), default=0)
-    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    full = tuple(max(extents) for extents in zip(*padded, strict=True))
-    if any(n not in (1, m) for shape in padded for n, m in zip(shape, full, strict=True)):
-        raise ValueError(f"tiles that do not broadcast: {list(shapes)}")
-    return full
 
 
 @dataclass

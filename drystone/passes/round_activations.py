@@ -58,7 +58,8 @@ class RoundActivations:
             keys.append(model_name(key))
             pattern = first_match((each for each, _ in self.formats), model_name(key))
             matched.add(pattern)
-            if pattern is not None and dict(self.formats)[pattern]:
+            done = str(op.operation.operands[0].type.element_type) == "i8"
+            if not done and pattern is not None and dict(self.formats)[pattern]:
                 self._check(op, model_name(key))
                 found.setdefault(op.operation.operands[0], []).append(op)
         for pattern, rounded in self.formats:
