@@ -10,7 +10,7 @@ laid down as bytes q - z, while all rows of the step pass by.
 
 from drystone.codegen.families.decoding import CodedMatrix, in_all_bytes
 from drystone.codegen.families.matmul_form import places
-from drystone.codegen.families.matmul_panels import Step
+from drystone.codegen.families.matmul_panels import Meanwhile, Step
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
 #: k that a lane sums at once, lanes of a register, and bytes of codes that are asked for ahead.
@@ -150,7 +150,9 @@ class BytesStep(Step):
         at = [(k - first) // _LANE, index(0)]
         return self.t.load(kept, at, [depth // _LANE, self.p.width * _LANE], held=True)
 
-    def sums(self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, *, last: bool = False) -> Tile:
+    def sums(
+        self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, meanwhile: Meanwhile | None = None
+    ) -> Tile:
         """acc and the products of k0 .. k1, in groups that are summed in tile registers each."""
         t, c, rows, width = self.t, self.coded, self.p.rows, self.p.width
         real, whole = t.scratch((rows, width), "f32"), t.scratch((rows, width), "i32")
@@ -159,6 +161,8 @@ class BytesStep(Step):
 
         def group(k: Index) -> None:
             def products(at: Index, total: Tile) -> Tile:
+                if meanwhile is not None:
+                    meanwhile(at)
                 left = self.rows_of_a(m, at, rows, depth)
                 return t.dot(total, left, self.right(at, depth), tiles=True)
 

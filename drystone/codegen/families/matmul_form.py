@@ -100,7 +100,7 @@ def finish_rows(
     end: Index,
     kept: Sequence[Kept] = (),
 ) -> None:
-    """The epilogue and the result of the rows from `first` up to `end` of a tile, whose sums are in scratch."""
+    """The epilogue and the result of a tile's rows from `first` up to `end`, whose sums are in scratch."""
     *batch, m, n = place
 
     def row(i: Index) -> None:
