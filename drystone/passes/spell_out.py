@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drystone.ir.build import generic
+from drystone.ir.build import generic, mapped
 from drystone.ir.program import Program
-from drystone.ir.values import main_block
-from drystone.mlir import ir
+from drystone.ir.values import main_block, operand_groups
+from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
 from drystone.passes.integers.attention import spell_out_attention
@@ -29,6 +29,7 @@ class SpellOut:
     After:   %u = "dry.matmul"(%x, %w, %b) {sum + b} ; %y = linalg.generic ins(%u) {gelu(u)}
              %s = "dry.matmul"(%q, %k) {sum * scale} ; %p = "dry.softmax"(%s) ; %z = "dry.matmul"(%p, %v)
 
+    - A sum that is normalized stands by itself, too.
     - An epilogue is split where one number decides all that follows, or else at the argument of its
       functions.
     """
@@ -40,10 +41,36 @@ class SpellOut:
         for op in ops(main_block(program), "dry.attention"):
             with ir.InsertionPoint(op), op.operation.location:
                 spell_out_attention(op)
+        for op in ops(main_block(program), "dry.norm"):
+            with ir.InsertionPoint(op), op.operation.location:
+                _sum_apart(op)
         for op in ops(main_block(program), *WITH_EPILOGUE):
             with ir.InsertionPoint(op), op.operation.location:
                 _split(program, op)
         erase_dead(main_block(program))
+
+
+def _sum_apart(op: Any) -> None:
+    """Let the sum that is normalized stand by itself."""
+    operation = op.operation
+    x, *given = operand_groups(op)
+    if not given[-1]:
+        return
+    total = mapped(
+        [x[0], given[-1][0]],
+        empty_like(x[0]),
+        [ir.AffineMap.get_identity(x[0].type.rank)] * 3,
+        lambda one, other, _: arith.AddFOp(one, other).result,
+    )
+    named = {key: operation.attributes[key] for key in operation.attributes}
+    named["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get([1, len(given[0]), len(given[1]), 0])
+    named["resultSegmentSizes"] = ir.DenseI32ArrayAttr.get([1, 0])
+    made = ir.Operation.create(
+        "dry.norm", [operation.results[0].type], [total, *given[0], *given[1]], named, loc=operation.location
+    )
+    for old, new in zip(operation.results, [made.results[0], total], strict=False):
+        old.replace_all_uses_with(new)
+    operation.erase()
 
 
 def _split(program: Program, op: Any) -> None:

@@ -8,13 +8,16 @@ from drystone.errors import InternalError
 from drystone.ir.program import Program
 from drystone.ir.values import captured, main_block
 from drystone.mlir import func, ir
+from drystone.passes.integers.embeddings import make_embedding
 from drystone.passes.integers.held import Holding, Range, is_real_tensor, named_values
 from drystone.passes.integers.making import Maker
 from drystone.passes.integers.maps import make_generic
 from drystone.passes.integers.moving import make_move
+from drystone.passes.integers.norms import make_norm
 from drystone.passes.integers.pools import make_pool
 from drystone.passes.integers.products import make_product
 from drystone.passes.integers.regions import refused
+from drystone.passes.integers.softmax import make_softmax
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused
 
@@ -40,6 +43,10 @@ class ToIntegers:
       of the sums; products, quotients and roots of two sums are computed in 64 bits; other functions are
       looked up in a table, of 256 entries where the argument is a byte.
     - Averages are sums of codes, or depthwise convolutions with ones.
+    - Rows are normalized by integer sums, sums of squares and a square root by Newton's iteration; a softmax
+      is powers of two, a shift of a polynomial each (I-BERT, Kim et al. 2021), and their sums. What weights
+      rows with a softmax multiplies bytes of powers, of which 127 is the largest, and divides the sums by
+      those of the powers. Embeddings are bytes with a multiplier for every row.
     - Reshapes, moves, slices, concatenations and maxima take codes as they are: what they put together has
       one scale.
     - What there is no integer form for is refused, with its place in the model.
@@ -96,6 +103,9 @@ _RULES: dict[str, Callable[[Maker, Any], None]] = {
     "dry.matmul": make_product,
     "dry.conv": make_product,
     "dry.pool": make_pool,
+    "dry.norm": make_norm,
+    "dry.softmax": make_softmax,
+    "dry.embedding": make_embedding,
     "linalg.generic": make_generic,
     **{
         f"tensor.{name}": make_move

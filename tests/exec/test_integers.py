@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import drystone
 from drystone import compiler, mlir, passes
@@ -141,6 +142,98 @@ def test_layers(made: Any, name: str) -> None:
     assert relative_error(found.fitted(x[:1]), model(x[:1]).detach()) < 0.02
     found.check(x[:1])
     found.check(3 * torch.randn(1, 16, 10, 8))
+
+
+class Attention(nn.Module):
+    """Attention with a mask of each kind: by position, of keys that count, none; a query that sees no key."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Any, kept: Any) -> Any:
+        q, k, v = (x * n for n in (1.0, 2.0, 0.5))
+        if self.kind == "grouped":
+            return F.scaled_dot_product_attention(q, k[:, :2], v[:, :2], is_causal=True, enable_gqa=True)
+        if self.kind == "kept":
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=kept[:, None, None])
+        if self.kind == "added":
+            added = torch.where(kept, 0.0, torch.finfo(torch.float32).min)[:, None, None]
+            scores = q @ k.transpose(-1, -2) * 0.25 + added
+            return scores.softmax(-1) @ v
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+@pytest.mark.parametrize("kind", ["plain", "grouped", "kept", "added"])
+def test_attention(made: Any, kind: str) -> None:
+    torch.manual_seed(0)
+    model, x = Attention(kind), torch.randn(2, 4, 12, 16)
+    kept = torch.arange(12) < torch.tensor([[9], [12]])
+    found = made(model, (x, kept), [(x, kept)])
+    assert relative_error(found.fitted(x, kept), model(x, kept)) < 0.025
+    found.check(x, kept)
+    found.check(3 * x, ~kept)
+
+
+class Gated(nn.Module):
+    """A gated MLP behind an RMS norm, added to its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.down = nn.RMSNorm(32), nn.Linear(48, 32)
+        self.gate, self.up = nn.Linear(32, 48), nn.Linear(32, 48)
+
+    def forward(self, x: Any) -> Any:
+        y = self.norm(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class Encoder(nn.Module):
+    """Token embeddings, two layers of a transformer and the mean over the tokens that count."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(32, 4, 64, activation="gelu", batch_first=True, norm_first=first)
+        self.tokens, self.places = nn.Embedding(100, 32), nn.Parameter(torch.randn(9, 32))
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, ids: Any, kept: Any) -> Any:
+        x = self.layers(self.tokens(ids) + self.places, src_key_padding_mask=~kept)
+        weights = kept[..., None].to(x.dtype)
+        mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+        return F.normalize(mean, dim=1)
+
+
+ROWS = {
+    "layer norm": nn.LayerNorm(32),
+    "layer norm of two dimensions": nn.LayerNorm((10, 32), elementwise_affine=False),
+    "rms norm": nn.RMSNorm(32),
+    "softmax": nn.Softmax(-1),
+    "softmax of another dimension": nn.Softmax(1),
+    "gated": Gated(),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows(made: Any, name: str) -> None:
+    torch.manual_seed(len(name))
+    model, x = ROWS[name].eval(), torch.randn(2, 10, 32) * torch.rand(2, 10, 1)
+    found = made(model, (x,), [(x,)])
+    assert relative_error(found.fitted(x), model(x).detach()) < 0.01
+    found.check(x)
+    found.check(torch.zeros_like(x))
+    found.check(1000 * x)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_encoder(made: Any, first: bool) -> None:
+    torch.manual_seed(0)
+    model, ids = Encoder(first).eval(), torch.randint(0, 100, (4, 9))
+    kept = torch.arange(9) < torch.tensor([[9], [5], [7], [2]])
+    found = made(model, (ids, kept), [(ids, kept)])
+    wanted = model(ids, kept).detach()
+    assert F.cosine_similarity(torch.as_tensor(found.fitted(ids, kept)), wanted).min() > 0.995
+    found.check(ids, kept)
 
 
 @pytest.mark.parametrize("target", ["cpu:avx2", "cpu:avx512"])

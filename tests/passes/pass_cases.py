@@ -65,6 +65,8 @@ PASSES["to-integers"] = ToIntegers(
         "7.0 dry.conv": Range(-9, 45),
         "3.0 dry.matmul": Range(-9, 9),
         "5.0 linalg.generic": Range(0, 90),
+        "2.0 dry.norm": Range(-5, 5),
+        "3.0 dry.softmax": Range(0, 1),
     }
 )
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))

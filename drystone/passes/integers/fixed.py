@@ -10,7 +10,7 @@ the sum allow, or as 31 bits of every multiplier where that is exact enough: suc
 instruction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import floor, log2
 from typing import Any
@@ -199,6 +199,17 @@ class Made(Leaf):
     def compute(self, code: Code) -> Any:
         """The integer."""
         raise NotImplementedError
+
+
+class Computed(Made):
+    """An integer that a function makes."""
+
+    def __init__(self, low: float, high: float, make: Callable[[Code], Any]) -> None:
+        super().__init__(low, high)
+        self.function = make
+
+    def compute(self, code: Code) -> Any:
+        return self.function(code)
 
 
 class Product(Made):

@@ -142,6 +142,11 @@ class Holding:
         """How products read the tensor."""
         return self._held(self.root(value), 8)
 
+    def is_masked(self, value: Any) -> bool:
+        """Whether the least code stands for an infinity."""
+        seen = self.merged.get(self.root(value))
+        return seen is not None and seen.masked
+
     def _held(self, root: Any, bits: int) -> Held:
         seen = self.merged.get(root) or Range(0, 0)
         low, high = min(seen.low, 0.0), max(seen.high, 0.0)

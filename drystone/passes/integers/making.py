@@ -137,17 +137,41 @@ class Maker:
     ) -> Any:
         """A tensor with the extents of `result` whose elements are computed of those of others; with
         `iterators` their sum over the loops that reduce."""
-        more = self.reads(element, out.n_dims)
-        given, kind, count = [*reads, *more], integer(bits), len(reads)
-        init = self.empty(result, kind)
+        return self._computed(self.empty(result, integer(bits)), reads, out, element, iterators)
+
+    def reduced(
+        self,
+        like: Any,
+        dims: Sequence[int],
+        reads: Sequence[tuple[Any, Any]],
+        element: Element,
+        bits: int,
+    ) -> Any:
+        """Sums along some dimensions of a tensor of what is computed of its elements, or of those of others
+        read alongside; the result is without these dimensions."""
+        rank = like.type.rank
+        kept = [d for d in range(rank) if d not in dims]
+        rows = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in kept])
+        kinds = ["reduction" if d in dims else "parallel" for d in range(rank)]
+        init = tensor.EmptyOp(sizes_of(like, kept), integer(bits)).result
+        return self._computed(init, reads, rows, element, kinds)
+
+    def _computed(
+        self,
+        init: Any,
+        reads: Sequence[tuple[Any, Any]],
+        out: Any,
+        element: Element,
+        iterators: Sequence[str] | None,
+    ) -> Any:
+        given, count = [*reads, *self.reads(element, out.n_dims)], len(reads)
+        kind = init.type.element_type
         if iterators is not None:
             init = linalg.fill(arith.ConstantOp(kind, 0).result, outs=[init])
 
         def of(*arguments: Any) -> Any:
-            made = element(Code(arguments[:count], arguments[count:-1]))
-            if iterators is None:
-                return narrowed(made, bits)
-            return arith.AddIOp(narrowed(made, bits), arguments[-1]).result
+            made = narrowed(element(Code(arguments[:count], arguments[count:-1])), kind.width)
+            return made if iterators is None else arith.AddIOp(made, arguments[-1]).result
 
         return mapped([each for each, _ in given], init, [*(m for _, m in given), out], of, iterators)
 

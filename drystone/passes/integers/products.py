@@ -1,5 +1,6 @@
 """Products and convolutions of codes, whose epilogue stores codes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,15 @@ from drystone.dtypes import Array
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.shapes import channel_axis, layouts
-from drystone.ir.values import is_tensor
-from drystone.mlir import ir
+from drystone.ir.values import is_tensor, producer
+from drystone.mlir import arith, ir
 from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.integers.code import Code
-from drystone.passes.integers.fixed import Leaf, Sum
+from drystone.passes.integers.fixed import Computed, Leaf, Sum
 from drystone.passes.integers.held import is_real_tensor
 from drystone.passes.integers.making import Maker, integer, narrowed, spread, stored
 from drystone.passes.integers.regions import Region, refused
+from drystone.passes.integers.softmax import MEAN, SHIFT, is_weighting, weights_of
 from drystone.passes.weights import weight_key
 
 #: Bits of sums; more sums of products of bytes than this fit in them.
@@ -25,23 +27,28 @@ _SUMS, _MOST = 32, 2**31
 
 @dataclass(frozen=True)
 class Factors:
-    """Two tensors of codes, and the real number that a sum of their products, argument 0, stands for."""
+    """Two tensors of codes, and the real number that a sum of their products, argument 0, stands for, with
+    tensors that this reads as the arguments that follow, and their maps."""
 
     operands: tuple[Any, Any]
     sum: Sum
+    more: tuple[tuple[Any, Any], ...] = ()
 
 
 def make_product(maker: Maker, op: Any) -> None:
     """Put the product of codes in the place of one of real numbers."""
-    factors = weighted(maker, op) if _is_weight(op) else _of_two(maker, op)
-    store_product(maker, op, factors)
+    if is_weighting(op):
+        factors = _of_weights(maker, op)
+    else:
+        factors = weighted(maker, op) if _is_weight(op) else _of_two(maker, op)
+    _store(maker, op, factors)
 
 
-def store_product(maker: Maker, op: Any, factors: Factors) -> None:
+def _store(maker: Maker, op: Any, factors: Factors) -> None:
     """Put a product of these in the place of `op`, with its epilogue."""
     result = op.operation.results[0]
     rank = result.type.rank
-    extras, known, natives = _extras(maker, op)
+    extras, known, natives = _extras(maker, op, factors.more)
     block = op.operation.regions[0].blocks[0]
     known[block.arguments[0]] = factors.sum
     held = maker.holding.of(result)
@@ -64,10 +71,12 @@ def store_product(maker: Maker, op: Any, factors: Factors) -> None:
     maker.codes[result, held.bits] = made.operation.results[0]
 
 
-def _extras(maker: Maker, op: Any) -> tuple[list[tuple[Any, Any]], dict[Any, Any], dict[Any, int]]:
-    """The tensors that the epilogue reads besides numbers; what its arguments are: sums or arrays, or the
-    numbers of those that are integers."""
-    extras: list[tuple[Any, Any]] = []
+def _extras(
+    maker: Maker, op: Any, first: Sequence[tuple[Any, Any]]
+) -> tuple[list[tuple[Any, Any]], dict[Any, Any], dict[Any, int]]:
+    """The tensors that the epilogue reads besides numbers, behind the `first`; what its arguments are: sums
+    or arrays, or the numbers of those that are integers."""
+    extras: list[tuple[Any, Any]] = list(first)
     known: dict[Any, Any] = {}
     natives: dict[Any, int] = {}
     block = op.operation.regions[0].blocks[0]
@@ -125,6 +134,20 @@ def _rounded(array: Array, axis: int) -> tuple[Array, Array]:
     parts = encode(np.ascontiguousarray(moved).reshape(len(moved), -1), int8_row(1))
     codes = np.moveaxis(parts["codes"].reshape(moved.shape), 0, axis)
     return np.ascontiguousarray(codes), parts["scale"].reshape(-1)
+
+
+def _of_weights(maker: Maker, op: Any) -> Factors:
+    """The weights of a softmax, not yet divided by their sums, and the codes of what they weight."""
+    weights, values = list(op.operation.operands)[:2]
+    codes, sums = weights_of(maker, producer(weights))
+    held, rank = maker.holding.bytes_of(values), weights.type.rank
+    rows = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])
+
+    def mean(code: Code) -> Any:
+        return code.shifted(code.make(arith.MulIOp, code.leaf(0), code.leaf(1)), SHIFT)
+
+    total = Sum.term(Computed(-(2.0**MEAN) * 128, 2.0**MEAN * 128, mean), held.unit / 2.0**MEAN)
+    return Factors((codes, maker.code(values, held)), total, ((sums, rows),))
 
 
 def _of_two(maker: Maker, op: Any) -> Factors:

@@ -223,7 +223,10 @@ class Region:
     def _native(self, code: Code, value: Any) -> Any:
         if value in self.natives:
             return code.values and code.values[self.natives[value]]
-        if isinstance(value.owner, ir.Block) or value.owner.block != self.op.operation.regions[0].blocks[0]:
+        if (
+            isinstance(value.owner, ir.Block)
+            or value.owner.operation.block != self.op.operation.regions[0].blocks[0]
+        ):
             return value
         if value.owner.name == "arith.cmpf":
             return self.condition(value).make(code)
