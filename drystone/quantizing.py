@@ -80,6 +80,10 @@ def _is_rounded(each: Quantize | None) -> bool:
     """Whether what a weight is multiplied with is rounded. Raises UserError for what there is not."""
     if each is None or (each.activations is None and each.format is not None):
         return False
+    if each.format is None and (each.method or each.group):
+        raise UserError(
+            "quantize: method= and group= are for weights that are rounded here", hint="give a format too"
+        )
     if each.activations != 8 or each.format in (INT8, AUTO):
         raise UserError(
             f"quantize: activations={each.activations!r} of {_name(each)} are not there",

@@ -81,9 +81,11 @@ def prepare(folder: Path, layers: int) -> None:
 
 
 def measure(folder: Path, python: str, rounds: int) -> tuple[dict[str, Process], float]:
-    """All models in turns, after one that does not count; and bytes of memory that are read in a second."""
+    """All models that are there in turns, after one that does not count; and bytes of memory
+    that are read in a second."""
     here = [sys.executable, "-m", "benchmarks.llama.ours"]
-    found = {name: Process([*here, str(folder / f"{name}.dry"), str(PROMPT)]) for name in ours.VARIANTS}
+    paths = [(name, folder / f"{name}.dry") for name in ours.VARIANTS]
+    found = {name: Process([*here, str(path), str(PROMPT)]) for name, path in paths if path.exists()}
     if subprocess.run([python, "-c", "import llama_cpp"], capture_output=True, check=False).returncode:
         print(f"{python} has no llama-cpp-python: not installed", file=sys.stderr)
     else:

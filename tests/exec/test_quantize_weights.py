@@ -203,6 +203,7 @@ def test_activations_in_bytes(rows: int) -> None:
         ("w3a8", "its codes are uint3"),
         (drystone.Quantize("w4", activations=4), "activations=4"),
         (drystone.Quantize("int8", activations=8), "rounds activations too"),
+        (drystone.Quantize(activations=8, group=32), "method= and group="),
         (drystone.Quantize(activations=8), "matches no weight whose codes are multiplied with bytes"),
         ({"down.*": "w4a8", "up.*": "w4", "other": "w4a8"}, "'other' matches no weight"),
     ],
