@@ -28,15 +28,16 @@ def real_of(code: Any) -> Any:
     return arith.SIToFPOp(ir.F32Type.get(), code).result
 
 
-def code_of(value: Any, low: int, high: int) -> Any:
-    """The integer closest to a number of f32, of two the even one, but from `low` to `high`, as a byte; of a
-    NaN one of these. The bounds are taken of the bits of the sum that rounds, which are in the order of the
-    numbers, all less than -1.5 * 2^23 below them; their last byte is the code."""
+def code_of(value: Any, low: int, high: int, offset: int = 0) -> Any:
+    """The integer closest to a number of f32, of two the even one, but from `low` to `high`, of a NaN one of
+    these; plus `offset`, as a byte. The bounds are taken of the bits of the sum that rounds, which are in the
+    order of the numbers, all less than -1.5 * 2^23 below them; their last byte is the code."""
     total = arith.AddFOp(value, arith.ConstantOp(ir.F32Type.get(), _SHIFT).result).result
     i32 = ir.IntegerType.get_signless(32)
     bits = arith.BitcastOp(i32, total).result
     bits = arith.MaxSIOp(bits, arith.ConstantOp(i32, _BITS + low).result).result
     bits = arith.MinSIOp(bits, arith.ConstantOp(i32, _BITS + high).result).result
+    bits = arith.AddIOp(bits, arith.ConstantOp(i32, offset).result).result if offset else bits
     return arith.TruncIOp(ir.IntegerType.get_signless(8), bits).result
 
 
@@ -44,14 +45,14 @@ def unclamped(value: Any, low: int, high: int, code: Callable[[float], int]) -> 
     """What is to be rounded in the place of a value of an epilogue whose codes are between `low` and `high`:
     the largest or smallest of a number and a constant is rounded to what the rounded number is within the
     constant's `code`."""
-    while (found := _clamped(value)) is not None:
+    while (found := clamped(value)) is not None:
         value, bound, above = found
         limit = min(max(code(bound), low), high)
         low, high = (limit, high) if above else (low, limit)
     return value, low, high
 
 
-def _clamped(value: Any) -> tuple[Any, float, bool] | None:
+def clamped(value: Any) -> tuple[Any, float, bool] | None:
     """(x, constant, True) of the larger one of both, (x, constant, False) of the smaller one."""
     op = producer(value)
     if op is None:

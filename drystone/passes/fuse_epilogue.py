@@ -8,7 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import dims_of, is_tensor, main_block, producer, shape
 from drystone.mlir import ir
 from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, is_plain, projects, remade
-from drystone.passes.generic import body, composed, is_parallel, maps_of
+from drystone.passes.generic import body, composed, is_identity, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
 
@@ -22,9 +22,10 @@ class FuseEpilogue:
 
     - The map is a linalg.generic over parallel dimensions, the only user of the result, with one result of
       the same type, which it computes element for element from it (through permutations of its loops). What a
-      matrix product is stored as may be another element than that of its sums.
+      matrix product is stored as may be another element than that of its sums, a convolution as bytes.
     - Its body is of the dialects arith and math, and takes only constants from outside.
-    - Other inputs become extras where their maps are projections (or position 0), `MAX_EXTRAS` at most.
+    - Other inputs become extras where their maps are projections (or position 0), `MAX_EXTRAS` at most. What
+      a map makes of bytes for an extra the epilogue makes itself.
     """
 
     name: ClassVar[str] = "fuse-epilogue"
@@ -34,6 +35,8 @@ class FuseEpilogue:
         block = main_block(program)
         for op in ops(block, "linalg.generic"):
             _fuse(op)
+        for op in ops(block, *WITH_EPILOGUE):
+            _read_bytes(op)
         erase_dead(block)
 
 
@@ -61,8 +64,8 @@ def _fuse(op: Any) -> None:
 
 def _takes(op: Any, made: Any, out: Any) -> bool:
     result, stored = made.operation.results[0], op.operation.results[0]
-    of_sums = made.operation.name == "dry.matmul" and shape(result) == shape(stored)
-    if result.type != stored.type and not of_sums:
+    able = made.operation.name == "dry.matmul" or str(stored.type.element_type) == "i8"
+    if result.type != stored.type and not (able and shape(result) == shape(stored)):
         return False
     if any(user != op.operation for user, _ in uses(result)):
         return False
@@ -109,3 +112,37 @@ def _merge(op: Any, made: Any, out: Any) -> None:
     op.operation.results[0].replace_all_uses_with(fused.operation.results[0])
     op.operation.erase()
     made.operation.erase()
+
+
+def _read_bytes(op: Any) -> None:
+    """Let an epilogue make of bytes what maps make of them."""
+    extras = extras_of(op)
+    makers = [_of_bytes(value) for value, _ in extras]
+    if not any(makers):
+        return
+    read = [
+        (value if maker is None else maker.operation.operands[0], map_)
+        for (value, map_), maker in zip(extras, makers, strict=True)
+    ]
+    with ir.InsertionPoint(op), op.operation.location:
+        made, block = remade(op, list(op.operation.operands)[:2], read)
+        total, *given = block.arguments
+        with ir.InsertionPoint(block):
+            known = {op.operation.regions[0].blocks[0].arguments[0]: total}
+            for number, (argument, maker) in enumerate(zip(given, makers, strict=True), 1):
+                if maker is not None:
+                    (argument,) = copy_body(body(maker), {body(maker).arguments[0]: argument})
+                known[op.operation.regions[0].blocks[0].arguments[number]] = argument
+            values = copy_body(op.operation.regions[0].blocks[0], known)
+            ir.Operation.create("dry.yield", operands=values)
+    op.operation.results[0].replace_all_uses_with(made.operation.results[0])
+    op.operation.erase()
+
+
+def _of_bytes(value: Any) -> Any:
+    """The map that makes a tensor element for element of one of bytes; None where none does."""
+    op = producer(value)
+    if op is None or op.operation.name != "linalg.generic" or len(op.operation.operands) != 2:
+        return None
+    plain = all(map(is_identity, maps_of(op))) and is_plain(op)
+    return op if plain and str(op.operation.operands[0].type.element_type) == "i8" else None

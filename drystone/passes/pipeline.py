@@ -28,6 +28,7 @@ from drystone.passes.fuse_siblings import FuseSiblings
 from drystone.passes.integers.held import Range
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.merge_rounding import MergeRounding
+from drystone.passes.multiply_codes import MultiplyCodes
 from drystone.passes.observe_ranges import ObserveRanges
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.outline_kernels import OutlineKernels
@@ -99,6 +100,7 @@ def fusing(
     several (GELU reads its input twice).
     """
     return (
+        MultiplyCodes(target),
         quantized.weights,
         DecodeWeights(target, quantized.products.formats),
         Simplify(),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drystone.ir.shapes import layouts
 from drystone.ir.values import shape
 from drystone.mlir import ints
 from drystone.targets.target import CpuTarget
@@ -39,8 +40,9 @@ def fills_lanes(op: Any, target: CpuTarget) -> bool:
     attributes = op.operation.attributes
     x, weight = (shape(value) for value in list(op.operation.operands)[:2])
     channels, *kernel = (n or 0 for n in weight[1:])
+    sides = zip(layouts(attributes["layout"].value), (x, shape(op.operation.results[0])), strict=True)
+    across = [extents[-1 if layout == "nchw" else -2] for layout, extents in sides]
     first = attributes["layout"].value == "nchw-nhwc"
-    across = (x[-1 if first else -2], shape(op.operation.results[0])[-2])
     group = target.neighbours("i8", "i8")
     if group == 1 or None in across or kernel[-1] > TAPS or attributes["groups"].value > 1:
         return False

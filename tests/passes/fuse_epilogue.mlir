@@ -173,3 +173,50 @@ module {
     return %3 : tensor<4x8xf32>
   }
 }
+
+// case: a convolution stores bytes, and reads a residual of bytes
+func.func @main(%x: tensor<1x3x3x4xf32>, %r: tensor<1x3x3x8xi8>) -> tensor<1x3x3x8xi8> {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<8x4x1x1xf32>
+  %e = tensor.empty() : tensor<1x3x3x8xf32>
+  %b = tensor.empty() : tensor<1x3x3x8xi8>
+  %half = arith.constant 0.5 : f32
+  %y = "dry.conv"(%x, %w) ({
+  ^bb0(%s: f32):
+    "dry.yield"(%s) : (f32) -> ()
+  }) {dilation = [1, 1], layout = "nhwc", output_padding = [0, 0], strides = [1, 1], transposed = false, padding = [0, 0, 0, 0], groups = 1 : i64, extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>} : (tensor<1x3x3x4xf32>, tensor<8x4x1x1xf32>) -> tensor<1x3x3x8xf32>
+  %d = linalg.generic {indexing_maps = [affine_map<(n, h, w, c) -> (n, h, w, c)>, affine_map<(n, h, w, c) -> (n, h, w, c)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%r : tensor<1x3x3x8xi8>) outs(%e : tensor<1x3x3x8xf32>) {
+  ^bb0(%in: i8, %out: f32):
+    %t = arith.sitofp %in : i8 to f32
+    %u = arith.mulf %t, %half : f32
+    linalg.yield %u : f32
+  } -> tensor<1x3x3x8xf32>
+  %z = linalg.generic {indexing_maps = [affine_map<(n, h, w, c) -> (n, h, w, c)>, affine_map<(n, h, w, c) -> (n, h, w, c)>, affine_map<(n, h, w, c) -> (n, h, w, c)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%y, %d : tensor<1x3x3x8xf32>, tensor<1x3x3x8xf32>) outs(%e : tensor<1x3x3x8xf32>) {
+  ^bb0(%in: f32, %more: f32, %out: f32):
+    %t = arith.addf %in, %more : f32
+    linalg.yield %t : f32
+  } -> tensor<1x3x3x8xf32>
+  %q = linalg.generic {indexing_maps = [affine_map<(n, h, w, c) -> (n, h, w, c)>, affine_map<(n, h, w, c) -> (n, h, w, c)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]} ins(%z : tensor<1x3x3x8xf32>) outs(%b : tensor<1x3x3x8xi8>) {
+  ^bb0(%in: f32, %out: i8):
+    %t = arith.fptosi %in : f32 to i8
+    linalg.yield %t : i8
+  } -> tensor<1x3x3x8xi8>
+  return %q : tensor<1x3x3x8xi8>
+}
+
+// after:
+#map = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+module {
+  func.func @main(%arg0: tensor<1x3x3x4xf32>, %arg1: tensor<1x3x3x8xi8>) -> tensor<1x3x3x8xi8> {
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<8x4x1x1xf32>
+    %cst = arith.constant 5.000000e-01 : f32
+    %1 = "dry.conv"(%arg0, %0, %arg1) ({
+    ^bb0(%arg2: f32, %arg3: i8):
+      %2 = arith.sitofp %arg3 : i8 to f32
+      %3 = arith.mulf %2, %cst : f32
+      %4 = arith.addf %arg2, %3 : f32
+      %5 = arith.fptosi %4 : f32 to i8
+      "dry.yield"(%5) : (i8) -> ()
+    }) {dilation = [1, 1], extra_maps = [#map], groups = 1 : i64, layout = "nhwc", operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x3x3x4xf32>, tensor<8x4x1x1xf32>, tensor<1x3x3x8xi8>) -> tensor<1x3x3x8xi8>
+    return %1 : tensor<1x3x3x8xi8>
+  }
+}

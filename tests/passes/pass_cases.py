@@ -35,6 +35,7 @@ from drystone.passes import (
 )
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.integers.held import Range
+from drystone.passes.multiply_codes import MultiplyCodes
 from drystone.passes.patch import Patch
 from drystone.passes.rounding import Seen
 from drystone.passes.spell_out import SpellOut
@@ -69,6 +70,7 @@ PASSES["to-integers"] = ToIntegers(
         "3.0 dry.softmax": Range(0, 1),
     }
 )
+PASSES["multiply-codes"] = MultiplyCodes(targets.resolve("cpu:zen4"))
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
 PASSES["encode-caches-grouped"] = EncodeCaches(((".*", Cache(8, keys="channel", group=16, window=16)),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
@@ -81,6 +83,7 @@ TOLERANCE = {
     "round-activations": 1e-1,
     "quantize-weights": 1e-1,
     "quantize-convolutions": 0.3,
+    "multiply-codes": 1e-5,
     "encode-caches": 3e-2,
     "encode-caches-grouped": 3e-2,
     "to-integers": 0.3,

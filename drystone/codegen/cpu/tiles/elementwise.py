@@ -140,6 +140,10 @@ def operate(
     if op in _CASTS:
         if dtypes[0] == dtype:
             return args[0]
+        if op in ("arith.fptosi", "arith.fptoui") and 1 < width(dtype) < 32:
+            # An unsigned byte may come as a signed one; vectors would take numbers above 127 for 127.
+            whole = emit.pure(f"arith.fptosi {args[0]} : {kind(dtypes[0])} to {kind('i32')}")
+            return emit.pure(f"arith.trunci {whole} : {kind('i32')} to {kind(dtype)}")
         return emit.pure(f"{op} {args[0]} : {kind(dtypes[0])} to {kind(dtype)}")
     if op == "arith.select":
         return emit.pure(f"{op} {listed} : {kind('i1')}, {kind(dtype)}")
