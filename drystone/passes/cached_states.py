@@ -15,6 +15,7 @@ from drystone.ir.encoding import (
     Codes,
     Encoding,
     Joined,
+    Pack,
     Per,
     Recent,
     Scale,
@@ -203,7 +204,8 @@ def _encoding(held: caches.Cache, spec: TensorSpec, dims: list[int], axis: int, 
         )
     width = max(n for n in range(1, min(held.group, shape[-1]) + 1) if shape[-1] % n == 0)
     per = Per.group(3, width) if by_position else Per.group(axis, held.group)
-    half = Codes("f16")
+    # Factors of positions lie along these, so that those of neighbours are read together.
+    half = Codes("f16", None, Pack(outer_perm=(0, 3 - axis, 3, axis)) if by_position else None)
     codes = Codes(f"uint{held.bits}", Scale(per, half, minimum=half), Strings(axis))
     return Recent(codes, axis, held.window, Codes(held.held)) if held.window else codes
 

@@ -5,20 +5,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drystone.ir.encoding import Codes, Joined, Per, Recent, Scale, Strings, decode, encode, with_encoding
+from drystone.ir.encoding import (
+    Codes,
+    Joined,
+    Pack,
+    Per,
+    Recent,
+    Scale,
+    Strings,
+    decode,
+    encode,
+    with_encoding,
+)
 from drystone.ir.interpreter import run
 from drystone.mlir import ir
 from tests.exec.families import check
 from tests.unit.ir_cases import CONTEXT, from_text
 
 RNG = np.random.default_rng(3)
-HALF = Codes("f16")
 
 
 def cache(bits: int, axis: int, *, group: int, by: str, ring: int = 0, held: str = "bf16") -> Joined:
     """The encoding of keys or values whose positions are along an axis."""
     per = Per.group(3, group) if by == "token" else Per.group(axis, group)
-    codes = Codes(f"uint{bits}", Scale(per, HALF, minimum=HALF), Strings(axis))
+    half = Codes("f16", None, Pack(outer_perm=(0, 3 - axis, 3, axis)) if by == "token" else None)
+    codes = Codes(f"uint{bits}", Scale(per, half, minimum=half), Strings(axis))
     return Joined(Recent(codes, axis, ring, Codes(held)) if ring else codes)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from drystone.codegen.elements import lowest
 from drystone.codegen.families.attention_block import Block, Range, ranges
-from drystone.codegen.families.attention_few import Single
+from drystone.codegen.families.attention_few import single_row
 from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.attention_rows import Rows, Seen
 from drystone.codegen.families.attention_schedule import Schedule, grouped
@@ -100,7 +100,7 @@ class Parts:
         def single(row: Index) -> None:
             h, s = self._at(g, row)
             rows = Rows(form, t, b, h, g, s, 1)
-            one = Single(rows, self.lanes, self.cut)
+            one = single_row(rows, self.lanes, self.cut)
             peak, total, acc = one.swept(self._part(rows.seen(), n))
             t.store(self.stats, [b, g, n, 0, row], peak, [None] * 4 + [1])
             t.store(self.stats, [b, g, n, 1, row], t.reshape(one.whole(total), [1]), [None] * 4 + [1])

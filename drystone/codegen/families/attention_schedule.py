@@ -96,9 +96,21 @@ def few_rows(form: AttentionForm) -> int | None:
     return queries * (form.repeat if grouped(form) else 1)
 
 
+def reads_codes(form: AttentionForm, lanes: int) -> bool:
+    """Whether single rows can read keys and values as codes: values have scales by position, and a register
+    has whole strings, and rows whole registers that share scales."""
+    keys, values = form.key_cache, form.value_cache
+    if keys is None or values is None or form.blocks is not None or values.block != 1 or form.dtype != "f32":
+        return False
+    whole = lanes % keys.run == 0 and lanes % values.run == 0 and keys.depth % lanes == 0
+    return whole and (keys.block > 1 or keys.group % lanes == 0)
+
+
 def single(form: AttentionForm, target: CpuTarget) -> Schedule:
     """How single rows are taken without tuning."""
-    block = _decoded(form, target) or _SINGLE_BLOCK
+    block = _SINGLE_BLOCK
+    if not reads_codes(form, target.lanes(32)):
+        block = _decoded(form, target) or block
     return Schedule(0, form.tile[1] if form.tile else block, _SINGLE_TILE)
 
 

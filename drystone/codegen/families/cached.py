@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from drystone.codegen.families.decoding import number, parts
+from drystone.codegen.families.decoding import code_numbers, number, parts
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
@@ -113,17 +113,33 @@ class CachedRows:
     def factor(self, t: TileBuilder, name: str, b: Index, g: Index, p: Index, d: Index) -> Tile:
         """The "scale" or "minimum" of position p's numbers from d on: [1, width] or [1, 1]."""
         if self.block == 1:
-            tile = t.load(self.tensors[name], self.place(b, g, p, d // self.group), [None] * 4)
-            return t.reshape(tile, [1, 1])
+            return t.reshape(t.load(self.tensors[name], [b, g, d // self.group, p], [None] * 4), [1, 1])
         at = self.place(b, g, p // self.block, d)
         return t.reshape(t.load(self.tensors[name], at, [None, None, None, self.width]), [1, self.width])
+
+    def factors(self, t: TileBuilder, name: str, at: tuple[Index, ...], count: int) -> Tile:
+        """The "scale" or "minimum" of the numbers from d on of `count` positions that have one each, at =
+        image, head, first position and d: [count]."""
+        b, g, p, d = at
+        return t.load(self.tensors[name], [b, g, d // self.group, p], [None, None, None, count])
+
+    def number(self, t: TileBuilder, word: Tile, j: int) -> Tile:
+        """The numbers of the codes of the j-th position of a run in a register of words, unscaled."""
+        return number(t, self.codes.code, [word], j)
+
+    def numbers(self, t: TileBuilder, word: Tile) -> Tile:
+        """The numbers of all codes in a register of words [1, lanes], unscaled: [run, lanes]."""
+        code = self.codes.code
+        step = t.full(code.bits, (1, 1), "i32")
+        low = t.apply("arith.muli", t.iota(0, (self.run, 1), 0, "i32"), step)
+        return code_numbers(t, code, t.apply("arith.shrui", word, low))
 
     def keep_factor(
         self, t: TileBuilder, name: str, b: Index, g: Index, p: Index, d: Index, tile: Tile
     ) -> None:
         """Write what `factor` reads."""
         if self.block == 1:
-            t.store(self.tensors[name], self.place(b, g, p, d // self.group), t.reshape(tile, []), [None] * 4)
+            t.store(self.tensors[name], [b, g, d // self.group, p], t.reshape(tile, []), [None] * 4)
             return
         at = self.place(b, g, p // self.block, d)
         t.store(self.tensors[name], at, t.reshape(tile, [self.width]), [None, None, None, self.width])
@@ -148,14 +164,14 @@ class CachedRows:
         """give(j, numbers) for the positions of a run that share scales."""
         scale, minimum = (self.factor(t, name, *at) for name in ("scale", "minimum"))
         for j in range(self.run):
-            give(j, self._real(t, number(t, self.codes.code, [word], j), scale, minimum))
+            give(j, self._real(t, self.number(t, word, j), scale, minimum))
 
     def _real_of_rows(self, t: TileBuilder, at: tuple[Index, ...], word: Tile, give: Any) -> None:
         """The same where each has scales of its own."""
         b, g, p, d = at
         for j in range(self.run):
             scale, minimum = (self.factor(t, name, b, g, p + j, d) for name in ("scale", "minimum"))
-            give(j, self._real(t, number(t, self.codes.code, [word], j), scale, minimum))
+            give(j, self._real(t, self.number(t, word, j), scale, minimum))
 
     @staticmethod
     def _real(t: TileBuilder, code: Tile, scale: Tile, minimum: Tile) -> Tile:

@@ -169,6 +169,11 @@ def _along_k(per: Per) -> int:
     return per.sizes[0] if per.sizes else 0
 
 
+def code_numbers(t: TileBuilder, code: Code, words: Tile) -> Tile:
+    """The numbers of the codes in the lowest bits of words."""
+    return _number(t, code, words, 0)
+
+
 def _number(t: TileBuilder, code: Code, word: Tile, low: int) -> Tile:
     """The numbers of codes that lie from bit `low` of words on."""
     if code.bits <= _LISTED:

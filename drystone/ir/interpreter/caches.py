@@ -79,12 +79,11 @@ def _rounded(
     fresh = base.encode(numbers, {}, BY_RANGE)
     codes = base.stored(parts, shape)
     codes[(slice(None),) * axis + (block,)] = base.stored(fresh, numbers.shape)
-    size = base.scale.per.all_sizes(len(shape))[axis]
-    found = base.laid(codes)
-    for name, array in parts.items():
-        if name != "codes":
-            array[(slice(None),) * axis + (slice(block.start // size, block.start // size + 1),)] = fresh[
-                name
-            ]
-            found[name] = array
+    size, found = base.scale.per.all_sizes(len(shape))[axis], base.laid(codes)
+    own = (slice(None),) * axis + (slice(block.start // size, block.start // size + 1),)
+    for name, child in base.scale.children().items():
+        assert isinstance(child, Codes)
+        held = child.stored(take(name, parts), base.scale.per.shape(shape)).copy()
+        held[own] = child.stored(take(name, fresh), base.scale.per.shape(numbers.shape))
+        found |= put(name, child.laid(held))
     return found
