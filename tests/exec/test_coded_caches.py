@@ -106,6 +106,7 @@ ATTENTION: dict[str, tuple[int, dict[str, Any]]] = {
     "three queries, causal": (3, {"causal": True}),
     "many queries": (40, {"span": (0, 71)}),
     "grouped": (4, {"heads": 8}),
+    "one query, values by channel": (1, {"by": "channel", "span": (3, 90)}),
     "many keys in parts": (1, {"positions": 2048, "span": (100, 2000)}),
 }
 
@@ -117,9 +118,10 @@ def test_attention_reads_codes(name: str, axis: int) -> None:
     positions, heads, depth = more.get("positions", 96), more.get("heads", 4), 32
     kv = (1, 2, positions, depth) if axis == 2 else (1, positions, 2, depth)
     q = (1, heads, queries, depth) if axis == 2 else (1, queries, heads, depth)
+    by = more.get("by", "token")
     encodings = (
         cache(2, axis, group=32, by="channel", ring=32),
-        cache(4, axis, group=16, by="token", ring=0),
+        cache(4, axis, group=16, by=by, ring=32 if by == "channel" else 0),
     )
     kinds = [spelled(q), *(spelled(kv, each) for each in encodings)]
     span, head = more.get("span"), ["%q", "%k", "%v"]
