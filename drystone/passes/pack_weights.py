@@ -124,6 +124,14 @@ class PackWeights:
         return Pack((0,), (width,), order) if width else None
 
 
+def _is_depthwise(op: Any, weight: Any) -> bool:
+    """Whether every channel of a convolution is a group."""
+    if op.operation.name != "dry.conv":
+        return False
+    outside, inside = weight.shape[:2]
+    return bool(inside == 1 and op.operation.attributes["groups"].value == outside)
+
+
 @dataclass
 class _Packer:
     """Makes packed weights, each once. `made`: (key, layout) -> the value."""
@@ -157,7 +165,7 @@ class _Packer:
         if layout is None or key is None:
             return
         held = codes_of(plain.type)
-        short = held.held_as == "i8" and len(layout.inner_dims) > 1
+        short = held.held_as == "i8" and (len(layout.inner_dims) > 1 or _is_depthwise(op, plain.type))
         if held.layout is not None or held.coded or not (held.held_as.startswith(("f", "b")) or short):
             return
         if (key, layout) not in self.made:

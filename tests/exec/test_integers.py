@@ -16,6 +16,7 @@ from drystone import compiler, mlir, passes
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program
 from tests.exec.families import relative_error
+from tests.exec.test_quantize_convolutions import network
 
 INTEGER = drystone.Quantize("int8", integer=True)
 
@@ -234,6 +235,14 @@ def test_an_encoder(made: Any, first: bool) -> None:
     wanted = model(ids, kept).detach()
     assert F.cosine_similarity(torch.as_tensor(found.fitted(ids, kept)), wanted).min() > 0.995
     found.check(ids, kept)
+
+
+def test_a_network_of_all_kinds(made: Any) -> None:
+    torch.manual_seed(0)
+    model, images = network(), torch.randn(6, 3, 40, 40)
+    found = made(model, (images[:1],), calls_of(images[1:]))
+    assert relative_error(found.fitted(images[:1]), model(images[:1]).detach()) < 0.05
+    found.check(images[:1])
 
 
 @pytest.mark.parametrize("target", ["cpu:avx2", "cpu:avx512"])
