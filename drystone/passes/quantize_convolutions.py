@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.build import mapped
+from drystone.ir.build import integer, mapped
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
-from drystone.ir.values import main_block, producer, producer_name
+from drystone.ir.values import main_block, producer, producer_name, shape
 from drystone.mlir import arith, ir
 from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_value, unclamped
 from drystone.passes.dims import empty_like
@@ -21,7 +21,7 @@ from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.quantize_products import Formats, holds_bytes, peaks
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
-from drystone.passes.unfolded import fills_lanes
+from drystone.passes.unfolded import TAPS, fills_lanes, joined_groups
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -43,10 +43,11 @@ class QuantizeConvolutions:
     - Images have one scale, fixed beforehand, and no zero point, so that padding is a code of 0 and signed
       bytes are multiplied as they are; after a ReLU this leaves 7 bits of the 8. Weights have a scale for
       every output channel; scales of batch norms are part of them before they are rounded.
-    - Where `target` has a unit for bytes: of results that are channels last, without groups. Channels that do
-      not fill its lanes, or do not lie side by side (a model's images), the kernel copies so that they do. Of
-      depthwise convolutions the image alone is held in bytes: their weights are few, and their products take
-      less time than moving the image does.
+    - Where `target` has a unit for bytes: of results that are channels last. Channels that do not fill its
+      lanes, or do not lie side by side (a model's images), the kernel copies so that they do. Neighbouring
+      groups are joined, with zeros in the weight, until their inputs fill lanes and their outputs registers.
+      Of depthwise convolutions the image alone is held in bytes: their weights are few, and their products
+      take less time than moving the image does.
     - A result is made as bytes where all that read it are such convolutions, the epilogues of convolutions
       (residuals) or maximum pools whose result is one of bytes; others keep f32, and a copy is rounded.
     - An epilogue of additions, maxima and minima computes multiples of the step it is rounded to.
@@ -118,16 +119,17 @@ class ObserveConvolutions:
 @dataclass(frozen=True)
 class _Convolution:
     """A convolution that can be one of bytes, the key of its weight, and what the model calls that; a weight
-    that several read has a number for each but the first."""
+    that several read has a number for each but the first. joined: groups of the model that are one."""
 
     op: Any
     key: str
     name: str
+    joined: int
 
     @property
     def depthwise(self) -> bool:
         """Whether every channel is a group."""
-        return bool(self.op.operation.attributes["groups"].value > 1)
+        return _is_depthwise(self.op)
 
     def images(self) -> Iterator[tuple[int, Any]]:
         """The number and value of operands that may be held in bytes: the image, and residuals."""
@@ -149,8 +151,17 @@ def _chosen(program: Program, target: CpuTarget | None, formats: Formats) -> lis
             continue
         name = model_name(key)
         seen[name] = seen.get(name, 0) + 1
-        found.append(_Convolution(op, key, name if seen[name] == 1 else f"{name} ({seen[name]})"))
+        shown = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        joined = 1 if _is_depthwise(op) else joined_groups(op, target)
+        found.append(
+            _Convolution(op, key, shown, joined if op.operation.attributes["groups"].value > 1 else 1)
+        )
     return found
+
+
+def _is_depthwise(op: Any) -> bool:
+    outside, inside = op.operation.operands[1].type.shape[:2]
+    return bool(inside == 1 and outside == op.operation.attributes["groups"].value > 1)
 
 
 def _is_quantizable(op: Any, target: CpuTarget) -> bool:
@@ -161,10 +172,12 @@ def _is_quantizable(op: Any, target: CpuTarget) -> bool:
     layout, groups = attributes["layout"].value, attributes["groups"].value
     if not plain or attributes["transposed"].value or layouts(layout)[1] != "nhwc":
         return False
-    outside, inside = weight.type.shape[:2]
-    depthwise = inside == 1 and outside == groups > 1 and layout == "nhwc"
-    bytes_ = target.neighbours("i8", "i8") > 1
-    return bytes_ and (depthwise or fills_lanes(op, target)) and len(extras_of(op)) < MAX_EXTRAS
+    if target.neighbours("i8", "i8") == 1 or len(extras_of(op)) >= MAX_EXTRAS:
+        return False
+    if groups == 1:
+        return fills_lanes(op, target)
+    known = shape(x)[-2] is not None and weight.type.shape[-1] <= TAPS
+    return layout == "nhwc" and (_is_depthwise(op) or (known and joined_groups(op, target) > 0))
 
 
 @dataclass
@@ -269,7 +282,9 @@ class _Replacement:
             more = [] if scale is None else [(scale, outputs)]
             kind = self.result.type if self.last is None else _in_bytes(self.result)
             wide = ir.IntegerType.get_signless(32) if scale is not None else ir.F32Type.get()
-            made, block = remade(op, operands, [*extras, *more], kind, sums=wide)
+            groups = op.operation.attributes["groups"].value // (1 if self.own is None else self.own.joined)
+            named = {"groups": integer(groups)}
+            made, block = remade(op, operands, [*extras, *more], kind, named, sums=wide)
             with ir.InsertionPoint(block):
                 ir.Operation.create("dry.yield", operands=[self._body(block, scale is not None)])
         if self.last is None:
@@ -294,7 +309,7 @@ class _Replacement:
         assert self.own is not None
         array = np.asarray(self.to.program.weights[self.own.key])
         parts = encode(array.reshape(len(array), -1), int8_row(1))
-        codes = np.ascontiguousarray(parts["codes"]).reshape(array.shape)
+        codes = _joined(np.ascontiguousarray(parts["codes"]).reshape(array.shape), self.own)
         step = self.to.steps[self.op.operation.operands[0]] * self.factor
         scales = (parts["scale"].reshape(-1).astype(np.float64) * step).astype(np.float32)
         byte, program, key = ir.IntegerType.get_signless(8), self.to.program, self.own.key
@@ -329,6 +344,19 @@ class _Replacement:
             value, -_LARGEST, _LARGEST, lambda bound: int(np.rint(np.clip(bound / step, -_LARGEST, _LARGEST)))
         )
         return code_of(_times(scaled_value(old, value, known, self.factor), self.last), low, high)
+
+
+def _joined(codes: Array, own: _Convolution) -> Array:
+    """The codes of a weight [O, C / groups, *K] in whose groups several of the model's are one."""
+    if own.joined == 1:
+        return codes
+    outside, inside = codes.shape[:2]
+    each = outside // own.op.operation.attributes["groups"].value
+    wide = np.zeros((outside, own.joined * inside, *codes.shape[2:]), codes.dtype)
+    for output in range(outside):
+        first = output // each % own.joined * inside
+        wide[output, first : first + inside] = codes[output]
+    return wide
 
 
 def _is_largest(op: Any) -> bool:

@@ -12,6 +12,8 @@ from drystone.targets.target import CpuTarget
 _TAPS, _LEAST = 64, 75
 #: Positions of the result's lines that a window reaches over, at most: they are copied to a cache.
 _WINDOW = 8192
+#: Inputs of groups that are joined to one, at most: most factors of its weight are zeros.
+_JOINED = 64
 #: Taps along the width, at most, for which convolutions along a known width are written.
 TAPS = 32
 
@@ -36,7 +38,8 @@ def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
 
 def fills_lanes(op: Any, target: CpuTarget) -> bool:
     """Whether dot units sum the channels of a dry.conv of bytes: they lie side by side and fill lanes, or the
-    lines of an image that a window reaches over, copied so that they do, fit the second cache."""
+    lines of an image that a window reaches over, copied so that they do, fit the second cache. Those of
+    groups fill them, and the outputs of each fill registers."""
     attributes = op.operation.attributes
     x, weight = (shape(value) for value in list(op.operation.operands)[:2])
     channels, *kernel = (n or 0 for n in weight[1:])
@@ -44,9 +47,30 @@ def fills_lanes(op: Any, target: CpuTarget) -> bool:
     across = [extents[-1 if layout == "nchw" else -2] for layout, extents in sides]
     first = attributes["layout"].value == "nchw-nhwc"
     group = target.neighbours("i8", "i8")
-    if group == 1 or None in across or kernel[-1] > TAPS or attributes["groups"].value > 1:
+    groups = attributes["groups"].value
+    if group == 1 or None in across or kernel[-1] > TAPS:
         return False
+    if groups > 1:
+        return not first and joined_groups(op, target) == 1
     if channels % group == 0 and not first:
         return True
     lines = (kernel[0] - 1) * ints(attributes["dilation"])[0] + 1
     return len(kernel) == 2 and 2 * lines * (across[0] or 0) * -(-channels // group) * group <= target.l2
+
+
+def joined_groups(op: Any, target: CpuTarget) -> int:
+    """How many neighbouring groups of a dry.conv make one whose inputs fill the lanes of the dot unit for
+    bytes and whose outputs fill registers; 0 where too many would have to."""
+    outside, inside = op.operation.operands[1].type.shape[:2]
+    groups = op.operation.attributes["groups"].value
+    inputs, outputs = target.neighbours("i8", "i8"), target.lanes(32)
+    return next(
+        (
+            n
+            for n in range(1, groups + 1)
+            if groups % n == 0
+            and n * inside <= _JOINED
+            and not (n * inside % inputs or n * (outside // groups) % outputs)
+        ),
+        0,
+    )

@@ -185,6 +185,7 @@ IN_BYTES: dict[str, dict[str, Any]] = {
     "plain weight": {**BYTES, "pack": 0},
     "odd channels": {**BYTES, "channels": 21, "pack": 0},
     "groups": {**BYTES, "pack": 0, "groups": 2},
+    "groups of whole lanes": {**BYTES, "channels": 24, "out": 64, "groups": 2, "size": (7, 30)},
     "channels first": {**BYTES, "pack": 0, "layout": "nchw", "stored": np.int32, "extras": 0},
     "depthwise": {**DEPTHWISE, "stored": np.int8, "extras": 2},
     "depthwise, strided": {**DEPTHWISE, "stored": np.int8, "extras": 2, "strides": [2, 2]},

@@ -22,7 +22,7 @@ def exact(x: Any, peak: Any, layer: nn.Conv2d) -> Any:
     weight = layer.weight.detach()
     largest = weight.abs().amax((1, 2, 3))
     factors = codes(x, peak), codes(weight, largest[:, None, None, None])
-    sums = F.conv2d(*factors, None, layer.stride, layer.padding, layer.dilation)
+    sums = F.conv2d(*factors, None, layer.stride, layer.padding, layer.dilation, layer.groups)
     return sums * (peak / 127 * largest / 127).double()[:, None, None] + layer.bias.double()[:, None, None]
 
 
@@ -37,6 +37,11 @@ LAYERS: dict[str, nn.Conv2d] = {
     "4x2 of two channels": nn.Conv2d(2, 32, (4, 2), padding=(3, 1), dilation=(2, 1)),
     "3x3 of 6 channels": nn.Conv2d(6, 16, 3, padding=1),
     "pointwise of 18 channels": nn.Conv2d(18, 33, 1),
+    "8 groups of 4": nn.Conv2d(32, 32, 3, padding=1, groups=8),
+    "4 groups of 8, 16 outputs each": nn.Conv2d(32, 64, 3, stride=2, groups=4),
+    "2 groups of 32": nn.Conv2d(64, 64, 3, padding=1, groups=2),
+    "16 groups of 1, 2 outputs each": nn.Conv2d(16, 32, 3, padding=1, groups=16),
+    "pointwise of 3 groups": nn.Conv2d(48, 96, 1, groups=3),
 }
 
 
