@@ -43,7 +43,8 @@ class Budget:
     weights: for all weights as they are stored. bits: what a weight takes on the mean, scales and everything
     else counted, of those whose format is to be chosen (`quantize="auto"`). error: the largest relative L2
     error of any output on the example inputs, against the same model compiled in f32; where a shorter element
-    keeps it, products are computed in that one.
+    keeps it, products are computed in that one. With `quantize="auto"` it is that of the formats, on the
+    calls of the calibration.
     """
 
     ram: int | str | Mapping[str, int | str] | None = None
@@ -134,12 +135,13 @@ class Quantize:
     format: a name of docs/formats.md ("w4", "q4_k", ..), or an encoding of a weight [outputs, inputs]
     (`drystone.ir.formats` makes them); "int8" stands for products in bytes and takes nothing else; "auto" for
     the formats within a budget with which the model changes least. method: how numbers are rounded:
-    "nearest", or some of "awq", "gptq" and "rounding" with + between them, which need calibration
-    (docs/quantization.md); None: all three where there is calibration. group: how many inputs share a scale,
-    for formats that have groups. integer: with "int8", for the whole model: nothing is computed with real
-    numbers between its inputs and its outputs; needs calibration. activations: the bits that what is
-    multiplied with the weight is rounded to when the model runs, 8 or None (not at all); "w4a8" stands for
-    Quantize("w4", activations=8), and format None for weights as a checkpoint holds them.
+    "nearest", or some of "awq", "gptq", "rounding" and "bias" with + between them, which need calibration
+    (docs/quantization.md); None: all of them where there is calibration, the last where there is a bias.
+    group: how many inputs share a scale, for formats that have groups. integer: with "int8", for the whole
+    model: nothing is computed with real numbers between its inputs and its outputs; needs calibration.
+    activations: the bits that what is multiplied with the weight is rounded to when the model runs, 8 or None
+    (not at all); "w4a8" stands for Quantize("w4", activations=8), and format None for weights as a checkpoint
+    holds them.
     """
 
     format: Any = None

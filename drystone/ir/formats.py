@@ -44,6 +44,11 @@ def int8_row(axis: int = 1) -> Codes:
     return Codes("int8", Scale(Per.row(axis)))
 
 
+def int4_row(axis: int = 1) -> Codes:
+    """4 bits with a scale for every output channel, or token (Agile-Quant: Shen et al. 2023)."""
+    return Codes("int4", Scale(Per.row(axis)))
+
+
 def integers(bits: int, group: int = 128, axis: int = 1, layout: Layout | None = None) -> Codes:
     """Integers of few bits, a scale and a zero point for each group: what GPTQ (Frantar et al. 2022) and AWQ
     (Lin et al. 2023) make, and with bit planes what T-MAC (Wei et al. 2024) reads."""
@@ -185,9 +190,10 @@ def palettized(bits: int = 4, per: Per | None = None) -> Codes:
     return Codes(Learned(bits, _F16, per or Per.tensor()))
 
 
-def dfloat11(layout: Huffman) -> Codes:
-    """bf16 without loss, of `Huffman.of` the numbers (DFloat11: Zhang et al. 2025)."""
-    return Codes("bf16", None, layout)
+def dfloat11(layout: Huffman | None = None) -> Codes:
+    """bf16 without loss, its exponents entropy coded (DFloat11: Zhang et al. 2025); how many bytes those take
+    is in the layout, which `Encoding.settled` finds for the numbers."""
+    return Codes("bf16", None, layout or Huffman())
 
 
 def ternary(group: int = 0, axis: int = 1, layout: Layout | None = None) -> Codes:
@@ -240,6 +246,24 @@ def _normal_float() -> tuple[float, ...]:
 def nf4(group: int = 64, axis: int = 1) -> Codes:
     """Quantiles of the normal distribution (NF4 of QLoRA: Dettmers et al. 2023, appendix E)."""
     return Codes(Table((_normal_float(),)), Scale(Per.group(axis, group), _F16))
+
+
+@cache
+def _dynamic_tree() -> tuple[float, ...]:
+    """A sign, leading zeros for a decimal exponent, a one, and a fraction in what bits are left: the middles
+    of equal parts between 0.1 and 1. Two codes are over, for 0 and 1."""
+    found = [0.0, 1.0]
+    for bits in range(7):
+        step = 0.9 / 2**bits
+        middles = [0.1 + step * (part + 0.5) for part in range(2**bits)]
+        found += [sign * middle * 10.0 ** (bits - 6) for sign in (1, -1) for middle in middles]
+    return tuple(sorted(found))
+
+
+def dynamic8(group: int = 2048, axis: int = 1) -> Codes:
+    """The dynamic tree of 256 numbers that 8-bit optimizers hold their states in (Dettmers et al. 2022,
+    section 1.3), in groups."""
+    return Codes(Table((_dynamic_tree(),)), Scale(Per.group(axis, group)))
 
 
 def mxfp4(axis: int = 1) -> Codes:
@@ -357,7 +381,21 @@ def q2_0(axis: int = 1) -> Codes:
 TABLE: dict[str, Callable[..., Encoding]] = {
     function.__name__: function
     for function in (
-        *(int8_tensor, int8_row, w4, w3, w2, tmac, llm_int8, smoothquant, awq, gptq, spqr),
+        *(
+            int8_tensor,
+            int8_row,
+            int4_row,
+            dynamic8,
+            w4,
+            w3,
+            w2,
+            tmac,
+            llm_int8,
+            smoothquant,
+            awq,
+            gptq,
+            spqr,
+        ),
         *(bcq, shiftadd, bitmod4, bitmod3, bipolar, fp6, fp8, fp8_block, bfp, dgq, comet, adadim, bitstack),
         *(palettized, dfloat11, ternary, ternary_i2s, ternary_base3, binary, denseshift, int21, hgf, nf4),
         *(mxfp4, mxfp8, nvfp4, nvfp4_blocks, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k),

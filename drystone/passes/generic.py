@@ -124,6 +124,12 @@ def is_widened(op: Any) -> bool:
     return alone and all(map(is_identity, maps_of(op))) and bool(first.operation.operands[0] == given)
 
 
+def unwidened(value: Any) -> Any:
+    """What a tensor is in a longer float, element for element; the tensor itself where it is no such copy."""
+    made = producer(value)
+    return made.operation.operands[0] if made is not None and is_widened(made) else value
+
+
 def as_view(op: Any) -> Any:
     """The value of a linalg.generic that moves only dimensions of extent 1, as a reshape of its input made
     before it; None where elements really move."""

@@ -22,15 +22,16 @@ from drystone.passes.weights import drop_unused
 @dataclass(frozen=True)
 class ObserveWeights:
     """The results are statistics of the rows x [.., k] that weights which `QuantizeWeights` would round are
-    multiplied with: their number, as f32 [k], the sum of x [k] and of x^T x [k, k].
+    multiplied with: their number, as f32 [k], the sum of x [k] and of x^T x [k, k], and the sum, [k] times
+    the same, of the squares of what lies between the ends of each row.
 
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
     After:   %n = linalg.generic ins(%x) {sum of 1} : tensor<64xf32>
              %s = linalg.generic ins(%x) {sum of x} : tensor<64xf32>
              %h = "dry.matmul"(transpose(%x), %x) : tensor<64x64xf32> ; return %n, %s, %h
 
-    - They are named "rows", "total" and "moment" and, behind a space, by the keys of all weights that read x,
-      a space between them.
+    - They are named "rows", "total", "moment" and "spread" and, behind a space, by the keys of all weights
+      that read x, a space between them.
     - What a convolution of one group sees is unfolded: channels times taps. Those of several groups, and
       embeddings, are left out: they are rounded without.
     - States keep their new values.
@@ -74,7 +75,7 @@ def _wide(x: Any) -> Any:
 
 
 def _statistics(x: Any) -> dict[str, Any]:
-    """The three of a tensor [.., k], by name."""
+    """The four of a tensor [.., k], by name."""
     f32, rank, k = ir.F32Type.get(), x.type.rank, x.type.get_dim_size(x.type.rank - 1)
     maps = [ir.AffineMap.get_identity(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])]
     iterators = ["reduction"] * (rank - 1) + ["parallel"]
@@ -85,7 +86,28 @@ def _statistics(x: Any) -> dict[str, Any]:
 
     rows = sums(lambda _, total: arith.AddFOp(total, arith.ConstantOp(f32, 1.0).result).result)
     total = sums(lambda one, total: arith.AddFOp(total, one).result)
-    return {"rows": rows, "total": total, "moment": _moment(x, k)}
+    return {"rows": rows, "total": total, "moment": _moment(x, k), "spread": _spread(x, k)}
+
+
+def _spread(x: Any, k: int) -> Any:
+    """The sum over rows of the squares of their ranges, k times."""
+    f32, rank = ir.F32Type.get(), x.type.rank
+    whole, dims = ir.AffineMap.get_identity(rank), [ir.AffineDimExpr.get(d) for d in range(rank)]
+    leading, last = ir.AffineMap.get(rank, 0, dims[:-1]), ir.AffineMap.get(rank, 0, dims[-1:])
+
+    def end(start: float, larger: Any) -> Any:
+        rows = tensor.EmptyOp(sizes_of(x, range(rank - 1)), f32)
+        init = linalg.fill(arith.ConstantOp(f32, start), outs=[rows])
+        iterators = ["parallel"] * (rank - 1) + ["reduction"]
+        return mapped([x], init, [whole, leading], lambda one, other: larger(one, other).result, iterators)
+
+    def squared(high: Any, low: Any, total: Any) -> Any:
+        range_ = arith.SubFOp(high, low).result
+        return arith.AddFOp(total, arith.MulFOp(range_, range_).result).result
+
+    ends = end(-float("inf"), arith.MaximumFOp), end(float("inf"), arith.MinimumFOp)
+    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([k], f32)])
+    return mapped(ends, zero, [leading, leading, last], squared, ["reduction"] * (rank - 1) + ["parallel"])
 
 
 def _moment(x: Any, k: int) -> Any:

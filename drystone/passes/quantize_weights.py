@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from drystone.dtypes import Array
@@ -12,7 +12,9 @@ from drystone.ir.encoding import Encoding, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, tensor
+from drystone.passes.biases import add_to_bias, bias_of
 from drystone.passes.dims import empty_like
+from drystone.passes.generic import unwidened
 from drystone.passes.rewriting import erase_dead, tensor_type
 from drystone.passes.rounding import Method, Seen, is_stepwise, scaled
 from drystone.passes.weight_readers import Reader, first_match, no_match, readers_of
@@ -27,14 +29,17 @@ class Rounding:
     encoding: Encoding
     method: Method | None = None
 
-    def chosen(self, seen: Seen | None) -> Method:
-        """The method, for a weight of which this is known."""
+    def chosen(self, seen: Seen | None, *, biased: bool) -> Method:
+        """The method, for a weight of which this is known, whose outputs have a bias or not."""
         if self.method is not None:
             return self.method
-        return BEST if seen is not None and is_stepwise(self.encoding) else Method()
+        if seen is None:
+            return Method()
+        return replace(BEST if is_stepwise(self.encoding) else Method(), corrected=biased)
 
 
-#: What is done where calibration is given and nothing else is asked for.
+#: What is done where calibration is given and nothing else is asked for; biases that are there are corrected,
+#: which costs nothing.
 BEST = Method(scaled=True, fed_back=True, descended=True)
 #: Regular expressions of weights' keys, and what each is to be held in (None: as it is); the first match
 #: counts.
@@ -51,11 +56,14 @@ class QuantizeWeights:
              %y = "dry.matmul"(%z, %v) : (tensor<8x64xf32>, tensor<32x64xf32, #dry.enc<"uint4", ..>>)
 
     - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
-      one of [O, C * K], which is copied plain and reshaped.
+      one of [O, C * K], which is copied plain and reshaped. One that is read in a longer float, as in models
+      in bf16, is copied plain, and widened, before it is read.
     - `seen` has for a weight's key what calibration showed of x, which methods but "nearest" need.
     - Where a method scales by activations, all weights that read x are multiplied by one s[k] before they are
       rounded, and x by r = 1 / s, which is fused into what computes x. Convolutions are not scaled, nor are
       weights with other readers besides.
+    - Where a method corrects biases, the mean error of the outputs in calibration is taken off the bias
+      (%b becomes b.corrected), or added as one where there is none; but of no weight with other readers.
     - Patterns that are among `others` count for another pass, so that they may match nothing here. Any other
       that matches nothing, and an encoding that does not fit a weight, are the user's mistakes.
     """
@@ -105,7 +113,7 @@ def chosen(program: Program, choice: Choice) -> list[list[tuple[Reader, Rounding
         matched.add(pattern)
         rounding = None if pattern is None else dict(formats)[pattern]
         if rounding is not None:
-            together = reader.x if reader.kind == "product" else reader.op.operation
+            together = unwidened(reader.x) if reader.kind == "product" else reader.op.operation
             found.setdefault(together, []).append((reader, rounding))
     for pattern, _ in formats:
         if pattern not in matched:
@@ -122,13 +130,15 @@ _Made = dict[tuple[str, bool], Any]
 @dataclass(frozen=True)
 class _Group:
     """Readers of one value, and how their weights are rounded; `shared` are the keys of weights that other
-    groups read too, `made` the coded weights that there are already."""
+    groups read too, `made` the coded weights that there are already, `changes` what is to be added to biases
+    beside these."""
 
     program: Program
     members: Sequence[tuple[Reader, Rounding]]
     seen: Mapping[str, Seen]
     shared: frozenset[str]
     made: _Made
+    changes: dict[tuple[str, bool], Array] = field(default_factory=dict)
 
     def replace(self) -> None:
         """Let all read coded weights."""
@@ -145,19 +155,26 @@ class _Group:
                     self.made[place] = self._coded(reader, rounding, own)
             with ir.InsertionPoint(reader.op), reader.op.operation.location:
                 _read(reader, self.made[place], None if own is None else small)
+            if place in self.changes:
+                add_to_bias(self.program, reader.op, f"{reader.key}.bias", self.changes[place])
 
     def _is_scaled(self, reader: Reader, rounding: Rounding) -> bool:
         once = reader.kind == "product" and reader.key not in self.shared
         return once and self._method(reader, rounding).scaled
 
     def _method(self, reader: Reader, rounding: Rounding) -> Method:
-        return rounding.chosen(self.seen.get(reader.key))
+        once = reader.kind != "table" and reader.key not in self.shared
+        method = rounding.chosen(self.seen.get(reader.key), biased=once and bias_of(reader.op) is not None)
+        return method if once else replace(method, corrected=False)
 
     def _factors(self, some: Sequence[tuple[Reader, Rounding]]) -> Array:
         """What the columns of these weights are multiplied by."""
         once = {reader.key: (reader, rounding) for reader, rounding in some}.values()
         matrices = [reader.matrix(self.program.weights[reader.key]) for reader, _ in once]
-        return scaled(matrices, [rounding.encoding for _, rounding in once], self.seen[some[0][0].key])
+        seen = self.seen[some[0][0].key]
+        if all(self._method(*each).corrected for each in once):
+            seen = seen.centred()
+        return scaled(matrices, [rounding.encoding for _, rounding in once], seen)
 
     def _divided(self, reader: Reader, factors: Array) -> Any:
         """x divided by the factors, before its first reader."""
@@ -176,11 +193,13 @@ class _Group:
         matrix, seen = reader.matrix(self.program.weights[reader.key]), self.seen.get(reader.key)
         if factors is not None:
             matrix, seen = matrix * factors, None if seen is None else seen.scaled(1 / factors)
-        parts = self._method(reader, rounding).parts(matrix, rounding.encoding, seen)
+        method, encoding = self._method(reader, rounding), rounding.encoding.settled(matrix)
+        parts = method.parts(matrix, encoding, seen)
+        if method.corrected and seen is not None:
+            left = encoding.decode(parts, matrix.shape) - matrix
+            self.changes[reader.key, reader.turned] = -seen.mean_error(left)
         plain = tensor_type(matrix.shape, reader.weight.type.element_type)
-        return coded_weight(
-            self.program, f"{reader.key}.coded", parts, with_encoding(plain, rounding.encoding)
-        )
+        return coded_weight(self.program, f"{reader.key}.coded", parts, with_encoding(plain, encoding))
 
 
 def _check(reader: Reader, rounding: Rounding) -> None:
@@ -196,26 +215,29 @@ def _check(reader: Reader, rounding: Rounding) -> None:
 
 def _read(reader: Reader, coded: Any, x: Any | None) -> None:
     """Let a reader have this weight, at the insertion point, and this x if one is given."""
-    op = reader.op.operation
-    if reader.kind == "conv":
-        kind = reader.weight.type
-        plain = mapped(
-            [coded],
-            tensor.EmptyOp(list(coded.type.shape), kind.element_type).result,
-            [ir.AffineMap.get_identity(2)] * 2,
-            lambda number, _: number,
-        )
+    op, kind, wide = reader.op.operation, reader.weight.type, reader.read.type
+    if reader.kind == "conv" or kind != wide:
+        coded = _copied(coded, kind.element_type)
+    if reader.kind == "conv" and kind.rank > 2:
         groups = [[0], list(range(1, kind.rank))]
-        coded = (
-            plain
-            if kind.rank == 2
-            else tensor.ExpandShapeOp(kind, plain, groups, [], list(kind.shape)).result
+        coded = tensor.ExpandShapeOp(
+            tensor_type(kind.shape, kind.element_type), coded, groups, [], kind.shape
         )
-    op.operands[reader.number] = coded
+        coded = coded.result
+    op.operands[reader.number] = coded if kind == wide else _copied(coded, wide.element_type)
     if x is not None:
         op.operands[0] = x
     if reader.turned:
         op.attributes["transpose_b"] = flag(True)
+
+
+def _copied(value: Any, element: Any) -> Any:
+    """A plain copy of a tensor, or that in a longer float."""
+    same = [ir.AffineMap.get_identity(value.type.rank)] * 2
+    into = tensor.EmptyOp(list(value.type.shape), element).result
+    if value.type.element_type == element:
+        return mapped([value], into, same, lambda number, _: number)
+    return mapped([value], into, same, lambda number, _: arith.ExtFOp(element, number).result)
 
 
 def _times(x: Any, factor: Any, _: Any) -> Any:

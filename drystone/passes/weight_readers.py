@@ -13,6 +13,7 @@ from drystone.errors import UserError
 from drystone.ir.elements import to_element, widen
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
+from drystone.passes.generic import unwidened
 from drystone.passes.rewriting import ops
 from drystone.passes.weights import weight_key
 
@@ -24,8 +25,8 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Reader:
-    """An operation and the key of the weight it reads, operand `number`. kind: "product", "conv" or
-    "table"."""
+    """An operation and the key of the weight it reads, as it is or in a longer float, operand `number`. kind:
+    "product", "conv" or "table"."""
 
     op: Any
     key: str
@@ -37,9 +38,14 @@ class Reader:
         return 0 if self.kind == "table" else 1
 
     @property
-    def weight(self) -> Any:
-        """The weight."""
+    def read(self) -> Any:
+        """What the operation reads: the weight, or that in a longer float."""
         return self.op.operation.operands[self.number]
+
+    @property
+    def weight(self) -> Any:
+        """The weight as the model holds it."""
+        return unwidened(self.read)
 
     @property
     def x(self) -> Any:
@@ -76,7 +82,7 @@ def readers_of(program: Program, *, tables: bool) -> list[Reader]:
     found = []
     for op in ops(main_block(program), "dry.matmul", "dry.conv", "dry.embedding"):
         kind = {"dry.matmul": "product", "dry.conv": "conv"}.get(op.operation.name, "table")
-        value = op.operation.operands[0 if kind == "table" else 1]
+        value = unwidened(op.operation.operands[0 if kind == "table" else 1])
         key, held = weight_key(value), value.type
         if key is None or held.encoding is not None or str(held.element_type) not in _FLOATS:
             continue

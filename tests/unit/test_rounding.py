@@ -110,6 +110,26 @@ def test_scaling_finds_what_was_planted() -> None:
     assert output_error(held - weight / large, seen.moment) < 0.3 * plain
 
 
+@pytest.mark.parametrize("method", ["nearest", "gptq", "gptq+rounding"])
+def test_a_bias_takes_the_mean_error(method: str) -> None:
+    """Inputs that are not around 0: the rest of the error is lower where the mean is left to the bias."""
+    random, encoding = np.random.default_rng(0), formats.w3(32)
+    weight = random.standard_normal((24, 96))
+    x = np.maximum(random.standard_normal((500, 96)) @ random.standard_normal((96, 96)) / 10 + 0.5, 0)
+    seen, errors = Seen.of(x), {}
+    for corrected in (False, True):
+        words = [] if method == "nearest" else [method]
+        made = Method.of("+".join([*words, "bias"]) if corrected else method)
+        parts = made.parts(weight, encoding, seen)
+        left = encoding.decode(parts, weight.shape) - weight
+        outputs = x @ left.T - (seen.mean_error(left) if corrected else 0)
+        errors[corrected] = np.square(outputs).sum()
+        if corrected:
+            np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-9)
+            np.testing.assert_allclose(np.square(outputs).sum(), output_error(left, seen.centred().moment))
+    assert errors[True] < 0.95 * errors[False]
+
+
 def test_what_nothing_was_seen_of_is_rounded_to_the_nearest() -> None:
     weight, encoding = case()[0], formats.w4()
     seen = Seen.of(np.zeros((5, 96)))

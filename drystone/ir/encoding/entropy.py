@@ -20,10 +20,10 @@ _LONGEST = 32
 class Huffman(Layout):
     """bf16 as a byte of sign and mantissa each, "codes", and a canonical Huffman code of the exponents,
     "stream", the highest bit of a byte first. How many bytes these are depends on the numbers: `Huffman.of`
-    says. "lengths" has the bits of every exponent's code, "starts" where each block of codes begins, in bits:
-    blocks are decoded side by side."""
+    and `settled` say. "lengths" has the bits of every exponent's code, "starts" where each block of codes
+    begins, in bits: blocks are decoded side by side."""
 
-    size: int  #: bytes of the stream
+    size: int = 0  #: bytes of the stream
     block: int = 4096  #: codes of a block
 
     @staticmethod
@@ -40,6 +40,10 @@ class Huffman(Layout):
             "lengths": ((256,), "ui8"),
             "starts": ((-(-prod(shape) // self.block),), "i32"),
         }
+
+    def settled(self, codes: Array) -> "Huffman":
+        """The layout for these codes."""
+        return Huffman.of(codes, self.block)
 
     def hold(self, codes: Array, code: Code) -> Parts:
         """The codes as they are stored."""

@@ -77,6 +77,10 @@ class Layout(ABC):
     def codes(self, parts: Parts, shape: Sequence[int], code: Code) -> Array:
         """The codes that `hold` stored."""
 
+    def settled(self, codes: Array) -> "Layout":
+        """The layout for these codes, where how much is stored depends on them; else as it is."""
+        return self
+
     def problems(self, shape: Sequence[int], code: Code) -> Iterator[str]:
         """What cannot be for codes of a tensor of this shape."""
         yield from ()

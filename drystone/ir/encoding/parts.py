@@ -99,6 +99,10 @@ class Encoding(ABC):
         to be left."""
         return numbers
 
+    def settled(self, numbers: Array) -> "Encoding":
+        """The encoding for these numbers, where how much is stored depends on them; else as it is."""
+        return self
+
     def bytes(self, shape: Sequence[int]) -> int:
         """Bytes of all parts of a tensor of this shape."""
         return sum(

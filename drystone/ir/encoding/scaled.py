@@ -1,7 +1,7 @@
 """Codes with scales: the leaf of every encoding."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -114,6 +114,12 @@ class Codes(Encoding):
             for number, table in enumerate(self.tables()):
                 codes = np.where(which == number, table.encode(whole), codes)
         return self.laid(codes) | found
+
+    def settled(self, numbers: Array) -> "Codes":
+        """With the layout that is for the codes of these numbers; scales do not change it."""
+        if self.layout is None or self.scale is not None or not isinstance(self.element, str):
+            return self
+        return replace(self, layout=self.layout.settled(self.code.encode(numbers)))
 
     def tables(self) -> Sequence[Code]:
         """The codes that a block may have."""

@@ -23,24 +23,31 @@ _FEW_BITS, _SMALLER = 2, Search((1.0, 0.9, 0.8, 0.7))
 class Method:
     """How the codes of a weight [n, k] are chosen: by the nearest numbers with searched scales, unless one or
     more of these say. scaled: after scaling by activations (AWQ); fed_back: with feedback (GPTQ); descended:
-    then by coordinate descent, with scales fitted anew in between."""
+    then by coordinate descent, with scales fitted anew in between; corrected: so that the mean error of every
+    output is left to its bias, which makes up for it (Nagel et al. 2019, section 4.2)."""
 
     scaled: bool = False
     fed_back: bool = False
     descended: bool = False
+    corrected: bool = False
 
-    WORDS: ClassVar[dict[str, str]] = {"awq": "scaled", "gptq": "fed_back", "rounding": "descended"}
+    WORDS: ClassVar[dict[str, str]] = {
+        "awq": "scaled",
+        "gptq": "fed_back",
+        "rounding": "descended",
+        "bias": "corrected",
+    }
 
     @staticmethod
     def of(name: str) -> "Method":
-        """By name: "nearest", or some of "awq", "gptq" and "rounding" with + between them. Raises UserError
-        for any other."""
+        """By name: "nearest", or some of "awq", "gptq", "rounding" and "bias" with + between them. Raises
+        UserError for any other."""
         words = [] if name == "nearest" else name.split("+")
         unknown = [word for word in words if word not in Method.WORDS]
         if unknown:
             raise UserError(
                 f"quantize: no method is called {unknown[0]!r}",
-                hint='give "nearest", "awq", "gptq", "rounding", or several as "gptq+awq"',
+                hint='give "nearest", "awq", "gptq", "rounding", "bias", or several as "gptq+awq"',
             )
         return Method(**{Method.WORDS[word]: True for word in words})
 
@@ -54,7 +61,7 @@ class Method:
         careful = seen is not None and seen.moment.any() and (self.fed_back or self.descended)
         if seen is None or not careful or not isinstance(encoding, Codes) or not is_stepwise(encoding):
             return encode(matrix, encoding, search=SEARCHED)
-        moment = seen.damped(_DAMPING)
+        moment = (seen.centred() if self.corrected else seen).damped(_DAMPING)
         given = _start(matrix, encoding, moment)
         settled = Settled.of(encoding, given, matrix.shape)
         found = rounded(matrix, settled, moment) if self.fed_back else encoding.decode(given, matrix.shape)

@@ -1,38 +1,59 @@
 """What calibration shows of the numbers that a weight is multiplied with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drystone.dtypes import Array
 
+#: Steps between the ends of a row that is rounded to bytes.
+_STEPS = 255
+
 
 @dataclass(frozen=True)
 class Seen:
-    """Of the rows x that a product with a weight [n, k] has read: how many, the sum of x, f64 [k], and the
-    sum of x^T x, f64 [k, k]."""
+    """Of the rows x that a product with a weight [n, k] has read: how many, the sum of x, f64 [k], the sum of
+    x^T x, f64 [k, k], and the sum of the squares of what lies between the ends of each row."""
 
     rows: float
     total: Array
     moment: Array
+    spread: float = 0.0
 
     @staticmethod
     def of(x: Array) -> "Seen":
         """Of some rows, f32 [rows, k]."""
         wide = x.astype(np.float64)
-        return Seen(len(x), wide.sum(0), wide.T @ wide)
+        return Seen(len(x), wide.sum(0), wide.T @ wide, float(np.square(np.ptp(wide, 1)).sum()))
 
     def __add__(self, other: "Seen") -> "Seen":
-        return Seen(self.rows + other.rows, self.total + other.total, self.moment + other.moment)
+        sums = self.rows + other.rows, self.total + other.total, self.moment + other.moment
+        return Seen(*sums, self.spread + other.spread)
 
     @property
     def size(self) -> Array:
         """The root mean square of every column, f64 [k]."""
         return np.sqrt(np.diag(self.moment) / max(self.rows, 1))
 
+    @property
+    def rounding(self) -> float:
+        """What rounding every row to bytes between its ends adds to each diagonal element of x^T x, that is
+        to an output's squared error for each square of a weight: a step squared, by 12, of every row."""
+        return self.spread / _STEPS**2 / 12
+
     def scaled(self, factors: Array) -> "Seen":
-        """Of the rows times `factors` [k]."""
-        return Seen(self.rows, self.total * factors, self.moment * factors * factors[:, None])
+        """Of the rows times `factors` [k], but for the ends of rows, which stay."""
+        return replace(self, total=self.total * factors, moment=self.moment * factors * factors[:, None])
+
+    def centred(self) -> "Seen":
+        """Of the rows less their mean, but for the sum, which stays: what errors cost where biases make up
+        for their mean."""
+        mean = self.total / max(self.rows, 1)
+        return replace(self, moment=self.moment - np.outer(self.total, mean))
+
+    def mean_error(self, left: Array) -> Array:
+        """The mean error of every output, f64 [n], for the error [n, k] of a weight."""
+        return left @ self.total / max(self.rows, 1)
 
     def damped(self, share: float) -> Array:
         """x^T x with `share` of its mean diagonal added to the diagonal, so that it has an inverse and few
