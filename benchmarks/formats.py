@@ -95,6 +95,8 @@ def others(array: Array) -> Iterator[Row]:
     columns, outliers = columns_beyond(array, 4.8, 1), elements_beyond(array, 3.5)
     sized = {
         "int8_tensor": formats.int8_tensor(),
+        "int4_row": formats.int4_row(),
+        "dynamic8": formats.dynamic8(),
         "llm_int8": formats.llm_int8(columns),
         "spqr": formats.spqr(outliers),
         "shiftadd(3), 15 rounds": formats.shiftadd(),
