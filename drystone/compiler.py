@@ -41,7 +41,7 @@ def compile(
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     budget: Budget | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
-    calibration: Sequence[Any] | None = None,
+    calibration: Sequence[Any] | str | os.PathLike[str] | None = None,
     caches: Held | Mapping[str, Held | None] | None = None,
     sparsify: Any = None,
     tune: Tune | bool | None = None,
@@ -59,7 +59,8 @@ def compile(
     `Quantize` rounds the weights alone; or the same for each weight by the first regular expression that
     matches its name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of
     keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
-    that weights are multiplied with. caches: what buffers that attention reads as keys or values are held in
+    that weights are multiplied with; or the path of an .npz with an array for every input, by its name, that
+    has the calls along a first axis. caches: what buffers that attention reads as keys or values are held in
     ("int8", "kivi2", .., a `Cache` or a `Keep`), or the same by their names. tune: search for the fastest
     schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
     mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
@@ -84,7 +85,7 @@ def compile(
         built.append((_trip(source, machine, budget, own, search), compute))
         return built[-1][0]
 
-    if budget.error is None:
+    if budget.error is None or auto:
         return build(options.compute, search)
     call = frontend.example_call(model, example_inputs, kwargs)
     found = accuracy.choose(build, budget.error, options.compute, *call)
@@ -119,22 +120,40 @@ def _calibrated(
     source: _Source,
     machine: targets.CpuTarget,
     options: Options,
-    calls: Sequence[Any],
+    given: Sequence[Any] | str | os.PathLike[str],
     auto: Collection[str],
     budget: Budget,
 ) -> _Source:
     """The source with what is known of its numbers after running these calls on the machine at hand, and
     formats within the budget for weights of the patterns `auto`."""
     own, here = replace(options, compute=None), targets.resolve("cpu")
+    program = source.imported()
+    calls = quantizing.calls_of(given, program.signature)
 
-    def build(observed: passes.Quantization) -> Fitted:
-        return _trip(replace(source, quantized=observed), here, Budget(), own, None)
+    def build(observed: passes.Quantization, options: Options = own) -> Fitted:
+        return _trip(replace(source, quantized=observed), here, Budget(), options, None)
 
     known = quantizing.calibrated(source.quantized, build, calls)
     if not auto:
         return replace(source, quantized=known)
-    known, formats = choosing.settled(known, auto, source.imported(), build, calls, budget, machine)
-    return replace(source, quantized=known, formats=formats)
+    element, panels = element_of(options.compute) or "f32", budget.weights is not None
+    chooser = choosing.Chooser.of(known, auto, program, build, calls, panels, machine, element)
+
+    def settle(found: choosing.Settled) -> choosing.Settled:
+        quantized, formats = found
+        return quantizing.with_ranges(quantized, build, calls), formats
+
+    if budget.error is None:
+        quantized, formats = settle(chooser.within(budget))
+    else:
+        reference = build(passes.Quantization())
+
+        def error_of(found: choosing.Settled) -> float:
+            made = build(found[0], options)
+            return max(accuracy.difference(made, reference, *call) for call in calls)
+
+        quantized, formats = choosing.kept(chooser, budget, error_of, settle)
+    return replace(source, quantized=quantized, formats=formats)
 
 
 def _trip(

@@ -1,17 +1,22 @@
 """What the user asks for with `quantize=` and `calibration=`, as passes of the pipeline."""
 
 import inspect
+import math
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from drystone.caches import Held, caches_of
 from drystone.dtypes import Array
 from drystone.errors import UserError
+from drystone.files import read_arrays
 from drystone.ir import formats
 from drystone.ir.encoding import Encoding
+from drystone.ir.program import Signature
 from drystone.options import Budget, Format, Quantize, formats_of
 from drystone.passes import (
     INT8,
@@ -30,9 +35,16 @@ from drystone.passes import (
 from drystone.passes.integers.held import Range
 from drystone.passes.integers.regions import HUGE
 from drystone.passes.rounding import Method, Seen, is_stepwise
+from drystone.runtime import tree
 
-#: The arguments of a call.
-Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+class Call(NamedTuple):
+    """The arguments of a call."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
 #: The format that stands for one that is chosen, and what statistics are taken for until then.
 AUTO, _ANY = "auto", formats.int8_row()
 
@@ -155,21 +167,27 @@ def autos(given: Format | Mapping[str, Format | None] | None) -> frozenset[str]:
 
 
 def check(
-    quantized: Quantization, auto: Collection[str], calls: Sequence[Any] | None, budget: Budget
+    quantized: Quantization,
+    auto: Collection[str],
+    calls: Sequence[Any] | str | os.PathLike[str] | None,
+    budget: Budget,
 ) -> None:
     """Raise UserError where calibration is not needed, or is and not there, and the same of budgets."""
     weights = quantized.weights
     assert isinstance(weights, QuantizeWeights)
-    if budget.error is not None and quantized != Quantization():
+    if budget.error is not None and quantized != Quantization() and not auto:
         raise UserError(
-            "Budget(error=...) does not judge quantize=... yet", hint="leave one of the two out, and compare"
+            "Budget(error=...) judges formats that are chosen, and these are given",
+            hint=f'give quantize="{AUTO}", or leave one of the two out, and compare',
         )
+    if budget.error is not None and auto and not 0 < budget.error < math.inf:
+        raise UserError(f"Budget(error={budget.error!r}) is no error", hint="give a number such as 0.01")
     if budget.bits is not None and not auto:
         raise UserError("Budget(bits=...) is for formats that are chosen", hint=f'give quantize="{AUTO}"')
-    if auto and budget.bits is None and budget.weights is None:
+    if auto and budget.bits is None and budget.weights is None and budget.error is None:
         raise UserError(
             f'quantize="{AUTO}" chooses formats within a budget',
-            hint='give Budget(bits=4.25), or Budget(weights="40MB")',
+            hint='give Budget(bits=4.25), Budget(weights="40MB") or Budget(error=0.01)',
         )
     if calls is None and quantized.integers:
         raise UserError(
@@ -186,7 +204,7 @@ def check(
         return
     if not weights.formats and not quantized.products.formats and not quantized.integers:
         raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
-    if len(calls) == 0:
+    if not isinstance(calls, os.PathLike) and len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
 
 
@@ -208,6 +226,18 @@ def calibrated(
         observer = build(Quantization(convolutions=ObserveConvolutions(products.formats)))
         convolutions = QuantizeConvolutions(products.formats, _largest(_runs(observer, calls)))
     return replace(quantized, weights=weights, products=products, convolutions=convolutions)
+
+
+def with_ranges(
+    quantized: Quantization, build: Callable[[Quantization], Callable[..., Any]], calls: Sequence[Any]
+) -> Quantization:
+    """The passes with how large the activations are that products in bytes read."""
+    products = quantized.products
+    assert isinstance(products, QuantizeProducts)
+    if all(name != INT8 for _, name in products.formats):
+        return quantized
+    observer = build(Quantization(products=ObserveProducts(products.formats, products.convolutions)))
+    return replace(quantized, products=replace(products, ranges=_largest(_runs(observer, calls))))
 
 
 def _ranges(runs: Iterator[dict[str, Array]]) -> dict[str, Range]:
@@ -248,13 +278,15 @@ def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
             kind, _, keys = name.partition(" ")
             if kind != "moment":
                 continue
-            rows, total = (results[f"{other} {keys}"].astype(np.float64) for other in ("rows", "total"))
+            rows, total, spread = (
+                results[f"{other} {keys}"].astype(np.float64) for other in ("rows", "total", "spread")
+            )
             if not np.isfinite(moment).all():
                 raise UserError(
                     f"calibration: what {keys} is multiplied with is not finite, or its squares are not",
                     hint="leave out the calls that give infinities or NaN, or these weights (None)",
                 )
-            seen = Seen(float(rows[0]), total, moment.astype(np.float64))
+            seen = Seen(float(rows[0]), total, moment.astype(np.float64), float(spread[0]))
             for key in keys.split(" "):
                 found[key] = found[key] + seen if key in found else seen
     return found
@@ -262,6 +294,28 @@ def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
 
 def arguments(call: Any) -> Call:
     """The arguments of a call: a tuple or list, a mapping of keyword arguments, or the only one."""
+    if isinstance(call, Call):
+        return call
     if isinstance(call, Mapping):
-        return (), call
-    return (call if isinstance(call, tuple | list) else (call,)), {}
+        return Call((), call)
+    return Call(call if isinstance(call, tuple | list) else (call,), {})
+
+
+def calls_of(given: Sequence[Any] | str | os.PathLike[str], signature: Signature) -> list[Call]:
+    """The calls that the user gave, or those of an .npz with an array for every input, by its name: with the
+    calls along a first axis, or of one call. Raises UserError for a file that is something else."""
+    if not isinstance(given, str | os.PathLike):
+        return [*map(arguments, given)]
+    path, specs = Path(given), signature.inputs
+    arrays = read_arrays(path, [spec.name for spec in specs])
+    more = {array.ndim - len(spec.shape) for array, spec in zip(arrays, specs, strict=True)}
+    counts = {len(array) for array in arrays} if more == {1} else {1}
+    if more not in ({0}, {1}) or len(counts) > 1:
+        taken = ", ".join(f"{spec.name}: {list(spec.shape)}" for spec in specs)
+        held = ", ".join(f"{list(array.shape)}" for array in arrays)
+        raise UserError(
+            f"{path} has arrays {held}, which are no calls of the model: it takes {taken}",
+            hint="write arrays of one call, or each with the same number of calls along a first axis",
+        )
+    calls = zip(*(array if more == {1} else [array] for array in arrays), strict=True)
+    return [Call(*tree.unflatten(iter(map(np.asarray, leaves)), signature.in_tree)) for leaves in calls]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drystone.choosing import Weight, choose
+from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
 from drystone.passes.quantize_weights import BEST
@@ -103,25 +103,34 @@ def round_to_nearest(given: Calibrated, encoding: Encoding, search: Search = BY_
 
 
 def rounded(given: Calibrated, encodings: Mapping[str, Encoding], method: Method) -> Compressed:
-    """Every weight as the pass `quantize-weights` rounds it; factors of activations take 32 bits each."""
+    """Every weight as the pass `quantize-weights` rounds it; factors of activations, and biases that the
+    model has not, take 32 bits each."""
     made, stored, count = copy.deepcopy(given.model), 0, 0
     modules = dict(products(made))
     for group in given.groups:
-        matrices, factors = [_matrix(modules[name]) for name in group], None
+        matrices, seen = [_matrix(modules[name]) for name in group], given.seen[group[0]]
+        factors = np.ones(matrices[0].shape[1], np.float32)
         if method.scaled and isinstance(modules[group[0]], nn.Linear):
-            factors = scaled(matrices, [encodings[name] for name in group], given.seen[group[0]])
+            shown = seen.centred() if method.corrected else seen
+            factors = scaled(matrices, [encodings[name] for name in group], shown)
             stored += factors.nbytes
         for name, matrix in zip(group, matrices, strict=True):
-            encoding, seen = encodings[name], given.seen[name]
-            if factors is not None:
-                parts = method.parts(matrix * factors, encoding, seen.scaled(1 / factors))
-            else:
-                parts = method.parts(matrix, encoding, seen)
-            found = encoding.decode(parts, matrix.shape)
-            _put(modules[name], found if factors is None else found / factors)
+            encoding = encodings[name]
+            parts = method.parts(matrix * factors, encoding, seen.scaled(1 / factors))
+            found = encoding.decode(parts, matrix.shape) / factors
+            _put(modules[name], found)
             stored += sum(part.nbytes for part in parts.values())
+            if method.corrected:
+                stored += _correct(modules[name], -seen.mean_error(found - matrix))
             count += matrix.size
     return Compressed(made, 8 * stored / count)
+
+
+def _correct(module: nn.Linear | nn.Conv2d, change: np.ndarray) -> int:
+    """Add to a layer's bias; the bytes that takes where it has none."""
+    shift, old = torch.from_numpy(change).float(), module.bias
+    module.bias = nn.Parameter(shift if old is None else old.detach() + shift)
+    return 4 * len(shift) if old is None else 0
 
 
 def chosen(given: Calibrated, bits: float, changes: Changes) -> Compressed:
@@ -142,8 +151,13 @@ def chosen(given: Calibrated, bits: float, changes: Changes) -> Compressed:
 
     weights = {name: _weight(modules[name], seen) for name, seen in given.seen.items()}
     factors = sum(4 * weights[group[0]].shape[1] for group in given.groups)
-    found = choose(weights, effect, int(bits * sum(each.count for each in weights.values()) / 8) - factors)
-    encodings = {each.weight: formats.TABLE[each.format]() if each.format else Codes("f32") for each in found}
+    limit = int(bits * sum(each.count for each in weights.values()) / 8) - factors
+    found = choose(options_of(weights, effect), limit)
+    assert found is not None, f"no formats take {bits} bits"
+    encodings = {
+        key: formats.TABLE[each.format]() if each.format else Codes("f32")
+        for key, each in zip(weights, found, strict=True)
+    }
     return rounded(given, encodings, BEST)
 
 
@@ -203,11 +217,16 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
             ("w4", formats.w4, "gptq"),
             ("w4", formats.w4, "gptq+awq"),
             ("w4", formats.w4, "gptq+rounding"),
+            ("w4", formats.w4, "bias"),
+            ("w4", formats.w4, "gptq+bias"),
             ("w4", formats.w4, "gptq+awq+rounding"),
+            ("w4", formats.w4, "gptq+awq+rounding+bias"),
             ("q4_k", formats.q4_k, "gptq"),
             ("w3", formats.w3, "gptq"),
             ("w3", formats.w3, "gptq+awq+rounding"),
+            ("w3", formats.w3, "gptq+awq+rounding+bias"),
             ("w2", formats.w2, "gptq+awq+rounding"),
+            ("w2", formats.w2, "gptq+awq+rounding+bias"),
         )
     }
     | {

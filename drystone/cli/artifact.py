@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
-from drystone.errors import UserError
+from drystone.files import read_arrays
 from drystone.runtime import artifact
 from drystone.runtime.fitted import Fitted, load
 
@@ -27,17 +27,7 @@ def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
             floating = np.issubdtype(dtype, np.floating)
             arrays.append((rng.standard_normal(shape) if floating else np.zeros(shape)).astype(dtype))
         return arrays
-    try:
-        held = np.load(source, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{source} is not an .npz of arrays: {error}") from error
-    if not isinstance(held, np.lib.npyio.NpzFile):
-        raise UserError(f"{source} is not an .npz of arrays", hint="write it with numpy.savez, by input name")
-    names = [s.name if s.name in held else f"arr_{i}" for i, s in enumerate(specs)]
-    missing = [s.name for s, name in zip(specs, names, strict=True) if name not in held]
-    if missing:
-        raise UserError(f"{source} lacks the inputs {missing}", hint=f"it holds {sorted(held)}")
-    return [held[name] for name in names]
+    return read_arrays(source, [spec.name for spec in specs])
 
 
 @click.command("run")

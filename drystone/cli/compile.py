@@ -1,12 +1,14 @@
 """`drystone compile`."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from drystone.cli.common import ARTIFACT, CHECKPOINT, TARGET, save
-from drystone.options import Budget, Options
+from drystone.errors import UserError
+from drystone.options import Budget, Format, Options, Quantize
 
 
 @click.command("compile")
@@ -20,11 +22,28 @@ from drystone.options import Budget, Options
     'the memory level: "ram=256KB".',
 )
 @click.option("--weights", help='Limit on the weights as they are stored, such as "40MB".')
-@click.option("--quantize", help='What products with weights are computed in: "int8".')
+@click.option(
+    "--quantize",
+    multiple=True,
+    metavar="[NAMES=]FORMAT",
+    help='What weights are held in: "w4" or another format, "auto", or "int8" for products in bytes. With a '
+    "regular expression and = before it, for the weights of these names (none: as they are); the first of "
+    "several that matches counts.",
+)
+@click.option("--method", help='How numbers are rounded: "nearest", or such as "gptq+awq".')
+@click.option("--group", type=click.IntRange(1), help="Inputs that share a scale, for formats with groups.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="An .npz with an array for every input, by its name, that has calls along its first axis.",
+)
+@click.option("--bits", type=float, help='Mean bits of a weight whose format is "auto".')
 @click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
-    "--error", type=float, help="Relative L2 error that a shorter precision may cost, such as 0.01."
+    "--error",
+    type=float,
+    help='Relative L2 error that a shorter precision, or formats of "auto", may cost, such as 0.01.',
 )
 @click.option("--plan-seconds", type=float, default=5.0, show_default=True, help="The memory planner's time.")
 @click.option("--database", help="Take the best schedules known to these measurements (see `tune`).")
@@ -37,7 +56,11 @@ def compile_command(
     checkpoint: Path | None,
     ram: str | None,
     weights: str | None,
-    quantize: str | None,
+    quantize: tuple[str, ...],
+    method: str | None,
+    group: int | None,
+    calibration: Path | None,
+    bits: float | None,
     caches: str | None,
     compute: str | None,
     error: float | None,
@@ -49,17 +72,40 @@ def compile_command(
 
     began = time.monotonic()
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
-    budget = Budget(ram=_limits(ram), weights=weights, error=error)
+    budget = Budget(ram=_limits(ram), weights=weights, error=error, bits=bits)
     fitted = compile(
         path,
         target=target,
         checkpoint=checkpoint,
         budget=budget,
-        quantize=quantize,
+        quantize=_formats(quantize, method, group),
+        calibration=calibration,
         caches=caches,
         options=options,
     )
     save(fitted, output, quiet, began)
+
+
+def _formats(given: Sequence[str], method: str | None, group: int | None) -> Format | None:
+    """The format for all weights, or those of weights by names."""
+    if not given:
+        if method is not None or group is not None:
+            raise UserError(
+                "--method and --group say more of --quantize", hint="give it, such as --quantize w4"
+            )
+        return None
+
+    def format_of(name: str) -> Format | None:
+        if name == "none":
+            return None
+        # Products in bytes have a method of their own: with others beside them, these are meant.
+        plain = (method is None and group is None) or (name == "int8" and len(given) > 1)
+        return name if plain else Quantize(name, method, group)
+
+    if len(given) == 1 and "=" not in given[0]:
+        return format_of(given[0])
+    pairs = (each.rpartition("=") for each in given)
+    return {names or ".*": format_of(name) for names, _, name in pairs}
 
 
 def _limits(ram: str | None) -> str | dict[str, str] | None:

@@ -44,6 +44,23 @@ def test_bench_report_unpack(folder: Path) -> None:
     assert {p.name for p in (folder / "parts").iterdir()} >= {"model.so", "model.h", "weights.safetensors"}
 
 
+def test_calibrated_weights(folder: Path) -> None:
+    """A file of calls; formats by names, and chosen ones."""
+    np.savez(folder / "calls.npz", input=np.random.default_rng(0).standard_normal((5, 4, 6), np.float32))
+    for arguments, name in (
+        (("--quantize", "w4", "--method", "gptq+bias", "--group", "8"), "w4.dry"),
+        (("--quantize", "0.*=q8_0", "--quantize", "w4"), "names.dry"),
+        (("--quantize", "auto", "--bits", "8"), "auto.dry"),
+    ):
+        asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")
+        done = _drystone(*asked, folder=folder)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        done = _drystone("-q", "run", name, "in.npz", "-o", "out.npz", folder=folder)
+        assert done.returncode == 0, done.stderr
+        (got,) = np.load(folder / "out.npz").values()
+        np.testing.assert_allclose(got, np.load(folder / "want.npy"), atol=0.2)
+
+
 def test_targets_and_doctor(folder: Path) -> None:
     assert {"cpu", "cpu:avx2", "cpu:avx512", "cpu:spr"} <= set(
         _drystone("targets", folder=folder).stdout.split()
@@ -68,6 +85,13 @@ def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
         (("compile", "model.pt2", "-o", "x.dry", "--ram", "100"), "for all weights"),
         (("compile", "model.pt2", "-o", "x.dry", "--ram", "sram=1KB"), "no such memory level"),
         (("compile", "model.pt2", "-o", "x.dry", "--weights", "100"), "the budget for them is 100 B"),
+        (("compile", "model.pt2", "-o", "x.dry", "--method", "gptq"), "give it, such as --quantize w4"),
+        (("compile", "model.pt2", "-o", "x.dry", "--quantize", "w5"), "'w5' names no format"),
+        (("compile", "model.pt2", "-o", "x.dry", "--quantize", "auto", "--bits", "4"), "calibration="),
+        (
+            ("compile", "model.pt2", "-o", "x.dry", "--quantize", "w4", "--calibration", "want.npy"),
+            "want.npy is not an .npz",
+        ),
     ):
         done = _drystone(*arguments, folder=folder)
         assert done.returncode == 2, (arguments, done.stderr)

@@ -58,6 +58,44 @@ def test_weights_are_those_of_the_format(name: str) -> None:
         assert relative_error(fitted(x), model(x)) < 1e-5
 
 
+@pytest.mark.parametrize("tables", [False, True])
+def test_models_in_bf16(tables: bool) -> None:
+    model, (x, *calls) = small()
+    model, asked = model.bfloat16(), {".*": "w4"} if tables else "w4"
+    fitted = drystone.compile(model, (x,), quantize=asked)
+    kinds = {leaf.name: str(leaf) for leaf in fitted.manifest.weights}
+    assert {"a.weight.coded", "b.weight.coded", "turned.coded"} <= {
+        name.removesuffix(".packed") for name in kinds
+    }
+    with torch.no_grad():
+        for weight in (model.a.weight, model.b.weight, model.conv.weight, model.table.weight):
+            weight.copy_(rounded(weight.float(), formats.w4()))
+        model.turned.copy_(rounded(model.turned.float(), formats.w4(), turned=True))
+        assert relative_error(fitted(x).float(), model(x).float()) < 2e-2
+    model, _ = small()
+    model = model.bfloat16()
+    with torch.no_grad():
+        wanted = model(x).float()
+    budget = drystone.Budget(bits=5)
+    for quantize, limit, given in (("w4", 0.25, drystone.Budget()), ("auto", 0.12, budget)):
+        fitted = drystone.compile(model, (x,), quantize=quantize, calibration=calls, budget=given)
+        assert relative_error(fitted(x).float(), wanted) < limit
+
+
+def test_entropy_coded_weights_are_the_same_to_the_bit() -> None:
+    model, (x, *_) = small()
+    model = model.bfloat16()
+    plain, coded = drystone.compile(model, (x,)), drystone.compile(model, (x,), quantize={".*": "dfloat11"})
+    assert torch.equal(plain(x), coded(x)) and plain.memory.weights == coded.memory.weights
+    program = import_model(model, (x,), ctx=mlir.context())
+    quantized = quantizing.quantization_of({".*": "dfloat11"}).weights
+    passes.run(program, (quantized,))
+    for key in ("a.weight", "turned", "conv.weight", "table.weight"):
+        stored = [program.weights[name] for name in program.weights if name.startswith(f"{key}.coded")]
+        count = model.get_parameter(key).numel()
+        assert sum(array.nbytes for array in stored) < 0.72 * 2 * count + 300
+
+
 def test_formats_by_name_and_bytes_beside_them() -> None:
     model, calls = small()
     own = Codes("int8", formats.int8_row().scale)
@@ -90,6 +128,46 @@ def test_calibration_lowers_the_error() -> None:
         for given in (None, [(each,) for each in calls])
     ]
     assert errors[1] < 0.5 * errors[0]
+
+
+class Biased(nn.Module):
+    """Products and a convolution, some with biases; activations that are not around 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 96), nn.Linear(96, 64, bias=False)
+        self.conv, self.plain = nn.Conv1d(64, 48, 3, padding=1), nn.Conv1d(48, 32, 1, bias=False)
+
+    def forward(self, x: Any) -> Any:
+        h = torch.relu(self.b(torch.relu(self.a(x))))
+        return self.plain(torch.relu(self.conv(h.mT)))
+
+
+@pytest.mark.parametrize("method", ["nearest", "awq+gptq"])
+def test_biases_take_the_mean_error(method: str) -> None:
+    torch.manual_seed(0)
+    model = Biased().eval()
+    calls = [torch.rand(16, 9, 64) for _ in range(4)]
+    with torch.no_grad():
+        wanted = model(calls[0]).numpy()
+    errors = []
+    for asked in (method, "bias" if method == "nearest" else f"{method}+bias"):
+        given = drystone.Quantize("w3", method=asked)
+        fitted = drystone.compile(model, (calls[0],), quantize=given, calibration=calls)
+        errors.append(np.abs((fitted(calls[0]).numpy() - wanted).mean((0, 2))).mean())
+        added = sum("bias" in leaf.name for leaf in fitted.manifest.weights)
+        assert added == (2 if asked == method else 4)
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_only_biases_that_are_there_are_corrected_unless_asked() -> None:
+    torch.manual_seed(0)
+    model, x = Biased().eval(), torch.rand(16, 9, 64)
+    fitted = drystone.compile(model, (x,), quantize="w3", calibration=[x])
+    assert sorted(leaf.name for leaf in fitted.manifest.weights if "bias" in leaf.name) == [
+        "a.weight.bias",
+        "conv.weight.bias",
+    ]
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -137,6 +215,35 @@ def test_formats_chosen_within_a_budget() -> None:
     assert [(each.weight, each.format) for each in fitted.manifest.formats] == [("2.weight", "")]
     with pytest.raises(drystone.UserError, match="cannot take"):
         drystone.compile(model, (x,), quantize="auto", calibration=calls, budget=drystone.Budget(bits=1))
+
+
+def test_formats_chosen_within_an_error() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 48)).eval()
+    calls = [torch.randn(256, 64) for _ in range(2)]
+    sizes = []
+    for error in (0.1, 0.005):
+        budget = drystone.Budget(error=error)
+        fitted = drystone.compile(model, calls[:1], quantize="auto", calibration=calls, budget=budget)
+        assert all(relative_error(fitted(x), model(x).detach()) <= error for x in calls)
+        sizes.append(sum(each.bits for each in fitted.manifest.formats))
+    assert sizes[0] < sizes[1]
+    budget = drystone.Budget(error=0.001, bits=4.5)
+    with pytest.raises(drystone.UserError, match=r"are off by .*, 0.001 is allowed"):
+        drystone.compile(model, calls[:1], quantize="auto", calibration=calls, budget=budget)
+
+
+def test_products_in_bytes_are_chosen_where_they_are_fastest() -> None:
+    """Of many rows, on a machine with units that sum bytes; one row is a matter of bytes that are read."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).eval()
+    for rows, in_bytes in ((512, True), (1, False)):
+        calls = [torch.randn(rows, 256) for _ in range(2 if in_bytes else 600)]
+        budget = drystone.Budget(error=0.05)
+        fitted = drystone.compile(
+            model, calls[:1], "cpu:spr", quantize="auto", calibration=calls, budget=budget
+        )
+        assert [each.format == "int8" for each in fitted.manifest.formats] == [in_bytes] * 2
 
 
 def test_a_budget_for_all_weights_counts_what_is_stored() -> None:

@@ -6,11 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from drystone.choosing import CANDIDATES, Weight, choose
-from drystone.errors import UserError
+from drystone import choosing, scheduling
+from drystone.choosing import CANDIDATES, Option, Weight, cheapest, choose, options_of
 from drystone.ir import formats
 from drystone.ir.encoding import encode
-from drystone.scheduling import Option, select
+from drystone.scheduling import select
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -18,7 +18,7 @@ def test_the_choice_is_the_best_of_all(seed: int) -> None:
     random = np.random.default_rng(seed)
     count = int(random.integers(1, 8))
     items = [
-        [Option(int(size), float(cost)) for size, cost in zip(*_random(random), strict=True)]
+        [scheduling.Option(int(size), float(cost)) for size, cost in zip(*_random(random), strict=True)]
         for _ in range(count)
     ]
     smallest = sum(min(option.size for option in options) for options in items)
@@ -47,7 +47,8 @@ def _random(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def test_of_many_items_no_time_is_needed_for_a_choice() -> None:
     random = np.random.default_rng(0)
     items = [
-        [Option(10 * bits, 4.0**-bits * weight) for bits in range(2, 9)] for weight in random.random(500)
+        [scheduling.Option(10 * bits, 4.0**-bits * weight) for bits in range(2, 9)]
+        for weight in random.random(500)
     ]
     found = select(items, 500 * 42, seconds=0.0)
     assert found is not None and not found.proven
@@ -74,9 +75,10 @@ def test_formats_are_the_best_of_all_choices() -> None:
         key: Weight(partial(np.copy, each), (32, 64), None, 4 * each.size) for key, each in matrices.items()
     }
     limit = 4 * 32 * 64 * 5 // 8
-    found = choose(weights, effect, limit)
-    assert sum(each.bits for each in found) / 4 <= 5
-    assert [each.bits for each in found] == sorted(each.bits for each in found)
+    options = options_of(weights, effect)
+    found = choose(options, limit)
+    assert found is not None and sum(each.size for each in found) <= limit
+    assert [each.size for each in found] == sorted(each.size for each in found)
     encodings = [formats.TABLE[name]() for name in CANDIDATES]
     changes = {
         key: [effect(key, encoding.decode(encode(matrix, encoding), matrix.shape)) for encoding in encodings]
@@ -89,8 +91,38 @@ def test_formats_are_the_best_of_all_choices() -> None:
         if sum(sizes[number] for number in choice) <= limit
     )
     assert sum(each.change for each in found) == pytest.approx(best, rel=1e-6)
-    with pytest.raises(UserError, match=r"cannot take 800 bytes, 0.781 bits each") as refused:
-        choose(weights, effect, 800)
-    assert "2432 bytes in all, 2.375 bits" in str(refused.value)
-    with pytest.raises(UserError, match=r"cannot take 0 bytes beside the 900 of others"):
-        choose(weights, effect, 800, beside=900)
+    assert choose(options, 800) is None
+    refused = str(choosing.too_small(weights, options, 800))
+    assert "cannot take 800 bytes, 0.781 bits each" in refused and "2432 bytes in all, 2.375 bits" in refused
+    refused = str(choosing.too_small(weights, options, 800, beside=900))
+    assert "cannot take 0 bytes beside the 900 of others" in refused
+    for error in (0.01, 1.0, 30.0):
+        cheap = cheapest(options, error)
+        assert sum(each.change for each in cheap) <= error**2
+        smallest = min(
+            sum(option.size for option in choice)
+            for choice in product(*options.values())
+            if sum(option.change for option in choice) <= error**2
+        )
+        assert sum(each.size for each in cheap) == smallest
+
+
+def test_formats_that_are_slower_than_better_ones_are_for_small_budgets() -> None:
+    """In a target's order of times: w3 is worse and slower than w4, and taken where w4 is too large."""
+    options = {
+        f"w{n}": [
+            Option("w3", 300, 9.0, 2.0),
+            Option("w4", 400, 1.0, 1.0),
+            Option("q8_0", 800, 0.1, 1.5),
+            Option("", 3200, 0.0, 4.0),
+        ]
+        for n in range(3)
+    }
+    for limit, wanted in (
+        (1200, ["w4", "w4", "w4"]),
+        (1550, ["w4", "w4", "w4"]),
+        (1100, ["w3", "w4", "w4"]),
+        (900, ["w3", "w3", "w3"]),
+    ):
+        found = choose(options, limit)
+        assert found is not None and sorted(each.format for each in found) == wanted
