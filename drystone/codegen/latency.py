@@ -2,8 +2,8 @@
 
 A model of what kernels do, not a measurement: weights come from memory once, their codes are turned into
 numbers by so many operations of a vector each (`codegen.families.decoding`), and the unit that sums does so
-many multiply-adds at a time. The rates are those of a core of any recent machine; formats are compared, so
-that only their ratios count.
+many multiply-adds at a time. What takes longer, memory or instructions, hides most of the other. The rates
+are those of a core of any recent machine; formats are compared, so that only their ratios count.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ _TILE_CYCLES = 32
 _FEW = 4
 #: Bits of codes whose numbers are looked up in a table.
 _LISTED = 5
+#: The share of the shorter of both times that is not hidden, and entries of a table that one instruction
+#: looks up in two registers, where they have 512 bits.
+_BARE, _PAIR = 1 / 8, 32
 #: Instructions that round an element of an activation to a byte.
 _ROUNDED = 4
 
@@ -34,25 +37,27 @@ class Product:
 
     def plain(self, size: int, element: str = "f32") -> float:
         """Seconds with numbers as they are, of `size` bytes in all, summed as this element."""
-        return self._read(size) + self._summed(element)
+        return self._both(size, self._summed(element))
 
     def coded(self, encoding: Encoding, size: int, element: str = "f32") -> float:
         """Seconds with codes of `size` bytes in all, which a kernel decodes."""
         times = self.rows if self.rows <= _FEW else 1
-        decoded = times * self._count * _instructions(self.target, encoding) / self.target.lanes(32)
-        return self._read(size) + decoded / _INSTRUCTIONS + self._summed(element)
+        decoded = times * self._count * self._instructions(encoding) / self.target.lanes(32)
+        return self._both(size, decoded / _INSTRUCTIONS + self._summed(element))
 
     def bytes(self, size: int) -> float:
         """Seconds with bytes, of `size` in all, and rows that are rounded to bytes first."""
         rounded = self.rows * self.shape[1] * _ROUNDED / self.target.lanes(32) / _INSTRUCTIONS
-        return self._read(size) + rounded + self._summed("i8")
+        return self._both(size, rounded + self._summed("i8"))
 
     @property
     def _count(self) -> int:
         return self.shape[0] * self.shape[1]
 
-    def _read(self, size: float) -> float:
-        return size / _BYTES
+    def _both(self, size: float, worked: float) -> float:
+        """Seconds of reading so many bytes and of working."""
+        read = size / _BYTES
+        return max(read, worked) + _BARE * min(read, worked)
 
     def _summed(self, element: str) -> float:
         """Multiply-adds by tiles where rows fill some, else by vectors."""
@@ -66,23 +71,19 @@ class Product:
         rows = float(-(-self.rows // unit.rows) * unit.rows)
         return rows * self._count * (_TILE_CYCLES if unit.tiles else 1) / done / _INSTRUCTIONS
 
-
-def _instructions(target: CpuTarget, encoding: Encoding) -> float:
-    """Instructions for each vector of codes: shifts, what joins codes that lie in two words, the table or the
-    arithmetic that gives their numbers, and their factors."""
-    if not isinstance(encoding, Codes):
-        return 0.0
-    code = encoding.code
-    run = Words.run(code)
-    joined = 2.0 * (run * code.bits // 32 - 1) / run
-    if code.bits <= _LISTED:
-        tables = -(-(1 << code.bits) // target.lanes(32))
-        number = 2 * tables  # with one shift, and one choice between each two
-    else:
-        number = 4 if isinstance(code, Floats) else 3
-    scale = encoding.scale
-    if scale is None:
-        return joined + number
-    group = max(scale.per.sizes[-1] if scale.per.sizes else 0, 1)
-    factors = 3 * len(scale.children()) / group
-    return joined + number + factors
+    def _instructions(self, encoding: Encoding) -> float:
+        """Instructions for each vector of codes: shifts, what joins codes that lie in two words, the table or
+        the arithmetic that gives their numbers, and their factors."""
+        if not isinstance(encoding, Codes):
+            return 0.0
+        code, lanes, scale = encoding.code, self.target.lanes(32), encoding.scale
+        run = Words.run(code)
+        joined = 2.0 * (run * code.bits // 32 - 1) / run
+        if code.bits <= _LISTED:
+            one = _PAIR if 2 * lanes >= _PAIR else lanes
+            # With one shift, and a choice between each two tables.
+            number = 2 * -(-(1 << code.bits) // one)
+        else:
+            number = 4 if isinstance(code, Floats) else 3
+        group = scale.per.all_sizes(2)[1] or self.shape[1] if scale is not None else self.shape[1]
+        return joined + number + 3 * (0 if scale is None else len(scale.children())) / group

@@ -118,7 +118,7 @@ def test_what_is_not_there_is_refused() -> None:
     refused("'head.*' matches no weight .* computed in bytes", quantize={"head.*": "int8"})
     refused("calibration is for quantize=", calibration=[x])
     refused("calibration has no calls", quantize="int8", calibration=[])
-    refused("does not judge quantize", quantize="int8", budget=drystone.Budget(error=0.1))
+    refused("judges formats that are chosen", quantize="int8", budget=drystone.Budget(error=0.1))
     odd = nn.Linear(30, 16)
     with pytest.raises(drystone.UserError, match="matches no weight"):
         drystone.compile(odd, (torch.randn(3, 30),), quantize="int8")

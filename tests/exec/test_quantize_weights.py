@@ -220,7 +220,7 @@ def test_formats_chosen_within_a_budget() -> None:
 def test_formats_chosen_within_an_error() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 48)).eval()
-    calls = [torch.randn(256, 64) for _ in range(2)]
+    calls = [torch.randn(2, 64) for _ in range(40)]
     sizes = []
     for error in (0.1, 0.005):
         budget = drystone.Budget(error=error)
@@ -238,7 +238,7 @@ def test_products_in_bytes_are_chosen_where_they_are_fastest() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).eval()
     for rows, in_bytes in ((512, True), (1, False)):
-        calls = [torch.randn(rows, 256) for _ in range(2 if in_bytes else 600)]
+        calls = [torch.randn(rows, 256) for _ in range(2 if in_bytes else 100)]
         budget = drystone.Budget(error=0.05)
         fitted = drystone.compile(
             model, calls[:1], "cpu:spr", quantize="auto", calibration=calls, budget=budget

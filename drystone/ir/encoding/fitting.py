@@ -1,6 +1,6 @@
 """How scales, zero points and minima are chosen for numbers: by range, or by a search over candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def fit(
         for factor in _factors(search, code):
             wanted = start.times(factor)
             for _ in range(search.refits + 1):
-                held = blocks.stored(wanted, code, outer)
+                held = scale.numbers(blocks.stored(wanted, code, outer), numbers.shape)
                 found = code.decode(code.encode(scale.divide(numbers, held)))
                 error = scale.per.reduce(np.add, np.square(scale.multiply(found.copy(), held) - numbers))
                 better = error < least if selected is None else (error < least) & (selected == number)
@@ -127,11 +127,12 @@ class _Blocks:
             found |= put(name, child.encode(numbers, take(name, settled), BY_RANGE))
         return found
 
-    def least_squares(self, wanted: _Wanted, codes: Array, parts: Parts) -> _Wanted:
-        """The scales, and minima, that leave the least squared error for the numbers that codes stand for."""
+    def least_squares(self, wanted: _Wanted, codes: Array, held: Mapping[str, Array]) -> _Wanted:
+        """The scales, and minima, that leave the least squared error for the numbers that codes stand for.
+        held: the scales that led to them."""
         per, x = self.scale.per, self.numbers
         if self.scale.zero_point is not None:
-            codes = codes - self.scale.values("zero_point", parts, x.shape)
+            codes = (codes.reshape(per.split(x.shape)) - held["zero_point"]).reshape(x.shape)
         squares, products = per.reduce(np.add, codes * codes), per.reduce(np.add, x * codes)
         if self.scale.minimum is None:
             step = np.divide(products, squares, out=np.array(wanted.scale), where=squares > 0)

@@ -1,6 +1,6 @@
 """Codes with scales: the leaf of every encoding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -101,7 +101,7 @@ class Codes(Encoding):
             whole = numbers
         else:
             found, chosen = self._fit(numbers, given, search)
-            whole = self.scale.divide(numbers, found)
+            whole = self.scale.divide(numbers, self.scale.numbers(found, numbers.shape))
         if isinstance(self.element, Learned):
             tables, codes = self.element.encode(whole, given)
             found |= tables
@@ -149,7 +149,9 @@ class Codes(Encoding):
             which = self.scale.per.spread(chosen.astype(np.int64), shape)
             tables = self.element.tables if isinstance(self.element, Table) else ()
             numbers = np.array(tables, np.float64)[which, codes]
-        return numbers if self.scale is None else self.scale.multiply(numbers, parts)
+        return (
+            numbers if self.scale is None else self.scale.multiply(numbers, self.scale.numbers(parts, shape))
+        )
 
     def laid(self, codes: Array) -> Parts:
         """The part that holds codes in row-major order."""
@@ -204,13 +206,18 @@ class Scale:
         child = self.children()[name]
         return self.per.spread(child.decode(take(name, parts), self.per.shape(shape)), shape)
 
-    def multiply(self, numbers: Array, parts: Parts) -> Array:
-        """The real numbers that the numbers of codes (float64, overwritten) stand for."""
-        shape, blocks = numbers.shape, self.per.shape(numbers.shape)
-        held = {
+    def numbers(self, parts: Parts, shape: Sequence[int]) -> dict[str, Array]:
+        """All that belongs to a scale, by the names of `children`, in shapes that broadcast against
+        `Per.split`."""
+        blocks = self.per.shape(shape)
+        return {
             name: self.per.beside(child.decode(take(name, parts), blocks), shape)
             for name, child in self.children().items()
         }
+
+    def multiply(self, numbers: Array, held: Mapping[str, Array]) -> Array:
+        """The real numbers that the numbers of codes (float64, overwritten) stand for; held: `numbers`."""
+        shape = numbers.shape
         out = numbers.reshape(self.per.split(shape))
         if self.zero_point is not None:
             out -= held["zero_point"]
@@ -219,13 +226,20 @@ class Scale:
             out -= held["minimum"]
         return out.reshape(shape)
 
-    def divide(self, numbers: Array, parts: Parts) -> Array:
-        """The numbers that codes should have for these real ones; 0 where the scale is 0."""
+    def divide(self, numbers: Array, held: Mapping[str, Array]) -> Array:
+        """The numbers that codes should have for these real ones; 0 where the scale is 0. held: `numbers`."""
+        shape = numbers.shape
+        out = numbers.reshape(self.per.split(shape))
         if self.minimum is not None:
-            numbers = numbers + self.values("minimum", parts, numbers.shape)
-        scale = self.values("scale", parts, numbers.shape)
-        out = np.divide(numbers, scale, out=np.zeros(numbers.shape), where=scale != 0)
-        return out if self.zero_point is None else out + self.values("zero_point", parts, numbers.shape)
+            out = out + held["minimum"]
+        scale = held["scale"]
+        if scale.all():
+            out = out / scale
+        else:
+            out = np.divide(out, scale, out=np.zeros(out.shape), where=scale != 0)
+        if self.zero_point is not None:
+            out += held["zero_point"]
+        return out.reshape(shape)
 
     def problems(self, shape: Sequence[int]) -> Iterator[str]:
         """What cannot be for a tensor of this shape."""
