@@ -25,6 +25,7 @@ from benchmarks.quality import language
 from benchmarks.quality.measures import Distance
 from benchmarks.table import show
 from drystone import Cache
+from drystone.caches import Held
 from drystone.env import cache_folder
 
 #: Positions of a cache, and those at its start that are not judged.
@@ -34,12 +35,15 @@ ROOM, _LEFT_OUT = 1024, 256
 _STEPS, _WARM_UP, _RATE, _BASE = 16, 3, 6e-4, 80000.0
 
 #: How caches are held, by what it is called.
-CACHES: Mapping[str, str | Cache] = {
+CACHES: Mapping[str, Held | Mapping[str, Held]] = {
     "int8": "int8",
     "int4": "int4",
     "kivi4": "kivi4",
     "kivi2": "kivi2",
+    "kivi2, window of 128": Cache(2, keys="channel", window=128),
+    "keys kivi4, values kivi2": {".*keys": "kivi4", ".*values": "kivi2"},
     "kivi2, groups of 64": Cache(2, keys="channel", group=64, window=64),
+    "2 bits by token": Cache(2, window=64),
 }
 
 
@@ -120,7 +124,7 @@ class Writing(nn.Module):
         return self.model.head(self.model.norm(x))
 
 
-def written(model: Writing, held: str | Cache | None, ids: Tensor) -> tuple[Tensor, int]:
+def written(model: Writing, held: Held | Mapping[str, Held] | None, ids: Tensor) -> tuple[Tensor, int]:
     """The logits after every byte of a stretch, [positions, 256], and the bytes of the caches."""
     fitted = drystone.compile(model, (ids[:, :1], torch.zeros(1, dtype=torch.int64)), caches=held)
     found = [fitted(ids[:, p : p + 1], torch.tensor([p])).clone() for p in range(ids.shape[1])]
