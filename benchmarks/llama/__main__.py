@@ -15,6 +15,7 @@ instruction.) Every model has a process of its own; prompts and steps take turns
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.llama import files, ours
+from benchmarks.llama.worker import CLOCKS
 from benchmarks.peers import machine
 
 THREADS, PROMPT, ROOM, STEPS = 2, 512, 544, 16
@@ -80,37 +82,46 @@ def prepare(folder: Path, layers: int) -> None:
         (folder / f"{variant}.bytes").write_text(str(read))
 
 
-def measure(folder: Path, python: str, rounds: int) -> tuple[dict[str, Process], float]:
+def measure(
+    folder: Path, python: str, rounds: int, clock: str, threads: int
+) -> tuple[dict[str, Process], float]:
     """All models that are there in turns, after one that does not count; and bytes of memory
     that are read in a second."""
     here = [sys.executable, "-m", "benchmarks.llama.ours"]
     paths = [(name, folder / f"{name}.dry") for name in ours.VARIANTS]
-    found = {name: Process([*here, str(path), str(PROMPT)]) for name, path in paths if path.exists()}
+    more = [clock, str(threads), str(PROMPT)]
+    found = {name: Process([*here, str(path), *more]) for name, path in paths if path.exists()}
     if subprocess.run([python, "-c", "import llama_cpp"], capture_output=True, check=False).returncode:
         print(f"{python} has no llama-cpp-python: not installed", file=sys.stderr)
     else:
-        worker, numbers = Path(__file__).with_name("worker.py"), map(str, (THREADS, PROMPT, ROOM))
-        found[LLAMA_CPP] = Process([python, str(worker), str(folder / files.BLOCKS), *numbers])
+        worker, model = Path(__file__).with_name("worker.py"), folder / files.BLOCKS
+        found[LLAMA_CPP] = Process([python, str(worker), str(model), *more, str(ROOM)])
     for process in found.values():
         process.turn()
         process.prompts.clear()
         process.steps.clear()
-    read = [machine.peaks(THREADS).get("read", float("nan"))]
+    # What a processor's time says nothing of: how fast memory is.
+    read = [_read(threads)] if clock == "wall" else []
     for number in range(rounds):
         order = list(found.values())
         for process in order[number % len(order) :] + order[: number % len(order)]:
             process.turn()
-    read.append(machine.peaks(THREADS).get("read", float("nan")))
-    return found, max(read)
+    read += [_read(threads)] if clock == "wall" else []
+    return found, max(read, default=math.nan)
 
 
-def table(folder: Path, found: dict[str, Process], read: float) -> list[str]:
-    """Lines of a table in Markdown."""
+def _read(threads: int) -> float:
+    """Bytes of memory that a plain pass reads in a second."""
+    return machine.peaks(threads).get("read", math.nan)
+
+
+def table(folder: Path, found: dict[str, Process], read: float, how: str) -> list[str]:
+    """Lines of a table in Markdown; `how` it was measured."""
     peer = found.get(LLAMA_CPP)
     lines = [
-        f"{machine.description()}; {THREADS} threads; medians of {len(next(iter(found.values())).prompts)} "
-        f"prompts of {PROMPT} tokens and {STEPS} steps after each, in turns. Memory is read with "
-        f"{read / 1e9:.1f} GB/s at most.",
+        f"{machine.description()}; {how}; medians of {len(next(iter(found.values())).prompts)} "
+        f"prompts of {PROMPT} tokens and {STEPS} steps after each, in turns."
+        + ("" if math.isnan(read) else f" Memory is read with {read / 1e9:.1f} GB/s at most."),
         "",
         "| | prompt, tokens/s | ratio | steps, tokens/s | ratio | weights, GB/s | of memory |",
         "|---|---|---|---|---|---|---|",
@@ -122,7 +133,7 @@ def table(folder: Path, found: dict[str, Process], read: float) -> list[str]:
         held = int(known.read_text()) if known.exists() else matrices(folder)
         lines.append(
             f"| {name} | {PROMPT / prompt:.0f} | {ratios[0]} | {1 / step:.1f} | {ratios[1]} "
-            f"| {held / step / 1e9:.1f} | {held / step / read:.0%} |"
+            f"| {held / step / 1e9:.1f} | {'' if math.isnan(read) else f'{held / step / read:.0%}'} |"
         )
     return lines
 
@@ -162,13 +173,18 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=22)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--llama-cpp", default=sys.executable, help="a Python that has llama-cpp-python")
+    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="where others compute, with one thread: processor"
+    )
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     if given.what == "prepare":
         prepare(given.folder, given.layers)
         return
-    found, read = measure(given.folder, given.llama_cpp, given.rounds)
-    lines = table(given.folder, found, read)
+    found, read = measure(given.folder, given.llama_cpp, given.rounds, given.clock, given.threads)
+    how = f"{given.threads} threads, seconds of the {given.clock}"
+    lines = table(given.folder, found, read, how)
     print("\n".join([*lines, "", *agreement(found)]))
     if given.output is not None:
         given.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,7 @@
-"""The decoder compiled by drystone, and its process: `python -m benchmarks.llama.ours MODEL.dry PROMPT`."""
+"""The decoder compiled by drystone, and its process.
+
+python -m benchmarks.llama.ours MODEL.dry CLOCK THREADS PROMPT
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +14,7 @@ from torch.export import Dim
 
 import drystone
 from benchmarks.llama.files import BLOCKS, GROUPS, NAMES, hollow
-from benchmarks.llama.worker import serve
+from benchmarks.llama.worker import CLOCKS, serve
 
 #: By the name of a variant the file its weights come from, and what `compile` is told besides.
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -40,16 +43,16 @@ def compiled(variant: str, files: Path, layers: int, prompt: int, room: int, thr
 class Ours:
     """A compiled decoder that was saved."""
 
-    def __init__(self, path: str) -> None:
-        self.fitted = drystone.load(path)
+    def __init__(self, path: str, threads: int) -> None:
+        self.fitted, self.threads = drystone.load(path), threads
 
     def run(self, tokens: Sequence[int], first: int) -> np.ndarray[Any, Any]:
         """See `benchmarks.llama.worker.Engine`."""
         positions = np.arange(first, first + len(tokens))
-        (logits,) = self.fitted(np.array([tokens]), positions)
+        (logits,) = self.fitted.call((np.array([tokens]), positions), threads=self.threads)
         return np.asarray(logits)
 
 
 if __name__ == "__main__":
-    _path, _prompt = sys.argv[1:]
-    serve(Ours(_path), int(_prompt))
+    _path, _clock, _threads, _prompt = sys.argv[1:]
+    serve(Ours(_path, int(_threads)), CLOCKS[_clock], int(_prompt))

@@ -1,7 +1,7 @@
 """A model in a process of its own that is told what to do and how long it took: see `serve`.
 
 Run as a script by the Python that has llama-cpp-python, which needs none of this repository:
-    python benchmarks/llama/worker.py MODEL.gguf THREADS PROMPT ROOM
+    python benchmarks/llama/worker.py MODEL.gguf CLOCK THREADS PROMPT ROOM
 """
 
 import json
@@ -12,6 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+#: What seconds are counted by: the clock on the wall, or the time that processors spent on the process, which
+#: tells more of one thread where others compute too.
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
+
 
 class Engine(Protocol):
     """A decoder with caches, in some library's hands."""
@@ -21,35 +25,35 @@ class Engine(Protocol):
         caches hold from there on no longer counts."""
 
 
-def serve(engine: Engine, prompt: int) -> None:
+def serve(engine: Engine, clock: Callable[[], float], prompt: int) -> None:
     """Answer lines of the standard input with lines of JSON: "prompt" runs a prompt of this length through
     empty caches, "steps N" the N tokens after it, each the likeliest after the one before: seconds of each
     call. "logits" gives those of the last call."""
     random = np.random.default_rng(0)
     tokens, logits = random.integers(0, 32000, prompt).tolist(), np.zeros(0)
     first = 0
+
+    def timed(tokens: Sequence[int], at: int) -> tuple[float, np.ndarray[Any, Any]]:
+        start = clock()
+        found = engine.run(tokens, at)
+        return clock() - start, found
+
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         word, *count = line.split()
         answer: list[float] = []
         if word == "prompt":
-            took, logits = _timed(engine.run, tokens, 0)
+            took, logits = timed(tokens, 0)
             answer, first = [took], int(logits.argmax())
         elif word == "steps":
             token = first
             for at in range(prompt, prompt + int(count[0])):
-                took, logits = _timed(engine.run, [token], at)
+                took, logits = timed([token], at)
                 answer.append(took)
                 token = int(logits.argmax())
         else:
             answer = logits.tolist()
         print(json.dumps(answer), flush=True)
-
-
-def _timed(call: Callable[..., Any], *given: Any) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = call(*given)
-    return time.perf_counter() - start, result
 
 
 class LlamaCpp:
@@ -81,6 +85,6 @@ class LlamaCpp:
 
 
 if __name__ == "__main__":
-    _path, *_numbers = sys.argv[1:]
+    _path, _clock, *_numbers = sys.argv[1:]
     _threads, _prompt, _room = map(int, _numbers)
-    serve(LlamaCpp(_path, _threads, _prompt, _room), _prompt)
+    serve(LlamaCpp(_path, _threads, _prompt, _room), CLOCKS[_clock], _prompt)
