@@ -156,7 +156,9 @@ def matrices(folder: Path) -> int:
 
 
 def agreement(found: dict[str, Process]) -> list[str]:
-    """How much the logits after the last step have in common with those of the first model."""
+    """How far the logits behind the prompt are from those of the last model, relative to them."""
+    for process in found.values():
+        process.ask("prompt")
     all_logits = {name: np.array(process.ask("logits")) for name, process in found.items()}
     first, reference = next(reversed(all_logits.items()))
     return [
@@ -183,7 +185,7 @@ def main() -> None:
         prepare(given.folder, given.layers)
         return
     found, read = measure(given.folder, given.llama_cpp, given.rounds, given.clock, given.threads)
-    how = f"{given.threads} threads, seconds of the {given.clock}"
+    how = f"threads: {given.threads}; seconds of the {given.clock}"
     lines = table(given.folder, found, read, how)
     print("\n".join([*lines, "", *agreement(found)]))
     if given.output is not None:
