@@ -32,8 +32,7 @@ from drystone.passes import (
     Rounding,
     integers_only,
 )
-from drystone.passes.integers.held import Range
-from drystone.passes.integers.regions import HUGE
+from drystone.passes.integers.held import HUGE, Range
 from drystone.passes.rounding import Method, Seen, is_stepwise
 from drystone.runtime import tree
 

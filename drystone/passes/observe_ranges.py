@@ -7,8 +7,7 @@ from drystone.ir.build import mapped
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, linalg, math, tensor
-from drystone.passes.integers.held import named_values
-from drystone.passes.integers.regions import HUGE
+from drystone.passes.integers.held import HUGE, named_values
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead
 from drystone.passes.weights import drop_unused

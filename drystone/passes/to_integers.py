@@ -9,7 +9,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import captured, main_block
 from drystone.mlir import func, ir
 from drystone.passes.integers.embeddings import make_embedding
-from drystone.passes.integers.held import Holding, Range, is_real_tensor, named_values
+from drystone.passes.integers.held import MOVES, Holding, Range, is_real_tensor, named_values
 from drystone.passes.integers.making import Maker
 from drystone.passes.integers.maps import make_generic
 from drystone.passes.integers.moving import make_move
@@ -107,17 +107,6 @@ _RULES: dict[str, Callable[[Maker, Any], None]] = {
     "dry.softmax": make_softmax,
     "dry.embedding": make_embedding,
     "linalg.generic": make_generic,
-    **{
-        f"tensor.{name}": make_move
-        for name in (
-            "expand_shape",
-            "collapse_shape",
-            "cast",
-            "extract_slice",
-            "insert_slice",
-            "concat",
-            "pad",
-        )
-    },
+    **dict.fromkeys(MOVES, make_move),
     "func.return": _return,
 }

@@ -102,6 +102,20 @@ class Concatenated(nn.Module):
         return torch.cat([self.one(x), torch.relu(self.two(x)) * 3], 1)[:, 1:7].transpose(2, 3)
 
 
+class Batched(nn.Module):
+    """Products with weights of several matrices, and a weight put beside what is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.row = (
+            nn.Parameter(torch.randn(16, 8, 6)),
+            nn.Parameter(torch.randn(1, 16, 1, 6) * 9),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return torch.cat([torch.relu(x) @ self.weight, self.row.expand(len(x), 16, 1, 6)], 2)
+
+
 class Arithmetic(nn.Module):
     """Quotients, roots, squares, sums and comparisons."""
 
@@ -130,6 +144,7 @@ LAYERS = {
     "linear": nn.Sequential(nn.Flatten(), nn.Linear(16 * 80, 30), nn.ReLU(), nn.Linear(30, 10)),
     "concatenated": Concatenated(),
     "arithmetic": Arithmetic(),
+    "batched": Batched(),
     "padded": nn.ZeroPad2d((1, 2, 0, 1)),
 }
 

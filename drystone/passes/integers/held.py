@@ -22,10 +22,12 @@ from drystone.passes.generic import body, is_parallel, moved_input
 from drystone.passes.rewriting import ops
 from drystone.passes.weights import weight_key
 
+#: Numbers beyond stand for infinity.
+HUGE = 1e29
 #: What a masked score is less than the least other one: e^-30 is nothing.
 _MASKED = 30.0
 #: Operations whose result has the codes of an operand, without computation.
-_MOVES = frozenset(
+MOVES = frozenset(
     "tensor." + name
     for name in ("expand_shape", "collapse_shape", "cast", "extract_slice", "insert_slice", "concat", "pad")
 )
@@ -78,7 +80,7 @@ def named_values(program: Program) -> Iterator[tuple[str, Any]]:
         if is_real_tensor(argument):
             yield f"argument {number}", argument
     for number, op in enumerate(ops(block)):
-        if op.operation.name in ("dry.weight", "tensor.empty", "linalg.fill", "arith.constant", *_MOVES):
+        if op.operation.name in ("dry.weight", "tensor.empty", "linalg.fill", "arith.constant", *MOVES):
             continue
         for at, value in enumerate(op.operation.results):
             if is_real_tensor(value):
@@ -118,7 +120,8 @@ class Holding:
         block = main_block(self.program)
         for op in ops(block):
             self._tie(op)
-        for value, seen in self.seen.items():
+        known = [each for op in ops(block) for each in self._known(op)]
+        for value, seen in (*self.seen.items(), *known):
             root = self.root(value)
             self.merged[root] = self.merged[root] | seen if root in self.merged else seen
         for op in ops(block):
@@ -169,23 +172,30 @@ class Holding:
         if result is None or not is_real_tensor(result) or not reals:
             return
         maximum = name == "dry.pool" and operation.attributes["kind"].value == "max"
-        if name in _MOVES or maximum or is_copy(op) or is_order(op):
+        if name in MOVES or maximum or is_copy(op) or is_order(op):
             moved = reals if name in ("tensor.concat", "tensor.insert_slice") else reals[:1]
             for value in moved:
                 if producer_name(value) != "tensor.empty":
                     self._join(result, value)
-        for value in moved_weights(self, op, reals):
-            self.merged.setdefault(self.root(value), Range(0, 0))
+
+    def _known(self, op: Any) -> Iterator[tuple[Any, Range]]:
+        """Tensors whose numbers are known, and their ranges."""
+        for value in op.operation.results:
+            key, number = weight_key(value), filled(value)
+            if key is not None and is_real_tensor(value):
+                array = np.asarray(self.program.weights[key], np.float64)
+                yield value, Range(float(array.min(initial=0)), float(array.max(initial=0)))
+            elif number is not None and abs(number) < HUGE and is_real_tensor(value):
+                yield value, Range(number, number)
 
     def _demand(self, op: Any) -> None:
         """Note what products read, and what codes of 0 must stand for 0 in."""
         operation = op.operation
         operands = list(operation.operands)
         if operation.name in ("dry.conv", "dry.matmul"):
-            for number, value in enumerate(operands[:2]):
-                if weight_key(value) is None or number == 0:
-                    self.multiplied.add(self.root(value))
-            if operation.name == "dry.matmul" and weight_key(operands[1]) is None:
+            own = has_own_scales(op)
+            self.multiplied |= {self.root(value) for value in operands[: 1 if own else 2]}
+            if operation.name == "dry.matmul" and not own:
                 self.centred |= {self.root(value) for value in operands[:2]}
             if operation.name == "dry.conv" and any(ints(operation.attributes["padding"])):
                 self.centred.add(self.root(operands[0]))
@@ -257,20 +267,8 @@ def filled(value: Any) -> float | None:
     return None if number is None else float(number)
 
 
-def moved_weights(holding: Holding, op: Any, reals: list[Any]) -> Iterator[Any]:
-    """Weights and constants that are put beside computed tensors; what they hold counts for how these are
-    held."""
-    if op.operation.name not in ("tensor.concat", "tensor.insert_slice"):
-        return
-    for value in reals:
-        number = filled(value)
-        if number is not None:
-            root, seen = holding.root(value), Range(number, number)
-            holding.merged[root] = holding.merged[root] | seen if root in holding.merged else seen
-        key = weight_key(value)
-        if key is not None:
-            array = np.asarray(holding.program.weights[key], np.float64)
-            seen = Range(float(array.min(initial=0)), float(array.max(initial=0)))
-            root = holding.root(value)
-            holding.merged[root] = holding.merged[root] | seen if root in holding.merged else seen
-            yield value
+def has_own_scales(op: Any) -> bool:
+    """Whether the second operand of a product or convolution is a weight with a scale for every output."""
+    weight = op.operation.operands[1]
+    matrix = op.operation.name == "dry.conv" or weight.type.rank == 2
+    return weight_key(weight) is not None and matrix

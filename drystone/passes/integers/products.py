@@ -15,7 +15,7 @@ from drystone.mlir import arith, ir
 from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Computed, Leaf, Sum
-from drystone.passes.integers.held import is_real_tensor
+from drystone.passes.integers.held import has_own_scales, is_real_tensor
 from drystone.passes.integers.making import Maker, integer, narrowed, spread, stored
 from drystone.passes.integers.regions import Region, refused
 from drystone.passes.integers.softmax import MEAN, SHIFT, is_weighting, weights_of
@@ -40,7 +40,7 @@ def make_product(maker: Maker, op: Any) -> None:
     if is_weighting(op):
         factors = _of_weights(maker, op)
     else:
-        factors = weighted(maker, op) if _is_weight(op) else _of_two(maker, op)
+        factors = weighted(maker, op) if has_own_scales(op) else _of_two(maker, op)
     _store(maker, op, factors)
 
 
@@ -93,12 +93,6 @@ def _extras(
             natives[argument] = 1 + len(extras)
             extras.append((value, map_))
     return extras, known, natives
-
-
-def _is_weight(op: Any) -> bool:
-    weight = op.operation.operands[1]
-    matrix = op.operation.name != "dry.matmul" or weight.type.rank == 2
-    return weight_key(weight) is not None and matrix
 
 
 def weighted(maker: Maker, op: Any) -> Factors:

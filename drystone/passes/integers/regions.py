@@ -23,9 +23,8 @@ from drystone.passes.integers.fixed import (
     Root,
     Sum,
 )
+from drystone.passes.integers.held import HUGE
 
-#: Numbers beyond stand for infinity.
-HUGE = 1e29
 #: Entries of a table whose argument has more than 8 bits.
 _ENTRIES = 2048
 _LARGER = ("arith.maximumf", "arith.maxnumf")
