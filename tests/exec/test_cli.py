@@ -49,7 +49,7 @@ def test_calibrated_weights(folder: Path) -> None:
     np.savez(folder / "calls.npz", input=np.random.default_rng(0).standard_normal((5, 4, 6), np.float32))
     for arguments, name in (
         (("--quantize", "w4", "--method", "gptq+bias", "--group", "8"), "w4.dry"),
-        (("--quantize", "0.*=q8_0", "--quantize", "w4"), "names.dry"),
+        (("--quantize", "0.*=q8_0"), "names.dry"),
         (("--quantize", "auto", "--bits", "8"), "auto.dry"),
     ):
         asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")
