@@ -50,7 +50,7 @@ def test_calibrated_weights(folder: Path) -> None:
     for arguments, name in (
         (("--quantize", "w4", "--method", "gptq+bias", "--group", "8"), "w4.dry"),
         (("--quantize", "0.*=q8_0"), "names.dry"),
-        (("--quantize", "auto", "--bits", "8"), "auto.dry"),
+        (("--quantize", "auto", "--bits", "24"), "auto.dry"),
     ):
         asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")
         done = _drystone(*asked, folder=folder)
