@@ -74,16 +74,9 @@ def longer(seed: int) -> language.ByteModel:
     for step in range(_STEPS):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / _WARM_UP) * (1 - step / _STEPS)
-        batch = _stretches(1, seed * 1_000_003 + step, held_out=False)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(batch[:, :-1]).flatten(0, 1)
-        loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        loss = language.learn(model, optimizer, _stretches(1, seed * 1_000_003 + step, held_out=False))
         if step % 5 == 0 or step == _STEPS - 1:
-            print(f"seed {seed}, step {step}: loss {loss.item():.3f}", flush=True)
+            print(f"seed {seed}, step {step}: loss {loss:.3f}", flush=True)
     save_file(model.state_dict(), path)
     return model.eval()
 

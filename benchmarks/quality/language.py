@@ -117,14 +117,19 @@ def _losses(model: ByteModel, seed: int) -> Iterator[float]:
         batch = samples(_BATCH, seed * 1_000_003 + step, held_out=False)
         for group in optimizer.param_groups:
             group["lr"] = _rate(step)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(batch[:, :-1]).flatten(0, 1)
-        loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        yield loss.item()
+        yield learn(model, optimizer, batch)
+
+
+def learn(model: ByteModel, optimizer: torch.optim.Optimizer, batch: Tensor) -> float:
+    """The loss of stretches of bytes [count, length + 1], and a step of the optimizer by its gradient."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(batch[:, :-1]).flatten(0, 1)
+    loss = F.cross_entropy(logits.float(), batch[:, 1:].flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
 
 
 def trained(seed: int) -> ByteModel:

@@ -8,7 +8,7 @@ with c so that q + c are unsigned bytes, as vectors multiply them. For tile regi
 laid down as bytes q - z, while all rows of the step pass by.
 """
 
-from drystone.codegen.families.decoding import CodedMatrix, in_all_bytes
+from drystone.codegen.families.decoding import in_all_bytes
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Meanwhile, Step
 from drystone.codegen.tile import Index, Tensor, Tile, index
@@ -24,17 +24,6 @@ class BytesStep(Step):
     bytes: tuple[Tensor, Index] | None = None
     #: Sums of four neighbouring k of every row [rows, k / 4], where something is taken from codes.
     fours: Tensor | None = None
-
-    @property
-    def coded(self) -> CodedMatrix:
-        """What b is decoded by."""
-        assert self.form.coded is not None
-        return self.form.coded
-
-    @property
-    def panel(self) -> Index:
-        """The panel of b."""
-        return self.n // self.coded.width
 
     @property
     def taken(self) -> bool:

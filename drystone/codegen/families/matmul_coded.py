@@ -10,7 +10,7 @@ For more rows a part of a panel is decoded into memory that stays in the cache w
 
 from math import gcd
 
-from drystone.codegen.families.decoding import CodedMatrix, Factors
+from drystone.codegen.families.decoding import Factors
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Step
@@ -32,17 +32,6 @@ class CodedStep(Step):
 
     #: The part of the panel that is decoded, and the k that it starts at.
     decoded: tuple[Tensor, Index] | None = None
-
-    @property
-    def coded(self) -> CodedMatrix:
-        """What b is decoded by."""
-        assert self.form.coded is not None
-        return self.form.coded
-
-    @property
-    def panel(self) -> Index:
-        """The panel of b."""
-        return self.n // self.coded.width
 
     def in_panel(self) -> None:
         """All rows in one panel."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import laid_down, widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, finish_rows, places, program, promises
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
@@ -115,6 +116,17 @@ class Step:
         self.inner = [step_of(inner, product, t, p, *at) for _, inner in form.inner]
         #: What the sums of the step's rows start from, where that is not zero.
         self.first: Tensor | None = None
+
+    @property
+    def coded(self) -> CodedMatrix:
+        """What b is decoded by, where it is coded."""
+        assert self.form.coded is not None
+        return self.form.coded
+
+    @property
+    def panel(self) -> Index:
+        """The panel of a coded b."""
+        return self.n // self.coded.width
 
     def at_column(self, n: Index) -> "Step":
         """The step elsewhere in its rows."""

@@ -284,13 +284,13 @@ class Quotient(Term):
         return code.make(arith.DivSIOp, top, code.select(nothing, code.constant(1), bottom))
 
 
-class Larger(Term):
-    """The larger of two sums."""
+class Either(Term):
+    """One of two sums."""
 
     def __init__(self, one: Sum, other: Sum) -> None:
         self.sums = one, other
         (low, high), (least, most) = one.bounds, other.bounds
-        self.low, self.high = max(low, least), max(high, most)
+        self.low, self.high = min(low, least), max(high, most)
 
     def peak(self, factor: Array) -> float:
         return max(each.peak(factor) for each in self.sums)
@@ -298,6 +298,14 @@ class Larger(Term):
     def leaves(self, factor: Array) -> Iterator[tuple[float, float]]:
         for each in self.sums:
             yield from each.leaves(factor)
+
+
+class Larger(Either):
+    """The larger of two sums."""
+
+    def __init__(self, one: Sum, other: Sum) -> None:
+        super().__init__(one, other)
+        self.low = max(each.bounds[0] for each in self.sums)
 
     def make(self, code: Code, factor: Array) -> Any:
         one, other = (each.make(code, factor) for each in self.sums)
@@ -327,20 +335,12 @@ class Compared(Condition):
         return code.compare(self.predicate, self.of.whole(code, 2 * _FACTOR)[0], code.constant(0))
 
 
-class Chosen(Term):
+class Chosen(Either):
     """One sum where a condition holds, else another."""
 
     def __init__(self, condition: Condition, one: Sum, other: Sum) -> None:
-        self.condition, self.sums = condition, (one, other)
-        (low, high), (least, most) = one.bounds, other.bounds
-        self.low, self.high = min(low, least), max(high, most)
-
-    def peak(self, factor: Array) -> float:
-        return max(each.peak(factor) for each in self.sums)
-
-    def leaves(self, factor: Array) -> Iterator[tuple[float, float]]:
-        for each in self.sums:
-            yield from each.leaves(factor)
+        super().__init__(one, other)
+        self.condition = condition
 
     def make(self, code: Code, factor: Array) -> Any:
         one, other = (each.make(code, factor) for each in self.sums)
