@@ -1,0 +1,28 @@
+"""What tests share: random numbers that start anew for each, and the tree that child processes import."""
+
+import os
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_configure() -> None:
+    """Processes that tests start import this tree's package, whichever is installed."""
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+
+
+@pytest.fixture(autouse=True)
+def reseeded(request: pytest.FixtureRequest) -> None:
+    """The generators a test draws from start at a number made of its name: the module's `RNG` (of numpy) and
+    torch's own. So it has the same data alone as after any other tests, and shows the number if it fails."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    rng = getattr(request.module, "RNG", None)
+    if isinstance(rng, np.random.Generator):
+        rng.bit_generator.state = type(rng.bit_generator)(seed).state
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)
+    print(f"random numbers of this test start at {seed}")
