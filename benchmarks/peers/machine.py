@@ -5,6 +5,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FEATURES = (
@@ -30,13 +32,22 @@ def peaks(threads: int) -> dict[str, float]:
 
     Multiply-adds count as two operations.
     """
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return {}
-    source = Path(__file__).with_name("peaks.c")
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "peaks"
-        flags = ["-O3", "-march=native", "-pthread", "-o", str(program)]
-        subprocess.run([compiler, *flags, str(source)], check=True)
+    with built(Path(__file__).with_name("peaks.c")) as program:
+        if program is None:
+            return {}
         text = subprocess.run([program, str(threads)], check=True, capture_output=True, text=True).stdout
     return {name: 1e9 * float(value) for name, value in map(str.split, text.splitlines())}
+
+
+@contextmanager
+def built(source: Path) -> Iterator[Path | None]:
+    """A program in C, compiled for this machine, as long as it is needed; None without a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / source.stem
+        flags = ["-O3", "-march=native", "-pthread", "-o", str(program)]
+        subprocess.run([compiler, *flags, str(source)], check=True)
+        yield program
