@@ -9,7 +9,7 @@ are those of a core of any recent machine; formats are compared, so that only th
 from dataclasses import dataclass
 
 from drystone.ir.encoding import Codes, Encoding, Words
-from drystone.ir.encoding.code import Floats
+from drystone.ir.encoding.code import Floats, Integers
 from drystone.targets.target import CpuTarget
 
 #: Bytes that come from memory, and instructions on vectors that are done, in a second of a core.
@@ -23,6 +23,8 @@ _LISTED = 5
 #: The share of the shorter of both times that is not hidden, and entries of a table that one instruction
 #: looks up in two registers, where they have 512 bits.
 _BARE, _PAIR = 1 / 8, 32
+#: Bytes that few rows are split in, where codes are short integers.
+_SPLIT = 3
 #: Instructions that round an element of an activation to a byte.
 _ROUNDED = 4
 
@@ -41,6 +43,10 @@ class Product:
 
     def coded(self, encoding: Encoding, size: int, element: str = "f32") -> float:
         """Seconds with codes of `size` bytes in all, which a kernel decodes."""
+        if self.rows <= _FEW and self._is_split(encoding):
+            # A shift and a mask for four codes, and a product with each byte of each row.
+            done = self._count / self.target.lanes(32) * (2 + _SPLIT * self.rows) / 4
+            return self._both(size, done / _INSTRUCTIONS)
         times = self.rows if self.rows <= _FEW else 1
         decoded = times * self._count * self._instructions(encoding) / self.target.lanes(32)
         return self._both(size, decoded / _INSTRUCTIONS + self._summed(element))
@@ -53,6 +59,12 @@ class Product:
     @property
     def _count(self) -> int:
         return self.shape[0] * self.shape[1]
+
+    def _is_split(self, encoding: Encoding) -> bool:
+        """Whether few rows are multiplied with codes in bytes (`codegen.families.matmul_split`)."""
+        code = encoding.code if isinstance(encoding, Codes) else None
+        known = isinstance(code, Integers) and code.bits in (1, 2, 4, 8)
+        return known and self.target.dot("ui8", "i8") is not None
 
     def _both(self, size: float, worked: float) -> float:
         """Seconds of reading so many bytes and of working."""

@@ -194,6 +194,23 @@ def test_activations_in_bf16(target: str, m: int, dynamic: bool) -> None:
         check(arrays[-1], expected, 1e-5 if m <= 4 else 1e-2)
 
 
+@pytest.mark.parametrize("name", ["w4", "int8_row"])
+def test_rows_in_bytes_of_far_apart_and_missing_numbers(name: str) -> None:
+    # Several panels a step; numbers far below the largest of their group; rows of 0, of tiny, of infinite.
+    n, k = 2080, 600
+    program, arrays, _ = product(FORMATS[name], 4, n, k, registry.resolve("cpu"))
+    a = np.random.default_rng(1).standard_normal((4, k)).astype(np.float32)
+    a[0] *= 2.0 ** np.linspace(-30, 30, k, dtype=np.float32)
+    a[1], a[2], a[3, 7] = a[1] * np.float32(1e-30), 0, np.inf
+    arrays[0] = a
+    compiled(program)(arrays)
+    matrix = np.random.default_rng(4 + n + k).standard_normal((n, k)).astype(np.float32)
+    numbers = decode(encode(matrix, FORMATS[name]), FORMATS[name], (n, k), "f32").astype(np.float64)
+    for result, row in zip(arrays[-1][:3], a, strict=False):
+        check(result, row.astype(np.float64) @ numbers.T)
+    assert not np.isfinite(arrays[-1][3]).any()
+
+
 class Gated(nn.Module):
     """Products of one tensor, one of which only another one's epilogue reads."""
 

@@ -137,4 +137,5 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     # Sums of bytes are scaled group by group.
     groups = coded.group or k or 0 if coded is not None and form.a.held == "i8" else 0
     bits = max(32, width(form.dtype))
-    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups)
+    split = coded is not None and not groups and target.dot("ui8", "i8") is not None and form.dtype == "f32"
+    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split)

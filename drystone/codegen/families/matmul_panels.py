@@ -23,7 +23,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     panels follow each other in the grid."""
     form = forms[0]
     rank, p = form.batch, schedule(product, point, target)
-    if len(forms) > 1:
+    if len(forms) > 1 and (form.coded is None or any((f.out.shape[-1] or 1) % p.wide for f in forms)):
         p = replace(p, wide=p.width)
     heights: list[int] = []
     if form.out.shape[rank] is None and form.coded is not None:
@@ -34,6 +34,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         # What stays in the cache while rows pass by is worth its trouble where there are some.
         heights += [p.rows] if p.block else []
     shorter = [schedule(product, {**point, "rows": rows, "passes": 1}, target) for rows in heights]
+    shorter = [replace(each, wide=p.wide) for each in shorter]
 
     def body(t: TileBuilder) -> None:
         for each in forms:
@@ -70,7 +71,7 @@ def _in_columns(step: "Step", first: Index, shorter: Sequence[Schedule], *, afte
     """The step where it is one of the columns from `first` on; `after`: there are others before."""
     t, n, columns = step.t, step.n, step.form.out.dim(step.form.batch + 1)
     # The bounds say nothing new, but let places be proven to lie inside.
-    own = step.at_column((n - first).max(0).min(columns - step.p.width))
+    own = step.at_column((n - first).max(0).min(columns - step.p.wide))
 
     def run() -> None:
         _by_height(own, shorter)
@@ -102,8 +103,18 @@ def step_of(form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at
         return Step(form, product, t, p, *at)
     from drystone.codegen.families.matmul_bytes import BytesStep
     from drystone.codegen.families.matmul_coded import CodedStep
+    from drystone.codegen.families.matmul_split import SplitStep, splits
 
-    return (BytesStep if form.a.held == "i8" else CodedStep)(form, product, t, p, *at)
+    if form.a.held == "i8":
+        return BytesStep(form, product, t, p, *at)
+    inner = all(each.coded is not None and _alike(each.coded, form.coded) for _, each in form.inner)
+    few = product.split and p.rows <= FEW and not p.block and inner and splits(form.coded)
+    return (SplitStep if few else CodedStep)(form, product, t, p, *at)
+
+
+def _alike(one: CodedMatrix, other: CodedMatrix) -> bool:
+    """Whether two matrices are multiplied with the same bytes."""
+    return (one.codes.code, one.group, one.depth) == (other.codes.code, other.group, other.depth)
 
 
 class Step:

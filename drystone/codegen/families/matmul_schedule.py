@@ -4,7 +4,7 @@ After Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (ACM
 as many accumulators as the registers hold, panels of b that stay in the second cache.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, lcm
 
 from drystone.codegen.families.tiling import divisor, even, side_by_side
@@ -23,6 +23,8 @@ _WIDE = 8
 _MANY, _STEPS = 256, 64
 #: Steps of long duration that are enough for each thread.
 _STEPS_OF_THREAD = 4
+#: The same of short ones.
+_SHORT_STEPS_OF_THREAD = 16
 #: k of a panel that are decoded at a time: for vectors so that they stay in the first cache, for tile
 #: registers in the second one. Tiles of rows, at most, that pass by what is decoded once.
 _DECODED, _DECODED_FOR_TILES, _HIGH_DECODED = 256, 1024, 32
@@ -37,7 +39,8 @@ class Product:
     unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
     a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
     wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole.
-    groups: of bytes times a coded b, the k whose sums are scaled together."""
+    groups: of bytes times a coded b, the k whose sums are scaled together. split: few rows of a, that are not
+    bytes, may be taken apart into some for a coded b."""
 
     m: int | None
     n: int | None
@@ -51,6 +54,7 @@ class Product:
     run: int = 0
     strings: int = 0
     groups: int = 0
+    split: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
     rows, width, k = point["rows"], point["width"], product.k
     if product.strings:
-        return _decoding(product, rows, width)
+        made = _decoding(product, rows, width)
+        return replace(made, wide=_wide_coded(product, width, target)) if product.split else made
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
         high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
@@ -121,6 +126,14 @@ def _in_groups(product: Product, rows: int, width: int) -> Schedule:
     block = min(-(-k // unit), max(1, _DECODED_FOR_TILES // unit)) * unit
     high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
     return Schedule(rows, width, depth, block, high, width, tiles=True)
+
+
+def _wide_coded(product: Product, width: int, target: CpuTarget) -> int:
+    """Columns of a grid step that takes its rows apart: those of several panels, if enough steps are left for
+    threads to end at about the same time."""
+    panels = -(-(product.n or width) // width)
+    enough = _SHORT_STEPS_OF_THREAD * target.threads
+    return width * next((wide for wide in range(_WIDE, 1, -1) if panels >= wide * enough), 1)
 
 
 def _wide(product: Product, high: int, width: int) -> int:
