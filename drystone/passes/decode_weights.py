@@ -14,10 +14,10 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
-from drystone.passes.generic import is_identity, is_widened, maps_of, moved_input
 from drystone.passes.pack_weights import panels_of
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.weight_readers import is_copy, products_of
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
@@ -40,10 +40,10 @@ class DecodeWeights:
     - Products with a matrix, on `target`, read codes with scales: of up to 8 bits, integers, floats or a
       codebook of at most 32 numbers; with a scale for all, for each output, for groups along the inputs that
       end where words of 32 bits do, or for blocks; with zero points or minima, and scales that have scales.
-      Decoded are sums and products of codes, low rank, outliers, ranges, permuted and rotated coordinates,
-      codebooks that are learned or chosen for each group, groups along the outputs, and codes or scales some
-      of which are no finite numbers. Without a target all are decoded, and with one those of which `formats`
-      ask `quantize-products` to make bytes.
+      Decoded are what `split-products` leaves of sums, outliers, ranges and other coordinates, products
+      of codes, codebooks that are learned or chosen for each group, groups along the outputs, and codes or
+      scales some of which are no finite numbers. Without a target all are decoded, and with one those of
+      which `formats` ask `quantize-products` to make bytes.
     - In a model in f16 or bf16 their numbers are not rounded to its element.
     - What else reads such a weight, an embedding's lookup, reads it decoded.
     - Without `numbers`, weights of zeros that take no memory stand for the decoded ones: for programs that
@@ -74,7 +74,7 @@ class DecodeWeights:
             with ir.InsertionPoint(op), op.operation.location:
                 made = new_weight(program, f"{weight_key(op.operation.results[0])}.decoded", array, kind)
             for user, number in reads:
-                if _is_copy(user):
+                if is_copy(user):
                     user.results[0].replace_all_uses_with(made)
                 else:
                     user.operands[number] = made
@@ -100,12 +100,10 @@ def _kept(program: Program, value: Any, target: CpuTarget) -> list[Any]:
     if value.type.encoding is None or _is_read(encoding_of(value.type)):
         return []
     key, encoding, parts = str(weight_key(value)), encoding_of(value.type), weight_parts(program, value)
-    copied = [use for copy, _ in uses(value) if _is_copy(copy) for use in uses(copy.results[0])]
-    widened = [use for user, _ in copied if is_widened(user) for use in uses(user.results[0])]
     problems: dict[Panels, str] = {}
     kept = []
-    for user, number in [*uses(value), *copied, *widened]:
-        panels = panels_of(user, target) if (user.name, number) == ("dry.matmul", 1) else None
+    for user in products_of(value):
+        panels = panels_of(user, target)
         if panels is None:
             continue
         if panels not in problems:
@@ -124,7 +122,7 @@ def _reads(value: Any, kept: list[Any]) -> list[tuple[Any, int]]:
         return []
     found = uses(value)
     if _is_read(encoding_of(value.type)):
-        return [use for use in found if _is_copy(use[0])]
+        return [use for use in found if is_copy(use[0])]
     return [(user, number) for user, number in found if number != 1 or user not in kept]
 
 
@@ -135,9 +133,3 @@ def _is_read(encoding: Any) -> bool:
         and not encoding.coded
         and (encoding.layout is None or isinstance(encoding.layout, Pack))
     )
-
-
-def _is_copy(op: Any) -> bool:
-    """Whether an operation copies its one input into a plain tensor."""
-    copies = moved_input(op)
-    return copies is not None and is_identity(maps_of(op)[0]) and op.results[0].type.encoding is None

@@ -46,6 +46,7 @@ from drystone.passes.round_activations import RoundActivations
 from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
 from drystone.passes.spell_out import SpellOut
+from drystone.passes.split_products import SplitProducts
 from drystone.passes.to_integers import ToIntegers
 from drystone.targets.target import CpuTarget
 
@@ -102,6 +103,7 @@ def fusing(
     return (
         MultiplyCodes(target),
         quantized.weights,
+        SplitProducts(target, quantized.products.formats),
         DecodeWeights(target, quantized.products.formats),
         Simplify(),
         ResolveDims(),

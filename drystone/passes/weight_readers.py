@@ -13,8 +13,8 @@ from drystone.errors import UserError
 from drystone.ir.elements import to_element, widen
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.passes.generic import unwidened
-from drystone.passes.rewriting import ops
+from drystone.passes.generic import is_identity, is_widened, maps_of, moved_input, unwidened
+from drystone.passes.rewriting import ops, uses
 from drystone.passes.weights import weight_key
 
 #: The elements whose numbers can be rounded.
@@ -104,3 +104,18 @@ def no_match(pattern: str, keys: Sequence[str], what: str, none: str) -> UserErr
     return UserError(
         f"quantize: {pattern!r} matches no weight {what}", hint=f"these can: {shown}" if keys else none
     )
+
+
+def is_copy(op: Any) -> bool:
+    """Whether an operation copies its one input into a plain tensor."""
+    copies = moved_input(op)
+    return copies is not None and is_identity(maps_of(op)[0]) and op.results[0].type.encoding is None
+
+
+def products_of(weight: Any) -> list[Any]:
+    """The products whose right operand a weight is: as it is held, copied into a plain tensor, or that in a
+    longer float."""
+    copied = [use for copy, _ in uses(weight) if is_copy(copy) for use in uses(copy.results[0])]
+    widened = [use for user, _ in copied if is_widened(user) for use in uses(user.results[0])]
+    found = [*uses(weight), *copied, *widened]
+    return [user for user, number in found if (user.name, number) == ("dry.matmul", 1)]
