@@ -5,6 +5,7 @@ they are trained once.
 """
 
 import math
+import os
 import sysconfig
 import time
 from collections.abc import Iterator
@@ -144,9 +145,16 @@ def trained(seed: int) -> ByteModel:
     for step, loss in enumerate(_losses(model, seed)):
         if step % 50 == 0 or step == _STEPS - 1:
             print(f"seed {seed}, step {step}: loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), path)
+    keep(model, path)
     return model.eval()
+
+
+def keep(model: nn.Module, path: Path) -> None:
+    """Write a model's state for those who look for it there: the whole file appears at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    save_file(model.state_dict(), part)
+    part.replace(path)
 
 
 def with_outliers(model: ByteModel, channels: int = 4, factor: float = 30.0) -> ByteModel:

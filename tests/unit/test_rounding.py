@@ -38,9 +38,11 @@ def test_nearest_of_settled_codes_is_what_encode_chooses(name: str) -> None:
     parts = encode(weight, encoding, search=SEARCHED)
     settled = Settled.of(encoding, parts, weight.shape)
     wanted = encoding.decode(parts, weight.shape)
-    np.testing.assert_allclose(settled.nearest(weight, slice(None)), wanted, rtol=1e-12)
+    np.testing.assert_allclose(settled.nearest(weight), wanted, rtol=1e-12)
     for column in (0, 37, 95):
-        np.testing.assert_allclose(settled.nearest(weight[:, column], column), wanted[:, column], rtol=1e-12)
+        np.testing.assert_allclose(
+            settled.turned().nearest(weight[:, column], column), wanted[:, column], rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
@@ -63,7 +65,7 @@ def test_feedback_is_what_its_definition_says() -> None:
     left, wanted = list(np.argsort(-np.diag(moment), kind="stable")), weight.copy()
     while left:
         inverse, i = np.linalg.inv(moment[np.ix_(left, left)]), left[0]
-        column = settled.nearest(wanted[:, i], i)
+        column = settled.turned().nearest(wanted[:, i], i)
         wanted[:, left[1:]] -= np.outer(wanted[:, i] - column, inverse[0, 1:] / inverse[0, 0])
         wanted[:, i] = column
         left = left[1:]
@@ -73,7 +75,7 @@ def test_feedback_is_what_its_definition_says() -> None:
 def test_descent_ends_where_no_single_code_is_better() -> None:
     (weight, seen), encoding = case(4, 16), formats.integers(2, 16)
     settled = Settled.of(encoding, encode(weight, encoding), weight.shape)
-    start = settled.nearest(weight, slice(None))
+    start = settled.nearest(weight)
     found = descended(weight, start, settled, seen.moment, sweeps=50)
     least = output_error(found - weight, seen.moment)
     assert least < output_error(start - weight, seen.moment)

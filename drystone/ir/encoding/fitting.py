@@ -1,8 +1,9 @@
 """How scales, zero points and minima are chosen for numbers: by range, or by a search over candidates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from drystone.ir.encoding.parts import BY_RANGE, Parts, Search, put, take
 
 if TYPE_CHECKING:
     from drystone.ir.encoding.scaled import Scale
+
+#: Numbers that are searched through at a time, and the largest multiple of the scale that the range asks for
+#: of integers.
+_PIECE, _LARGEST = 2**15, 1.1
 
 
 def fit(
@@ -28,36 +33,83 @@ def fit(
     best = blocks.by_range(codes[0])
     parts = blocks.stored(best, codes[0], {})
     chosen = np.zeros(scale.per.shape(numbers.shape), np.int64)
+    if scale.children().keys() <= given.keys():
+        search = BY_RANGE
     if len(codes) == 1 and search == BY_RANGE:
         return parts, chosen
     outer = {name: part for name, part in parts.items() if name not in scale.children()}
+    pieces = [
+        _searched(
+            _Blocks(scale, numbers[rows], _of_rows(given, rows)),
+            codes,
+            search,
+            _of_rows(outer, rows),
+            None if selected is None else selected[rows],
+        )
+        for rows in _pieces(scale, numbers.shape, given)
+    ]
+    best = _Wanted.joined([wanted for wanted, _ in pieces])
+    # A zero point follows from the scale and the code, and of several codes none has one.
+    return blocks.stored(best, codes[0], outer), _joined([which for _, which in pieces])
+
+
+def _pieces(scale: "Scale", shape: Sequence[int], given: Parts) -> list[Any]:
+    """Ranges of rows whose blocks can be searched on their own, so that they stay in the cache; all at once
+    where blocks, or what their scales share, go across rows or are given."""
+    settled = any(name.partition(".")[0] in scale.children() for name in given)
+    across = any(child.across(scale.per.shape(shape)) for child in scale.children().values())
+    if len(shape) != 2 or scale.per.all_sizes(2)[0] != 1 or settled or across:
+        return [...]
+    rows = max(1, _PIECE // max(shape[1], 1))
+    return [slice(first, first + rows) for first in range(0, shape[0], rows)] or [...]
+
+
+def _of_rows(parts: Parts, rows: Any) -> Parts:
+    """What belongs to some rows; that of a whole tensor belongs to all."""
+    return {name: part[rows] if part.ndim else part for name, part in parts.items()}
+
+
+def _joined(pieces: Sequence[Array]) -> Array:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _searched(
+    blocks: "_Blocks", codes: Sequence[Code], search: Search, outer: Parts, selected: Array | None
+) -> tuple["_Wanted", Array]:
+    """What leaves the least squared error of the candidates there are, and the code of each block."""
+    scale, numbers, best = blocks.scale, blocks.numbers, blocks.by_range(codes[0])
+    chosen = np.zeros(scale.per.shape(numbers.shape), np.int64)
     least = np.full(chosen.shape, np.inf)
     for number, code in enumerate(codes):
         start = blocks.by_range(code)
         for factor in _factors(search, code):
             wanted = start.times(factor)
-            for _ in range(search.refits + 1):
+            for last in range(search.refits, -1, -1):
                 held = scale.numbers(blocks.stored(wanted, code, outer), numbers.shape)
                 found = code.decode(code.encode(scale.divide(numbers, held)))
                 error = scale.per.reduce(np.add, np.square(scale.multiply(found.copy(), held) - numbers))
                 better = error < least if selected is None else (error < least) & (selected == number)
                 least, chosen = np.where(better, error, least), np.where(better, number, chosen)
                 best = wanted.where(better, best)
-                wanted = blocks.least_squares(wanted, found, held)
-    # A zero point follows from the scale and the code, and of several codes none has one.
-    return blocks.stored(best, codes[0], outer), chosen
+                if last:
+                    wanted = blocks.least_squares(wanted, found, held)
+    return best, chosen
 
 
 def _factors(search: Search, code: Code) -> Sequence[float]:
     """Multiples of a scale; also negative ones where a code reaches farther on one side, and larger ones
-    where the start is the mean, which a few large numbers leave far behind."""
+    where the start is the mean, which a few large numbers leave far behind. Of equal steps larger ones than
+    the range asks for leave codes unused."""
     if search == BY_RANGE:
         return search.factors
     if code.mean:
         return (*search.factors, *(4 * factor for factor in search.factors))
+    factors = search.factors
+    if isinstance(code, Integers):
+        factors = tuple(factor for factor in factors if factor <= _LARGEST) or factors
     if code.low < 0 and code.low != -code.high:
-        return (*search.factors, *(-factor for factor in search.factors))
-    return search.factors
+        return (*factors, *(-factor for factor in factors))
+    return factors
 
 
 @dataclass(frozen=True)
@@ -68,6 +120,11 @@ class _Wanted:
     scale: Array
     low: Array
     minimum: Array
+
+    @staticmethod
+    def joined(pieces: Sequence["_Wanted"]) -> "_Wanted":
+        """Of several ranges of rows."""
+        return _Wanted(*(_joined([getattr(p, f.name) for p in pieces]) for f in fields(_Wanted)))
 
     def where(self, better: Array, other: "_Wanted") -> "_Wanted":
         """This one where `better`, the other elsewhere."""
@@ -90,13 +147,22 @@ class _Blocks:
     numbers: Array
     given: Parts
 
+    @cached_property
+    def count(self) -> Array:
+        """How many numbers each block has."""
+        return self.scale.per.reduce(np.add, np.ones(self.numbers.shape))
+
+    @cached_property
+    def sums(self) -> Array:
+        """The sum of each block."""
+        return self.scale.per.reduce(np.add, self.numbers)
+
     def by_range(self, code: Code) -> _Wanted:
         """What the range of each block asks for."""
         numbers, per = self.numbers, self.scale.per
         zero = np.zeros(per.shape(numbers.shape))
         if code.mean:
-            counts = per.reduce(np.add, np.ones(numbers.shape))
-            return _Wanted(per.reduce(np.add, np.abs(numbers)) / np.maximum(counts, 1), zero, zero)
+            return _Wanted(per.reduce(np.add, np.abs(numbers)) / np.maximum(self.count, 1), zero, zero)
         low, high = per.reduce(np.minimum, numbers), per.reduce(np.maximum, numbers)
         minimum = self.scale.minimum
         if minimum is None or not minimum.signed:
@@ -138,8 +204,7 @@ class _Blocks:
             step = np.divide(products, squares, out=np.array(wanted.scale), where=squares > 0)
             ratio = np.divide(step, wanted.scale, out=np.ones(step.shape), where=wanted.scale != 0)
             return replace(wanted, scale=step, low=wanted.low * ratio)
-        count = per.reduce(np.add, np.ones(x.shape))
-        sums, sum_of_codes = per.reduce(np.add, x), per.reduce(np.add, codes)
+        count, sums, sum_of_codes = self.count, self.sums, per.reduce(np.add, codes)
         spread = count * squares - sum_of_codes**2
         step = np.divide(
             count * products - sums * sum_of_codes, spread, out=np.array(wanted.scale), where=spread > 0

@@ -99,6 +99,11 @@ class Encoding(ABC):
         to be left."""
         return numbers
 
+    def across(self, shape: Sequence[int]) -> bool:
+        """Whether what a tensor of this shape is held in, but for the codes, cannot be taken apart by rows
+        (positions of the first axis), unless it is one number for all."""
+        return True
+
     def settled(self, numbers: Array) -> "Encoding":
         """The encoding for these numbers, where how much is stored depends on them; else as it is."""
         return self

@@ -63,6 +63,18 @@ class Codes(Encoding):
         up = np.nextafter(rounded, np.array(np.inf, held))
         return np.where(rounded < numbers, up, rounded).astype(np.float64)
 
+    def across(self, shape: Sequence[int]) -> bool:
+        """Not where scales are plain numbers of a row each, or one for all."""
+        if self.scale is None:
+            return isinstance(self.element, Learned)
+        plain = all(
+            isinstance(c, Codes) and not c.coded and c.scale is None and c.layout is None
+            for c in self.scale.children().values()
+        )
+        per = self.scale.per
+        apart = per.shape(shape) == () or per.all_sizes(len(shape))[:1] == [1]
+        return self.selector is not None or not (plain and apart)
+
     @property
     def pack(self) -> Pack | None:
         """The blocked layout. Raises InternalError where the layout is another."""

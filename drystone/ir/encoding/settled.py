@@ -38,17 +38,44 @@ class Settled:
                 which = np.broadcast_to(scale.per.spread(chosen.astype(np.int64), extents), extents)
         return Settled(encoding.tables(), which, factor, shift)
 
-    def codes_of(self, numbers: Array, columns: int | slice) -> Array:
-        """The numbers of the nearest codes to real numbers of some columns, before they are scaled."""
-        factor, shift = self.factor[:, columns], self.shift[:, columns]
-        whole = np.divide(numbers + shift, factor, out=np.zeros(numbers.shape), where=factor != 0)
-        if self.which is None:
-            return self.codes[0].decode(self.codes[0].encode(whole))
-        which, found = self.which[:, columns], np.zeros(numbers.shape)
-        for number, code in enumerate(self.codes):
-            found = np.where(which == number, code.decode(code.encode(whole)), found)
-        return found
+    def turned(self, order: Array | slice = slice(None)) -> "Turned":
+        """With columns along rows, in this order."""
+        which = None if self.which is None else np.ascontiguousarray(self.which.T[order])
+        factor, shift = (np.ascontiguousarray(each.T[order]) for each in (self.factor, self.shift))
+        return Turned(self.codes, which, factor, shift)
 
-    def nearest(self, numbers: Array, columns: int | slice) -> Array:
-        """The nearest numbers that are held to real numbers of some columns."""
-        return self.codes_of(numbers, columns) * self.factor[:, columns] - self.shift[:, columns]
+    def nearest(self, numbers: Array) -> Array:
+        """The nearest numbers that are held to real ones [n, k]."""
+        return _nearest(self.codes, self.which, self.factor, self.shift, numbers)
+
+
+@dataclass(frozen=True)
+class Turned:
+    """`Settled` with arrays [k, n]: what belongs to a column lies in one piece."""
+
+    codes: Sequence[Code]
+    which: Array | None
+    factor: Array
+    shift: Array
+
+    def nearest(self, numbers: Array, column: int) -> Array:
+        """The nearest numbers that are held to real ones [n] of a column."""
+        which = None if self.which is None else self.which[column]
+        return _nearest(self.codes, which, self.factor[column], self.shift[column], numbers)
+
+
+def _nearest(
+    codes: Sequence[Code], which: Array | None, factor: Array, shift: Array, numbers: Array
+) -> Array:
+    whole = numbers + shift
+    if factor.all():
+        whole /= factor
+    else:
+        whole = np.divide(whole, factor, out=np.zeros(numbers.shape), where=factor != 0)
+    found = codes[0].decode(codes[0].encode(whole))
+    for number, code in enumerate(codes[1:], 1):
+        assert which is not None
+        found = np.where(which == number, code.decode(code.encode(whole)), found)
+    found *= factor
+    found -= shift
+    return found

@@ -7,8 +7,8 @@ from drystone.ir.encoding import BY_RANGE, Codes, Parts, Scale
 from drystone.ir.encoding.parts import put, take
 from drystone.ir.encoding.settled import Settled
 
-#: Columns after which the slopes of the others are updated in one product.
-_BLOCK = 128
+#: Columns after which the slopes of all are updated in one product, and numbers of a step of least squares.
+_BLOCK, _STEP = 128, 2**22
 
 
 def descended(matrix: Array, start: Array, settled: Settled, moment: Array, sweeps: int) -> Array:
@@ -18,23 +18,25 @@ def descended(matrix: Array, start: Array, settled: Settled, moment: Array, swee
     Coordinate descent on the error that AdaRound (Nagel et al. 2020) lowers by training, as QuantEase (Behdin
     et al. 2023) has it; a code may become any other, not only the next above or below.
     """
-    found = start.copy()
-    slope, diagonal = (found - matrix) @ moment, np.diag(moment)
+    diagonal, turned = np.diag(moment), settled.turned()
+    wide = np.ascontiguousarray(start.T)
+    slope = moment @ (wide - matrix.T)
     for _ in range(sweeps):
-        before = found.copy()
-        for first in range(0, matrix.shape[1], _BLOCK):
-            block = slice(first, first + _BLOCK)
-            near, inner = slope[:, block], moment[block, block]
-            for k in range(first, first + near.shape[1]):
-                column = settled.nearest(found[:, k] - near[:, k - first] / diagonal[k], k)
-                near += np.outer(column - found[:, k], inner[k - first])
-                found[:, k] = column
-            steps = found[:, block] - before[:, block]
-            for others in (slice(0, first), slice(first + _BLOCK, None)):
-                slope[:, others] += steps @ moment[block, others]
-        if np.array_equal(found, before):
+        changed = False
+        for first in range(0, len(wide), _BLOCK):
+            stop = min(first + _BLOCK, len(wide))
+            steps = np.zeros((stop - first, wide.shape[1]))
+            for k in range(first, stop):
+                here = slope[k] + moment[first:k, k] @ steps[: k - first]
+                column = turned.nearest(wide[k] - here / diagonal[k], k)
+                steps[k - first] = column - wide[k]
+                wide[k] = column
+            if steps.any():
+                slope += moment[:, first:stop] @ steps
+                changed = True
+        if not changed:
             break
-    return found
+    return np.ascontiguousarray(wide.T)
 
 
 def refitted(encoding: Codes, parts: Parts, matrix: Array, moment: Array) -> Parts:
@@ -68,15 +70,29 @@ def _least_squares(scale: Scale, units: Array, matrix: Array, moment: Array, kin
     blocks = scale.per.shape(shape)
     group = scale.per.spread(np.arange(np.prod(blocks)).reshape(blocks), shape)
     first = np.broadcast_to(group, shape)[0]
-    member = first == np.arange(first.max() + 1)[:, None]
-    basis = units[:, None] * member
-    if kinds == 2:
-        basis = np.concatenate([basis, np.broadcast_to(-1.0 * member, basis.shape)], 1)
-    gram = basis @ moment @ basis.transpose(0, 2, 1)
-    wanted = (basis @ (matrix @ moment)[..., None])[..., 0]
+    starts = np.flatnonzero(np.diff(first, prepend=-1))
+    rows, wanted, found = max(1, _STEP // (kinds * shape[1])), matrix @ moment, []
+    for start in range(0, len(matrix), rows):
+        part = slice(start, start + rows)
+        found.append(_solved(units[part], wanted[part], moment, starts, kinds))
+    return [each.reshape(blocks) for each in np.split(np.concatenate(found), kinds, 1)]
+
+
+def _solved(units: Array, wanted: Array, moment: Array, starts: Array, kinds: int) -> Array:
+    """The factors of the units, and of -1, of the groups of columns that start there, [n, kinds * groups], of
+    rows of units [n, k] and of weights times H."""
+    bases = [units, np.full(units.shape, -1.0)][:kinds]
+    ends, count = [*starts[1:], units.shape[1]], len(starts)
+    gram = np.empty((len(units), kinds * count, kinds * count))
+    for kind, basis in enumerate(bases):
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            reached = basis[:, start:end] @ moment[start:end]
+            for other, outer in enumerate(bases):
+                columns = slice(other * count, (other + 1) * count)
+                gram[:, kind * count + number, columns] = np.add.reduceat(outer * reached, starts, 1)
+    right = np.concatenate([np.add.reduceat(basis * wanted, starts, 1) for basis in bases], 1)
     ridge = 1e-9 * np.trace(gram, axis1=1, axis2=2)[:, None, None] + np.finfo(np.float64).tiny
-    solved = np.linalg.solve(gram + ridge * np.eye(gram.shape[1]), wanted[..., None])[..., 0]
-    return [each.reshape(blocks) for each in np.split(solved, kinds, 1)]
+    return np.asarray(np.linalg.solve(gram + ridge * np.eye(gram.shape[1]), right[..., None])[..., 0])
 
 
 def _with(scale: Scale, parts: Parts, numbers: dict[str, Array]) -> Parts:

@@ -5,7 +5,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.encoding.settled import Settled
 
-#: Columns after which the others are updated in one product.
+#: Columns after which what they cost the others is summed in one product.
 _BLOCK = 128
 
 
@@ -15,18 +15,25 @@ def rounded(matrix: Array, settled: Settled, moment: Array) -> Array:
 
     GPTQ (Frantar et al. 2022): columns are rounded one after the other, those whose inputs are largest first
     (`act-order`; scales are settled before, so their groups stay where they are), and the error of each is
-    taken off those that are left by H^-1, of which the Cholesky factor has what every step needs.
+    made up for by those that are left. In the form of Babai's nearest plane (Chen et al. 2025, "The geometry
+    of LLM quantization"), which gives the same codes without H^-1: for H = R R^T, R upper triangular, the
+    error e of a row costs |e R|^2, in which column c is the first that e[c] is part of, and the last that can
+    make up for those before. Columns lie along rows here, so that each is read in one piece.
     """
     order = np.argsort(-np.diag(moment), kind="stable")
-    factor = np.linalg.cholesky(np.linalg.inv(moment[np.ix_(order, order)])).T
-    left, found = matrix[:, order], np.empty_like(matrix)
+    backward = order[::-1]
+    factor = np.linalg.cholesky(moment[np.ix_(backward, backward)])[::-1, ::-1]
+    factor = factor / np.diag(factor)
+    wide, turned = np.ascontiguousarray(matrix.T[order]), settled.turned(order)
+    errors = np.empty_like(wide)
     for start in range(0, len(order), _BLOCK):
         stop = min(start + _BLOCK, len(order))
-        errors = np.empty((len(matrix), stop - start))
+        wide[start:stop] += factor[:start, start:stop].T @ errors[:start]
         for i in range(start, stop):
-            column = settled.nearest(left[:, i], order[i])
-            errors[:, i - start] = (left[:, i] - column) / factor[i, i]
-            left[:, i:stop] -= np.outer(errors[:, i - start], factor[i, i:stop])
-            found[:, order[i]] = column
-        left[:, stop:] -= errors @ factor[start:stop, stop:]
-    return found
+            wanted = wide[i] + factor[start:i, i] @ errors[start:i]
+            found = turned.nearest(wanted, i)
+            errors[i] = matrix[:, order[i]] - found
+            wide[i] = found
+    result = np.empty_like(matrix)
+    result[:, order] = wide.T
+    return result

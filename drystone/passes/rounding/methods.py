@@ -94,4 +94,4 @@ def is_stepwise(encoding: Encoding) -> bool:
 def _held(encoding: Codes, parts: Parts, numbers: Array) -> Parts:
     """The codes of numbers that are held exactly, with the scales there are."""
     settled = {name: part for name, part in parts.items() if name != "codes"}
-    return encoding.encode(numbers, settled, SEARCHED)
+    return encoding.encode(numbers, settled, BY_RANGE)
