@@ -5,6 +5,7 @@ They take n^2 operations for n elements, and no more precision than a fast trans
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,8 +20,12 @@ _NAMES = (
 _MORE = ("ihfft2", "ihfftn", "irfft", "irfft2", "irfftn", "rfft2", "rfftn", "fft", "ifft", "rfft")
 
 
+@cache
 def rules() -> dict[Any, Callable[..., Any]]:
-    """ATen operation -> its decomposition: torch's own down to one transform, that one by matrices."""
+    """ATen operation -> its decomposition: torch's own down to one transform, that one by matrices.
+
+    Kept: torch goes through all operators there are for its table, longer than it takes to import a layer.
+    """
     torchs = torch.export.default_decompositions()
     composed = [getattr(_aten, f"fft_{name}").default for name in _NAMES]
     composed += [_aten.stft.default, _aten.stft.center, _aten.istft.default]

@@ -7,12 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from torch import nn
+
+from drystone.cli import main
 
 
 def _drystone(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-m", "drystone.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _within(*arguments: str | Path, folder: Path) -> Result:
+    """The same in this process, where torch is loaded already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +63,10 @@ def test_calibrated_weights(folder: Path) -> None:
         (("--quantize", "auto", "--bits", "24"), "auto.dry"),
     ):
         asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")
-        done = _drystone(*asked, folder=folder)
-        assert (done.returncode, done.stdout) == (0, ""), done.stderr
-        done = _drystone("-q", "run", name, "in.npz", "-o", "out.npz", folder=folder)
-        assert done.returncode == 0, done.stderr
+        done = _within(*asked, folder=folder)
+        assert (done.exit_code, done.stdout) == (0, ""), done.output
+        done = _within("-q", "run", name, "in.npz", "-o", "out.npz", folder=folder)
+        assert done.exit_code == 0, done.output
         (got,) = np.load(folder / "out.npz").values()
         np.testing.assert_allclose(got, np.load(folder / "want.npy"), atol=0.2)
 
@@ -93,6 +103,9 @@ def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
             "want.npy is not an .npz",
         ),
     ):
-        done = _drystone(*arguments, folder=folder)
-        assert done.returncode == 2, (arguments, done.stderr)
-        assert message in done.stderr and "Traceback" not in done.stderr
+        found = _within(*arguments, folder=folder)
+        assert isinstance(found.exception, SystemExit) and found.exit_code == 2, (arguments, found.output)
+        assert message in found.stderr
+    done = _drystone("run", "broken.dry", folder=folder)
+    assert done.returncode == 2 and not done.stdout
+    assert "is not a drystone artifact" in done.stderr and "Traceback" not in done.stderr

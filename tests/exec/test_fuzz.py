@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import fuzz
 
-SEEDS = range(20)
+SEEDS = range(12)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -207,9 +207,9 @@ class Gated(nn.Module):
 class Encoder(nn.Module):
     """Token embeddings, two layers of a transformer and the mean over the tokens that count."""
 
-    def __init__(self, first: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(32, 4, 64, activation="gelu", batch_first=True, norm_first=first)
+        layer = nn.TransformerEncoderLayer(32, 4, 64, activation="gelu", batch_first=True)
         self.tokens, self.places = nn.Embedding(100, 32), nn.Parameter(torch.randn(9, 32))
         self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
@@ -241,10 +241,9 @@ def test_rows(made: Any, name: str) -> None:
     found.check(1000 * x)
 
 
-@pytest.mark.parametrize("first", [False, True])
-def test_an_encoder(made: Any, first: bool) -> None:
+def test_an_encoder(made: Any) -> None:
     torch.manual_seed(0)
-    model, ids = Encoder(first).eval(), torch.randint(0, 100, (4, 9))
+    model, ids = Encoder().eval(), torch.randint(0, 100, (4, 9))
     kept = torch.arange(9) < torch.tensor([[9], [5], [7], [2]])
     found = made(model, (ids, kept), [(ids, kept)])
     wanted = model(ids, kept).detach()
@@ -258,6 +257,8 @@ def test_a_network_of_all_kinds(made: Any) -> None:
     found = made(model, (images[:1],), calls_of(images[1:]))
     assert relative_error(found.fitted(images[:1]), model(images[:1]).detach()) < 0.05
     found.check(images[:1])
+    kinds = set(element_types(found.whole))
+    assert not {kind for kind in kinds if kind.startswith("f")} - {"f32"}
 
 
 @pytest.mark.parametrize("target", ["cpu:avx2", "cpu:avx512"])
@@ -285,6 +286,7 @@ def test_numbers_beyond_what_was_seen_are_the_ends(made: Any) -> None:
     np.testing.assert_allclose(found.fitted(given)[0], wanted, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_digits_are_told_apart_as_well(made: Any) -> None:
     from benchmarks.quality.digits import data, trained
 
@@ -298,8 +300,6 @@ def test_digits_are_told_apart_as_well(made: Any) -> None:
     assert right[0] > 0.97
     assert right[1] > right[0] - 0.01
     found.check(held[:20])
-    kinds = set(element_types(found.whole))
-    assert not {kind for kind in kinds if kind.startswith("f")} - {"f32"}
 
 
 def element_types(program: Program) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import coverage
 
-COUNT = 40
+COUNT = 20
 
 
 def _passing() -> list[str]:
