@@ -103,12 +103,13 @@ def test_formats_that_cannot_be(given: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_rows_are_rounded_once(flat: bool) -> None:
-    model, plain = compiled(made(flat), "int8"), compiled(made(flat), None)
-    want = steps(made(flat))
-    assert error(steps(plain), want) < 1e-5
+    model, want, rows = compiled(made(flat), "int8"), steps(made(flat)), 2 * 2 * GROUPS * ROOM
     assert 1e-5 < error(steps(model), want) < 5e-3
-    rows = 2 * 2 * GROUPS * ROOM
-    assert (plain.memory.states, model.memory.states) == (4 * rows * WIDTH, rows * (WIDTH + 4))
+    assert model.memory.states == rows * (WIDTH + 4)
+    if flat:
+        plain = compiled(made(flat), None)
+        assert error(steps(plain), want) < 1e-5
+        assert plain.memory.states == 4 * rows * WIDTH
 
 
 def test_by_names_and_again_from_the_start(tmp_path: Path) -> None:
@@ -164,19 +165,20 @@ class Simulated(Layer):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("lengths", [(9, 1, 1, 3, 1, 1, 1, 1), (37, 1, 1), (1,) * 40])
-def test_keys_by_channel_and_values_by_token(flat: bool, lengths: tuple[int, ...]) -> None:
+def test_keys_by_channel_and_values_by_token(flat: bool) -> None:
     caches = {
         ".*keys": drystone.Cache(4, keys="channel", group=8, window=16),
         ".*values": drystone.Cache(4, group=16, window=16),
     }
     wanted = Model()
     wanted.one, wanted.two = Simulated(), Simulated()
-    wanted.load_state_dict(made().state_dict())
-    want = steps(wanted.double(), lengths, torch.float64)
     model = compiled(made(flat), caches)
-    assert error(steps(model, lengths), want) < 1e-4
-    assert error(steps(made(flat), lengths), want) > 1e-3
+    for lengths in ((9, 1, 1, 3, 1, 1, 1, 1), (37, 1, 1), (1,) * 40):
+        wanted.load_state_dict(made().state_dict())
+        want = steps(wanted.double(), lengths, torch.float64)
+        model.reset()
+        assert error(steps(model, lengths), want) < 1e-4
+        assert error(steps(made(flat), lengths), want) > 1e-3
     rows = GROUPS * ROOM * WIDTH
     codes, factors, ring = rows // 2, 4 * rows // 8, 2 * GROUPS * 16 * WIDTH + 4 * GROUPS * 16
     keys, values = codes + factors + ring, codes + factors // 2 + ring
