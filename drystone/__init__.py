@@ -7,7 +7,7 @@ model does need numpy only.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from drystone.caches import Cache, Keep
+from drystone.caches import Cache, Heads, Keep
 from drystone.errors import DrystoneError, InternalError, UserError
 from drystone.options import Budget, Checkpoint, Options, Quantize, Tune
 from drystone.runtime.fitted import Fitted, load
@@ -22,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "DrystoneError",
     "Fitted",
+    "Heads",
     "InternalError",
     "Keep",
     "Options",

@@ -1,7 +1,8 @@
 """What the user asks for with `caches=`: how keys and values are held between calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from drystone.errors import UserError
 from drystone.options import by_pattern
@@ -26,6 +27,10 @@ class Cache:
     group: int = 32
     window: int = 0
     held: str = "bf16"
+
+    def block(self, *, keys: bool) -> int:
+        """How many positions share a scale, where a state is read as keys, or as values."""
+        return self.group if (self.keys if keys else self.values) == "channel" else 1
 
     def __post_init__(self) -> None:
         if self.bits not in (2, 4, 8):
@@ -56,22 +61,97 @@ class Cache:
 
 @dataclass(frozen=True)
 class Keep:
-    """A cache that keeps some positions only, as they are: the first `sinks` and, of those that a query sees,
-    the last `window` (StreamingLLM: Xiao et al., ICLR 2024). The others are seen by no query any more, and
-    the buffer has no room for them."""
+    """A cache that keeps some positions only: the first `sinks` and, of those that a query sees, the last
+    `window` (StreamingLLM: Xiao et al., ICLR 2024). The others are seen by no query any more, and the buffer
+    has no room for them.
+
+    heavy: of the positions between, so many at least stay for each head by themselves: those that queries of
+    this head have given the most weight so far (H2O: Zhang et al., NeurIPS 2023).
+    encoding: what the rows that are kept are held as: a name or a `Cache` (None: as they are). Where that has
+    groups of several positions, the sinks are whole groups.
+    """
 
     sinks: int = 4
     window: int = 1024
+    heavy: int = 0
+    encoding: str | Cache | None = None
 
     def __post_init__(self) -> None:
-        if self.sinks < 0 or self.window < 1:
+        if self.sinks < 0 or self.window < 1 or self.heavy < 0:
             raise UserError(
-                f"{self} keeps no positions", hint="give sinks of 0 and more, a window of 1 and more"
+                f"{self} keeps no positions",
+                hint="give sinks and heavy of 0 and more, a window of 1 and more",
+            )
+        if self.heavy and self.encoding is not None:
+            raise UserError(
+                f"Keep(heavy={self.heavy}, encoding=..): rows of positions that are chosen by their weights "
+                "are kept as they are",
+                hint="leave one of both out",
+            )
+        if self.encoding is not None:
+            object.__setattr__(self, "encoding", _named(self.encoding, (str, Cache)))
+        if not isinstance(self.encoding, Cache) or "channel" not in (
+            self.encoding.keys,
+            self.encoding.values,
+        ):
+            return
+        if self.sinks % self.encoding.group:
+            group = self.encoding.group
+            raise UserError(
+                f"Keep(sinks={self.sinks}) and codes in groups of {group} positions: newer rows would change "
+                "the scales of sinks",
+                hint=f"give sinks={-(-self.sinks // group) * group}, or 0",
             )
 
+    @property
+    def plain(self) -> "Keep":
+        """The same positions as they are."""
+        return replace(self, encoding=None)
 
-#: What a cache is held in: a row of bytes with its peak, codes, or some rows as they are.
-Held = str | Cache | Keep
+    def room(self, rows: int) -> int:
+        """Places for what is kept where a call writes so many rows at most; those after the sinks are a ring
+        of whole windows of the encoding, so that rows enter its ring in order."""
+        whole = max(1, self.encoding.window) if isinstance(self.encoding, Cache) else 1
+        return self.sinks + -(-(self.heavy + self.window + rows - 1) // whole) * whole
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of one cache that are held differently, as retrieval and streaming heads are (DuoAttention: Xiao
+    et al., ICLR 2025).
+
+    parts: for numbers of heads, as in (0, 3), what these are held as: a name, a `Cache`, a `Keep`, or None
+    for as they are, what heads that are not named are too. Heads are those of keys and values; each has as
+    many query heads with it as share it.
+    """
+
+    parts: Mapping[tuple[int, ...], "str | Cache | Keep | None"]
+
+    def __post_init__(self) -> None:
+        for heads in self.parts:
+            if (
+                not isinstance(heads, tuple)
+                or not heads
+                or any(not isinstance(n, int) or n < 0 for n in heads)
+            ):
+                raise UserError(
+                    f"Heads: {heads!r} names no heads", hint="give numbers of heads, as in (0, 3)"
+                )
+        named = [n for heads in self.parts for n in heads]
+        twice = sorted({n for n in named if named.count(n) > 1})
+        if twice:
+            raise UserError(f"Heads: head {twice[0]} is named twice", hint="name each head once")
+        for each in self.parts.values():
+            _named(each, (str, Cache, Keep))
+
+    def held(self) -> "dict[int, str | Cache | Keep | None]":
+        """What each head that is named is held as."""
+        kinds = (str, Cache, Keep)
+        return {n: _named(each, kinds) for heads, each in self.parts.items() for n in heads}
+
+
+#: What a cache is held in: a row of bytes with its peak, codes, some rows, or heads that differ.
+Held = str | Cache | Keep | Heads
 #: Regular expressions of states' names, and what each is held in (None: as it is); the first match counts.
 Caches = tuple[tuple[str, Held | None], ...]
 
@@ -86,16 +166,23 @@ NAMED: Mapping[str, Held] = {
 }
 
 
+def _named(each: Any, kinds: tuple[type, ...]) -> Any:
+    """What a name stands for, or what is of one of these kinds, or None. Raises UserError for anything
+    else."""
+    named = NAMED.get(each) if isinstance(each, str) else each
+    if each is not None and not isinstance(named, kinds):
+        others = ", ".join(kind.__name__ for kind in kinds if kind is not str).replace(", ", " or ")
+        raise UserError(
+            f"caches: attention reads no keys and values held as {each!r}",
+            hint=f"give {', '.join(map(repr, NAMED))}, a drystone.{others}, or None for what stays",
+        )
+    return named
+
+
 def caches_of(given: Held | Mapping[str, Held | None] | None) -> Caches:
     """Pairs of a regular expression for states' names and what the state is to be held in, from
     `compile(..., caches=)`. Raises UserError for what there is not, or what is no regular expression."""
     found = []
     for pattern, each in by_pattern("caches", given):
-        named = NAMED.get(each) if isinstance(each, str) else each
-        if each is not None and not isinstance(named, str | Cache | Keep):
-            raise UserError(
-                f"caches: attention reads no keys and values held as {each!r}",
-                hint=f"give {', '.join(map(repr, NAMED))}, a drystone.Cache or Keep, or None for what stays",
-            )
-        found.append((pattern, named))
+        found.append((pattern, _named(each, (str, Cache, Keep, Heads))))
     return tuple(found)

@@ -61,10 +61,10 @@ def compile(
     keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
     that weights are multiplied with; or the path of an .npz with an array for every input, by its name, that
     has the calls along a first axis. caches: what buffers that attention reads as keys or values are held in
-    ("int8", "kivi2", .., a `Cache` or a `Keep`), or the same by their names. tune: search for the fastest
-    schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
-    mend: operations that cannot be compiled (all of them, with their lines in the model), a budget that
-    cannot be met, an unknown target, a checkpoint that does not fit.
+    ("int8", "kivi2", .., a `Cache`, `Keep` or `Heads`), or the same by their names. tune: search for the
+    fastest schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the
+    user can mend: operations that cannot be compiled (all of them, with their lines in the model), a budget
+    that cannot be met, an unknown target, a checkpoint that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.

@@ -1,21 +1,21 @@
 """The pass `encode-caches`: what attention keeps of keys and values is held as codes."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
-from drystone.caches import Caches, Held
+from drystone.caches import Caches, Held, Keep
 from drystone.errors import UserError
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.mlir import ir
-from drystone.passes.cached_states import KEYS, VALUES, Cache, hold
-from drystone.passes.rewriting import erase_dead, uses
+from drystone.passes import cached_states, heavy_hitters, kept_positions, split_heads
+from drystone.passes.read_caches import Cache, found
+from drystone.passes.rewriting import erase_dead
 from drystone.passes.weight_readers import first_match
 from drystone.passes.weights import drop_unused
 
-_SCATTER = "tm_tensor.scatter"
+Kind = TypeVar("Kind")
 #: So many names are shown where a pattern matches none.
 _SHOWN = 4
 
@@ -42,7 +42,11 @@ class EncodeCaches:
     - A `Cache` is one state of bytes, whose type says what they are: codes in strings along the positions,
       scales and minima in f16 and, where the newest rows are read as they were written, a ring of these.
     - A `Keep` is a state with fewer positions, and one of i64 beside the keys, "k.places", that says which
-      they are; attention masks by these (`kept_positions`).
+      they are; attention masks by these (`kept_positions`). Its rows may be held as codes then. With `heavy`
+      the places differ from head to head, and a state in f32 "k.weights" has the sums by which they are
+      chosen; the attention is two products and a softmax, whose weights these sums add (`heavy_hitters`).
+    - `Heads` make a state, and the attention that reads it, several: one for the heads that are held alike
+      (`split_heads`). The states of some heads are called after these, "k.heads_0_1".
     - Of a row with an infinity or a NaN, the scores or results that it takes part in are not finite.
     - Only states in f32 that nothing else reads. Of a state "k" in bytes the codes keep the name, the
       peaks are a state "k.peak".
@@ -54,49 +58,38 @@ class EncodeCaches:
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
-        chosen = _chosen(program, self.caches)
-        if not chosen:
+        held = _chosen(program, self.caches)
+        if not held:
             return
-        hold(program, chosen)
+        held = split_heads.split(program, held)
+        kept = {name: each for name, each in held.items() if isinstance(each, Keep)}
+        for each, policy in ((True, heavy_hitters.keep), (False, kept_positions.keep)):
+            some = {name: keep for name, keep in kept.items() if (keep.heavy > 0) == each}
+            if some:
+                policy(program, _by_number(program, some))
+        codes = {name: each.encoding if isinstance(each, Keep) else each for name, each in held.items()}
+        cached_states.hold(program, _by_number(program, codes))
         erase_dead(main_block(program))
         drop_unused(program)
 
 
-def _found(program: Program) -> Iterator[Cache]:
-    """The states that can be held as codes."""
-    signature, block = program.signature, main_block(program)
-    for number, spec in enumerate(signature.states):
-        written = uses(block.arguments[len(signature.inputs) + number])
-        if spec.dtype != "f32" or len(spec.shape) != 4 or len(written) != 1 or not _is_write(*written[0]):
-            continue
-        write = written[0][0]
-        kept = len(signature.outputs) + number
-        reads = [use for use in uses(write.results[0]) if (use[0].name, use[1]) != ("func.return", kept)]
-        if reads and all(op.name == "dry.attention" and at in (KEYS, VALUES) for op, at in reads):
-            yield Cache(number, write, tuple(reads))
+def _by_number(program: Program, held: Mapping[str, Kind | None]) -> dict[int, tuple[Cache, Kind]]:
+    """The states that have such names, and are to be held as something else."""
+    named = ((cache, held.get(cache.spec.name)) for cache in found(program))
+    return {cache.number: (cache, each) for cache, each in named if each is not None}
 
 
-def _is_write(op: Any, operand: int) -> bool:
-    """Whether an operation puts whole rows in the place of some that a tensor has."""
-    if op.name != _SCATTER or operand != len(op.operands) - 1:
-        return False
-    body = op.regions[0].blocks[0]
-    new = body.operations[0].operation.operands[0] == body.arguments[0]
-    last = op.operands[operand].type.rank - 1
-    return new and last not in ir.DenseI64ArrayAttr(op.attributes["dimension_map"])
-
-
-def _chosen(program: Program, caches: Caches) -> dict[int, tuple[Cache, Held]]:
-    """The states that are to be held as codes, by number, and in what. Raises UserError for a pattern that
+def _chosen(program: Program, caches: Caches) -> dict[str, Held]:
+    """What states are to be held as something else, by name, and as what. Raises UserError for a pattern that
     matches nothing."""
-    chosen, names, matched = dict[int, tuple[Cache, Held]](), list[str](), set[str | None]()
-    for cache in _found(program) if caches else ():
-        names.append(program.signature.states[cache.number].name)
+    chosen, names, matched = dict[str, Held](), list[str](), set[str | None]()
+    for cache in found(program) if caches else ():
+        names.append(cache.spec.name)
         pattern = first_match((each for each, _ in caches), names[-1])
         matched.add(pattern)
         held = None if pattern is None else dict(caches)[pattern]
         if held is not None:
-            chosen[cache.number] = cache, held
+            chosen[names[-1]] = held
     for pattern, _ in caches:
         if pattern not in matched:
             raise UserError(

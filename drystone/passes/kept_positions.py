@@ -5,6 +5,7 @@ beside the keys says whose row each place has (-1: none), and attention masks by
 the window and the rows of a call, but for one, no row leaves that a query of this call may see.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,6 +22,8 @@ from drystone.ir.values import operand_groups
 from drystone.mlir import arith, ir, tensor
 from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.generic import expand
+from drystone.passes.read_caches import KEYS, VALUES, Cache, State, positions_axis, renewed, reread, settle
+from drystone.passes.rewriting import tensor_type
 
 #: Masks, spans and blocks among the groups of attention's operands.
 _MASK, _SPAN, _BLOCKS = 3, 4, 5
@@ -35,22 +38,67 @@ class Kept:
     places: Any | None
 
 
-def room_of(program: Program, keep: Keep, name: str, write: Any, positions: int) -> int:
+def keep(program: Program, chosen: Mapping[int, tuple[Cache, Keep]]) -> None:
+    """Give the chosen states, by number, no more places than what is kept needs. Raises UserError for states
+    that cannot be kept so."""
+    kept: dict[Any, dict[int, Kept]] = {}
+
+    def make(number: int, argument: Any) -> list[State] | None:
+        if number not in chosen:
+            return None
+        cache, wanted = chosen[number]
+        made, rows = _as_kept(program, cache, wanted, argument)
+        for op, operand in cache.reads:
+            kept.setdefault(op, {})[operand] = rows
+        return made
+
+    states = renewed(program, make)
+    for op, some in kept.items():
+        _read(op, some)
+    settle(program, states, [cache.write for cache, _ in chosen.values()])
+
+
+def _as_kept(program: Program, cache: Cache, keep: Keep, argument: Any) -> tuple[list[State], Kept]:
+    """The state of the rows that are kept and, of keys, the one that says whose they are."""
+    spec, key, axis, extents = cache.spec, cache.key, cache.axis, cache.by_position()
+    starts_empty(program, cache, keep)
+    positions, block = extents[axis], argument.owner
+    room = room_of(program, keep, cache, positions)
+    shape = tuple(room if d == axis else n for d, n in enumerate(extents))
+    own = block.add_argument(tensor_type(shape, argument.type.element_type), argument.location)
+    first = program.weights.add(f"{key}.kept", np.zeros(shape, np.float32))
+    places = None
+    if any(operand == KEYS for _, operand in cache.reads):
+        places = block.add_argument(tensor_type((room,), ir.IntegerType.get_signless(64)), argument.location)
+    with ir.InsertionPoint(cache.write), cache.write.location:
+        rows = written(keep, cache.write, own, places, positions)
+    states = [State(TensorSpec(spec.name, spec.dtype, shape), first, rows.rows)]
+    if places is not None:
+        none = program.weights.add(f"{key}.places", np.full(room, -1, np.int64))
+        states.append(State(TensorSpec(part_key(spec.name, "places"), "i64", (room,)), none, rows.places))
+    return states, rows
+
+
+def starts_empty(program: Program, cache: Cache, keep: Keep) -> None:
+    """Raise UserError for a state that starts with rows."""
+    if np.any(program.weights[cache.key]):
+        raise UserError(
+            f"caches: {cache.spec.name} starts with rows, of which {keep} cannot tell the newest",
+            hint="start from zeros",
+        )
+
+
+def room_of(program: Program, keep: Keep, cache: Cache, positions: int) -> int:
     """The places of a state. Raises UserError where they would be as many as its positions."""
-    rows = Bounds(program).extents(write.operands[0])[0]
-    room = keep.sinks + keep.window + rows - 1
+    rows = Bounds(program).extents(cache.write.operands[0])[0]
+    room = keep.room(rows)
     if room >= positions:
         raise UserError(
-            f"caches: {keep} of {name} needs {room} places where a call may write {rows} rows, and it has "
-            f"{positions} positions",
+            f"caches: {keep} of {cache.spec.name} needs {room} places where a call may write {rows} rows, "
+            f"and it has {positions} positions",
             hint="compile for calls of fewer rows (static shapes, or bounds), or keep fewer positions",
         )
     return room
-
-
-def places_of(name: str, room: int) -> tuple[TensorSpec, Any]:
-    """The state that says whose row each place has, and its first value."""
-    return TensorSpec(part_key(name, "places"), "i64", (room,)), np.full(room, -1, np.int64)
 
 
 def found_by(keep: Keep, at: Any, positions: int, room: int) -> tuple[Any, Any]:
@@ -84,17 +132,22 @@ def written(keep: Keep, write: Any, own: Any, places: Any | None, positions: int
     )
 
 
-def mask_of(op: Any, kept: Kept) -> Any:
-    """Which places each query of an attention sees, i1 [B or 1, 1, S or 1, places], made at the insertion
-    point. Raises UserError for an attention whose queries' positions are not known."""
+def span_of(op: Any, keep: Keep) -> Any:
+    """How far queries see: the span of an attention. Raises UserError where it is not known."""
     groups = operand_groups(op)
     if groups[_MASK] or groups[_BLOCKS] or not groups[_SPAN] or op.attributes["causal"].value:
         raise UserError(
-            f"caches: {kept.keep} needs a mask that says how far each query sees, such as "
+            f"caches: {keep} needs a mask that says how far each query sees, such as "
             "positions[:, None] >= arange(T), and nothing more",
             hint="hold this cache as it is (None)",
         )
-    (span,), places = groups[_SPAN], kept.places
+    return groups[_SPAN][0]
+
+
+def mask_of(op: Any, kept: Kept) -> Any:
+    """Which places each query of an attention sees, i1 [B or 1, 1, S or 1, places], made at the insertion
+    point. Raises UserError for an attention whose queries' positions are not known."""
+    span, places = span_of(op, kept.keep), kept.places
     assert places is not None  # those of keys
     b, s, j = (ir.AffineExpr.get_dim(d) for d in range(3))
     sides = [ir.AffineMap.get(3, 0, [ir.AffineExpr.get_constant(side), b, s]) for side in (0, 1)]
@@ -127,22 +180,17 @@ def _or(one: Any, other: Any) -> Any:
     return arith.OrIOp(one.result, other.result).result
 
 
-def read(op: Any, found: dict[int, Kept]) -> None:
+def _read(op: Any, found: dict[int, Kept]) -> None:
     """Let attention read what is kept. Raises UserError where keys and values do not keep the same."""
-    if len(found) != 2 or found[1].keep != found[2].keep:
+    rooms = {each.rows.type.shape[positions_axis(op)] for each in found.values()}
+    if len(found) != 2 or found[KEYS].keep.plain != found[VALUES].keep.plain or len(rooms) != 1:
         raise UserError(
             "caches: the keys and the values that an attention reads keep the same positions",
-            hint="give both the same drystone.Keep",
+            hint="give both the same drystone.Keep, or encodings with the same window",
         )
-    operation, groups = op.operation, operand_groups(op)
-    with ir.InsertionPoint(op), operation.location:
-        mask = mask_of(operation, found[1])
-        groups[1], groups[2] = [found[1].rows], [found[2].rows]
-        groups[_MASK], groups[_SPAN] = [mask], []
-        named = {name: operation.attributes[name] for name in operation.attributes}
-        named["sinks"] = integer(0)
-        named["operandSegmentSizes"] = ir.DenseI32ArrayAttr.get([len(group) for group in groups])
-        operands = [value for group in groups for value in group]
-        made = ir.Operation.create(operation.name, [operation.results[0].type], operands, named)
-    operation.results[0].replace_all_uses_with(made.results[0])
-    operation.erase()
+    groups = operand_groups(op)
+    with ir.InsertionPoint(op), op.location:
+        mask = mask_of(op, found[KEYS])
+    groups[KEYS], groups[VALUES] = [found[KEYS].rows], [found[VALUES].rows]
+    groups[_MASK], groups[_SPAN] = [mask], []
+    reread(op, groups, sinks=integer(0))

@@ -101,6 +101,21 @@ def test_formats_that_cannot_be(given: dict[str, Any], said: str) -> None:
         drystone.Cache(**given)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({(0, 0): "int8"}, "head 0 is named twice"),
+        ({(0,): "int8", (1, 0): None}, "head 0 is named twice"),
+        ({3: "int8"}, "3 names no heads"),
+        ({(0,): "int3"}, "held as 'int3'"),
+        ({(0,): drystone.Heads({})}, "held as Heads"),
+    ],
+)
+def test_heads_that_cannot_be(given: Any, said: str) -> None:
+    with pytest.raises(drystone.UserError, match=said):
+        drystone.Heads(given)
+
+
 @pytest.mark.parametrize("flat", [False, True])
 def test_rows_are_rounded_once(flat: bool) -> None:
     model, want, rows = compiled(made(flat), "int8"), steps(made(flat)), 2 * 2 * GROUPS * ROOM
@@ -196,7 +211,10 @@ def test_codes_again_from_the_start(tmp_path: Path) -> None:
 
 
 class Streaming(Layer):
-    """The same with all rows kept, of which a query sees the first two and the last nine up to its own."""
+    """The same with all rows kept, of which a query of a head with `sinks` sees the first so many and the
+    last nine up to its own; of one without (None) all up to its own."""
+
+    sinks: tuple[int | None, ...] = (2, 2)
 
     def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
@@ -204,30 +222,119 @@ class Streaming(Layer):
         k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
         self.keys, self.values = self.keys.index_copy(2, at, k), self.values.index_copy(2, at, v)
         key, query = torch.arange(ROOM), at[:, None]
-        mask = (query >= key) & ((key > query - 9) | (key < 2))
-        y = F.scaled_dot_product_attention(q, self.keys, self.values, attn_mask=mask, enable_gqa=True)
+        masks = [
+            (query >= key) & ((key > query - 9) | (key < (ROOM if sinks is None else sinks)))
+            for sinks in self.sinks
+            for _ in range(HEADS // GROUPS)
+        ]
+        y = F.scaled_dot_product_attention(
+            q, self.keys, self.values, attn_mask=torch.stack(masks)[None], enable_gqa=True
+        )
         return x + y.transpose(1, 2).reshape(x.shape)
 
 
-FEW = torch.export.Dim("few", min=1, max=8)
+FEW, CALLS = torch.export.Dim("few", min=1, max=8), (5, 1, 1, 8, 8, 1, 1, 1, 3, 8)
 
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_sinks_and_a_window_are_kept(flat: bool) -> None:
-    wanted, lengths = Model(), (5, 1, 1, 8, 8, 1, 1, 1, 3, 8)
-    wanted.one = Streaming()
-    wanted.load_state_dict(made().state_dict())
-    want = steps(wanted.double(), lengths, torch.float64)
-    example = (torch.randn(1, 5, HEADS * WIDTH), torch.arange(5))
     caches = {r"one\..*": drystone.Keep(sinks=2, window=9), ".*": None}
-    model = drystone.compile(made(flat), example, dynamic_shapes=({1: FEW}, {0: FEW}), caches=caches)
-    assert error(steps(model, lengths), want) < 1e-5
-    assert error(steps(made(flat), lengths), want) > 1e-2
+    model, got = in_few_rows(caches, flat)
+    want = streaming((2, 2), (None, None))
+    assert error(got, want) < 1e-5 < 1e-2 < error(steps(made(flat), CALLS), want)
     kept, row = 2 + 9 + 8 - 1, 2 * GROUPS * WIDTH * 4
     assert model.memory.states == ROOM * row + kept * (row + 8)
-    first = steps(model, lengths)
     model.reset()
-    assert torch.equal(steps(model, lengths), first)
+    assert torch.equal(steps(model, CALLS), got)
+
+
+def streaming(*sinks: tuple[int | None, ...]) -> torch.Tensor:
+    """What the model gives where its layers' heads have so many sinks, for rows in calls of up to eight."""
+    model = Model()
+    model.one, model.two = Streaming(), Streaming()
+    model.one.sinks, model.two.sinks = sinks
+    model.load_state_dict(made().state_dict())
+    return steps(model.double(), CALLS, torch.float64)
+
+
+def in_few_rows(caches: Any, flat: bool = False) -> tuple[Any, torch.Tensor]:
+    """The model compiled for calls of up to eight rows, and what it gives for the same."""
+    example = (torch.randn(1, 5, HEADS * WIDTH), torch.arange(5))
+    model = drystone.compile(made(flat), example, dynamic_shapes=({1: FEW}, {0: FEW}), caches=caches)
+    return model, steps(model, CALLS)
+
+
+def test_heads_that_keep_different_positions() -> None:
+    keep = drystone.Keep(sinks=2, window=9)
+    model, got = in_few_rows({r"one\..*": drystone.Heads({(1,): keep}), ".*": None}, flat=True)
+    assert error(got, streaming((None, 2), (None, None))) < 1e-5
+    assert error(got, streaming((2, None), (None, None))) > 1e-2
+    kept, row = 2 + 9 + 8 - 1, 2 * WIDTH * 4
+    assert model.memory.states == 3 * ROOM * row + kept * (row + 8)
+
+
+def test_positions_are_kept_as_codes() -> None:
+    few = drystone.Cache(8, keys="channel", group=8, window=8)
+    caches = {r"one\..*": drystone.Keep(2, 9, encoding="int8"), ".*": drystone.Keep(8, 9, encoding=few)}
+    model, got = in_few_rows(caches)
+    want = streaming((2, 2), (8, 8))
+    assert 1e-4 < error(got, want) < 5e-3
+    assert torch.equal(steps(model, CALLS), got)
+    rows, ring = GROUPS * WIDTH * (8 + 9 + 7), GROUPS * 8 * (2 * WIDTH + 4)
+    factors = GROUPS * WIDTH * 3 * 4 + GROUPS * 24 * 2 * 4
+    codes = 2 * (rows + ring) + factors
+    assert 0 <= model.memory.states - 2 * GROUPS * 18 * (WIDTH + 4) - 8 * (18 + 24) - codes <= 8 * 64
+
+
+class Heavy(Layer):
+    """The same with all rows kept, of which each head forgets those of the least weights so far, but for two
+    sinks and a window of five, as far as calls of up to eight rows would find no room beside four others."""
+
+    sinks, window, room = 2, 5, 2 + 5 + 4 + 7
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[list[int]] = [[] for _ in range(GROUPS)]
+        self.sums = torch.zeros(GROUPS, ROOM, dtype=torch.float64)
+
+    def forget(self, head: int, at: torch.Tensor) -> None:
+        """Make room for the positions of a call, and enter these."""
+        first, sums = int(at[0]), self.sums[head]
+        kept = [p for p in self.kept[head] if p < first]
+        others = sorted((p for p in kept if self.sinks <= p <= first - self.window), key=lambda p: sums[p])
+        gone = others[: max(0, len(kept) + len(at) - self.room)]
+        self.kept[head] = [p for p in kept if p not in gone] + at.tolist()
+        sums[at] = 0
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
+        q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+        k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
+        self.keys, self.values = self.keys.index_copy(2, at, k), self.values.index_copy(2, at, v)
+        mask = torch.zeros(GROUPS, len(at), ROOM, dtype=torch.bool)
+        for head, own in enumerate(mask):
+            self.forget(head, at)
+            own[:, self.kept[head]] = True
+        mask &= at[:, None] >= torch.arange(ROOM)
+        shared = HEADS // GROUPS
+        keys, values, mask = (
+            each.repeat_interleave(shared, -3) for each in (self.keys, self.values, mask[None])
+        )
+        weights = (q @ keys.mT * WIDTH**-0.5).masked_fill(~mask, -torch.inf).softmax(-1)
+        self.sums += weights[0].unflatten(0, (GROUPS, shared)).sum((1, 2))
+        return x + (weights @ values).transpose(1, 2).reshape(x.shape)
+
+
+def test_heavy_hitters_are_kept() -> None:
+    wanted, keep = Model(), drystone.Keep(sinks=2, window=5, heavy=4)
+    wanted.one = Heavy()
+    wanted.load_state_dict(made().state_dict())
+    want = steps(wanted.double(), CALLS, torch.float64)
+    model, got = in_few_rows({r"one\..*": keep, ".*": None}, flat=True)
+    assert error(got, want) < 1e-5 < 1e-2 < error(got, streaming((None, None), (None, None)))
+    assert torch.equal(steps(model, CALLS), got)  # a new sequence needs no reset
+    row = 2 * WIDTH * 4
+    assert model.memory.states == GROUPS * (ROOM * row + Heavy.room * (row + 8 + 4))
 
 
 class Masked(Layer):
@@ -258,6 +365,13 @@ def test_positions_that_cannot_be_dropped() -> None:
         drystone.compile(filled, example, dynamic_shapes=shapes, caches=keep)
     with pytest.raises(drystone.UserError, match="keeps no positions"):
         drystone.Keep(sinks=4, window=0)
+    with pytest.raises(drystone.UserError, match=r"(?s)newer rows would change .* sinks=32, or 0"):
+        drystone.Keep(sinks=4, encoding="kivi2")
+    with pytest.raises(drystone.UserError, match="chosen by their weights are kept as they are"):
+        drystone.Keep(heavy=4, encoding="int8")
+    with pytest.raises(drystone.UserError, match=r"one\.keys are not such two"):
+        caches = {r"one\.keys": drystone.Keep(2, 9, heavy=2), ".*": None}
+        drystone.compile(made(), example, dynamic_shapes=shapes, caches=caches)
 
 
 @pytest.mark.parametrize(
@@ -270,6 +384,7 @@ def test_positions_that_cannot_be_dropped() -> None:
             "one.keys has 40 positions, no whole groups of 32",
         ),
         (8, "attention reads no keys and values held as 8"),
+        (drystone.Heads({(0, 2): "int8"}), "one.keys has 2 heads, of which there is no number 2"),
     ],
 )
 def test_what_cannot_be(caches: Any, said: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir, targets
-from drystone.caches import Cache
+from drystone.caches import Cache, Heads
 from drystone.dtypes import Array
 from drystone.ir import formats
 from drystone.ir.elements import numpy_dtype
@@ -72,6 +72,7 @@ PASSES["to-integers"] = ToIntegers(
 )
 PASSES["multiply-codes"] = MultiplyCodes(targets.resolve("cpu:zen4"))
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
+PASSES["encode-caches-heads"] = EncodeCaches(((".*keys", Heads({(0, 2): "int8"})),))
 PASSES["encode-caches-grouped"] = EncodeCaches(((".*", Cache(8, keys="channel", group=16, window=16)),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
@@ -86,6 +87,7 @@ TOLERANCE = {
     "multiply-codes": 1e-5,
     "encode-caches": 3e-2,
     "encode-caches-grouped": 3e-2,
+    "encode-caches-heads": 3e-2,
     "to-integers": 0.3,
 }
 #: What a dynamic dimension is when a program runs.

@@ -13,7 +13,8 @@ from drystone.passes.integers.regions import refused
 from drystone.passes.moves import move
 from drystone.passes.rewriting import index_constant, tensor_type
 
-_SWAPPED = (0, 2, 1, 3)
+#: Heads before positions, and back.
+SWAPPED = (0, 2, 1, 3)
 
 
 def spell_out_attention(op: Any) -> None:
@@ -24,16 +25,16 @@ def spell_out_attention(op: Any) -> None:
     if blocks or any(peaks):
         raise refused(op, "has keys in bytes, or a list of blocks")
     swapped = operation.attributes["layout"].value == "bshd"
-    q, k, v = (move(group[0], _SWAPPED) if swapped else group[0] for group in groups[:3])
+    q, k, v = (move(group[0], SWAPPED) if swapped else group[0] for group in groups[:3])
     k, v = (_repeated(value, shape(q)[1]) for value in (k, v))
-    scores = _product(q, k, transposed=True, scale=operation.attributes["scale"].value)
+    scores = product(q, k, transposed=True, scale=operation.attributes["scale"].value)
     sinks = operation.attributes["sinks"].value
     causal = operation.attributes["causal"].value
     if masks or spans or causal:
         scores = _masked(scores, masks, spans, causal=causal, sinks=sinks)
     weights = Softmax(scores.type, scores, dim=build.integer(3), log=build.flag(False)).out
-    made = _product(weights, v, transposed=False, scale=1.0)
-    operation.results[0].replace_all_uses_with(move(made, _SWAPPED) if swapped else made)
+    made = product(weights, v, transposed=False, scale=1.0)
+    operation.results[0].replace_all_uses_with(move(made, SWAPPED) if swapped else made)
 
 
 def _repeated(value: Any, heads: int | None) -> Any:
@@ -48,7 +49,7 @@ def _repeated(value: Any, heads: int | None) -> Any:
     return collapse(mapped([value], into, maps, lambda x, _: x), [[0], [1, 2], [3], [4]])
 
 
-def _product(a: Any, b: Any, *, transposed: bool, scale: float) -> Any:
+def product(a: Any, b: Any, *, transposed: bool, scale: float) -> Any:
     """A product of two tensors, times a number."""
     element = a.type.element_type
     kind = tensor_type([*shape(a)[:3], shape(b)[2 if transposed else 3]], element)
