@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
-from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, LowRank, Search, Sum, decode, encode
 from drystone.passes.quantize_weights import BEST
 from drystone.passes.rounding import Method, Seen, scaled
 
@@ -185,6 +185,11 @@ def _nearest(make: Callable[[], Encoding], search: Search) -> Callable[[Calibrat
     return lambda given: round_to_nearest(given, make(), search)
 
 
+def _corrected(encoding: Encoding, rank: int = 8) -> Encoding:
+    """An encoding, and what it lacks in so many singular parts (INT2.1: Chai et al. 2023)."""
+    return Sum((encoding, LowRank(rank, Codes("f16"), Codes("f16"))))
+
+
 #: What is measured: by name, a format and how its scales are chosen.
 METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
     {
@@ -206,7 +211,13 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
             ("w4, searched", formats.w4, SEARCHED),
             ("w3", formats.w3, BY_RANGE),
             ("bcq3", formats.bcq, SEARCHED),
+            ("w3, searched", formats.w3, SEARCHED),
+            ("w3, groups of 32", lambda: formats.w3(32), BY_RANGE),
+            ("w3, rank 8", lambda: _corrected(formats.w3()), SEARCHED),
             ("w2", formats.w2, BY_RANGE),
+            ("w2, searched", formats.w2, SEARCHED),
+            ("w2, groups of 32", lambda: formats.w2(32), SEARCHED),
+            ("w2, rank 8", lambda: _corrected(formats.w2()), SEARCHED),
             ("ternary, groups of 64", lambda: formats.ternary(64), SEARCHED),
         )
     }
@@ -216,15 +227,23 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
             ("w4", formats.w4, "awq"),
             ("w4", formats.w4, "gptq"),
             ("w4", formats.w4, "gptq+awq"),
+            ("w4", formats.w4, "rounding"),
             ("w4", formats.w4, "gptq+rounding"),
             ("w4", formats.w4, "bias"),
             ("w4", formats.w4, "gptq+bias"),
             ("w4", formats.w4, "gptq+awq+rounding"),
             ("w4", formats.w4, "gptq+awq+rounding+bias"),
             ("q4_k", formats.q4_k, "gptq"),
+            ("q4_0", formats.q4_0, "gptq+awq+rounding"),
+            ("q4_k", formats.q4_k, "gptq+awq+rounding"),
+            ("w3", formats.w3, "awq"),
             ("w3", formats.w3, "gptq"),
+            ("w3", formats.w3, "gptq+awq"),
+            ("w3", formats.w3, "rounding"),
             ("w3", formats.w3, "gptq+awq+rounding"),
             ("w3", formats.w3, "gptq+awq+rounding+bias"),
+            ("w2", formats.w2, "gptq"),
+            ("w2", formats.w2, "gptq+awq"),
             ("w2", formats.w2, "gptq+awq+rounding"),
             ("w2", formats.w2, "gptq+awq+rounding+bias"),
         )

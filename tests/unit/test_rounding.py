@@ -17,7 +17,10 @@ from drystone.passes.rounding.feedback import rounded
 #: Codes with a scale, with a zero point, with a minimum, with scales of scales, of floats and of tables.
 ENCODINGS = {
     name: formats.TABLE[name]()
-    for name in ("w4", "w3", "q4_0", "q4_1", "q4_k", "nvfp4", "mxfp4", "nf4", "bitmod3", "int8_row")
+    for name in (
+        *("w4", "w3", "q4_0", "q4_1", "q4_k", "nvfp4", "mxfp4", "nf4", "bitmod3", "int8_row"),
+        "palettized",
+    )
 } | {"ternary": formats.ternary(32)}
 
 

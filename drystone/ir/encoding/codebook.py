@@ -78,6 +78,11 @@ class Learned:
         decoded = self.held.decode(take("table", parts), self._shape(shape))
         return decoded.reshape(-1, 2**self.bits)
 
+    def settled(self, parts: Parts, shape: Sequence[int]) -> tuple[list[Listed], Array | None]:
+        """The code that each block's table is, and that of every element; None where all have one."""
+        tables = [listed(tuple(table.tolist())) for table in self._tables(parts, shape)]
+        return tables, None if len(tables) == 1 else self._labels(shape)
+
     def decode(self, parts: Parts, codes: Array) -> Array:
         """The numbers of codes."""
         return self._tables(parts, codes.shape)[self._labels(codes.shape), codes]

@@ -7,6 +7,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.encoding.code import Code
+from drystone.ir.encoding.codebook import Learned
 from drystone.ir.encoding.parts import Parts, take
 from drystone.ir.encoding.scaled import Codes
 
@@ -36,7 +37,10 @@ class Settled:
             if encoding.selector is not None:
                 chosen = encoding.selector.decode(take("selector", parts), scale.per.shape(extents))
                 which = np.broadcast_to(scale.per.spread(chosen.astype(np.int64), extents), extents)
-        return Settled(encoding.tables(), which, factor, shift)
+        codes = encoding.tables()
+        if isinstance(encoding.element, Learned):
+            codes, which = encoding.element.settled(parts, extents)
+        return Settled(codes, which, factor, shift)
 
     def turned(self, order: Array | slice = slice(None)) -> "Turned":
         """With columns along rows, in this order."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Learned, Parts, Search, encode
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Learned, Parts, Per, Search, encode
 from drystone.ir.encoding.settled import Settled
 from drystone.passes.rounding.descent import descended, refitted
 from drystone.passes.rounding.feedback import rounded
@@ -86,9 +86,11 @@ def _start(matrix: Array, encoding: Codes, moment: Array) -> Parts:
 
 
 def is_stepwise(encoding: Encoding) -> bool:
-    """Whether an element can be rounded for itself once scales are settled: methods other than "nearest" and
-    "awq" need that."""
-    return isinstance(encoding, Codes) and encoding.coded and not isinstance(encoding.element, Learned)
+    """Whether an element can be rounded for itself once scales, or the numbers of a codebook that all share,
+    are settled: methods other than "nearest" and "awq" need that."""
+    if not isinstance(encoding, Codes) or not encoding.coded:
+        return False
+    return not isinstance(encoding.element, Learned) or encoding.element.per == Per.tensor()
 
 
 def _held(encoding: Codes, parts: Parts, numbers: Array) -> Parts:

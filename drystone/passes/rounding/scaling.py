@@ -47,7 +47,9 @@ def _some(matrix: Array, encoding: Encoding) -> Array:
 
 
 def _error(matrix: Array, encoding: Encoding, factors: Array, seen: Seen) -> float:
-    """What rounding a weight that is multiplied by factors costs the outputs."""
+    """What rounding a weight that is multiplied by factors costs the outputs; infinite where its scales are
+    beyond what they are held in."""
     wide = matrix * factors
-    held = encoding.decode(encoding.encode(wide, {}, BY_RANGE), wide.shape)
-    return output_error(held / factors - matrix, seen.moment)
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = encoding.decode(encoding.encode(wide, {}, BY_RANGE), wide.shape)
+    return output_error(held / factors - matrix, seen.moment) if np.isfinite(held).all() else np.inf
