@@ -75,6 +75,8 @@ def compile(
     quantized, auto = quantizing.quantization_of(quantize, caches), quantizing.autos(quantize)
     quantizing.check(quantized, auto, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
+    if calibration is not None or budget.error is not None:
+        source = replace(source, kept=[])
     if calibration is not None:
         source = _calibrated(source, machine, options, calibration, auto, budget)
     search = chosen(None if tune is True else tune, Tune) if tune else None
@@ -95,7 +97,8 @@ def compile(
 
 @dataclass(frozen=True)
 class _Source:
-    """What the user gave to compile."""
+    """What the user gave to compile. kept: where the model is built several times, the program it is imported
+    as, once it is; each build gets a copy that shares its arrays."""
 
     model: Any
     example_inputs: Sequence[Any]
@@ -104,9 +107,12 @@ class _Source:
     checkpoint: Checkpoint | None
     quantized: passes.Quantization
     formats: tuple[ChosenFormat, ...] = ()
+    kept: list[Program] | None = None
 
     def imported(self) -> Program:
-        return frontend.import_model(
+        if self.kept:
+            return passes.copy_of(self.kept[0])
+        program = frontend.import_model(
             self.model,
             self.example_inputs,
             kwargs=self.kwargs,
@@ -114,6 +120,9 @@ class _Source:
             checkpoint=self.checkpoint,
             ctx=mlir.context(),
         )
+        if self.kept is not None:
+            self.kept.append(passes.copy_of(program))
+        return program
 
 
 def _calibrated(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import drystone
+from drystone import compiler
 from tests.exec.families import relative_error
 
 
@@ -122,6 +123,18 @@ def test_what_is_not_there_is_refused() -> None:
     odd = nn.Linear(30, 16)
     with pytest.raises(drystone.UserError, match="matches no weight"):
         drystone.compile(odd, (torch.randn(3, 30),), quantize="int8")
+
+
+def test_a_model_is_imported_once_for_all_that_is_built_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    imports, built, run, taken = [], [], compiler.passes.run, compiler.frontend.import_model
+    monkeypatch.setattr(compiler.passes, "run", lambda *a, **k: (built.append(a), run(*a, **k))[1])
+    monkeypatch.setattr(
+        compiler.frontend, "import_model", lambda *a, **k: (imports.append(a), taken(*a, **k))[1]
+    )
+    layer, x = nn.Linear(64, 8), torch.randn(6, 64)
+    fitted = drystone.compile(layer, (x,), quantize="w4", calibration=[(x,)])
+    assert len(imports) == 1 < len(built)
+    assert relative_error(fitted(x), layer(x).detach()) < 0.2
 
 
 def test_a_bound_of_the_error() -> None:
