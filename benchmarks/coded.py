@@ -1,6 +1,7 @@
 """Products of few rows with weights that are codes, beside the same with weights of bf16 and f32.
 
     python -m benchmarks.coded --shape 4096 4096 --rows 1 --gib 0.5
+    python -m benchmarks.coded --shape 2048 2048 --gib 0.05 --formats F32 w4 gptq outliers low_rank
 
 A model of so many layers side by side that the codes of Q4_0 take --gib, compiled once for each format; calls
 take turns, and medians are printed with the bytes of weights that they read in a second. The numbers do not
@@ -19,8 +20,18 @@ import torch
 from torch import nn
 
 import drystone
+from drystone.ir import formats
+from drystone.ir.encoding import Codes, Encoding, LowRank, OutlierColumns, Sum
 
 FORMATS = ("F32", "BF16", "Q4_0", "Q4_K", "Q6_K", "Q8_0", "MXFP4")
+#: Of random weights, whose scales are searched for: groups of 128, those in another order, with 16 columns of
+#: the inputs kept apart, and with what they lack in 16 singular parts (of a random matrix next to nothing).
+ENCODED: dict[str, Encoding] = {
+    "w4": formats.w4(),
+    "gptq": formats.gptq(),
+    "outliers": OutlierColumns(formats.w4(), Codes("f16"), 1, 16),
+    "low_rank": Sum((formats.w4(), LowRank(16, Codes("f16"), Codes("f16")))),
+}
 ROUNDS = 11
 
 
@@ -57,9 +68,17 @@ def written(path: Path, name: str, count: int, n: int, k: int) -> Path:
 
 def compiled(name: str, count: int, n: int, k: int, rows: int) -> drystone.Fitted:
     """The model with weights of this format."""
+    options = drystone.Options(compute="bf16" if name == "BF16" else None, threads=2)
+    if name in ENCODED:
+        with torch.device("meta"):
+            model = Layers(count, n, k).eval()
+        model = model.to_empty(device="cpu")
+        for layer in model.layers:
+            layer.weight.data.normal_()
+        how = {".*": drystone.Quantize(ENCODED[name], method="nearest")}
+        return drystone.compile(model, (torch.randn(rows, k),), quantize=how, options=options)
     with torch.device("meta"):
         model = Layers(count, n, k).eval()
-    options = drystone.Options(compute="bf16" if name == "BF16" else None, threads=2)
     with tempfile.TemporaryDirectory() as folder:
         file = written(Path(folder) / "weights.gguf", name, count, n, k)
         return drystone.compile(model, (torch.randn(rows, k),), checkpoint=file, options=options)
@@ -94,7 +113,7 @@ def main() -> None:
     for name, model in models.items():
         took = float(np.median(times[name]))
         size = model.memory.weights
-        print(f"{name:6} {took / count * 1e6:8.0f} us a product  {size / took / 1e9:5.1f} GB/s of weights")
+        print(f"{name:8} {took / count * 1e6:8.0f} us a product  {size / took / 1e9:5.1f} GB/s of weights")
 
 
 if __name__ == "__main__":

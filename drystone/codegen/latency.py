@@ -23,8 +23,8 @@ _LISTED = 5
 #: The share of the shorter of both times that is not hidden, and entries of a table that one instruction
 #: looks up in two registers, where they have 512 bits.
 _BARE, _PAIR = 1 / 8, 32
-#: Bytes that few rows are split in, where codes are short integers.
-_SPLIT = 3
+#: Bytes that few rows are split in, where codes are short integers in groups of so many.
+_SPLIT, _LONG = 3, 64
 #: Instructions that round an element of an activation to a byte.
 _ROUNDED = 4
 
@@ -62,9 +62,12 @@ class Product:
 
     def _is_split(self, encoding: Encoding) -> bool:
         """Whether few rows are multiplied with codes in bytes (`codegen.families.matmul_split`)."""
-        code = encoding.code if isinstance(encoding, Codes) else None
-        known = isinstance(code, Integers) and code.bits in (1, 2, 4, 8)
-        return known and self.target.dot("ui8", "i8") is not None
+        if not isinstance(encoding, Codes) or self.target.dot("ui8", "i8") is None:
+            return False
+        code, scale = encoding.code, encoding.scale
+        group = 0 if scale is None else scale.per.all_sizes(2)[1]
+        long = group == 0 or group >= _LONG
+        return isinstance(code, Integers) and code.bits in (1, 2, 4, 8) and long
 
     def _both(self, size: float, worked: float) -> float:
         """Seconds of reading so many bytes and of working."""

@@ -18,6 +18,7 @@ from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_panels import panels
 from drystone.codegen.families.matmul_schedule import FEW, Product, default, space
+from drystone.codegen.families.matmul_split import splits
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Tensor, TileProgram
 from drystone.mlir import ir
@@ -137,5 +138,6 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     # Sums of bytes are scaled group by group.
     groups = coded.group or k or 0 if coded is not None and form.a.held == "i8" else 0
     bits = max(32, width(form.dtype))
-    split = coded is not None and not groups and target.dot("ui8", "i8") is not None and form.dtype == "f32"
+    real = coded is not None and splits(coded) and not groups and form.dtype == "f32"
+    split = real and target.dot("ui8", "i8") is not None
     return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split)

@@ -25,6 +25,8 @@ from drystone.ir.encoding.code import Integers
 _BYTES, _LANE, _AHEAD = 3, 4, 4096
 #: k that share an exponent where all share their scale; k of a register, and those that are split at once.
 _SPAN, _LANES, _AT_ONCE = 256, 16, 64
+#: k of a group from which on it is worth it that three sums come out of each, not one.
+_LEAST = 64
 #: Bits of f32: its fraction, all but the sign, the exponent; and bits of the largest integer, below it one.
 _FRACTION, _POSITIVE, _EXPONENT, _TOP = 23, 0x7FFFFFFF, 0x7F800000, 21
 #: What rounds a number below 2^22 to an integer when it is added, its bits, and 128 in each of three bytes.
@@ -33,10 +35,10 @@ _SHIFT, _SHIFT_BITS, _HALVES = 1.5 * 2.0**23, 0x4B400000, 0x808080
 
 def splits(matrix: CodedMatrix) -> bool:
     """Whether rows are split for a coded matrix: its codes are integers that lie in bytes, in groups of whole
-    registers."""
-    code = matrix.codes.code
+    registers that are not short."""
+    code, group = matrix.codes.code, matrix.group
     whole = isinstance(code, Integers) and code.bits in (1, 2, 4, 8)
-    return whole and matrix.group % max(matrix.run, _LANES) == 0
+    return whole and group % max(matrix.run, _LANES) == 0 and (group == 0 or group >= _LEAST)
 
 
 @dataclass(frozen=True)
