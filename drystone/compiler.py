@@ -75,20 +75,18 @@ def compile(
     quantized, auto = quantizing.quantization_of(quantize, caches), quantizing.autos(quantize)
     quantizing.check(quantized, auto, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
-    if calibration is not None or budget.error is not None:
-        source = replace(source, kept=[])
     if calibration is not None:
         source = _calibrated(source, machine, options, calibration, auto, budget)
     search = chosen(None if tune is True else tune, Tune) if tune else None
     built: list[tuple[Fitted, str | None]] = []
 
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
-        own = replace(options, compute=compute)
-        built.append((_trip(source, machine, budget, own, search), compute))
+        built.append((_trip(source, machine, budget, replace(options, compute=compute), search), compute))
         return built[-1][0]
 
     if budget.error is None or auto:
         return build(options.compute, search)
+    source = replace(source, kept=source.kept or [])
     call = frontend.example_call(model, example_inputs, kwargs)
     found = accuracy.choose(build, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
@@ -136,6 +134,7 @@ def _calibrated(
     """The source with what is known of its numbers after running these calls on the machine at hand, and
     formats within the budget for weights of the patterns `auto`."""
     own, here = replace(options, compute=None), targets.resolve("cpu")
+    source = replace(source, kept=[])
     program = source.imported()
     calls = quantizing.calls_of(given, program.signature)
 
