@@ -141,7 +141,11 @@ class Quantize:
     model: nothing is computed with real numbers between its inputs and its outputs; needs calibration.
     activations: the bits that what is multiplied with the weight is rounded to when the model runs, 8 or None
     (not at all); "w4a8" stands for Quantize("w4", activations=8), and format None for weights as a checkpoint
-    holds them.
+    holds them. dynamic: with "int8", whether the scales of what weights are multiplied with are found for
+    every row when the model runs (True), or fixed beforehand, one for a tensor (False, static; needs
+    calibration); None: the faster of both where it is not less exact. ranges: the ends of static codes:
+    "minmax" (the least and largest number of the calibration), "mse" (those with the least squared error), or
+    a percentile such as 99.99 ("percentile").
     """
 
     format: Any = None
@@ -149,6 +153,8 @@ class Quantize:
     group: int | None = None
     integer: bool = False
     activations: int | None = None
+    dynamic: bool | None = None
+    ranges: str | float = "minmax"
 
 
 #: A format's name, an encoding or a `Quantize`.

@@ -21,8 +21,6 @@ from drystone.options import Budget, Format, Quantize, formats_of
 from drystone.passes import (
     INT8,
     EncodeCaches,
-    ObserveConvolutions,
-    ObserveProducts,
     ObserveWeights,
     Quantization,
     QuantizeConvolutions,
@@ -31,8 +29,9 @@ from drystone.passes import (
     RoundActivations,
     Rounding,
     integers_only,
+    observing,
 )
-from drystone.passes.integers.held import HUGE, Range
+from drystone.passes.ranges import MIN_MAX, Observer, Range, extremes_of, tails_of
 from drystone.passes.rounding import Method, Seen, is_stepwise
 from drystone.runtime import tree
 
@@ -56,12 +55,12 @@ def quantization_of(
     formats and methods there are not."""
     kept = EncodeCaches(caches_of(caches))
     if isinstance(given, Quantize) and given.integer:
-        if replace(given, integer=False) != Quantize(INT8) or kept.caches:
+        if replace(given, integer=False, ranges=MIN_MAX) != Quantize(INT8) or kept.caches:
             raise UserError(
                 f"quantize={given!r}: integers alone are bytes, without a method, a group or caches=",
                 hint='give quantize=Quantize("int8", integer=True), and calibration=',
             )
-        return Quantization(integers=integers_only(None))
+        return Quantization(integers=integers_only({}), observer=Observer.of(given.ranges))
     return replace(_of_weights(given), caches=kept)
 
 
@@ -77,14 +76,38 @@ def _of_weights(given: Format | Mapping[str, Format | None] | None) -> Quantizat
     rounded = RoundActivations(tuple((pattern, _is_rounded(each)) for pattern, each in found))
     some_bytes = any(name == INT8 for _, name in products)
     some_codes = any(each is not None for _, each in weights)
+    dynamic, observer = _scales(found)
+    made = QuantizeProducts(products, dynamic=dynamic)
     if not some_codes:
-        return Quantization(products=QuantizeProducts(products), activations=rounded)
+        return Quantization(products=made, activations=rounded, observer=observer)
     left = [pattern for pattern, name in products if name == INT8]
     return Quantization(
         QuantizeWeights(weights, tables=isinstance(given, Mapping), others=frozenset(left)),
-        QuantizeProducts(products if some_bytes else ()),
+        made if some_bytes else QuantizeProducts(dynamic=dynamic),
         activations=rounded,
+        observer=observer,
     )
+
+
+def _scales(
+    found: Sequence[tuple[str, Quantize | None]],
+) -> tuple[tuple[tuple[str, bool | None], ...], Observer]:
+    """By names of weights whether the scales of what they are multiplied with are found when the model runs
+    (None: the faster), and how ends of static ones are found. Raises UserError for what there is not."""
+    given = [(pattern, each) for pattern, each in found if each is not None]
+    for _, each in given:
+        if each.format not in (INT8, AUTO) and (each.dynamic is not None or each.ranges != MIN_MAX):
+            raise UserError(
+                f"quantize: dynamic= and ranges= say how products in bytes round, not {_name(each)}",
+                hint=f'give them with format="{INT8}"',
+            )
+    ways = {each.ranges for _, each in given if each.format in (INT8, AUTO)}
+    if len(ways) > 1:
+        raise UserError(
+            f"quantize: ranges= is one for all weights, not {' and '.join(map(repr, sorted(ways, key=str)))}",
+            hint="give the same everywhere",
+        )
+    return tuple((pattern, each.dynamic) for pattern, each in given), Observer.of(next(iter(ways), MIN_MAX))
 
 
 def _is_rounded(each: Quantize | None) -> bool:
@@ -114,7 +137,7 @@ def _rounding(each: Quantize | None) -> Rounding | None:
         return None
     method = None if each.method is None else Method.of(each.method)
     if each.format == INT8:
-        if each != Quantize(INT8):
+        if replace(each, dynamic=None, ranges=MIN_MAX) != Quantize(INT8):
             raise UserError(
                 'quantize: "int8" rounds activations too, with a method and scales of its own',
                 hint='leave method and group out, or take "int8_row" for the weights alone',
@@ -172,8 +195,8 @@ def check(
     budget: Budget,
 ) -> None:
     """Raise UserError where calibration is not needed, or is and not there, and the same of budgets."""
-    weights = quantized.weights
-    assert isinstance(weights, QuantizeWeights)
+    weights, products = quantized.weights, quantized.products
+    assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if budget.error is not None and quantized != Quantization() and not auto:
         raise UserError(
             "Budget(error=...) judges formats that are chosen, and these are given",
@@ -193,6 +216,11 @@ def check(
             "quantize: integer=True fixes how large numbers get beforehand, which calibration shows",
             hint="give calibration=[(x,), ..], the inputs of some calls",
         )
+    if calls is None and any(each is False for _, each in products.dynamic):
+        raise UserError(
+            "quantize: static scales (dynamic=False) are fixed beforehand, by what calibration shows",
+            hint="give calibration=[(x,), ..], the inputs of some calls",
+        )
     if calls is None:
         asked = [each for _, each in weights.formats if each is not None and each.method is not None]
         if auto or any(each.method is not None and each.method.calibrated for each in asked):
@@ -201,7 +229,7 @@ def check(
                 hint='give calibration=[(x,), ..], or take a format with method="nearest"',
             )
         return
-    if not weights.formats and not quantized.products.formats and not quantized.integers:
+    if not weights.formats and not products.formats and not quantized.integers:
         raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
     if not isinstance(calls, os.PathLike) and len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
@@ -213,18 +241,18 @@ def calibrated(
     """The passes with what is known after running these calls: `build` compiles the model to observe it."""
     weights, products = quantized.weights, quantized.products
     if quantized.integers:
-        return replace(quantized, integers=integers_only(_ranges(_runs(build(quantized), calls))))
+        return replace(quantized, integers=integers_only(_ranges(quantized, "integers", build, calls)))
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if any(each is not None for _, each in weights.formats):
         observer = build(Quantization(ObserveWeights(weights.formats, weights.tables, weights.others)))
-        weights = replace(weights, seen=_seen(_runs(observer, calls)))
-    convolutions = QuantizeConvolutions()
+        quantized = replace(quantized, weights=replace(weights, seen=_seen(_runs(observer, calls))))
     if any(name == INT8 for _, name in products.formats):
-        observer = build(Quantization(products=ObserveProducts(products.formats, convolutions=True)))
-        products = replace(products, ranges=_largest(_runs(observer, calls)), convolutions=True)
-        observer = build(Quantization(convolutions=ObserveConvolutions(products.formats)))
-        convolutions = QuantizeConvolutions(products.formats, _largest(_runs(observer, calls)))
-    return replace(quantized, weights=weights, products=products, convolutions=convolutions)
+        convolutions = QuantizeConvolutions(products.formats)
+        products = replace(products, convolutions=True)
+        quantized = replace(quantized, products=products, convolutions=convolutions)
+        ranges = _ranges(quantized, "convolutions", build, calls, centred=True)
+        quantized = replace(quantized, convolutions=replace(convolutions, ranges=ranges))
+    return with_ranges(quantized, build, calls)
 
 
 def with_ranges(
@@ -235,31 +263,30 @@ def with_ranges(
     assert isinstance(products, QuantizeProducts)
     if all(name != INT8 for _, name in products.formats):
         return quantized
-    observer = build(Quantization(products=ObserveProducts(products.formats, products.convolutions)))
-    return replace(quantized, products=replace(products, ranges=_largest(_runs(observer, calls))))
+    plain = replace(quantized, products=replace(products, ranges={}, tails={}))
+    ranges = extremes_of(_runs(build(observing(plain, "products")), calls))
+    products = replace(products, ranges=ranges, observer=quantized.observer)
+    smooth = replace(quantized, products=products)
+    if not ranges or all(each for _, each in products.dynamic):
+        return smooth
+    tails = tails_of(_runs(build(observing(smooth, "products", ranges)), calls))
+    return replace(quantized, products=replace(products, tails=tails))
 
 
-def _ranges(runs: Iterator[dict[str, Array]]) -> dict[str, Range]:
-    """By names of tensors what `ObserveRanges` gives, over calls. Raises UserError where it is not a
-    number."""
-    peaks = _largest(runs, -np.inf)
-    if any(np.isnan(peak).any() for peak in peaks.values()):
-        raise UserError("calibration: the model computes NaN", hint="leave out the calls that give it")
-    found = {}
-    for name in dict.fromkeys(key.partition(" ")[2] for key in peaks):
-        low, high, least = (float(peaks[f"{kind} {name}"]) for kind in ("low", "high", "least"))
-        # Where all numbers stand for infinities, none was seen.
-        found[name] = Range(-low, high, least > HUGE) if high > -HUGE else Range(0, 0, masked=True)
-    return found
-
-
-def _largest(runs: Iterator[dict[str, Array]], least: float = 0) -> dict[str, Array]:
-    """By name the largest of what calls give, at least `least`."""
-    found: dict[str, Array] = {}
-    for results in runs:
-        for name, peaks in results.items():
-            found[name] = np.maximum(found.get(name, least), peaks)
-    return found
+def _ranges(
+    quantized: Quantization,
+    what: str,
+    build: Callable[[Quantization], Callable[..., Any]],
+    calls: Sequence[Any],
+    centred: bool = False,
+) -> dict[str, Range]:
+    """By names of tensors the ranges that the passes' observer finds for one of them (see `observing`)."""
+    observer = quantized.observer
+    seen = extremes_of(_runs(build(observing(quantized, what)), calls))
+    if not observer.looks_twice:
+        return {name: each.range for name, each in seen.items()}
+    tails = tails_of(_runs(build(observing(quantized, what, seen)), calls)) if seen else {}
+    return {name: observer.range(each.range, tails[name], centred) for name, each in seen.items()}
 
 
 def _runs(observer: Callable[..., Any], calls: Sequence[Any]) -> Iterator[dict[str, Array]]:

@@ -33,6 +33,14 @@ from drystone.options import Budget, Format, Options, Quantize
 @click.option("--method", help='How numbers are rounded: "nearest", or such as "gptq+awq".')
 @click.option("--group", type=click.IntRange(1), help="Inputs that share a scale, for formats with groups.")
 @click.option(
+    "--static/--dynamic",
+    "static",
+    default=None,
+    help='Of "int8": scales of activations are fixed by calibration, or found for every row when the model '
+    "runs. By default the faster where it is not less exact.",
+)
+@click.option("--ranges", help='Ends of static scales: "minmax", "mse" or a percentile such as 99.99.')
+@click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     help="An .npz with an array for every input, by its name, that has calls along its first axis.",
@@ -59,6 +67,8 @@ def compile_command(
     quantize: tuple[str, ...],
     method: str | None,
     group: int | None,
+    static: bool | None,
+    ranges: str | None,
     calibration: Path | None,
     bits: float | None,
     caches: str | None,
@@ -78,7 +88,7 @@ def compile_command(
         target=target,
         checkpoint=checkpoint,
         budget=budget,
-        quantize=_formats(quantize, method, group),
+        quantize=_formats(quantize, method, group, static, ranges),
         calibration=calibration,
         caches=caches,
         options=options,
@@ -86,18 +96,24 @@ def compile_command(
     save(fitted, output, quiet, began)
 
 
-def _formats(given: Sequence[str], method: str | None, group: int | None) -> Format | None:
+def _formats(
+    given: Sequence[str], method: str | None, group: int | None, static: bool | None, ranges: str | None
+) -> Format | None:
     """The format for all weights, or those of weights by names."""
     if not given:
-        if method is not None or group is not None:
+        if any(each is not None for each in (method, group, static, ranges)):
             raise UserError(
-                "--method and --group say more of --quantize", hint="give it, such as --quantize w4"
+                "--method, --group, --static and --ranges say more of --quantize",
+                hint="give it, such as --quantize w4",
             )
         return None
+    ends = "minmax" if ranges is None else _number(ranges)
 
     def format_of(name: str) -> Format | None:
         if name == "none":
             return None
+        if name == "int8" and (static is not None or ranges is not None):
+            return Quantize(name, dynamic=None if static is None else not static, ranges=ends)
         # Products in bytes have a method of their own: with others beside them, these are meant.
         plain = (method is None and group is None) or (name == "int8" and len(given) > 1)
         return name if plain else Quantize(name, method, group)
@@ -106,6 +122,11 @@ def _formats(given: Sequence[str], method: str | None, group: int | None) -> For
         return format_of(given[0])
     pairs = (each.rpartition("=") for each in given)
     return {names or ".*": format_of(name) for names, _, name in pairs}
+
+
+def _number(text: str) -> str | float:
+    """A number where the text is one."""
+    return float(text) if text.replace(".", "", 1).isdigit() else text
 
 
 def _limits(ram: str | None) -> str | dict[str, str] | None:

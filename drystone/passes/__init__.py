@@ -11,9 +11,9 @@ from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.expose_weights import ExposeWeights
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.pipeline import Quantization, integers_only, outlining, pipeline, unfused
-from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
-from drystone.passes.quantize_products import INT8, ObserveProducts, QuantizeProducts
+from drystone.passes.pipeline import Quantization, integers_only, observing, outlining, pipeline, unfused
+from drystone.passes.quantize_convolutions import QuantizeConvolutions
+from drystone.passes.quantize_products import INT8, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 from drystone.passes.round_activations import RoundActivations
 
@@ -22,8 +22,6 @@ __all__ = [
     "Cascade",
     "EncodeCaches",
     "ExposeWeights",
-    "ObserveConvolutions",
-    "ObserveProducts",
     "ObserveWeights",
     "Pass",
     "Quantization",
@@ -35,6 +33,7 @@ __all__ = [
     "cascades",
     "copy_of",
     "integers_only",
+    "observing",
     "outlining",
     "pipeline",
     "run",

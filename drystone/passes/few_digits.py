@@ -1,7 +1,7 @@
 """The pass `few-digits`: what is rounded to bytes is computed to few digits."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from drystone.ir.build import string
 from drystone.ir.dialect import DIGITS
@@ -15,7 +15,8 @@ _FUNCTIONS = ("math.exp", "math.exp2", "math.erf", "math.tanh")
 
 @dataclass(frozen=True)
 class FewDigits:
-    """Functions in the epilogue of a product, or in a map, whose result is read only to be rounded to bytes.
+    """Functions in the epilogue of a product, or in a map, whose result is bytes, or read only to be rounded
+    to bytes.
 
     Before:  %y = "dry.matmul"(%x, %w) {.. math.erf ..} ; %q, %p = "dry.round_rows"(%y)
     After:   %y = "dry.matmul"(%x, %w) {.. math.erf {dry.digits = "few"} ..} ; ..
@@ -28,8 +29,12 @@ class FewDigits:
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
-        for op in ops(main_block(program), "dry.matmul", "linalg.generic"):
-            if all(read_only_by(value, "dry.round_rows") for value in op.operation.results):
+        for op in ops(main_block(program), "dry.matmul", "dry.conv", "linalg.generic"):
+            if all(_is_rounded(value) for value in op.operation.results):
                 for inner in nested(op):
                     if inner.operation.name in _FUNCTIONS:
                         inner.operation.attributes[DIGITS] = string("few")
+
+
+def _is_rounded(value: Any) -> bool:
+    return str(value.type.element_type) == "i8" or read_only_by(value, "dry.round_rows")

@@ -86,10 +86,10 @@ def _statistics(x: Any) -> dict[str, Any]:
 
     rows = sums(lambda _, total: arith.AddFOp(total, arith.ConstantOp(f32, 1.0).result).result)
     total = sums(lambda one, total: arith.AddFOp(total, one).result)
-    return {"rows": rows, "total": total, "moment": _moment(x, k), "spread": _spread(x, k)}
+    return {"rows": rows, "total": total, "moment": _moment(x, k), "spread": spread(x, k)}
 
 
-def _spread(x: Any, k: int) -> Any:
+def spread(x: Any, k: int) -> Any:
     """The sum over rows of the squares of their ranges, k times."""
     f32, rank = ir.F32Type.get(), x.type.rank
     whole, dims = ir.AffineMap.get_identity(rank), [ir.AffineDimExpr.get(d) for d in range(rank)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from drystone.ir.pieces import Span
 from drystone.ir.program import Program
@@ -25,7 +26,6 @@ from drystone.passes.fuse_residual import FuseResidual
 from drystone.passes.fuse_row_stats import FuseRowStats
 from drystone.passes.fuse_scan import FuseScan
 from drystone.passes.fuse_siblings import FuseSiblings
-from drystone.passes.integers.held import Range
 from drystone.passes.merge_products import MergeProducts
 from drystone.passes.merge_rounding import MergeRounding
 from drystone.passes.multiply_codes import MultiplyCodes
@@ -36,9 +36,10 @@ from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
 from drystone.passes.pick_one_hot import PickOneHot
-from drystone.passes.quantize_convolutions import ObserveConvolutions, QuantizeConvolutions
-from drystone.passes.quantize_products import ObserveProducts, QuantizeProducts
+from drystone.passes.quantize_convolutions import QuantizeConvolutions
+from drystone.passes.quantize_products import Formats, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights
+from drystone.passes.ranges import Extremes, Observer, Range
 from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
@@ -56,12 +57,20 @@ class Quantization:
     """What is done to weights, products, convolutions and caches that are to be quantized."""
 
     weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
-    products: QuantizeProducts | ObserveProducts = field(default_factory=QuantizeProducts)
-    convolutions: QuantizeConvolutions | ObserveConvolutions = field(default_factory=QuantizeConvolutions)
+    products: QuantizeProducts | ObserveRanges = field(default_factory=QuantizeProducts)
+    convolutions: QuantizeConvolutions | ObserveRanges = field(default_factory=QuantizeConvolutions)
     activations: RoundActivations = field(default_factory=RoundActivations)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
+    #: How static codes get their ends.
+    observer: Observer = field(default_factory=Observer)
     #: Passes after which a program computes with integers alone: `integers_only(..)`.
     integers: tuple[Pass, ...] = ()
+
+    @property
+    def in_bytes(self) -> Formats:
+        """The formats of weights whose products are computed, or observed to be computed, in bytes."""
+        products = self.products.of if isinstance(self.products, ObserveRanges) else self.products
+        return products.formats if isinstance(products, QuantizeProducts) else ()
 
 
 _AS_IT_IS = Quantization()
@@ -75,12 +84,25 @@ def pipeline(
     return (*fusing(target, element, quantized), *outlining())
 
 
-def integers_only(ranges: Mapping[str, Range] | None) -> tuple[Pass, ...]:
-    """The passes after which a program computes with integers alone, or gives the ranges of its tensors where
-    these are not known yet."""
-    if ranges is None:
-        return (SpellOut(), ObserveRanges())
+def integers_only(ranges: Mapping[str, Range]) -> tuple[Pass, ...]:
+    """The passes after which a program computes with integers alone."""
     return (SpellOut(), ToIntegers(ranges), CheckIntegers(), FuseElementwise())
+
+
+def observing(
+    quantized: Quantization, what: str, seen: Mapping[str, Extremes] = MappingProxyType({})
+) -> Quantization:
+    """With these passes a program gives the ranges of the tensors that one of those of `quantized` rounds:
+    "products", "convolutions" or "integers"; where their extremes are known, what lies at ends that are
+    tried."""
+    observer = quantized.observer
+    if what == "integers":
+        return Quantization(integers=(SpellOut(), ObserveRanges(ToIntegers(), observer, seen)))
+    products, convolutions = quantized.products, quantized.convolutions
+    assert isinstance(products, QuantizeProducts) and isinstance(convolutions, QuantizeConvolutions)
+    if what == "products":
+        return Quantization(products=ObserveRanges(products, observer, seen))
+    return Quantization(convolutions=ObserveRanges(convolutions, observer, seen))
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -103,8 +125,8 @@ def fusing(
     return (
         MultiplyCodes(target),
         quantized.weights,
-        SplitProducts(target, quantized.products.formats),
-        DecodeWeights(target, quantized.products.formats),
+        SplitProducts(target, quantized.in_bytes),
+        DecodeWeights(target, quantized.in_bytes),
         Simplify(),
         ResolveDims(),
         RecognizeAttention(),

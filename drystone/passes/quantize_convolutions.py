@@ -18,8 +18,9 @@ from drystone.mlir import arith, ir
 from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_value, unclamped
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import extras_of, remade
-from drystone.passes.quantize_products import Formats, holds_bytes, peaks
-from drystone.passes.results import give
+from drystone.passes.observe_ranges import Point
+from drystone.passes.quantize_products import Formats, holds_bytes
+from drystone.passes.ranges import Range
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 from drystone.passes.unfolded import TAPS, fills_lanes, joined_groups
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
@@ -31,8 +32,8 @@ _LARGEST = 127
 
 @dataclass(frozen=True)
 class QuantizeConvolutions:
-    """Convolutions whose weights `formats` names "int8" for, and of whose images `ranges` knows the largest
-    |x|, multiply bytes; what lies between them is rounded to bytes where it is made.
+    """Convolutions whose weights `formats` names "int8" for, and of whose images `ranges` knows how large
+    their numbers are, multiply bytes; what lies between them is rounded to bytes where it is made.
 
     Before:  %y = "dry.conv"(%x, %w, %b) {relu(sum + b)} : (tensor<..xf32>, tensor<..xf32>, ..)
              %z = "dry.conv"(%y, %v) {sum}
@@ -54,13 +55,22 @@ class QuantizeConvolutions:
     """
 
     formats: Formats = ()
-    ranges: Mapping[str, Array] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     target: CpuTarget | None = None
     name: ClassVar[str] = "quantize-convolutions"
 
     def on(self, target: CpuTarget) -> "QuantizeConvolutions":
         """The pass for a target."""
         return replace(self, target=target)
+
+    def points(self, program: Program, target: CpuTarget | None) -> dict[str, Point]:
+        """What is to be observed: images that would be held in bytes, by the name of the convolution's weight
+        and the number of the operand."""
+        found: dict[str, Point] = {}
+        for each in _chosen(program, target, self.formats):
+            for number, value in each.images():
+                found.setdefault(f"{each.name} {number}", Point(value))
+        return found
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
@@ -78,42 +88,9 @@ class QuantizeConvolutions:
         for each in convolutions:
             for number, value in each.images():
                 if f"{each.name} {number}" in self.ranges:
-                    peak = float(np.max(self.ranges[f"{each.name} {number}"], initial=0))
+                    peak = self.ranges[f"{each.name} {number}"].peak
                     found[value] = max(found.get(value, 0), peak)
         return found
-
-
-@dataclass(frozen=True)
-class ObserveConvolutions:
-    """The results are the largest |x|, channel by channel, of images that `QuantizeConvolutions` would hold
-    in bytes: for each convolution, by its weight's name and the number of the operand.
-
-    Before:  %y = "dry.conv"(%x, %w) : (tensor<1x8x8x16xf32>, tensor<32x16x3x3xf32>) ; return %y
-    After:   %p = linalg.generic ins(%x) {max of |x|} : tensor<16xf32> ; return %p
-
-    - States keep their new values.
-    """
-
-    formats: Formats = ()
-    target: CpuTarget | None = None
-    name: ClassVar[str] = "observe-convolutions"
-
-    def on(self, target: CpuTarget) -> "ObserveConvolutions":
-        """The pass for a target."""
-        return replace(self, target=target)
-
-    def run(self, program: Program) -> None:
-        """Rewrite the program."""
-        found: dict[str, Any] = {}
-        for each in _chosen(program, self.target, self.formats):
-            with ir.InsertionPoint(each.op), each.op.operation.location:
-                for number, value in each.images():
-                    name = f"{each.name} {number}"
-                    if name not in found:
-                        found[name] = peaks(value)
-        give(program, found)
-        erase_dead(main_block(program))
-        drop_unused(program)
 
 
 @dataclass(frozen=True)

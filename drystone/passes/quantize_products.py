@@ -1,6 +1,6 @@
 """The pass `quantize-products`: products with weights are computed in bytes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,14 +12,19 @@ from drystone.ir.dialect import MAX_EXTRAS, RoundRows
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program
-from drystone.ir.values import main_block, shape
-from drystone.mlir import arith, ir, linalg, math, tensor
-from drystone.passes.dims import empty_like, sizes_of
+from drystone.ir.values import is_tensor, main_block, producer, shape
+from drystone.mlir import arith, ir, tensor
+from drystone.passes.byte_arithmetic import code_of, real_of
+from drystone.passes.dims import sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.results import give
+from drystone.passes.generic import is_parallel
+from drystone.passes.integers.held import Held
+from drystone.passes.observe_ranges import Point
+from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import first_match, no_match
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
+from drystone.targets.target import CpuTarget
 
 #: The largest code of activations.
 _LARGEST = 127
@@ -27,6 +32,10 @@ _LARGEST = 127
 _EXTRAS = 4
 #: k that a dot unit sums in a lane: others would be summed one by one.
 _GROUP = 4
+#: By how much static scales may make the squared error of outputs larger where they are not asked for.
+_HARDLY = 1.1
+#: The codes of a weight, and numbers for its outputs.
+_Weight = tuple[Any, list[Any]]
 #: The format that stands for products of bytes.
 INT8 = "int8"
 
@@ -50,50 +59,44 @@ class QuantizeProducts:
       products read is rounded once.
     - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for four operands more.
     - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
-    - With `ranges`, by a weight's key the largest |x| of every k in its products, what is large in x is made
-      small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
+    - With `ranges`, the extremes of every k of x by the names of `points`, what is large in x is
+      made small: x[k] / c[k] and c[k] w[k] are rounded in place of x and w, with c[k] = sqrt(max |x[k]| / max
       |w[k]|), the maximum over all weights that read x (SmoothQuant, Xiao et al. 2023, with an alpha of 1/2).
+    - With `tails` too, scales can be static: x has one scale and zero point, fixed by the ends that
+      `observer` finds; what is beyond becomes the end of the codes. Rounding is then a map, which becomes
+      part of the kernel that makes x, and rows have no scales:
+
+      After:   %q = linalg.generic ins(%x) {round(x / 0.02) - 4} : tensor<8x64xi8>
+               %y = "dry.matmul"(%q, %c, %s, %t) {sums * s[n] + t[n]}
+
+      `dynamic` says so by weights' names (False); None: where that is the faster, which it is but behind a
+      normalization, whose kernel rounds rows anyway, and the squared error of the outputs is not expected to
+      be larger by more than a tenth. What several products read is static where none is to be dynamic.
     - A pattern that matches no such weight is the user's mistake, or with `convolutions`, which are rounded
       by another pass, no weight of a convolution either.
     """
 
     formats: Formats = ()
-    ranges: Mapping[str, Array] = field(default_factory=dict)
+    ranges: Mapping[str, Extremes] = field(default_factory=dict)
     convolutions: bool = False
+    dynamic: tuple[tuple[str, bool | None], ...] = ()
+    tails: Mapping[str, Tails] = field(default_factory=dict)
+    observer: Observer = field(default_factory=Observer)
     name: ClassVar[str] = "quantize-products"
 
-    def run(self, program: Program) -> None:
-        """Rewrite the program. Raises UserError for a pattern that matches nothing."""
-        for x, products in _chosen(program, self.formats, self.convolutions).items():
-            _Group(program, x, products, self.ranges).replace()
-        erase_dead(main_block(program))
-        drop_unused(program)
-
-
-@dataclass(frozen=True)
-class ObserveProducts:
-    """The results are, by weight, the largest |x| of every k in the products that `QuantizeProducts` would
-    make products of bytes.
-
-    Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
-    After:   %p = linalg.generic ins(%x) {max over m of |x|} : tensor<64xf32> ; return %p
-
-    - States keep their new values.
-    """
-
-    formats: Formats = ()
-    convolutions: bool = False
-    name: ClassVar[str] = "observe-products"
+    def points(self, program: Program, target: CpuTarget | None = None) -> dict[str, Point]:
+        """What is to be observed: what products that would be ones of bytes read, by the first weight it is
+        multiplied with. Raises UserError for a pattern that matches nothing."""
+        points = {}
+        for group in _groups(program, self):
+            factors = group.factors()
+            points[group.name] = Point(group.x, True, None if factors is None else 1 / factors)
+        return points
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
-        found: dict[str, Any] = {}
-        for x, products in _chosen(program, self.formats, self.convolutions).items():
-            op = products[0][0]
-            with ir.InsertionPoint(op), op.operation.location:
-                peak = peaks(x)
-                found |= {key: _larger(peak, found[key]) if key in found else peak for _, key in products}
-        give(program, found)
+        for group in _groups(program, self):
+            group.replace()
         erase_dead(main_block(program))
         drop_unused(program)
 
@@ -156,75 +159,173 @@ class _Group:
     program: Program
     x: Any
     products: Sequence[tuple[Any, str]]
-    ranges: Mapping[str, Array]
+    of: QuantizeProducts
+    name: str
 
     def replace(self) -> None:
         """Put products of bytes in the place of all."""
-        first, factors = self.products[0][0], self._factors()
-        smooth = None
+        first, factors = self.products[0][0], self.factors()
+        held = self._held(factors)
         with ir.InsertionPoint(first), first.operation.location:
-            if factors is not None:
-                name, kind = f"{self.products[0][1]}.smooth", tensor_type(factors.shape, ir.F32Type.get())
-                smooth = new_weight(self.program, name, 1 / factors, kind)
-            rows = rounded_rows(self.x, smooth, zero=True)
-        made: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
+            rows = self._rows(factors) if held is None else self._codes(factors, held)
+        made: dict[tuple[str, int], _Weight] = {}
         for op, key in self.products:
             if (key, _outputs(op)) not in made:
                 with ir.InsertionPoint(op), op.operation.location:
-                    made[key, _outputs(op)] = self._weight(op, key, factors)
-            _replace(op, rows, made[key, _outputs(op)])
+                    made[key, _outputs(op)] = self._weight(op, key, factors, held)
+            weight = made[key, _outputs(op)]
+            if held is None:
+                _replace(op, rows.codes, weight, [rows.peak, *rows.zero], _dynamic_sum)
+            else:
+                _replace(op, rows, weight, [], _static_sum)
 
-    def _factors(self) -> Array | None:
+    def factors(self) -> Array | None:
         """What every k of the weights is multiplied by, f32 [k]; None where nothing is known of x."""
-        if not all(key in self.ranges for _, key in self.products):
+        if self.name not in self.of.ranges:
             return None
-        large = np.max([self.ranges[key] for _, key in self.products], axis=0)
+        large = self.of.ranges[self.name].peaks
         weights = [np.abs(self._array(key)).max(_outputs(op)) for op, key in self.products]
         least = np.finfo(np.float32).tiny ** 0.5
         factors = np.sqrt(np.maximum(large, least) / np.maximum(np.max(weights, axis=0), least))
         return np.where((large > 0) & np.isfinite(factors), factors, 1).astype(np.float32)
 
-    def _weight(self, op: Any, key: str, factors: Array | None) -> tuple[Any, Any, Any]:
-        """Codes, and for every output a scale, which divides rows by their largest code as well, and the sum
-        of its codes times that."""
-        axis, array = _outputs(op), self._array(key)
-        if factors is not None:
-            array = array * (factors if axis == 0 else factors[:, None])
-        parts = encode(array, int8_row(1 - axis))
-        codes = np.ascontiguousarray(parts["codes"])
-        sums = (_LARGEST * codes.sum(1 - axis, dtype=np.int64)).astype(np.float32)
+    def _held(self, factors: Array | None) -> Held | None:
+        """How x is held where its scale is fixed beforehand; None where rows have their own."""
+        tails = self.of.tails.get(self.name)
+        patterns = [pattern for pattern, _ in self.of.dynamic]
+        asked = {
+            dict(self.of.dynamic).get(first_match(patterns, model_name(key)) or "")
+            for _, key in self.products
+        }
+        if tails is None or factors is None or True in asked:
+            return None
+        seen = Point(self.x, True, 1 / factors).range(self.of.ranges[self.name])
+        if False not in asked and not self._is_better_static(factors, seen, tails):
+            return None
+        return Held.of(self.of.observer.range(seen, tails), 8, centred=False)
+
+    def _is_better_static(self, factors: Array, seen: Range, tails: Tails) -> bool:
+        """Whether a fixed scale is faster, and the squared error of the outputs hardly larger."""
+        if tails.square is None or is_normalized(self.x):
+            return False
+        weights, energy = 0.0, 0.0
+        for op, key in self.products:
+            matrix = self._scaled(op, key, factors).astype(np.float64)
+            steps = np.abs(matrix).max(1 - _outputs(op)) / _LARGEST
+            weights += float(np.square(steps).sum() * tails.square.sum()) / 12
+            energy += float(np.square(matrix).sum())
+        # What x is off by on the mean of its columns, of all rows.
+        static = self.of.observer.error(seen, tails) / len(factors)
+        dynamic = tails.spread / STEPS**2 / 12
+        return weights + energy * static <= _HARDLY * (weights + energy * dynamic)
+
+    def _rows(self, factors: Array | None) -> Any:
+        """Rows with scales of their own."""
+        return rounded_rows(self.x, None if factors is None else self._smooth(1 / factors), zero=True)
+
+    def _codes(self, factors: Array | None, held: Held) -> Any:
+        """Rows with a scale and a zero point that are fixed: one map."""
+        assert factors is not None
+        smooth, rank = self._smooth((1 / factors / held.unit).astype(np.float32)), self.x.type.rank
+        whole, column = ir.AffineMap.get_identity(rank), last_dim(rank)
+        low, high = (limit - held.zero for limit in (-128, 127))
+        into = tensor.EmptyOp(sizes_of(self.x), ir.IntegerType.get_signless(8)).result
+
+        def rounded(x: Any, factor: Any, _: Any) -> Any:
+            return code_of(arith.MulFOp(x, factor).result, low, high, held.zero)
+
+        return mapped([self.x, smooth], into, [whole, column, whole], rounded)
+
+    def _smooth(self, factors: Array) -> Any:
+        kind = tensor_type(factors.shape, ir.F32Type.get())
+        return new_weight(self.program, f"{self.products[0][1]}.smooth", factors, kind)
+
+    def _weight(self, op: Any, key: str, factors: Array | None, held: Held | None) -> _Weight:
+        """The codes of a weight, and what its products are scaled with: for every output a scale, which
+        divides rows by their largest code as well, and the sum of its codes times that; with static codes of
+        x, a scale, and what the zero point adds to results, negated."""
+        axis = _outputs(op)
+        parts = encode(self._scaled(op, key, factors), int8_row(1 - axis))
+        codes, scales = np.ascontiguousarray(parts["codes"]), parts["scale"].reshape(-1)
+        sums = codes.sum(1 - axis, dtype=np.int64)
+        if held is None:
+            columns = {"scale": scales / np.float32(_LARGEST), "sum": _LARGEST * sums}
+        else:
+            wide = scales.astype(np.float64) * held.unit
+            columns = {"scale": wide, "shift": -held.zero * wide * sums} if held.zero else {"scale": wide}
         byte, real = ir.IntegerType.get_signless(8), ir.F32Type.get()
-        made = (
-            (f"{key}.int8", codes, byte),
-            (f"{key}.scale", parts["scale"].reshape(-1) / np.float32(_LARGEST), real),
-            (f"{key}.sum", sums, real),
-        )
-        codes_, scales, sums_ = (
-            new_weight(self.program, name, held, tensor_type(held.shape, kind)) for name, held, kind in made
-        )
-        return codes_, scales, sums_
+        made = new_weight(self.program, f"{key}.int8", codes, tensor_type(codes.shape, byte))
+        return made, [
+            new_weight(self.program, f"{key}.{name}", each.astype(np.float32), tensor_type(each.shape, real))
+            for name, each in columns.items()
+        ]
+
+    def _scaled(self, op: Any, key: str, factors: Array | None) -> Array:
+        """A weight times the factors."""
+        array = self._array(key)
+        return array if factors is None else array * (factors if _outputs(op) == 0 else factors[:, None])
 
     def _array(self, key: str) -> Array:
         return np.asarray(self.program.weights[key])
 
 
-def _replace(op: Any, rows: Any, weight: Sequence[Any]) -> None:
-    """Put the product of the codes of rows (with their scales and zero points) and of a weight (with its
-    scales, and the sums of its codes) in the place of a product."""
-    result, (codes, columns, sums) = op.operation.results[0], weight
-    rank = result.type.rank
-    last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
-    (zeros,) = rows.zero
-    more = [(columns, last), (sums, last), (rows.peak, leading(rank)), (zeros, leading(rank))]
+def _groups(program: Program, of: QuantizeProducts) -> list[_Group]:
+    """The products that are to be products of bytes, by what they read, in order, and a name for each: its
+    first weight's, with a number where another has it."""
+    found, seen = [], dict[str, int]()
+    for x, products in _chosen(program, of.formats, of.convolutions).items():
+        key = products[0][1]
+        seen[key] = seen.get(key, 0) + 1
+        name = key if seen[key] == 1 else f"{key} ({seen[key]})"
+        found.append(_Group(program, x, products, of, name))
+    return found
+
+
+def _replace(
+    op: Any, rows: Any, weight: _Weight, scales: Sequence[Any], total_of: Callable[..., Any]
+) -> None:
+    """Put the product of the codes of rows (with their scales and zero points, where they have some) and of a
+    weight in the place of a product; `total_of` makes a number of a sum and of the scales of columns and
+    rows."""
+    rank = op.operation.results[0].type.rank
+    codes, columns = weight
+    more = [(each, last_dim(rank)) for each in columns] + [(each, leading(rank)) for each in scales]
     wide = ir.IntegerType.get_signless(32)
     with ir.InsertionPoint(op), op.operation.location:
-        made, block = remade(op, [rows.codes, codes], [*extras_of(op), *more], sums=wide)
+        made, block = remade(op, [rows, codes], [*extras_of(op), *more], sums=wide)
         with ir.InsertionPoint(block):
-            total, *_, column, summed, peak, zero = block.arguments
-            real = arith.MulFOp(arith.SIToFPOp(column.type, total).result, peak).result
-            real = arith.AddFOp(real, arith.MulFOp(zero, summed).result).result
-            real = arith.MulFOp(real, column).result
+            total, *given = block.arguments
+            real = total_of(real_of(total), *given[len(given) - len(more) :])
     take_epilogue(op, made, total=real)
+
+
+def _dynamic_sum(total: Any, column: Any, summed: Any, peak: Any, zero: Any) -> Any:
+    shifted = arith.AddFOp(arith.MulFOp(total, peak).result, arith.MulFOp(zero, summed).result).result
+    return arith.MulFOp(shifted, column).result
+
+
+def _static_sum(total: Any, column: Any, shift: Any | None = None) -> Any:
+    real = arith.MulFOp(total, column).result
+    return real if shift is None else arith.AddFOp(real, shift).result
+
+
+def is_normalized(x: Any) -> bool:
+    """Whether a tensor is what a normalization gives: one of `dry.norm`, or maps of sums along dimensions of
+    what else they read, whose kernel rounds rows as it makes them."""
+    op = producer(x)
+    if op is None:
+        return False
+    name, operands = op.operation.name, list(op.operation.operands)
+    if name == "dry.norm":
+        return True
+    if name in ("tensor.expand_shape", "tensor.collapse_shape"):
+        return is_normalized(operands[0])
+    if name != "linalg.generic":
+        return False
+    if not is_parallel(op):
+        return True
+    whole = [value for value in operands[:-1] if is_tensor(value) and weight_key(value) is None]
+    return any(map(is_normalized, whole))
 
 
 def rounded_rows(x: Any, smooth: Any | None = None, *, zero: bool = False) -> Any:
@@ -236,26 +337,9 @@ def rounded_rows(x: Any, smooth: Any | None = None, *, zero: bool = False) -> An
     return RoundRows(codes, row, [row] if zero else [], x, [] if smooth is None else [smooth])
 
 
-def peaks(x: Any) -> Any:
-    """The largest |x| of each place in the last dimension."""
-    rank, f32 = x.type.rank, ir.F32Type.get()
-    whole, column = (
-        ir.AffineMap.get_identity(rank),
-        ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)]),
-    )
-    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp(sizes_of(x, [rank - 1]), f32)])
-    iterators = ["reduction"] * (rank - 1) + ["parallel"]
-    return mapped([x], zero, [whole, column], _largest, iterators)
-
-
-def _largest(x: Any, peak: Any) -> Any:
-    return arith.MaximumFOp(math.AbsFOp(x).result, peak).result
-
-
-def _larger(one: Any, other: Any) -> Any:
-    """The larger of each two numbers."""
-    same = ir.AffineMap.get_identity(one.type.rank)
-    return mapped([one, other], empty_like(one), [same] * 3, lambda a, b, _: arith.MaximumFOp(a, b).result)
+def last_dim(rank: int) -> Any:
+    """The map to the last dimension."""
+    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
 
 
 def leading(rank: int) -> Any:

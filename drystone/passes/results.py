@@ -11,14 +11,16 @@ from drystone.passes.rewriting import ops
 
 
 def give(program: Program, found: Mapping[str, Any]) -> None:
-    """Let a program return these tensors, of f32 and known shape, by name, and its states' new values."""
+    """Let a program return these tensors, of known shape, by name, and its states' new values."""
     (last,), signature = ops(main_block(program), "func.return"), program.signature
     states = list(last.operation.operands)[len(signature.outputs) :]
     with ir.InsertionPoint(last), last.operation.location:
         func.ReturnOp([*found.values(), *states])
     last.operation.erase()
     declare(program)
-    outputs = tuple(TensorSpec(key, "f32", tuple(value.type.shape)) for key, value in found.items())
+    outputs = tuple(
+        TensorSpec(key, str(value.type.element_type), tuple(value.type.shape)) for key, value in found.items()
+    )
     tree = {"dict": dict.fromkeys(found, "*")}
     program.signature = replace(signature, outputs=outputs, out_tree=tree)
 

@@ -9,7 +9,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import captured, main_block
 from drystone.mlir import func, ir
 from drystone.passes.integers.embeddings import make_embedding
-from drystone.passes.integers.held import MOVES, Holding, Range, is_real_tensor, named_values
+from drystone.passes.integers.held import MOVES, Holding, is_real_tensor, named_values
 from drystone.passes.integers.making import Maker
 from drystone.passes.integers.maps import make_generic
 from drystone.passes.integers.moving import make_move
@@ -18,8 +18,11 @@ from drystone.passes.integers.pools import make_pool
 from drystone.passes.integers.products import make_product
 from drystone.passes.integers.regions import refused
 from drystone.passes.integers.softmax import make_softmax
+from drystone.passes.observe_ranges import Point
+from drystone.passes.ranges import Range
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused
+from drystone.targets.target import CpuTarget
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class ToIntegers:
 
     ranges: Mapping[str, Range] = field(default_factory=dict)
     name: ClassVar[str] = "to-integers"
+
+    def points(self, program: Program, target: CpuTarget | None = None) -> dict[str, Point]:
+        """What is to be observed: every tensor of real numbers, by its place among the operations."""
+        return {name: Point(value) for name, value in named_values(program)}
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for an operation without an integer form."""

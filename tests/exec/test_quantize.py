@@ -151,3 +151,67 @@ def test_a_bound_of_the_error() -> None:
             + 32 * step_x[:, None] * step_w
         )
         assert ((got - x.double() @ w.T).abs() <= bound * (1 + 1e-6)).all()
+
+
+class Gated(nn.Module):
+    """A gated MLP behind a normalization, with a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(32)
+        self.gate, self.up, self.down = nn.Linear(32, 64), nn.Linear(32, 64), nn.Linear(64, 32)
+
+    def forward(self, x: Any) -> Any:
+        rows = self.norm(x)
+        return x + self.down(nn.functional.silu(self.gate(rows)) * self.up(rows))
+
+
+def kinds(fitted: Any) -> list[str]:
+    return [each.kind for each in fitted.manifest.kernels]
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "mse", 99.9])
+def test_static_scales_of_a_gated_block(ranges: Any) -> None:
+    torch.manual_seed(0)
+    model, calls = Gated().eval(), [torch.randn(2, 9, 32) for _ in range(4)]
+    dynamic, static = (
+        drystone.compile(
+            model,
+            (calls[0],),
+            quantize=drystone.Quantize("int8", dynamic=each, ranges=ranges),
+            calibration=calls,
+        )
+        for each in (True, False)
+    )
+    wanted = model(calls[0]).detach()
+    assert "round_rows" not in kinds(static)
+    errors = [relative_error(each(calls[0]), wanted) for each in (dynamic, static)]
+    assert errors[1] < max(0.02, 2 * errors[0])
+
+
+def test_static_scales_are_chosen_where_they_are_faster_and_as_exact() -> None:
+    """Between products rounding is part of the first; a normalization rounds rows itself, and a tensor whose
+    rows differ in size has scales of rows."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.Hardsigmoid(), nn.LayerNorm(64), nn.Linear(64, 64))
+    model = model.append(nn.Hardsigmoid()).append(nn.Linear(64, 16)).eval()
+    model[3].weight.data *= 20
+    calls = [torch.randn(9, 32) for _ in range(4)]
+    fitted = drystone.compile(model, (calls[0],), quantize="int8", calibration=calls)
+    assert relative_error(fitted(calls[0]), model(calls[0]).detach()) < 0.03
+    # The last product alone reads bytes that the one before it has made.
+    assert kinds(fitted)[-3:] == ["round_rows", "matmul", "matmul"]
+    layer, rows = nn.Linear(64, 16).eval(), torch.randn(8, 64) * 4.0 ** torch.arange(8)[:, None]
+    fitted = drystone.compile(layer, (rows,), quantize="int8", calibration=[rows])
+    assert kinds(fitted) == ["round_rows", "matmul"]
+
+
+def test_static_scales_need_calibration_and_products_in_bytes() -> None:
+    layer, x = nn.Linear(32, 16), torch.randn(3, 32)
+    with pytest.raises(drystone.UserError, match=r"static scales .* calibration shows"):
+        drystone.compile(layer, (x,), quantize=drystone.Quantize("int8", dynamic=False))
+    with pytest.raises(drystone.UserError, match="say how products in bytes round, not w4"):
+        drystone.compile(layer, (x,), quantize=drystone.Quantize("w4", ranges="mse"))
+    both = {"weight": drystone.Quantize("int8", ranges="mse"), ".*": "int8"}
+    with pytest.raises(drystone.UserError, match="ranges= is one for all weights, not 'minmax' and 'mse'"):
+        drystone.compile(layer, (x,), quantize=both, calibration=[x])

@@ -34,9 +34,9 @@ from drystone.passes import (
     run,
 )
 from drystone.passes.choose_precision import ChoosePrecision
-from drystone.passes.integers.held import Range
 from drystone.passes.multiply_codes import MultiplyCodes
 from drystone.passes.patch import Patch
+from drystone.passes.ranges import Extremes, Range, Tails
 from drystone.passes.rounding import Seen
 from drystone.passes.spell_out import SpellOut
 from drystone.passes.to_integers import ToIntegers
@@ -46,6 +46,12 @@ TARGET = targets.resolve("cpu:avx512")
 PASSES: dict[str, Pass] = {each.name: each for each in pipeline(TARGET)}
 PASSES["choose-precision"] = ChoosePrecision(targets.resolve("cpu:zen4"), "bf16")
 PASSES["quantize-products"] = QuantizeProducts(((".*", "int8"),))
+PASSES["quantize-products-static"] = QuantizeProducts(
+    ((".*", "int8"),),
+    {"w": Extremes(np.full(8, -3.0, np.float32), np.full(8, 3.5, np.float32))},
+    dynamic=((".*", False),),
+    tails={"w": Tails(*np.zeros((4, 2)))},
+)
 PASSES["round-activations"] = RoundActivations(((".*", True),), targets.resolve("cpu:zen4"))
 PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
@@ -54,7 +60,7 @@ PASSES["quantize-weights"] = QuantizeWeights(
 RANGES = {"a 0": 4, "w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 10}
 PASSES["quantize-convolutions"] = QuantizeConvolutions(
     ((".*", "int8"),),
-    {name: np.full(4, peak, np.float32) for name, peak in RANGES.items()},
+    {name: Range(-peak, peak) for name, peak in RANGES.items()},
     targets.resolve("cpu:zen4"),
 )
 PASSES["spell-out"] = SpellOut()
@@ -81,6 +87,7 @@ PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))
 TOLERANCE = {
     "choose-precision": 2e-2,
     "quantize-products": 1e-1,
+    "quantize-products-static": 2e-1,
     "round-activations": 1e-1,
     "quantize-weights": 1e-1,
     "quantize-convolutions": 0.3,

@@ -19,11 +19,10 @@ from drystone.ir.values import (
 )
 from drystone.mlir import ints, ir
 from drystone.passes.generic import body, is_parallel, moved_input
+from drystone.passes.ranges import HUGE, Range
 from drystone.passes.rewriting import ops
 from drystone.passes.weights import weight_key
 
-#: Numbers beyond stand for infinity.
-HUGE = 1e29
 #: What a masked score is less than the least other one: e^-30 is nothing.
 _MASKED = 30.0
 #: Operations whose result has the codes of an operand, without computation.
@@ -41,6 +40,17 @@ class Held:
     zero: int
     bits: int
 
+    @staticmethod
+    def of(seen: Range, bits: int, centred: bool) -> "Held":
+        """Codes for what was seen of a tensor: around 0 where `centred`, as those of 16 bits always are."""
+        low, high = (seen.low, seen.high) if bits == 16 else seen.ends
+        low, high = min(low, 0.0), max(high, 0.0)
+        if centred:
+            low -= _MASKED if seen.masked else 0
+            return Held(max(-low, high, 1e-20) / (2 ** (bits - 1) - 1), 0, bits)
+        unit = max(high - low, 1e-20) / 255
+        return Held(unit, int(np.clip(round(-128 - low / unit), -128, 127)), 8)
+
     @property
     def limits(self) -> tuple[int, int]:
         """The least and the largest code; without a zero point they are symmetric."""
@@ -51,19 +61,6 @@ class Held:
         """The codes of numbers."""
         codes = np.floor(np.asarray(array, np.float64) / self.unit + self.zero + 0.5)
         return np.clip(codes, *self.limits).astype(f"i{self.bits // 8}")
-
-
-@dataclass(frozen=True)
-class Range:
-    """What calibration showed of a tensor: its least and largest number, those that stand for infinities
-    apart, and whether there were any."""
-
-    low: float
-    high: float
-    masked: bool = False
-
-    def __or__(self, other: "Range") -> "Range":
-        return Range(min(self.low, other.low), max(self.high, other.high), self.masked or other.masked)
 
 
 def is_real_tensor(value: Any) -> bool:
@@ -152,12 +149,7 @@ class Holding:
 
     def _held(self, root: Any, bits: int) -> Held:
         seen = self.merged.get(root) or Range(0, 0)
-        low, high = min(seen.low, 0.0), max(seen.high, 0.0)
-        if bits == 16 or root in self.centred:
-            low -= _MASKED if seen.masked else 0
-            return Held(max(-low, high, 1e-20) / (2 ** (bits - 1) - 1), 0, bits)
-        unit = max(high - low, 1e-20) / 255
-        return Held(unit, int(np.clip(round(-128 - low / unit), -128, 127)), 8)
+        return Held.of(seen, bits, centred=bits == 16 or root in self.centred)
 
     def _join(self, one: Any, other: Any) -> None:
         one, other = self.root(one), self.root(other)
