@@ -258,9 +258,10 @@ class Embedding(Dry.Operation, name="embedding", traits=[Pure]):
 class Pool(Dry.Operation, name="pool", traits=[Pure]):
     """Pooling over 1 to 3 spatial dimensions; kind "max" or "avg"; layouts as in conv. padding: 2 per
     dimension (ceil mode is spelled out as more padding behind). divisor: 0 divides an average by the number
-    of elements inside the input, 1 by those inside input and torch's symmetric padding, n > 1 by n."""
+    of elements inside the input, 1 by those inside input and torch's symmetric padding, n > 1 by n. Averages
+    of bytes can be f32."""
 
-    out: Result[Any]  #: as x, spatial extents by the window
+    out: Result[Any]  #: as x, or f32 where x is averaged bytes; spatial extents by the window
     x: Operand[Any]  #: see layout
     kind: ir.StringAttr  #: "max" or "avg"
     kernel: ir.ArrayAttr  #: the window, one per spatial dimension

@@ -280,6 +280,9 @@ def pool(op: Any) -> Problems:
     if rank not in (3, 4, 5):
         yield f"the image has rank {rank}"
         return
+    given, made = (str(value.type.element_type) for value in (op.operands[0], op.results[0]))
+    if given != made and (op.attributes["kind"].value, given, made) != ("avg", "i8", "f32"):
+        yield f"elements {given} and {made} differ"
     spatial = len(spatial_axes("nchw", rank))
     yield from _windows(
         op, {"kernel": spatial, "strides": spatial, "padding": 2 * spatial, "dilation": spatial}

@@ -50,7 +50,8 @@ class QuantizeConvolutions:
       Of depthwise convolutions the image alone is held in bytes: their weights are few, and their products
       take less time than moving the image does.
     - A result is made as bytes where all that read it are such convolutions, the epilogues of convolutions
-      (residuals) or maximum pools whose result is one of bytes; others keep f32, and a copy is rounded.
+      (residuals), averages, or maximum pools whose result is one of bytes; others keep f32, and a copy is
+      rounded. Averages of bytes are f32, and one map makes of them what they count, or bytes again.
     - An epilogue of additions, maxima and minima computes multiples of the step it is rounded to.
     """
 
@@ -65,12 +66,13 @@ class QuantizeConvolutions:
 
     def points(self, program: Program, target: CpuTarget | None) -> dict[str, Point]:
         """What is to be observed: images that would be held in bytes, by the name of the convolution's weight
-        and the number of the operand."""
+        and the number of the operand, and what is averaged, by a number."""
         found: dict[str, Point] = {}
         for each in _chosen(program, target, self.formats):
             for number, value in each.images():
                 found.setdefault(f"{each.name} {number}", Point(value))
-        return found
+        averaged = enumerate(_averages(program)) if found else ()
+        return found | {f"average {number}": Point(op.operation.operands[0]) for number, op in averaged}
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
@@ -78,18 +80,19 @@ class QuantizeConvolutions:
         chosen = {each.op.operation.results[0]: each for each in found if f"{each.name} 0" in self.ranges}
         if not chosen:
             return
-        _Rewriter(program, chosen, self._peaks(found)).run()
+        _Rewriter(program, chosen, self._peaks(program, found)).run()
         erase_dead(main_block(program))
         drop_unused(program)
 
-    def _peaks(self, convolutions: Sequence["_Convolution"]) -> dict[Any, float]:
+    def _peaks(self, program: Program, convolutions: Sequence["_Convolution"]) -> dict[Any, float]:
         """By value the largest number that calibration showed."""
+        named = [(f"{each.name} {n}", value) for each in convolutions for n, value in each.images()]
+        averaged = enumerate(_averages(program))
+        named += [(f"average {number}", op.operation.operands[0]) for number, op in averaged]
         found: dict[Any, float] = {}
-        for each in convolutions:
-            for number, value in each.images():
-                if f"{each.name} {number}" in self.ranges:
-                    peak = self.ranges[f"{each.name} {number}"].peak
-                    found[value] = max(found.get(value, 0), peak)
+        for name, value in named:
+            if name in self.ranges:
+                found[value] = max(found.get(value, 0), self.ranges[name].peak)
         return found
 
 
@@ -178,6 +181,8 @@ class _Rewriter:
             if operation.name == "dry.pool":
                 if result in self.made:
                     self._pool(op)
+                elif _is_average(op) and operation.operands[0] in self.made:
+                    self._average(op)
             elif result in self.chosen or result in self.made or self.made.intersection(op.extras):
                 _Replacement(self, op).run()
 
@@ -207,31 +212,50 @@ class _Rewriter:
     def _takes(self, user: Any, number: int) -> bool:
         if user.name == "dry.conv":
             return number > 1 or (number == 0 and user.results[0] in self.chosen)
-        return user.name == "dry.pool" and user.results[0] in self.made
+        return user.name == "dry.pool" and (user.results[0] in self.made or _is_average(user.opview))
 
     def code(self, value: Any) -> Any:
         """The bytes of a value, rounded at the insertion point where nothing has made them."""
         if value not in self.codes:
-            step, whole = self.steps[value], ir.AffineMap.get_identity(value.type.rank)
-            into = empty_like(value)
-            into.set_type(_in_bytes(value))
-
-            def rounded(x: Any, _: Any) -> Any:
-                return code_of(arith.MulFOp(x, _number(1 / step)).result, -_LARGEST, _LARGEST)
-
-            self.codes[value] = mapped([value], into, [whole, whole], rounded)
+            self.codes[value] = self._rounded(value, 1 / self.steps[value])
         return self.codes[value]
+
+    def _rounded(self, value: Any, factor: float) -> Any:
+        """The bytes closest to the multiple of a tensor, at the insertion point."""
+        into, whole = empty_like(value), ir.AffineMap.get_identity(value.type.rank)
+        into.set_type(_in_bytes(value))
+
+        def rounded(x: Any, _: Any) -> Any:
+            return code_of(arith.MulFOp(x, _number(factor)).result, -_LARGEST, _LARGEST)
+
+        return mapped([value], into, [whole, whole], rounded)
 
     def _pool(self, op: Any) -> None:
         """A maximum of bytes."""
+        with ir.InsertionPoint(op), op.operation.location:
+            result = op.operation.results[0]
+            self.codes[result] = self._pooled(op, _in_bytes(result))
+
+    def _average(self, op: Any) -> None:
+        """An average of bytes, in f32, and what it counts."""
+        image, result = op.operation.operands[0], op.operation.results[0]
+        step, whole = self.steps[image], [ir.AffineMap.get_identity(result.type.rank)] * 2
+        with ir.InsertionPoint(op), op.operation.location:
+            pooled = self._pooled(op, result.type)
+            if result in self.steps:
+                self.codes[result] = self._rounded(pooled, step / self.steps[result])
+            real = mapped([pooled], empty_like(result), whole, lambda x, _: _times(x, step))
+        if result in self.steps:
+            self.steps[real], self.codes[real] = self.steps[result], self.codes[result]
+        result.replace_all_uses_with(real)
+        op.operation.erase()
+
+    def _pooled(self, op: Any, kind: Any) -> Any:
+        """The same pool of bytes."""
         operation = op.operation
-        with ir.InsertionPoint(op), operation.location:
-            named = {key: operation.attributes[key] for key in operation.attributes}
-            given = [self.codes[operation.operands[0]]]
-            made = ir.Operation.create(
-                "dry.pool", [_in_bytes(operation.results[0])], given, named, loc=operation.location
-            )
-        self.codes[operation.results[0]] = made.results[0]
+        named = {key: operation.attributes[key] for key in operation.attributes}
+        given = [self.codes[operation.operands[0]]]
+        return ir.Operation.create("dry.pool", [kind], given, named, loc=operation.location).results[0]
 
 
 class _Replacement:
@@ -342,6 +366,18 @@ def _is_largest(op: Any) -> bool:
         return False
     kind, layout = (op.operation.attributes[name].value for name in ("kind", "layout"))
     return bool(kind == "max" and layout == "nhwc")
+
+
+def _is_average(op: Any) -> bool:
+    """Whether an operation takes averages of positions, channels last."""
+    kind, layout = (op.operation.attributes[name].value for name in ("kind", "layout"))
+    return bool(kind == "avg" and layout == "nhwc")
+
+
+def _averages(program: Program) -> list[Any]:
+    """The averages of what convolutions or pools make."""
+    pools = [op for op in ops(main_block(program), "dry.pool") if _is_average(op)]
+    return [op for op in pools if producer_name(op.operation.operands[0]) in ("dry.conv", "dry.pool")]
 
 
 def _in_bytes(value: Any) -> Any:

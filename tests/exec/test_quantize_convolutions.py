@@ -129,3 +129,31 @@ def test_without_calibration_convolutions_are_not_computed_in_bytes() -> None:
     model, x = nn.Conv2d(16, 16, 3), torch.randn(1, 16, 8, 8)
     with pytest.raises(drystone.UserError, match="convolutions need calibration="):
         drystone.compile(model, (x,), quantize="int8")
+
+
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(2),
+        nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+        nn.AdaptiveAvgPool2d(1),
+        nn.AdaptiveAvgPool2d(3),
+    ],
+)
+def test_averages_are_taken_of_bytes(pool: nn.Module, target: str) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(8, 16, 3, padding=1).eval(), nn.Conv2d(16, 8, 1).eval()
+    model, x, seen = (
+        nn.Sequential(first, nn.ReLU(), pool, second),
+        torch.randn(1, 8, 9, 9),
+        torch.randn(1, 8, 9, 9),
+    )
+    fitted = drystone.compile(model, (x,), target, quantize="int8", calibration=[(seen,)])
+    averaged = next(each for each in fitted.manifest.kernels if each.kind == "pool")
+    bytes_read = 16 * 81
+    assert averaged.bytes < 4 * bytes_read
+    peak = torch.relu(first(seen)).max()
+    made = codes(torch.relu(exact(x, seen.abs().max(), first)), peak) * (peak.double() / 127)
+    wanted = exact(pool(made), pool(torch.relu(first(seen))).abs().max(), second).detach()
+    assert relative_error(fitted(x), wanted) < 1e-2

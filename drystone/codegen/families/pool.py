@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import is_float, limits, wide
-from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, widened
+from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, summand
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ints, ir
 from drystone.targets import CpuTarget
@@ -33,8 +33,8 @@ class PoolForm:
 
     @property
     def dtype(self) -> str:
-        """The element computed in."""
-        return wide(self.x.dtype)
+        """The element computed in; averages of bytes that are f32 are summed in 32 bits."""
+        return wide(self.x.dtype) if self.x.dtype == self.out.dtype else "i32"
 
     @property
     def start(self) -> float | int:
@@ -49,8 +49,11 @@ class PoolForm:
         return t.apply(f"arith.{names[not self.largest]}", a, b)
 
     def divide(self, t: TileBuilder, total: Tile, count: Tile) -> Tile:
-        """An average; of integers rounded towards zero."""
-        return t.apply("arith.divf" if is_float(self.dtype) else "arith.divsi", total, count)
+        """An average; of integers rounded towards zero where it is one."""
+        if is_float(self.out.dtype) and not is_float(self.dtype):
+            real = wide(self.out.dtype)
+            total, count = (t.apply("arith.sitofp", each, dtype=real) for each in (total, count))
+        return t.apply("arith.divf" if is_float(total.dtype) else "arith.divsi", total, count)
 
     def origin(self, dim: int, output: Index) -> Index:
         """Where the window of an output starts."""
@@ -150,7 +153,7 @@ def _channels_last(form: PoolForm, t: TileBuilder, width: int, n: Index, outputs
 
     def channels(c: Index) -> None:
         def tap(at: list[Index], acc: Tile) -> Tile:
-            return form.combine(t, acc, widened(t, t.load(form.x, [n, *at, c], [*gaps, width])))
+            return form.combine(t, acc, summand(t, t.load(form.x, [n, *at, c], [*gaps, width]), form.dtype))
 
         acc = _window(form, t, where, tap, t.full(form.start, (width,), form.dtype))
         if not form.largest:
@@ -174,7 +177,7 @@ def _channels_first(form: PoolForm, t: TileBuilder, width: int, n: Index, rest: 
                 place = [n, c, *at, form.origin(last, o) + k * dilation]
                 steps = [1] * len(gaps) + [stride]
                 tile = t.load(form.x, place, [*gaps, width], steps=steps, fill=form.start)
-                return form.combine(t, carried, widened(t, tile))
+                return form.combine(t, carried, summand(t, tile, form.dtype))
 
             return t.loop(form.kernel[last], 1, along, [acc])[0]
 

@@ -109,6 +109,8 @@ def _pool(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
         for d, n in enumerate(image.shape[2:])
     ]
     largest = op.kind.value == "max"
+    if not largest and result_element(op) == "f32" and image.dtype.kind == "i":
+        image = image.astype(np.int64)
     least = -np.inf if image.dtype.kind == "f" else np.iinfo(image.dtype).min
     padded = _padded(image, padding, least if largest else 0)
     combine: Callable[[Array, Array], Array] = np.maximum if largest else np.add
