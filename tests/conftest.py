@@ -1,8 +1,11 @@
-"""What tests share: random numbers that start anew for each, and the tree that child processes import."""
+"""What tests share: random numbers that start anew for each, the tree that child processes import, and when
+garbage is collected."""
 
+import gc
 import os
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +29,13 @@ def reseeded(request: pytest.FixtureRequest) -> None:
     if (torch := sys.modules.get("torch")) is not None:
         torch.manual_seed(seed)
     print(f"random numbers of this test start at {seed}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected() -> Iterator[None]:
+    """Garbage is collected when a module's tests are done, of what they made, and not while they run: to look
+    through the objects of torch and MLIR again and again is a seventh of the suite's time."""
+    gc.disable()
+    gc.freeze()
+    yield
+    gc.collect()
