@@ -192,11 +192,27 @@ IN_BYTES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("target", ["cpu", "cpu:zen4", "cpu:avx2"])
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
 @pytest.mark.parametrize("name", IN_BYTES)
 def test_sums_of_bytes_are_exact(name: str, target: str) -> None:
-    case = dry_cases.conv(**{**IN_BYTES[name], **({"pack": 0} if target == "cpu:avx2" else {})})
+    case = dry_cases.conv(**IN_BYTES[name])
     (result,) = case.executed(registry.resolve(target))
+    np.testing.assert_array_equal(result, case.expected[0])
+
+
+#: Those that stay different where no weight is packed and no bytes are taken four at a time.
+OF_PLAIN_WEIGHTS = [
+    *("flat", "sums", "ragged channels", "few channels, strided", "image, strided", "grey image"),
+    *("image, height known at the call", "image, pointwise", "dilated", "padding beyond the image", "batch"),
+    *("height known at the call", "1-D", "3-D", "pointwise, strided", "pointwise, not whole lanes, dynamic"),
+    *("groups", "channels first", "depthwise", "depthwise, strided"),
+]
+
+
+@pytest.mark.parametrize("name", OF_PLAIN_WEIGHTS)
+def test_sums_of_bytes_are_exact_where_none_are_multiplied_at_once(name: str) -> None:
+    case = dry_cases.conv(**{**IN_BYTES[name], "pack": 0})
+    (result,) = case.executed(registry.resolve("cpu:avx2"))
     np.testing.assert_array_equal(result, case.expected[0])
 
 
