@@ -197,8 +197,9 @@ def _round_rows(kernel: _Kernel) -> int:
 
 
 def _write_rows(kernel: _Kernel) -> int:
-    """Of the rounding of rows, each number once."""
-    return prod(kernel.extents(kernel.main.rows)) * _ROUNDED
+    """Of the rounding of rows, each number once for every pair of ends that is tried."""
+    tries: int = ir.IntegerAttr(kernel.main.tries).value
+    return prod(kernel.extents(kernel.main.rows)) * _ROUNDED * tries * tries
 
 
 def _pool(kernel: _Kernel) -> int:

@@ -44,6 +44,8 @@ TERMINATORS = ("dry.yield", "dry.coefficients")
 DIGITS = "dry.digits"
 #: How many extras an epilogue can read.
 MAX_EXTRAS = 8
+#: How far apart places are that `write_rows` tries for an end of a block's numbers, as a part of their range.
+END_STEP = 0.05
 
 
 class WithEpilogue(Dry.Operation):
@@ -238,13 +240,18 @@ class WriteRows(Dry.Operation, name="write_rows", traits=[Pure]):
     """out = cache with rows[n] at position at[n] of `axis`, one after the other; a position outside is moved
     to the nearest end. The cache is #dry.joined codes whose scales are of blocks of one or more positions.
     A row is rounded when it is written, where a block has one position; a block of several from what the
-    cache reads as once its last position is written. The rows of a #dry.recent cache enter its ring first."""
+    cache reads as once its last position is written. The rows of a #dry.recent cache enter its ring first.
+
+    The codes of a block reach from its least number to its largest one, or, with `tries` above 1, from one of
+    so many places to another: the end itself, and farther in by a twentieth of their distance each. The pair
+    that leaves the least squared error is taken. Ends and scales are computed in f32."""
 
     out: Result[Any]  #: as cache
     cache: Operand[Any]  #: coded
     rows: Operand[Any]  #: [n, *the extents of cache, that of `axis` 1 or left out]
     at: Operand[Any]  #: i64 [n, 1]
     axis: ir.IntegerAttr  #: of the positions
+    tries: ir.IntegerAttr  #: places that are tried for each end of a block's numbers, 1 to 10
 
 
 class Embedding(Dry.Operation, name="embedding", traits=[Pure]):

@@ -4,6 +4,7 @@ yields a sentence for everything that is wrong. Dynamic extents agree with every
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from drystone.ir.dialect import END_STEP
 from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words, encoding_of, is_coded
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import dims_of, operand_groups, shape
@@ -190,8 +191,9 @@ def write_rows(op: Any) -> Problems:
         if base.axis != axis:
             yield f"rows along axis {axis} of {cache.type}"
         base = base.base
-    if not isinstance(encoding, Joined) or not isinstance(base, Codes) or base.scale is None:
-        yield f"rows are written into {cache.type}, which has no codes with scales"
+    scale = base.scale if isinstance(base, Codes) else None
+    if not isinstance(encoding, Joined) or not isinstance(base, Codes) or scale is None or not scale.minimum:
+        yield f"rows are written into {cache.type}, which has no codes with scales and minima"
         return
     if base.layout != Strings(axis) or not 0 <= axis < len(extents) - 1:
         yield f"codes in the layout {base.layout}, not in strings along axis {axis}"
@@ -202,6 +204,8 @@ def write_rows(op: Any) -> Problems:
     if str(at.type.element_type) != "i64":
         yield f"positions have elements {at.type.element_type}, not i64"
     yield from _fits("positions", at, [shape(rows)[0], 1])
+    if not 1 <= op.attributes["tries"].value <= 1 / (2 * END_STEP):
+        yield f"{op.attributes['tries'].value} places for each end of a block's numbers"
     yield from _blocks(base, encoding.base, extents, axis)
 
 

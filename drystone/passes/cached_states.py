@@ -33,6 +33,8 @@ from drystone.passes.quantize_products import rounded_rows
 from drystone.passes.read_caches import KEYS, Cache, State, renewed, reread, settle
 from drystone.passes.rewriting import tensor_type
 
+#: Places that are tried for each end of a block's numbers, where they are searched for.
+_TRIES = 5
 #: Peaks of keys among the groups of attention's operands.
 _PEAKS = 6
 #: The largest code of a byte.
@@ -95,7 +97,8 @@ def _as_codes(program: Program, cache: Cache, held: Held, argument: Any) -> list
     initial = encode(program.weights[key], encoding)["codes"]
     rows, at = list(cache.write.operands)[:2]
     with ir.InsertionPoint(cache.write), cache.write.location:
-        written = WriteRows(kind, own, rows, at, axis=integer(axis)).out
+        tries = integer(_TRIES if held.searched else 1)
+        written = WriteRows(kind, own, rows, at, axis=integer(axis), tries=tries).out
     stored = TensorSpec(spec.name, storage_element(kind), storage_shape(kind))
     return [State(stored, program.weights.add(f"{key}.codes", initial), written)]
 

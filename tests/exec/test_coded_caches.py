@@ -17,6 +17,7 @@ from drystone.ir.encoding import (
     encode,
     with_encoding,
 )
+from drystone.ir.encoding.parts import take
 from drystone.ir.interpreter import run
 from drystone.mlir import ir
 from tests.exec.families import check
@@ -53,20 +54,24 @@ CACHES: dict[str, tuple[tuple[int, ...], int, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("name", CACHES)
-def test_rows_enter_a_cache(name: str, flat: bool) -> None:
-    shape, axis, given = CACHES[name]
-    encoding, count = cache(axis=axis, **given), 11
-    extents = (count, *(1 if d == axis else n for d, n in enumerate(shape) if not flat or d != axis))
-    kind, rows = spelled(shape, encoding), spelled(extents)
+def writing(kind: str, rows: str, count: int, axis: int, tries: int) -> tuple[str, Any]:
+    """A kernel, and a program, that write rows."""
     body = (
-        f'%r = "dry.write_rows"(%c, %x, %at) {{axis = {axis} : i64}} '
+        f'%r = "dry.write_rows"(%c, %x, %at) {{axis = {axis} : i64, tries = {tries} : i64}} '
         f": ({kind}, {rows}, tensor<{count}x1xi64>) -> {kind}\n  return %r : {kind}"
     )
     head = f"%c: {kind}, %x: {rows}, %at: tensor<{count}x1xi64>"
     kernel = f"func.func private @k({head}, %i: {kind}) -> {kind} {{\n  {body}\n}}"
-    program = from_text(f"func.func @main({head}) -> {kind} {{\n  {body}\n}}")
+    return kernel, from_text(f"func.func @main({head}) -> {kind} {{\n  {body}\n}}")
+
+
+@pytest.mark.parametrize(("flat", "tries"), [(False, 5), (True, 1)])
+@pytest.mark.parametrize("name", CACHES)
+def test_rows_enter_a_cache(name: str, flat: bool, tries: int) -> None:
+    shape, axis, given = CACHES[name]
+    encoding, count = cache(axis=axis, **given), 11
+    extents = (count, *(1 if d == axis else n for d, n in enumerate(shape) if not flat or d != axis))
+    kernel, program = writing(spelled(shape, encoding), spelled(extents), count, axis, tries)
     held = encode(RNG.standard_normal(shape), encoding)["codes"]
     positions = shape[axis]
     before = held
@@ -86,6 +91,27 @@ def test_rows_enter_a_cache(name: str, flat: bool) -> None:
             error = max(float(np.abs(got[p] - new[n]).max()) for p, n in last.items())
             assert error < {2: 3.0, 4: 0.6, 8: 0.1}[given["bits"]]
     assert (held != before).any()
+
+
+@pytest.mark.parametrize("by", ["token", "channel"])
+@pytest.mark.parametrize("bits", [2, 4])
+def test_ends_that_are_searched_for_leave_less(bits: int, by: str) -> None:
+    shape, ring = (1, 2, 64, 32), 32 if by == "channel" else 0
+    encoding = cache(bits, 2, group=32, by=by, ring=ring, held="f32")
+    x = RNG.standard_normal((64, 1, 2, 1, 32)).astype(np.float32)
+    inputs = [encode(np.zeros(shape), encoding)["codes"], x, np.arange(64)[:, None]]
+    errors = []
+    for tries in (1, 5):
+        _, program = writing(spelled(shape, encoding), spelled(x.shape), 64, 2, tries)
+        (held,) = run(program, inputs)
+        codes = encoding.base
+        parts = encoding.split(held, shape)
+        if isinstance(codes, Recent):
+            codes, parts = codes.base, take("base", parts)
+        rest = np.moveaxis(codes.decode(parts, shape), 2, 0) - x[:, 0, :, 0][:, None]
+        errors.append(np.square(rest).reshape(2, 32, 2, 32).sum(1 if by == "channel" else 3))
+    assert (errors[1] <= errors[0] * (1 + 1e-6)).all()
+    assert errors[1].sum() < {2: 0.85, 4: 0.98}[bits] * errors[0].sum()
 
 
 def filled(encoding: Joined, shape: tuple[int, ...], axis: int) -> Any:

@@ -82,7 +82,7 @@ def body(image: Any, tokens: Any, sequence: Any, state: Any, cache: Any, new: An
     selected = selective_scan([decayed, bias], [(0, 1, 2), (2,)], 1, tensor((2, 3)))
     again = make(dry.Weight, tensor((12, 4)), key="hidden").out
     at = arith.constant(tensor((2, 1), "i64"), ir.DenseElementsAttr.get(np.array([[3], [15]])))
-    kept = make(dry.WriteRows, cache.type, cache, new, at, axis=2).out
+    kept = make(dry.WriteRows, cache.type, cache, new, at, axis=2, tries=2).out
     outs = [tensor((5, 2, 4)), tensor((2, 4))]
     steps = make(dry.Recurrent, outs, sequence, again, [], [state], cell="gru", reverse=True).outs
     return [

@@ -6,16 +6,22 @@ once; a block of several positions when its last one is written, from what the c
 et al., ICML 2024, algorithm 1, where groups of keys leave the residual).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from drystone.codegen.elements import lowest
 from drystone.codegen.families.cached import CachedRows
+from drystone.codegen.families.decoding import code_numbers
 from drystone.codegen.families.dry_op import dry_ops
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
+from drystone.ir.dialect import END_STEP
 from drystone.ir.values import uncast
 from drystone.mlir import ir
 from drystone.targets.target import CpuTarget
 
+#: Image, head, position and number of a row.
+_Place = tuple[Index, Index, Index, Index]
 #: Adding this leaves the integer nearest to a number of 0 to 255 in the low bits.
 _SHIFT = 1.5 * 2.0**23
 #: Bytes of the old cache that are copied at a time.
@@ -23,15 +29,25 @@ _COPIED = 64
 
 
 @dataclass(frozen=True)
+class _Held:
+    """A scale, one over it (0 where it is 0) and a minimum, as they are held."""
+
+    scale: Tile
+    inverse: Tile
+    minimum: Tile
+
+
+@dataclass(frozen=True)
 class _Writer:
-    """The cache as it was, as bytes, as it will be, and the rows that enter it [n, the extents of the cache,
-    with or without that of the positions]."""
+    """The cache as it was, as bytes, as it will be, the rows that enter it [n, the extents of the cache, with
+    or without that of the positions], and how many places are tried for each end of a block's numbers."""
 
     before: Tensor
     out: Tensor
     cache: CachedRows
     rows: Tensor
     at: Tensor
+    tries: int
 
     def body(self, t: TileBuilder) -> None:
         """Two rounds: the old content, where the result has memory of its own, and the rows."""
@@ -89,8 +105,13 @@ class _Writer:
     def round_row(self, t: TileBuilder, b: Index, g: Index, p: Index, d: Index, x: Tile) -> None:
         """Numbers that share a scale become codes of position p, beside those of the others of its run."""
         c, x = self.cache, t.reshape(x, [1, self.cache.width])
-        ends = [t.reduce(f"arith.{op}", x, 1) for op in ("minimumf", "maximumf")]
-        code = self.codes(t, x, *self.settle(t, b, g, p, d, ends))
+        low, high = (t.reduce(f"arith.{op}", x, 1) for op in ("minimumf", "maximumf"))
+
+        def error(held: "_Held") -> Tile:
+            return t.reduce("arith.addf", self.squares(t, x, held), 1)
+
+        ends = self.searched(t, (b, g, p, d), (low, high), error)
+        code = self.codes(t, x, self.settle(t, (b, g, p, d), ends))
         low = t.full(p % c.run * c.codes.code.bits, (1, 1), "i32")
         own = t.apply("arith.shli", self.mask(t), low)
         others = t.apply("arith.xori", own, t.full(-1, (1, 1), "i32"))
@@ -108,13 +129,22 @@ class _Writer:
                 x = t.load(held, [j, d], [1, c.width])
                 return [t.apply("arith.minimumf", low, x), t.apply("arith.maximumf", high, x)]
 
+            def error(factors: "_Held") -> Tile:
+                def add(j: Index, sum_: Tile) -> Tile:
+                    x = t.load(held, [j, d], [1, c.width])
+                    return t.apply("arith.addf", sum_, self.squares(t, x, factors))
+
+                return t.loop(c.block, 1, add, [t.full(0, (1, c.width), "f32")])[0]
+
             one = t.load(held, [0, d], [1, c.width])
-            factors = self.settle(t, b, g, first, d, t.loop(c.block, 1, wider, [one, one], lower=1))
+            low, high = t.loop(c.block, 1, wider, [one, one], lower=1)
+            ends = self.searched(t, (b, g, first, d), (low, high), error)
+            factors = self.settle(t, (b, g, first, d), ends)
 
             def run(j: Index) -> None:
                 word = t.full(0, (1, c.width), "i32")
                 for k in range(c.run):
-                    code = self.codes(t, t.load(held, [j + k, d], [1, c.width]), *factors)
+                    code = self.codes(t, t.load(held, [j + k, d], [1, c.width]), factors)
                     low = t.full(k * c.codes.code.bits, (1, 1), "i32")
                     word = t.apply("arith.ori", word, t.apply("arith.shli", code, low))
                 c.store_word(t, b, g, (first + j) // c.run, d, word)
@@ -123,22 +153,58 @@ class _Writer:
 
         t.loop(c.depth, c.width, some)
 
-    def settle(self, t: TileBuilder, b: Index, g: Index, p: Index, d: Index, ends: Any) -> tuple[Tile, Tile]:
-        """Keep the scale and the minimum of numbers between two ends: one over the scale, 0 where that is 0,
-        and the minimum, as they are held."""
+    def searched(
+        self,
+        t: TileBuilder,
+        at: _Place,
+        ends: tuple[Tile, Tile],
+        error: Callable[["_Held"], Tile],
+    ) -> tuple[Tile, Tile]:
+        """The ends, of those that are tried, that leave the least `error`."""
+        if self.tries == 1:
+            return ends
+        low, high = ends
+        step = t.apply("arith.mulf", t.apply("arith.subf", high, low), self.number(t, END_STEP))
+
+        def moved(count: Index) -> Tile:
+            times = t.apply("arith.sitofp", t.full(count, (1, 1), "i32"), dtype="f32")
+            return t.apply("arith.mulf", step, times)
+
+        def attempt(n: Index, *best: Tile) -> list[Tile]:
+            new_low = t.apply("arith.addf", low, moved(n // self.tries))
+            new_high = t.apply("arith.subf", high, moved(n % self.tries))
+            made = error(self.settle(t, at, (new_low, new_high)))
+            less = t.apply("arith.cmpf", made, best[0], dtype="i1", predicate="olt")
+            found = zip((made, new_low, new_high), best, strict=True)
+            return [t.apply("arith.select", less, new, old, dtype="f32") for new, old in found]
+
+        most = t.full(-lowest("f32"), low.shape, "f32")
+        _, low, high = t.loop(self.tries**2, 1, attempt, [most, low, high])
+        return low, high
+
+    def settle(self, t: TileBuilder, at: _Place, ends: tuple[Tile, Tile]) -> "_Held":
+        """Keep the scale and the minimum of numbers between two ends."""
         low, high = ends
         step = t.apply("arith.mulf", t.apply("arith.subf", high, low), self.number(t, 1 / self.most))
         negative = t.apply("arith.subf", self.number(t, 0), low)
         for name, tile in (("scale", step), ("minimum", negative)):
-            self.cache.keep_factor(t, name, b, g, p, d, tile)
-        scale, minimum = (self.cache.factor(t, name, b, g, p, d) for name in ("scale", "minimum"))
+            self.cache.keep_factor(t, name, *at, tile)
+        scale, minimum = (self.cache.factor(t, name, *at) for name in ("scale", "minimum"))
         flat = t.apply("arith.cmpf", scale, self.number(t, 0), dtype="i1", predicate="oeq")
         inverse = t.apply("arith.divf", self.number(t, 1), scale)
-        return t.apply("arith.select", flat, self.number(t, 0), inverse, dtype="f32"), minimum
+        inverse = t.apply("arith.select", flat, self.number(t, 0), inverse, dtype="f32")
+        return _Held(scale, inverse, minimum)
 
-    def codes(self, t: TileBuilder, x: Tile, inverse: Tile, minimum: Tile) -> Tile:
+    def squares(self, t: TileBuilder, x: Tile, held: "_Held") -> Tile:
+        """The squares of what numbers differ from those of their codes by."""
+        number = code_numbers(t, self.cache.codes.code, self.codes(t, x, held))
+        number = t.apply("arith.subf", t.apply("arith.mulf", number, held.scale), held.minimum)
+        rest = t.apply("arith.subf", number, x)
+        return t.apply("arith.mulf", rest, rest)
+
+    def codes(self, t: TileBuilder, x: Tile, held: "_Held") -> Tile:
         """The codes of numbers, i32."""
-        x = t.apply("arith.mulf", t.apply("arith.addf", x, minimum), inverse)
+        x = t.apply("arith.mulf", t.apply("arith.addf", x, held.minimum), held.inverse)
         x = t.apply("arith.maximumf", x, self.number(t, 0))
         x = t.apply("arith.minimumf", x, self.number(t, self.most))
         shifted = t.apply("arith.addf", x, self.number(t, _SHIFT))
@@ -164,5 +230,6 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     (op,) = dry_ops(kernel)
     (out,), main = op.inits, op.main
     cache = CachedRows.of(uncast(main.cache).type, out, ir.IntegerAttr(main.axis).value)
-    found = _Writer(op.tensor(main.cache), out, cache, op.tensor(main.rows), op.tensor(main.at))
+    tries = ir.IntegerAttr(main.tries).value
+    found = _Writer(op.tensor(main.cache), out, cache, op.tensor(main.rows), op.tensor(main.at), tries)
     return tile_program("write_rows", op.tensors, found.body, op.scalars)

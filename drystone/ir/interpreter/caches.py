@@ -1,11 +1,13 @@
 """Rows of caches that are held as codes: how they are written, and read."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.ir.dialect import END_STEP
 from drystone.ir.elements import widen
 from drystone.ir.encoding import (
     BY_RANGE,
@@ -39,12 +41,18 @@ def _write_rows(machine: Machine, op: Any, args: list[Array]) -> list[Array]:
     parts = {name: array.copy() for name, array in joined.split(cache, shape).items()}
     for row, position in zip(widen(rows).astype(np.float64), at.reshape(-1), strict=True):
         place = int(np.clip(position, 0, shape[axis] - 1))
-        parts = _written(joined.base, parts, shape, axis, row, place)
+        parts = _written(joined.base, parts, shape, axis, row, place, op.tries.value)
     return [joined.join(parts, shape)]
 
 
 def _written(
-    encoding: Encoding, parts: Parts, shape: Sequence[int], axis: int, row: Array, place: int
+    encoding: Encoding,
+    parts: Parts,
+    shape: Sequence[int],
+    axis: int,
+    row: Array,
+    place: int,
+    tries: int,
 ) -> Parts:
     """The parts with one more row."""
     row = row.reshape([1 if d == axis else n for d, n in enumerate(shape)])
@@ -67,16 +75,43 @@ def _written(
     numbers = row
     if size > 1:
         numbers = encoding.decode(parts, shape)[(slice(None),) * axis + (block,)]
-    rounded = _rounded(base, own, shape, axis, numbers, block)
+    fresh = _searched(base, numbers, tries)
+    rounded = _rounded(base, own, shape, axis, numbers, block, fresh)
     return parts | put("base", rounded) if isinstance(encoding, Recent) else rounded
 
 
-def _rounded(
-    base: Codes, parts: Parts, shape: Sequence[int], axis: int, numbers: Array, block: slice
-) -> Parts:
-    """The parts of codes with those of one block of positions made anew from numbers."""
+def _searched(base: Codes, numbers: Array, tries: int) -> Parts:
+    """The parts of numbers whose codes reach between the ends, of those that are tried, that leave the least
+    squared error. Ends, and steps between codes, are computed in f32."""
     assert base.scale is not None
-    fresh = base.encode(numbers, {}, BY_RANGE)
+    per, children = base.scale.per, base.scale.children()
+    low, high = (per.reduce(least, numbers).astype(np.float32) for least in (np.minimum, np.maximum))
+    cut = (high - low) * np.float32(END_STEP)
+    least = np.full(low.shape, np.inf)
+    ends: tuple[Array, ...] = (low, high)
+
+    def between(low: Array, high: Array) -> Parts:
+        step = (high - low) * np.float32(1 / base.code.high)
+        wanted = {"scale": step, "minimum": -low}
+        given: Parts = {}
+        for name, each in wanted.items():
+            given |= put(name, children[name].encode(each.astype(np.float64), {}, BY_RANGE))
+        return base.encode(numbers, given, BY_RANGE)
+
+    for from_low, from_high in product(range(tries), repeat=2) if tries > 1 else ():
+        moved = low + np.float32(from_low) * cut, high - np.float32(from_high) * cut
+        rest = base.decode(between(*moved), numbers.shape) - numbers
+        error = per.reduce(np.add, np.square(rest))
+        ends = tuple(np.where(error < least, new, old) for new, old in zip(moved, ends, strict=True))
+        least = np.fmin(error, least)
+    return between(*ends)
+
+
+def _rounded(
+    base: Codes, parts: Parts, shape: Sequence[int], axis: int, numbers: Array, block: slice, fresh: Parts
+) -> Parts:
+    """The parts of codes with those of one block of positions, `fresh`, in the place of what was there."""
+    assert base.scale is not None
     codes = base.stored(parts, shape)
     codes[(slice(None),) * axis + (block,)] = base.stored(fresh, numbers.shape)
     size, found = base.scale.per.all_sizes(len(shape))[axis], base.laid(codes)
