@@ -72,6 +72,7 @@ class Single(OfRows):
             q = widened(t, t.load(form.q, place, form.place(None, None, None, lanes)))
             return t.apply("math.fma", held.keys.load(start, k, d, self.cut.tile, lanes), q, acc)
 
+        held.keys.await_tile(start, k)
         zeros = t.full(0, (self.cut.tile, lanes), form.dtype)
         (acc,) = t.loop(form.depth, lanes, products, [zeros])
         scores = t.reduce("arith.addf", acc, 1)
@@ -128,6 +129,7 @@ class Single(OfRows):
         (total,) = t.loop(stop, lanes, grow, [t.apply("arith.mulf", total, fade)])
 
         def values(k: Index, sums: Tile) -> Tile:
+            held.values.await_tile(start, k)
             p = t.reshape(t.load(weights, [k], [self.cut.tile]), [1, self.cut.tile])
             return t.dot(sums, p, held.values.load(start, k, index(0), self.cut.tile, form.depth_v))
 

@@ -6,10 +6,15 @@ first cache until the step is over.
 
 from dataclasses import dataclass
 
+from drystone.codegen.elements import width
 from drystone.codegen.families.attention_rows import Rows
 from drystone.codegen.families.cached import CachedRows
 from drystone.codegen.families.dry_op import summand
-from drystone.codegen.tile import Index, Tensor, Tile
+from drystone.codegen.tile import Index, Tensor, Tile, index
+
+#: Bytes of keys, or of values, that a single row asks for ahead of those it reads: what a core asks for by
+#: itself ends with every page, and is too near for memory.
+_AHEAD = 1024
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,22 @@ class Source:
         first = start // self.cache.run * self.cache.run
         self.cache.read(self.rows.t, self.rows.b, self.rows.group, first, end, self.memory)
 
-    def load(self, start: Index, k: Index, d: Index, count: int, width: int) -> Tile:
-        """`width` numbers of `count` keys or values, from number d of the k-th of the step on."""
+    def load(self, start: Index, k: Index, d: Index, count: int, numbers: int) -> Tile:
+        """So many numbers of `count` keys or values, from number d of the k-th of the step on."""
         t, form = self.rows.t, self.rows.form
         if self.cache is not None and self.memory is not None:
-            return t.load(self.memory, [start % self.cache.run + k, d], [count, width])
+            return t.load(self.memory, [start % self.cache.run + k, d], [count, numbers])
         place = form.place(self.rows.b, self.rows.group, start + k, d)
-        return summand(t, t.load(self.tensor, place, form.place(None, None, count, width)), form.dtype)
+        return summand(t, t.load(self.tensor, place, form.place(None, None, count, numbers)), form.dtype)
+
+    def await_tile(self, start: Index, k: Index) -> None:
+        """Ask for the tile that lies some way behind the k-th key of the step, in this head or the next."""
+        t, form, depth = self.rows.t, self.rows.form, self.tensor.shape[-1]
+        if self.cache is not None or depth is None:
+            return
+        keys = max(1, _AHEAD * 8 // (width(self.tensor.held) * depth * self.tile)) * self.tile
+        place = form.place(self.rows.b, self.rows.group, start + k + keys, index(0))
+        t.prefetch(self.tensor, place, form.place(None, None, self.tile, depth), read=True)
 
 
 def sources(rows: Rows, step: int, tile: int) -> tuple[Source, Source]:
