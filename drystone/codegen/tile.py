@@ -123,12 +123,13 @@ class Store:
 
 @dataclass(frozen=True)
 class Prefetch:
-    """The memory of a tile that is written, or `read`, soon."""
+    """The memory of a tile that is written, or `read`, soon (`far`: into the second cache only)."""
 
     target: Tensor
     at: tuple[Index, ...]
     sizes: tuple[int | None, ...]
     read: bool = False
+    far: bool = False
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -273,6 +274,8 @@ class Beside:
         return self.first + self.second
 
 
+Starts = Sequence[Index | int]
+Sizes = Sequence[int | None]
 Statement = (
     Load
     | Gather
@@ -449,8 +452,8 @@ class TileBuilder:
     def load(
         self,
         source: Tensor,
-        at: Sequence[Index | int],
-        shape: Sequence[int | None],
+        at: Starts,
+        shape: Sizes,
         *,
         steps: Sequence[int] | None = None,
         fill: float = 0.0,
@@ -481,9 +484,9 @@ class TileBuilder:
     def store(
         self,
         target: Tensor,
-        at: Sequence[Index | int],
+        at: Starts,
         value: Tile,
-        shape: Sequence[int | None] | None = None,
+        shape: Sizes | None = None,
         *,
         steps: Sequence[int] | None = None,
     ) -> None:
@@ -495,10 +498,10 @@ class TileBuilder:
         self._emit(Store(value, target, where, sizes, tuple(steps or [1] * len(where))))
 
     def prefetch(
-        self, target: Tensor, at: Sequence[Index | int], shape: Sequence[int | None], *, read: bool = False
+        self, target: Tensor, at: Starts, shape: Sizes, *, read: bool = False, far: bool = False
     ) -> None:
         """Ask for the memory that a store to this place writes to, or a load reads; `shape` as in load."""
-        self._emit(Prefetch(target, tuple(map(index, at)), tuple(shape), read))
+        self._emit(Prefetch(target, tuple(map(index, at)), tuple(shape), read, far))
 
     def full(self, value: float | int | Scalar | Index, shape: Sequence[int], dtype: str) -> Tile:
         """A tile of one value."""

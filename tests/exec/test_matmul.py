@@ -142,6 +142,18 @@ def test_long_sums_are_cut() -> None:
     check(matmul(30, 32, 20000, pack=32, transposed=True, extras=1))
 
 
+@pytest.mark.parametrize(("m", "columns"), [(50, 320), (45, 64)])
+def test_the_next_panel_is_asked_for(m: int, columns: int) -> None:
+    """Panels that come from memory, the last one whole or not, and rows in several tiles."""
+    case = matmul(m, columns, 3000, pack=32, transposed=True)
+    machine = registry.resolve("cpu:avx512")
+    with shared_context(), ir.Location.unknown():
+        program = families.tile_program_of(case.function, machine)
+    asked = 3000 * columns * 4 > machine.l2
+    assert ("prefetch" in str(program)) == asked
+    check(case)
+
+
 MERGED = """
 func.func private @k(%x: tensor<{m}x{k}xf32>, %w0: {w}, %w1: {w}, %w2: {w}, %r: tensor<{m}x64xf32>,
     %o0: tensor<{m}x64xf32>, %o1: tensor<{m}x64xf32>) -> (tensor<{m}x64xf32>, tensor<{m}x64xf32>) {{

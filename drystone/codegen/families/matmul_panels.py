@@ -181,6 +181,8 @@ class Step:
         def beside(k: Index) -> None:
             if self.p.tiles:
                 self.await_result(m, k, self.form.depth - self.p.rest)
+            if self.p.ahead:
+                self.await_panel(m, k)
             if meanwhile is not None:
                 meanwhile(k)
 
@@ -303,22 +305,27 @@ class Step:
     def right(self, k: Index, depth: int) -> Tile:
         """`depth` rows of b from k in the panel."""
         form, t, p, n = self.form, self.t, self.p, self.n
-        if form.group > 1:
-            at = [n // p.width, k // form.group, index(0)]
-            sizes = [None, depth // form.group, p.width * form.group]
-            b = t.load(form.b, at, sizes, held=True)
-            return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
-        if form.pack is None:
+        if form.group == 1 and form.pack is None:
             at = [*places(form, form.b, self.batch), k, n]
             return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), depth, p.width]))
-        outer = form.pack.outer_perm or (0, 1)
-        blocks_first = outer[0] == form.pack.inner_dims[0]
-        block = n // p.width
-        at = [block, k, index(0)] if blocks_first else [k, block, index(0)]
-        sizes = [None, depth, p.width] if blocks_first else [depth, None, p.width]
+        at, sizes = self.in_packed(n // p.width, k, depth)
+        if form.group > 1:
+            b = t.load(form.b, at, sizes, held=True)
+            return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
         if self.product.run:
             return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
+
+    def in_packed(self, panel: Index, k: Index, depth: int) -> tuple[list[Index], list[int | None]]:
+        """Where `depth` rows of a panel of a packed b lie from k on: place and sizes of a load."""
+        form, p = self.form, self.p
+        if form.group > 1:
+            at = [panel, k // form.group, index(0)]
+            return at, [None, depth // form.group, p.width * form.group]
+        outer = (None if form.pack is None else form.pack.outer_perm) or (0, 1)
+        if form.pack is None or outer[0] == form.pack.inner_dims[0]:
+            return [panel, k, index(0)], [None, depth, p.width]
+        return [k, panel, index(0)], [depth, None, p.width]
 
     def sums(
         self, m: Index, acc: Tile, k0: Index, k1: Index, depth: int, meanwhile: Meanwhile | None = None
@@ -338,6 +345,16 @@ class Step:
         row, some = awaited(k, self.p.depth, rounds, self.p.rows)
         sizes = [*([None] * self.form.batch), some, self.p.width]
         self.t.prefetch(self.form.out, [*self.batch, m + row, self.n], sizes)
+
+    def await_panel(self, m: Index, k: Index) -> None:
+        """Ask for some of the next panel beside the products of rows m.. from k on, for all of it while all
+        rows pass by: else the first of them would wait for memory, which the others do not use."""
+        form, p = self.form, self.p
+        rows = (m - self.m) if p.by_rows else m
+        tiles = -(-(p.high if p.by_rows else self.product.m or p.high) // p.rows)
+        done = rows // p.rows * (form.depth - p.rest) + k
+        at, sizes = self.in_packed(self.n // p.width + 1, done // tiles, form.group)
+        self.t.prefetch(form.b, at, sizes, read=True, far=True)
 
     def last(self, m: Index, acc: Tile) -> Tile:
         """acc and the products of the k at the end that tiles of the usual shape leave over."""

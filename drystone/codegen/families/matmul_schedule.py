@@ -62,7 +62,8 @@ class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
     once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
     other rows. tiles: in tile registers; rest: k at the end that are a part of their own there. late: what
-    follows on the sums of a tile of rows is done beside the products of the next one."""
+    follows on the sums of a tile of rows is done beside the products of the next one. ahead: the
+    next panel is asked for while rows pass by."""
 
     rows: int
     width: int
@@ -74,14 +75,21 @@ class Schedule:
     tiles: bool = False
     rest: int = 0
     late: bool = False
+    ahead: bool = False
 
 
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
-    rows, width, k = point["rows"], point["width"], product.k
     if product.strings:
-        made = _decoding(product, rows, width)
-        return replace(made, wide=_wide_coded(product, width, target)) if product.split else made
+        made = _decoding(product, point["rows"], point["width"])
+        return replace(made, wide=_wide_coded(product, made.width, target)) if product.split else made
+    made = _uncoded(product, point, target)
+    return replace(made, ahead=_ahead(product, made, target))
+
+
+def _uncoded(product: Product, point: Point, target: CpuTarget) -> Schedule:
+    """The schedule of a product of numbers as they are."""
+    rows, width, k = point["rows"], point["width"], product.k
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
         high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
@@ -96,6 +104,14 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
         return Schedule(rows, width, depth, None, high, _wide(product, high, width))
     block, high = -(-k // point["passes"] // depth) * depth, rows * _HIGH
     return Schedule(rows, width, depth, block, high, _wide(product, high, width))
+
+
+def _ahead(product: Product, p: Schedule, target: CpuTarget) -> bool:
+    """Whether the panels come from memory, one after the other, each for several tiles of rows."""
+    rows = p.high if p.by_rows else product.m
+    if not product.packed or not product.n or not product.k or rows is None or p.block or p.wide > p.width:
+        return False
+    return rows > p.rows and _panel_bytes(product.n, product) > target.l2
 
 
 def _decoding(product: Product, rows: int, width: int) -> Schedule:

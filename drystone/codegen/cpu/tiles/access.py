@@ -293,11 +293,12 @@ def prefetch(low: "Lowering", s: Prefetch) -> None:
     access = Access(low, s)
     last = access.shape[-1] if access.shape else 1
     line, way = _LINE * 8 // width(access.code), "read" if s.read else "write"
+    near = 2 if s.far else 3
     for row in product(*map(range, access.shape[:-1])):
         for column in range(0, last, line):
             place = (*row, column) if access.shape else ()
             memory = f"{access.name}[{access.offset(place, access.axes)}]"
-            low.emit.line(f"memref.prefetch {memory}, {way}, locality<3>, data : {access.flat}")
+            low.emit.line(f"memref.prefetch {memory}, {way}, locality<{near}>, data : {access.flat}")
 
 
 def _plain(access: Access, value: Value) -> bool:
