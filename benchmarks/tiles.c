@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "peers/tiles.h"
+
 enum { MOST_THREADS = 256, STEPS = 256, TILE = 1024, NEAR = 16 << 10, FAR = 1 << 20 };
 
 // The number of a tile register is part of an instruction: hence macros.
@@ -113,15 +115,6 @@ static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static void shape_tiles(void) {
-    struct { uint8_t palette, start, zero[14]; uint16_t columns[16]; uint8_t rows[16]; } shape;
-    memset(&shape, 0, sizeof shape);
-    shape.palette = 1;
-    for (int i = 0; i < 8; i++) shape.columns[i] = 64, shape.rows[i] = 16;
-    __asm__ volatile("" : : "r"(&shape) : "memory");  // GCC 12 would drop the stores above
-    _tile_loadconfig(&shape);
 }
 
 static void *run(void *given) {

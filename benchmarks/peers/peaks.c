@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__AMX_BF16__) || defined(__AMX_INT8__)
+#include "tiles.h"
+#endif
+
 enum { REPEATS = 9, CHAINS = 12, MOST_THREADS = 256 };
 static const long ROUNDS = 4000000;
 static const size_t READ_BYTES = (size_t)3 << 29;  // 1.5 GiB
@@ -95,12 +99,7 @@ static const double FP32_OPERATIONS = 2.0 * CHAINS * sizeof(vector) / 4;
 
 #if defined(__AMX_BF16__) || defined(__AMX_INT8__)
 static void tiles(void) {
-    struct { uint8_t palette, start, zero[14]; uint16_t columns[16]; uint8_t rows[16]; } shape;
-    memset(&shape, 0, sizeof shape);
-    shape.palette = 1;
-    for (int i = 0; i < 8; i++) shape.columns[i] = 64, shape.rows[i] = 16;
-    __asm__ volatile("" : : "r"(&shape) : "memory");  // GCC 12 would drop the stores above
-    _tile_loadconfig(&shape);
+    shape_tiles();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
