@@ -8,7 +8,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import composed
+from drystone.passes.generic import composed, dims_map
 from drystone.passes.moves import inverse, move, permutation_of, sink
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
 from drystone.passes.weights import weight_key
@@ -70,7 +70,7 @@ def _conv(op: Any) -> None:
         return
     p = _last(result.type.rank)
     # Dimensions of the result in the new layout -> in the old one.
-    back = ir.AffineMap.get(len(p), 0, [ir.AffineExpr.get_dim(d) for d in inverse(p)])
+    back = dims_map(len(p), inverse(p))
     with ir.InsertionPoint(op), operation.location:
         x, layout = operation.operands[0], "nchw-nhwc"
         if not _reads_as_it_lies(op):

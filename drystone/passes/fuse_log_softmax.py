@@ -10,7 +10,7 @@ from drystone.ir.values import dims_of, main_block, shape
 from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
 from drystone.passes.fuse_elementwise import merge
-from drystone.passes.generic import is_producer, maps_of
+from drystone.passes.generic import dims_map, is_producer, maps_of
 from drystone.passes.moves import permutation_of, source_of
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 
@@ -84,7 +84,7 @@ def _spelled_out(x: Any, result: Any, dim: int) -> Any:
     kind = tensor_type([shape(result)[d] for d in others], result.type.element_type)
     parts = LogSumExp(kind, kind, source, dim=integer(along))
     identity = ir.AffineMap.get_identity(rank)
-    line = ir.AffineMap.get(rank, 0, [ir.AffineExpr.get_dim(d) for d in others])
+    line = dims_map(rank, others)
     inputs, maps = [x, parts.peak, parts.rest], [identity, line, line, identity]
 
     def logarithm(value: Any, peak: Any, rest: Any, _: Any) -> Any:

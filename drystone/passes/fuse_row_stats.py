@@ -11,7 +11,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import extent
-from drystone.passes.generic import body, collapse, expand, is_identity, maps_of
+from drystone.passes.generic import body, collapse, dims_map, expand, is_identity, maps_of
 from drystone.passes.rebuild import finish, rebuilt
 from drystone.passes.regions import copy_value
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
@@ -236,7 +236,7 @@ def _places(readers: _Readers) -> Any:
     count, i64 = len(readers.loops), ir.IntegerType.get_signless(64)
     sizes = [extent(value, d) for d in kept]
     init = tensor.EmptyOp(sizes, i64).result
-    out = ir.AffineMap.get(count, 0, [ir.AffineExpr.get_dim(d) for d in readers.loops])
+    out = dims_map(count, readers.loops)
     given = [op.operation.operands[k] for k in used]
     made = generic(given, [init], [*(maps[k] for k in used), out], ["parallel"] * count)
     block = made.operation.regions[0].blocks.append(*(arguments[k].type for k in used), i64)
@@ -282,7 +282,7 @@ def _pass_in(readers: _Readers, picked: Any) -> None:
     kept = [d for d, i in enumerate(list(extract.operands)[1:-1]) if producer_name(i) == "linalg.index"]
     with ir.InsertionPoint(op), op.operation.location:
         whole = expand(picked, [list(range(len(kept)))], [extent(value, d) for d in kept])
-        read = ir.AffineMap.get(maps[0].n_dims, 0, [ir.AffineExpr.get_dim(d) for d in readers.loops])
+        read = dims_map(maps[0].n_dims, readers.loops)
         at = len(operands) - count
         operands.insert(at, whole)
         maps.insert(at, read)

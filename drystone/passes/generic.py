@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.ir.build import generic
 from drystone.ir.values import constant_number, dims_of, producer, producer_name, shape
-from drystone.mlir import ints, ir, linalg, tensor
+from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import extent
 from drystone.passes.rewriting import tensor_type
 
@@ -35,6 +35,26 @@ def is_producer(op: Any) -> bool:
 def body(op: Any) -> Any:
     """The block of a linalg operation."""
     return op.operation.regions[0].blocks[0]
+
+
+def dims_map(rank: int, dims: Iterable[int]) -> Any:
+    """The affine map from so many dimensions to some of them."""
+    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in dims])
+
+
+def last_dim(rank: int) -> Any:
+    """The map to the last dimension."""
+    return dims_map(rank, [rank - 1])
+
+
+def leading(rank: int) -> Any:
+    """The map to all dimensions but the last."""
+    return dims_map(rank, range(rank - 1))
+
+
+def filled(element: Any, number: float, sizes: Sequence[Any]) -> Any:
+    """A tensor of one number, made at the insertion point."""
+    return linalg.fill(arith.ConstantOp(element, number).result, outs=[tensor.EmptyOp(list(sizes), element)])
 
 
 def used_dims(exprs: Iterable[Any]) -> set[int]:

@@ -21,7 +21,7 @@ from drystone.ir.encoding import part_key
 from drystone.ir.program import Program, TensorSpec
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import empty_like, sizes_of
-from drystone.passes.generic import collapse, expand
+from drystone.passes.generic import collapse, dims_map, expand, filled
 from drystone.passes.integers.attention import SWAPPED, product
 from drystone.passes.kept_positions import room_of, span_of, starts_empty
 from drystone.passes.moves import cut, move
@@ -124,10 +124,11 @@ def _attend(pair: _Pair) -> dict[str, Any]:
     op, name = pair.op, pair.keys.spec.name
     with ir.InsertionPoint(op), op.location:
         at = pair.keys.write.operands[1]
-        live = _live(pair, at)
-        where = _free(pair, live, at)
+        first = _first(at)
+        live = _live(pair, first)
+        where = _free(pair, live, first, sizes_of(at, [0])[0])
         whose = _spread(at, where)
-        zeros = _filled(ir.F32Type.get(), 0.0, sizes_of(whose))
+        zeros = filled(ir.F32Type.get(), 0.0, sizes_of(whose))
         places, sums = (
             _put(before, new, where)
             for before, new in ((live, whose), (pair.before[pair.keys.number, _WEIGHTS], zeros))
@@ -136,7 +137,7 @@ def _attend(pair: _Pair) -> dict[str, Any]:
             _put(pair.before[cache.number, _ROWS], _rows(cache), where) for cache in (pair.keys, pair.values)
         )
         out, weights = _attention(pair, keys, values, places)
-        axes = [ir.AffineMap.get_identity(4), _map(4, 0, 1, 3)]
+        axes = [ir.AffineMap.get_identity(4), dims_map(4, [0, 1, 3])]
         kinds = ["parallel", "parallel", "reduction", "parallel"]
         sums = mapped([weights], sums, axes, lambda w, total: arith.AddFOp(w, total).result, kinds)
     op.results[0].replace_all_uses_with(out)
@@ -145,30 +146,29 @@ def _attend(pair: _Pair) -> dict[str, Any]:
     return {part_key(name, part): value for part, value in made.items()} | {pair.values.spec.name: values}
 
 
-def _live(pair: _Pair, at: Any) -> Any:
-    """Whose row each place has, -1 where that position comes now or later."""
+def _live(pair: _Pair, least: Any) -> Any:
+    """Whose row each place has, -1 where that position is the call's `least` or a later one."""
     wide = ir.IntegerType.get_signless(64)
-    least = _first(at)
 
     def of(p: Any, first: Any, _: Any) -> Any:
         none = arith.ConstantOp(wide, -1).result
         return arith.SelectOp(_compare("slt", p, first), p, none).result
 
     same = ir.AffineMap.get_identity(3)
-    return mapped([pair.places, least], empty_like(pair.places), [same, _map(3), same], of)
+    return mapped([pair.places, least], empty_like(pair.places), [same, dims_map(3, []), same], of)
 
 
 def _first(at: Any) -> Any:
     """The least of some positions, i64 []."""
     wide = ir.IntegerType.get_signless(64)
-    start = _filled(wide, _LAST, [])
-    axes = [ir.AffineMap.get_identity(2), _map(2)]
+    start = filled(wide, _LAST, [])
+    axes = [ir.AffineMap.get_identity(2), dims_map(2, [])]
     return mapped([at], start, axes, lambda p, q: arith.MinSIOp(p, q).result, ["reduction"] * 2)
 
 
-def _free(pair: _Pair, live: Any, at: Any) -> Any:
+def _free(pair: _Pair, live: Any, least: Any, rows: Any) -> Any:
     """The places that the rows of a call take, i64 [images, heads, rows]: the free ones, then those of the
-    least weights, the first of equal ones, but for what must stay."""
+    least weights, the first of equal ones, but for what must stay by the call's `least` position."""
     weights, keep = pair.before[pair.keys.number, _WEIGHTS], pair.keep
     same, element = ir.AffineMap.get_identity(3), ir.F32Type.get()
 
@@ -181,9 +181,8 @@ def _free(pair: _Pair, live: Any, at: Any) -> Any:
         return arith.SelectOp(_compare("slt", p, none), free, kept).result
 
     into = tensor.EmptyOp(sizes_of(weights), element).result
-    ranks = mapped([live, weights, _first(at)], into, [same, same, _map(3), same], rank)
+    ranks = mapped([live, weights, least], into, [same, same, dims_map(3, []), same], rank)
     order = _sorted(ranks, _numbers(live))
-    rows = sizes_of(at, [0])[0]
     return cut(order, [0, 0, 0], [*order.type.shape[:2], rows], [1, 1, 1])
 
 
@@ -242,7 +241,7 @@ def _put(before: Any, new: Any, where: Any) -> Any:
         first, second = (_compare("eq", axis, arith.ConstantOp(ir.IndexType.get(), n).result) for n in (0, 1))
         return arith.SelectOp(first, image, arith.SelectOp(second, head, place).result).result
 
-    at = mapped([where], into, [_map(4, 1, 2, 0), ir.AffineMap.get_identity(4)], index)
+    at = mapped([where], into, [dims_map(4, [1, 2, 0]), ir.AffineMap.get_identity(4)], index)
     inner = [[3]] if new.type.rank == 4 else []
     return scatter(before, collapse(new, [[0, 1, 2], *inner]), collapse(at, [[0, 1, 2], [3]]), [0, 1, 2])
 
@@ -288,20 +287,9 @@ def _seen(pair: _Pair, places: Any, sizes: Sequence[Any]) -> Any:
         return arith.AndIOp(held, given).result
 
     into = tensor.EmptyOp([*sizes, places.type.shape[2]], ir.IntegerType.get_signless(1)).result
-    maps = [*sides, _map(5, 0, 1, 4), ir.AffineMap.get_identity(5)]
+    maps = [*sides, dims_map(5, [0, 1, 4]), ir.AffineMap.get_identity(5)]
     return collapse(mapped([span, span, places], into, maps, of), [[0], [1], [2, 3], [4]])
-
-
-def _map(count: int, *dims: int) -> Any:
-    """The affine map from so many dimensions to some of them."""
-    return ir.AffineMap.get(count, 0, [ir.AffineExpr.get_dim(d) for d in dims])
 
 
 def _compare(predicate: str, one: Any, other: Any) -> Any:
     return arith.CmpIOp(getattr(arith.CmpIPredicate, predicate), one, other).result
-
-
-def _filled(element: Any, number: Any, sizes: Sequence[Any]) -> Any:
-    """A tensor of one number."""
-    start = tensor.EmptyOp(list(sizes), element).result
-    return linalg.fill(arith.ConstantOp(element, number).result, outs=[start])

@@ -8,8 +8,9 @@ from drystone.dtypes import Array
 from drystone.ir.build import mapped
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.mlir import arith, ir, linalg, math, tensor
+from drystone.mlir import arith, ir, math
 from drystone.passes.dims import empty_like
+from drystone.passes.generic import dims_map, filled, last_dim
 from drystone.passes.observe_weights import spread
 from drystone.passes.ranges import HUGE, Extremes, Observer, Range
 from drystone.passes.results import give
@@ -137,7 +138,7 @@ def _scaled(program: Program, name: str, point: Point) -> Any:
     value, rank = point.value, point.value.type.rank
     kind = tensor_type(point.factors.shape, ir.F32Type.get())
     factors = new_weight(program, f"{name}.factors", point.factors, kind)
-    whole, last = ir.AffineMap.get_identity(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+    whole, last = ir.AffineMap.get_identity(rank), last_dim(rank)
     return mapped(
         [value, factors], empty_like(value), [whole, last, whole], lambda x, c, _: arith.MulFOp(x, c).result
     )
@@ -149,7 +150,7 @@ def _beyond(value: Any, ends: Any, sign: float, squared: bool) -> Any:
     rank, f32, f64 = value.type.rank, ir.F32Type.get(), ir.F64Type.get()
     dims = [ir.AffineDimExpr.get(d) for d in range(rank + 1)]
     maps = [ir.AffineMap.get(rank + 1, 0, dims[1:]), *[ir.AffineMap.get(rank + 1, 0, dims[:1])] * 2]
-    start = _start(f64, 0.0, [ends.type.get_dim_size(0)])
+    start = filled(f64, 0.0, [ends.type.get_dim_size(0)])
 
     def of(x: Any, end: Any, total: Any) -> Any:
         one = arith.MulFOp(_in(f32, x), arith.ConstantOp(f32, sign).result).result
@@ -169,14 +170,10 @@ def _reduced(value: Any, start: float, of: Any, element: Any, columns: bool = Fa
     kept = [rank - 1] if columns else []
     maps = [
         ir.AffineMap.get_identity(rank),
-        ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in kept]),
+        dims_map(rank, kept),
     ]
-    init = _start(element, start, [value.type.get_dim_size(d) for d in kept])
+    init = filled(element, start, [value.type.get_dim_size(d) for d in kept])
     return mapped([value], init, maps, of, ["reduction"] * (rank - len(kept)) + ["parallel"] * len(kept))
-
-
-def _start(element: Any, number: float, sizes: list[int]) -> Any:
-    return linalg.fill(arith.ConstantOp(element, number).result, outs=[tensor.EmptyOp(sizes, element)])
 
 
 def _in(element: Any, x: Any) -> Any:

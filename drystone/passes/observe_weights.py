@@ -10,8 +10,9 @@ from drystone.ir.dialect import MatMul
 from drystone.ir.program import Program
 from drystone.ir.shapes import channel_axis, layouts, spatial_axes
 from drystone.ir.values import main_block, shape
-from drystone.mlir import arith, ints, ir, linalg, tensor
+from drystone.mlir import arith, ints, ir, tensor
 from drystone.passes.dims import as_value, extent, sizes_of
+from drystone.passes.generic import filled, last_dim, leading
 from drystone.passes.quantize_weights import Roundings, chosen
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type
@@ -77,11 +78,11 @@ def _wide(x: Any) -> Any:
 def _statistics(x: Any) -> dict[str, Any]:
     """The four of a tensor [.., k], by name."""
     f32, rank, k = ir.F32Type.get(), x.type.rank, x.type.get_dim_size(x.type.rank - 1)
-    maps = [ir.AffineMap.get_identity(rank), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])]
+    maps = [ir.AffineMap.get_identity(rank), last_dim(rank)]
     iterators = ["reduction"] * (rank - 1) + ["parallel"]
 
     def sums(of: Any) -> Any:
-        zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([k], f32)])
+        zero = filled(f32, 0.0, [k])
         return mapped([x], zero, maps, of, iterators)
 
     rows = sums(lambda _, total: arith.AddFOp(total, arith.ConstantOp(f32, 1.0).result).result)
@@ -92,30 +93,29 @@ def _statistics(x: Any) -> dict[str, Any]:
 def spread(x: Any, k: int) -> Any:
     """The sum over rows of the squares of their ranges, k times."""
     f32, rank = ir.F32Type.get(), x.type.rank
-    whole, dims = ir.AffineMap.get_identity(rank), [ir.AffineDimExpr.get(d) for d in range(rank)]
-    leading, last = ir.AffineMap.get(rank, 0, dims[:-1]), ir.AffineMap.get(rank, 0, dims[-1:])
+    whole, rows = ir.AffineMap.get_identity(rank), leading(rank)
 
     def end(start: float, larger: Any) -> Any:
-        rows = tensor.EmptyOp(sizes_of(x, range(rank - 1)), f32)
-        init = linalg.fill(arith.ConstantOp(f32, start), outs=[rows])
+        init = filled(f32, start, sizes_of(x, range(rank - 1)))
         iterators = ["parallel"] * (rank - 1) + ["reduction"]
-        return mapped([x], init, [whole, leading], lambda one, other: larger(one, other).result, iterators)
+        return mapped([x], init, [whole, rows], lambda one, other: larger(one, other).result, iterators)
 
     def squared(high: Any, low: Any, total: Any) -> Any:
         range_ = arith.SubFOp(high, low).result
         return arith.AddFOp(total, arith.MulFOp(range_, range_).result).result
 
     ends = end(-float("inf"), arith.MaximumFOp), end(float("inf"), arith.MinimumFOp)
-    zero = linalg.fill(arith.ConstantOp(f32, 0.0), outs=[tensor.EmptyOp([k], f32)])
-    return mapped(ends, zero, [leading, leading, last], squared, ["reduction"] * (rank - 1) + ["parallel"])
+    zero = filled(f32, 0.0, [k])
+    iterators = ["reduction"] * (rank - 1) + ["parallel"]
+    return mapped(ends, zero, [rows, rows, last_dim(rank)], squared, iterators)
 
 
 def _moment(x: Any, k: int) -> Any:
     """x^T x, over all dimensions but the last."""
     f32, rank = ir.F32Type.get(), x.type.rank
     if rank > 2:
-        leading = shape(x)[:-1]
-        rows = None if None in leading else prod(n for n in leading if n is not None)
+        outer = shape(x)[:-1]
+        rows = None if None in outer else prod(n for n in outer if n is not None)
         x = tensor.CollapseShapeOp(tensor_type([rows, k], f32), x, [list(range(rank - 1)), [rank - 1]]).result
     into = tensor.EmptyOp([k, *sizes_of(x, [0])], f32).result
     swapped = [ir.AffineMap.get_permutation([1, 0]), ir.AffineMap.get_identity(2)]

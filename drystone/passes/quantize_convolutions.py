@@ -18,6 +18,7 @@ from drystone.mlir import arith, ir
 from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, scaled_value, unclamped
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import extras_of, remade
+from drystone.passes.generic import last_dim
 from drystone.passes.observe_ranges import Point
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.ranges import Range
@@ -279,7 +280,7 @@ class _Replacement:
                 operands = [to.code(operands[0]), operands[1]]
                 if not self.own.depthwise:
                     operands[1], scale = self._weight()
-            outputs = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+            outputs = last_dim(rank)
             more = [] if scale is None else [(scale, outputs)]
             kind = self.result.type if self.last is None else _in_bytes(self.result)
             wide = ir.IntegerType.get_signless(32) if scale is not None else ir.F32Type.get()

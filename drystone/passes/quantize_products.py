@@ -17,7 +17,7 @@ from drystone.mlir import arith, ir, tensor
 from drystone.passes.byte_arithmetic import code_of, real_of
 from drystone.passes.dims import sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import is_parallel
+from drystone.passes.generic import is_parallel, last_dim, leading
 from drystone.passes.integers.held import Held
 from drystone.passes.observe_ranges import Point
 from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
@@ -335,13 +335,3 @@ def rounded_rows(x: Any, smooth: Any | None = None, *, zero: bool = False) -> An
     codes = tensor_type(extents, ir.IntegerType.get_signless(8))
     row = tensor_type(extents[:-1], ir.F32Type.get())
     return RoundRows(codes, row, [row] if zero else [], x, [] if smooth is None else [smooth])
-
-
-def last_dim(rank: int) -> Any:
-    """The map to the last dimension."""
-    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
-
-
-def leading(rank: int) -> Any:
-    """The map to all dimensions but the last."""
-    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])

@@ -14,7 +14,7 @@ from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, tensor
 from drystone.passes.biases import add_to_bias, bias_of
 from drystone.passes.dims import empty_like
-from drystone.passes.generic import unwidened
+from drystone.passes.generic import last_dim, unwidened
 from drystone.passes.rewriting import erase_dead, tensor_type
 from drystone.passes.rounding import Method, Seen, is_stepwise, scaled
 from drystone.passes.weight_readers import Reader, first_match, no_match, readers_of
@@ -181,7 +181,7 @@ class _Group:
         x, rank = reader.x, reader.x.type.rank
         whole, last = (
             ir.AffineMap.get_identity(rank),
-            ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)]),
+            last_dim(rank),
         )
         with ir.InsertionPoint(reader.op), reader.op.operation.location:
             kind = tensor_type(factors.shape, ir.F32Type.get())

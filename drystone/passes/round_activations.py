@@ -10,8 +10,9 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.generic import leading
 from drystone.passes.pack_weights import panels_of
-from drystone.passes.quantize_products import leading, rounded_rows
+from drystone.passes.quantize_products import rounded_rows
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weight_readers import first_match, no_match
 from drystone.passes.weights import model_name, weight_key

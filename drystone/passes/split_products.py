@@ -31,6 +31,7 @@ from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.coded import Panels
 from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.generic import last_dim
 from drystone.passes.pack_weights import panel_width, panels_of
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
@@ -285,7 +286,7 @@ class _Builder:
         sizes = [*sizes_of(x, range(rank - 1)), len(index)]
         empty = tensor.EmptyOp(sizes, x.type.element_type).result
         identity = ir.AffineMap.get_identity(rank)
-        last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+        last = last_dim(rank)
 
         def picked(column: Any, _: Any) -> Any:
             places = [linalg.IndexOp(d).result for d in range(rank - 1)]
@@ -300,6 +301,6 @@ class _Builder:
         kind = tensor_type([len(factors)], ir.F32Type.get())
         held = new_weight(self.program, f"{self.key}.factors", factors, kind)
         identity = ir.AffineMap.get_identity(rank)
-        last = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1)])
+        last = last_dim(rank)
         maps = [identity, last, identity]
         return build.mapped([x, held], empty_like(x), maps, lambda a, b, _: arith.MulFOp(a, b).result)

@@ -13,6 +13,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import dims_of, producer_name
 from drystone.mlir import arith, ir, linalg, math, tensor
 from drystone.passes.dims import sizes_of
+from drystone.passes.generic import dims_map
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Leaf, Sum, lookup
 from drystone.passes.integers.held import Held, Holding, filled
@@ -119,7 +120,7 @@ class Maker:
         kept = [axis for axis, n in enumerate(array.shape) if n != 1]
         small = np.abs(array).max(initial=0) < 2**31
         array = array.reshape([array.shape[axis] for axis in kept]).astype(np.int32 if small else np.int64)
-        return self.weight(name, array), ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in kept])
+        return self.weight(name, array), dims_map(rank, kept)
 
     def table(self, entries: Array) -> Any:
         """A table of integers, made before the operation that is being replaced."""
@@ -151,7 +152,7 @@ class Maker:
         read alongside; the result is without these dimensions."""
         rank = like.type.rank
         kept = [d for d in range(rank) if d not in dims]
-        rows = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in kept])
+        rows = dims_map(rank, kept)
         kinds = ["reduction" if d in dims else "parallel" for d in range(rank)]
         init = tensor.EmptyOp(sizes_of(like, kept), integer(bits)).result
         return self._computed(init, reads, rows, element, kinds)

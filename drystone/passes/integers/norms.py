@@ -8,6 +8,7 @@ import numpy as np
 
 from drystone.ir.values import operand_groups, shape
 from drystone.mlir import arith, ir
+from drystone.passes.generic import dims_map
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Computed, Leaf, Sum, square_root
 from drystone.passes.integers.making import Maker, stored
@@ -34,7 +35,7 @@ def make_norm(maker: Maker, op: Any) -> None:
     held = maker.holding.of(x)
     point = min(_POINT, floor((60 - log2(count)) / 2) - held.bits - 2)
     whole = ir.AffineMap.get_identity(rank)
-    rows = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - axes)])
+    rows = dims_map(rank, range(rank - axes))
     last = range(rank - axes, rank)
     codes = maker.code(x)
 

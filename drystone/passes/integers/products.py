@@ -13,6 +13,7 @@ from drystone.ir.shapes import channel_axis, layouts
 from drystone.ir.values import is_tensor, producer
 from drystone.mlir import arith, ir
 from drystone.passes.epilogues import extras_of, remade
+from drystone.passes.generic import leading
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Computed, Leaf, Sum
 from drystone.passes.integers.held import has_own_scales, is_real_tensor
@@ -135,7 +136,7 @@ def _of_weights(maker: Maker, op: Any) -> Factors:
     weights, values = list(op.operation.operands)[:2]
     codes, sums = weights_of(maker, producer(weights))
     held, rank = maker.holding.bytes_of(values), weights.type.rank
-    rows = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank - 1)])
+    rows = leading(rank)
 
     def mean(code: Code) -> Any:
         return code.shifted(code.make(arith.MulIOp, code.leaf(0), code.leaf(1)), SHIFT)

@@ -12,6 +12,7 @@ from drystone.ir.build import mapped
 from drystone.ir.values import producer_name, shape
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import sizes_of
+from drystone.passes.generic import dims_map
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Computed, Sum
 from drystone.passes.integers.held import Held
@@ -91,7 +92,7 @@ def make_softmax(maker: Maker, op: Any) -> None:
 def _rows(op: Any) -> Any:
     """The map to all dimensions but the one that sums to 1."""
     rank, dim = op.operation.results[0].type.rank, op.operation.attributes["dim"].value
-    return ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(d) for d in range(rank) if d != dim])
+    return dims_map(rank, [d for d in range(rank) if d != dim])
 
 
 def _powers(maker: Maker, op: Any, bits: int) -> Any:
