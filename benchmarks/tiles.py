@@ -28,20 +28,25 @@ _KINDS = {
     "few_loads": "a load for every four products",
 }
 _PERCENTS = (5, 25, 50, 75, 95)
+#: What the program returns where there are none.
+_NO_TILES = 2
 
 
 def measured(threads: int, seconds: float) -> dict[str, list[float]]:
     """For each kind the ns per product (per load, where there are no products) of every round.
 
-    Raises UserError where there is no C compiler, or no tile registers.
+    Raises UserError where there is no C compiler, where there are no tile registers, or for a number of
+    threads that cannot be.
     """
     with machine.built(Path(__file__).with_suffix(".c")) as program:
         if program is None:
             raise UserError("there is no C compiler (cc)", hint="install one, such as gcc")
         words = [str(program), str(threads), str(seconds)]
         ran = subprocess.run(words, check=False, capture_output=True, text=True)
-    if ran.returncode:
+    if ran.returncode == _NO_TILES:
         raise UserError("this machine gives no tile registers", hint="measure on one with AMX")
+    if ran.returncode:
+        raise UserError(f"{threads} threads cannot be measured", hint="give --threads 1 to 256")
     times = defaultdict(list)
     for kind, ns in map(str.split, ran.stdout.splitlines()):
         times[kind].append(float(ns))
