@@ -1,0 +1,222 @@
+"""The statements of a tile program; `codegen.tile` says what they mean."""
+
+from dataclasses import dataclass
+
+from drystone.codegen.index import Index
+from drystone.codegen.operands import Scalar, Tensor, Tile
+
+
+@dataclass(frozen=True)
+class Load:
+    """A tile read from memory; what lies outside is `fill`."""
+
+    result: Tile
+    source: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+    steps: tuple[int, ...]
+    fill: float
+
+
+@dataclass(frozen=True)
+class Gather:
+    """result[..] = source[indices[0][..], indices[1][..], ...]; the integer tiles broadcast as in apply."""
+
+    result: Tile
+    source: Tensor
+    indices: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """result[..] = numbers[index[..] mod their count], a power of two; indices are i32, numbers f32."""
+
+    result: Tile
+    index: Tile
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tile written to memory, as far as it lies inside."""
+
+    value: Tile
+    target: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prefetch:
+    """The memory of a tile that is written, or `read`, soon (`far`: into the second cache only)."""
+
+    target: Tensor
+    at: tuple[Index, ...]
+    sizes: tuple[int | None, ...]
+    read: bool = False
+    far: bool = False
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Of a tile whose elements are neighbours."""
+        return (1,) * len(self.at)
+
+
+@dataclass(frozen=True)
+class Full:
+    """A tile filled with one number, one scalar parameter, or one index expression (converted to dtype)."""
+
+    result: Tile
+    value: "float | int | Scalar | Index"
+
+
+@dataclass(frozen=True)
+class Iota:
+    """start + step * position along `axis`."""
+
+    result: Tile
+    start: Index
+    axis: int
+
+
+@dataclass(frozen=True)
+class Apply:
+    """`op` is a full name such as "arith.addf" or "math.exp"; `attributes` e.g. {"predicate": "ogt"}, or
+    {"domain": "negative"} where math.exp is taken of 0 and below only, and may give 0 below 2^-126,
+    {"digits": "few"} where math.exp2 may be off by 2^-13 of the result, as one that is rounded to bf16 may,
+    math.exp by 2^-12 of it, math.erf and math.tanh by 2^-12,
+    {"ties": "any"} where arith.truncf may round what lies between two numbers to either of them."""
+
+    result: Tile
+    op: str
+    args: tuple[Tile, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Dot:
+    """acc + a @ b; `tiles`: in tile registers, where a target has them."""
+
+    result: Tile
+    acc: Tile
+    a: Tile
+    b: Tile
+    tiles: bool = False
+
+    @property
+    def group(self) -> int:
+        """Neighbouring k that lie side by side in b: 1 where it is not interleaved."""
+        return self.a.shape[1] // self.b.shape[0]
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """`op` combines two elements ("arith.addf", "arith.maximumf", ...)."""
+
+    result: Tile
+    op: str
+    arg: Tile
+    axis: int
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """The dimensions permuted."""
+
+    result: Tile
+    arg: Tile
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Interleave:
+    """Neighbouring rows side by side, as an interleaved operand of a dot."""
+
+    result: Tile
+    arg: Tile
+
+
+@dataclass(frozen=True)
+class Split:
+    """The bits of every element as several shorter elements side by side, the lowest first."""
+
+    result: Tile
+    arg: Tile
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same elements with unit dimensions inserted or removed."""
+
+    result: Tile
+    arg: Tile
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Sequential rounds of the body; `carried` starts as `initial`, becomes `yielded`, ends as `results`."""
+
+    var: Index
+    lower: Index
+    upper: Index
+    step: int
+    carried: tuple[Tile, ...]
+    initial: tuple[Tile, ...]
+    body: tuple["Statement", ...]
+    yielded: tuple[Tile, ...]
+    results: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The body once for every start, in any order."""
+
+    vars: tuple[Index, ...]
+    extents: tuple[Index, ...]
+    steps: tuple[int, ...]
+    body: tuple["Statement", ...]
+
+
+@dataclass(frozen=True)
+class When:
+    """Run the body where left < right."""
+
+    left: Index
+    right: Index
+    body: tuple["Statement", ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Both bodies, of which neither reads or writes what the other one writes."""
+
+    first: tuple["Statement", ...]
+    second: tuple["Statement", ...]
+
+    @property
+    def body(self) -> tuple["Statement", ...]:
+        """One after the other."""
+        return self.first + self.second
+
+
+Statement = (
+    Load
+    | Gather
+    | Lookup
+    | Store
+    | Prefetch
+    | Full
+    | Iota
+    | Apply
+    | Dot
+    | Reduce
+    | Transpose
+    | Interleave
+    | Split
+    | Reshape
+    | Loop
+    | Grid
+    | When
+    | Beside
+)
