@@ -21,7 +21,7 @@ from torch import nn
 
 import drystone
 from drystone.ir import formats
-from drystone.ir.encoding import Codes, Encoding, LowRank, OutlierColumns, Sum
+from drystone.ir.encoding import Codes, Encoding, OutlierColumns
 
 FORMATS = ("F32", "BF16", "Q4_0", "Q4_K", "Q6_K", "Q8_0", "MXFP4")
 #: Of random weights, whose scales are searched for: groups of 128, those in another order, with 16 columns of
@@ -30,7 +30,7 @@ ENCODED: dict[str, Encoding] = {
     "w4": formats.w4(),
     "gptq": formats.gptq(),
     "outliers": OutlierColumns(formats.w4(), Codes("f16"), 1, 16),
-    "low_rank": Sum((formats.w4(), LowRank(16, Codes("f16"), Codes("f16")))),
+    "low_rank": formats.corrected(formats.w4(), 16),
 }
 ROUNDS = 11
 
@@ -69,16 +69,14 @@ def written(path: Path, name: str, count: int, n: int, k: int) -> Path:
 def compiled(name: str, count: int, n: int, k: int, rows: int) -> drystone.Fitted:
     """The model with weights of this format."""
     options = drystone.Options(compute="bf16" if name == "BF16" else None, threads=2)
+    with torch.device("meta"):
+        model = Layers(count, n, k).eval()
     if name in ENCODED:
-        with torch.device("meta"):
-            model = Layers(count, n, k).eval()
         model = model.to_empty(device="cpu")
         for layer in model.layers:
             layer.weight.data.normal_()
         how = {".*": drystone.Quantize(ENCODED[name], method="nearest")}
         return drystone.compile(model, (torch.randn(rows, k),), quantize=how, options=options)
-    with torch.device("meta"):
-        model = Layers(count, n, k).eval()
     with tempfile.TemporaryDirectory() as folder:
         file = written(Path(folder) / "weights.gguf", name, count, n, k)
         return drystone.compile(model, (torch.randn(rows, k),), checkpoint=file, options=options)

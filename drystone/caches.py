@@ -100,13 +100,9 @@ class Keep:
             )
         if self.encoding is not None:
             object.__setattr__(self, "encoding", _named(self.encoding, (str, Cache)))
-        if not isinstance(self.encoding, Cache) or "channel" not in (
-            self.encoding.keys,
-            self.encoding.values,
-        ):
-            return
-        if self.sinks % self.encoding.group:
-            group = self.encoding.group
+        held = self.encoding
+        group = max(held.block(keys=keys) for keys in (True, False)) if isinstance(held, Cache) else 1
+        if self.sinks % group:
             raise UserError(
                 f"Keep(sinks={self.sinks}) and codes in groups of {group} positions: newer rows would change "
                 "the scales of sinks",

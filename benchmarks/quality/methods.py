@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
-from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, LowRank, Search, Sum, decode, encode
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
 from drystone.passes.quantize_weights import BEST
 from drystone.passes.rounding import Method, Seen, scaled
 
@@ -185,11 +185,6 @@ def _nearest(make: Callable[[], Encoding], search: Search) -> Callable[[Calibrat
     return lambda given: round_to_nearest(given, make(), search)
 
 
-def _corrected(encoding: Encoding, rank: int = 8) -> Encoding:
-    """An encoding, and what it lacks in so many singular parts (INT2.1: Chai et al. 2023)."""
-    return Sum((encoding, LowRank(rank, Codes("f16"), Codes("f16"))))
-
-
 #: What is measured: by name, a format and how its scales are chosen.
 METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
     {
@@ -213,11 +208,11 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
             ("bcq3", formats.bcq, SEARCHED),
             ("w3, searched", formats.w3, SEARCHED),
             ("w3, groups of 32", lambda: formats.w3(32), BY_RANGE),
-            ("w3, rank 8", lambda: _corrected(formats.w3()), SEARCHED),
+            ("w3, rank 8", lambda: formats.corrected(formats.w3(), 8), SEARCHED),
             ("w2", formats.w2, BY_RANGE),
             ("w2, searched", formats.w2, SEARCHED),
             ("w2, groups of 32", lambda: formats.w2(32), SEARCHED),
-            ("w2, rank 8", lambda: _corrected(formats.w2()), SEARCHED),
+            ("w2, rank 8", lambda: formats.corrected(formats.w2(), 8), SEARCHED),
             ("ternary, groups of 64", lambda: formats.ternary(64), SEARCHED),
         )
     }

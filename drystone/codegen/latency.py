@@ -8,8 +8,9 @@ are those of a core of any recent machine; formats are compared, so that only th
 
 from dataclasses import dataclass
 
+from drystone.codegen.families.matmul_split import BYTES, are_in_bytes
 from drystone.ir.encoding import Codes, Encoding, Words
-from drystone.ir.encoding.code import Floats, Integers
+from drystone.ir.encoding.code import Floats
 from drystone.targets.target import CpuTarget
 
 #: Bytes that come from memory, and instructions on vectors that are done, in a second of a core.
@@ -23,8 +24,6 @@ _LISTED = 5
 #: The share of the shorter of both times that is not hidden, and entries of a table that one instruction
 #: looks up in two registers, where they have 512 bits.
 _BARE, _PAIR = 1 / 8, 32
-#: Bytes that few rows are split in, where codes are short integers in groups of so many.
-_SPLIT, _LONG = 3, 64
 #: Instructions that round an element of an activation to a byte.
 _ROUNDED = 4
 
@@ -45,7 +44,7 @@ class Product:
         """Seconds with codes of `size` bytes in all, which a kernel decodes."""
         if self.rows <= _FEW and self._is_split(encoding):
             # A shift and a mask for four codes, and a product with each byte of each row.
-            done = self._count / self.target.lanes(32) * (2 + _SPLIT * self.rows) / 4
+            done = self._count / self.target.lanes(32) * (2 + BYTES * self.rows) / 4
             return self._both(size, done / _INSTRUCTIONS)
         times = self.rows if self.rows <= _FEW else 1
         decoded = times * self._count * self._instructions(encoding) / self.target.lanes(32)
@@ -64,10 +63,8 @@ class Product:
         """Whether few rows are multiplied with codes in bytes (`codegen.families.matmul_split`)."""
         if not isinstance(encoding, Codes) or self.target.dot("ui8", "i8") is None:
             return False
-        code, scale = encoding.code, encoding.scale
-        group = 0 if scale is None else scale.per.all_sizes(2)[1]
-        long = group == 0 or group >= _LONG
-        return isinstance(code, Integers) and code.bits in (1, 2, 4, 8) and long
+        group = 0 if encoding.scale is None else encoding.scale.per.all_sizes(2)[1]
+        return are_in_bytes(encoding.code, group)
 
     def _both(self, size: float, worked: float) -> float:
         """Seconds of reading so many bytes and of working."""

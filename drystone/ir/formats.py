@@ -223,15 +223,20 @@ def denseshift(bits: int = 3, axis: int = 1) -> Codes:
     return Codes(f"pot{bits}", Scale(Per.row(axis), _F16))
 
 
+def corrected(base: Encoding, rank: int) -> Sum:
+    """An encoding, and what it lacks in `rank` singular parts, in f16."""
+    return Sum((base, LowRank(rank, _F16, _F16)))
+
+
 def int21(rank: int = 16, group: int = 128, axis: int = 1) -> Sum:
     """`w2` and what it lacks in `rank` singular parts (INT2.1: Chai et al. 2023)."""
-    return Sum((w2(group, axis), LowRank(rank, _F16, _F16)))
+    return corrected(w2(group, axis), rank)
 
 
 def hgf(rank: int = 16) -> Sum:
     """`ternary` and what it lacks in `rank` singular parts; their gate is in the left matrix (hybrid gated
     flow)."""
-    return Sum((ternary(), LowRank(rank, _F16, _F16)))
+    return corrected(ternary(), rank)
 
 
 @cache

@@ -69,11 +69,9 @@ class QuantizeConvolutions:
         """What is to be observed: images that would be held in bytes, by the name of the convolution's weight
         and the number of the operand, and what is averaged, by a number."""
         found: dict[str, Point] = {}
-        for each in _chosen(program, target, self.formats):
-            for number, value in each.images():
-                found.setdefault(f"{each.name} {number}", Point(value))
-        averaged = enumerate(_averages(program)) if found else ()
-        return found | {f"average {number}": Point(op.operation.operands[0]) for number, op in averaged}
+        for name, value in _observed(program, _chosen(program, target, self.formats)):
+            found.setdefault(name, Point(value))
+        return found
 
     def run(self, program: Program) -> None:
         """Rewrite the program."""
@@ -87,11 +85,8 @@ class QuantizeConvolutions:
 
     def _peaks(self, program: Program, convolutions: Sequence["_Convolution"]) -> dict[Any, float]:
         """By value the largest number that calibration showed."""
-        named = [(f"{each.name} {n}", value) for each in convolutions for n, value in each.images()]
-        averaged = enumerate(_averages(program))
-        named += [(f"average {number}", op.operation.operands[0]) for number, op in averaged]
         found: dict[Any, float] = {}
-        for name, value in named:
+        for name, value in _observed(program, convolutions):
             if name in self.ranges:
                 found[value] = max(found.get(value, 0), self.ranges[name].peak)
         return found
@@ -373,6 +368,14 @@ def _is_average(op: Any) -> bool:
     """Whether an operation takes averages of positions, channels last."""
     kind, layout = (op.operation.attributes[name].value for name in ("kind", "layout"))
     return bool(kind == "avg" and layout == "nhwc")
+
+
+def _observed(program: Program, convolutions: Sequence[_Convolution]) -> list[tuple[str, Any]]:
+    """The names and values that are observed for some convolutions: their images and, where there are any,
+    what is averaged."""
+    found = [(f"{each.name} {number}", value) for each in convolutions for number, value in each.images()]
+    averages = enumerate(_averages(program)) if found else ()
+    return found + [(f"average {number}", op.operation.operands[0]) for number, op in averages]
 
 
 def _averages(program: Program) -> list[Any]:

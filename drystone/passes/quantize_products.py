@@ -22,7 +22,7 @@ from drystone.passes.integers.held import Held
 from drystone.passes.observe_ranges import Point
 from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
-from drystone.passes.weight_readers import first_match, no_match
+from drystone.passes.weight_readers import asked_of, first_match, no_match
 from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
@@ -131,8 +131,7 @@ def _chosen(program: Program, formats: Formats, convolutions: bool) -> dict[Any,
 
 def holds_bytes(formats: Formats, key: str) -> bool:
     """Whether these formats ask for bytes where a weight of this key is multiplied."""
-    pattern = first_match((each for each, _ in formats), model_name(key))
-    return pattern is not None and dict(formats)[pattern] == INT8
+    return asked_of(formats, model_name(key)) == INT8
 
 
 def is_quantizable(op: Any) -> bool:
@@ -192,11 +191,7 @@ class _Group:
     def _held(self, factors: Array | None) -> Held | None:
         """How x is held where its scale is fixed beforehand; None where rows have their own."""
         tails = self.of.tails.get(self.name)
-        patterns = [pattern for pattern, _ in self.of.dynamic]
-        asked = {
-            dict(self.of.dynamic).get(first_match(patterns, model_name(key)) or "")
-            for _, key in self.products
-        }
+        asked = {asked_of(self.of.dynamic, model_name(key)) for _, key in self.products}
         if tails is None or factors is None or True in asked:
             return None
         seen = Point(self.x, True, 1 / factors).range(self.of.ranges[self.name])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from drystone.passes.generic import is_identity, is_widened, maps_of, moved_inpu
 from drystone.passes.rewriting import ops, uses
 from drystone.passes.weights import weight_key
 
+Wanted = TypeVar("Wanted")
 #: The elements whose numbers can be rounded.
 _FLOATS = ("f32", "f16", "bf16")
 #: Names of weights that an error shows.
@@ -96,6 +97,12 @@ def readers_of(program: Program, *, tables: bool) -> list[Reader]:
 def first_match(patterns: Iterable[str], key: str) -> str | None:
     """The first regular expression that matches all of a weight's key."""
     return next((pattern for pattern in patterns if re.fullmatch(pattern, key)), None)
+
+
+def asked_of(pairs: Sequence[tuple[str, Wanted]], key: str) -> Wanted | None:
+    """What the first pattern that matches a weight's key asks for; None where none does."""
+    pattern = first_match((each for each, _ in pairs), key)
+    return None if pattern is None else dict(pairs)[pattern]
 
 
 def no_match(pattern: str, keys: Sequence[str], what: str, none: str) -> UserError:

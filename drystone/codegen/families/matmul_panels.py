@@ -322,8 +322,9 @@ class Step:
         if form.group > 1:
             at = [panel, k // form.group, index(0)]
             return at, [None, depth // form.group, p.width * form.group]
-        outer = (None if form.pack is None else form.pack.outer_perm) or (0, 1)
-        if form.pack is None or outer[0] == form.pack.inner_dims[0]:
+        assert form.pack is not None
+        outer = form.pack.outer_perm or (0, 1)
+        if outer[0] == form.pack.inner_dims[0]:
             return [panel, k, index(0)], [None, depth, p.width]
         return [k, panel, index(0)], [depth, None, p.width]
 

@@ -62,8 +62,8 @@ class Schedule:
     """Rows and width of the register tile, k per unrolled round, k per pass over the rows (None: all at
     once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
     other rows. tiles: in tile registers; rest: k at the end that are a part of their own there. late: what
-    follows on the sums of a tile of rows is done beside the products of the next one. ahead: the
-    next panel is asked for while rows pass by."""
+    follows on the sums of a tile of rows is done beside the products of the next one. ahead: the next panel
+    is asked for while rows pass by."""
 
     rows: int
     width: int

@@ -19,10 +19,10 @@ from drystone.codegen.families.matmul_coded import CodedStep
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Step
 from drystone.codegen.tile import Index, Tensor, Tile, index
-from drystone.ir.encoding.code import Integers
+from drystone.ir.encoding.code import Code, Integers
 
 #: Bytes of a number, k that a lane sums at once, and bytes of codes that are asked for ahead.
-_BYTES, _LANE, _AHEAD = 3, 4, 4096
+BYTES, _LANE, _AHEAD = 3, 4, 4096
 #: k that share an exponent where all share their scale; k of a register, and those that are split at once.
 _SPAN, _LANES, _AT_ONCE = 256, 16, 64
 #: k of a group from which on it is worth it that three sums come out of each, not one.
@@ -33,12 +33,14 @@ _FRACTION, _POSITIVE, _EXPONENT, _TOP = 23, 0x7FFFFFFF, 0x7F800000, 21
 _SHIFT, _SHIFT_BITS, _HALVES = 1.5 * 2.0**23, 0x4B400000, 0x808080
 
 
+def are_in_bytes(code: Code, group: int) -> bool:
+    """Whether codes are integers that lie in bytes, in groups along k that are not short (0: all in one)."""
+    return isinstance(code, Integers) and code.bits in (1, 2, 4, 8) and (group == 0 or group >= _LEAST)
+
+
 def splits(matrix: CodedMatrix) -> bool:
-    """Whether rows are split for a coded matrix: its codes are integers that lie in bytes, in groups of whole
-    registers that are not short."""
-    code, group = matrix.codes.code, matrix.group
-    whole = isinstance(code, Integers) and code.bits in (1, 2, 4, 8)
-    return whole and group % max(matrix.run, _LANES) == 0 and (group == 0 or group >= _LEAST)
+    """Whether rows are split for a coded matrix: its codes are in bytes, in groups of whole registers."""
+    return are_in_bytes(matrix.codes.code, matrix.group) and matrix.group % max(matrix.run, _LANES) == 0
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,9 @@ class SplitStep(CodedStep):
         t, rows, span, matrices = self.t, self.p.rows, self.span, [s.coded for s in (self, *self.inner)]
         blocks = -(-self.coded.depth // span)
         parts = Parts(
-            t.scratch((_BYTES * rows, blocks * span), "i8"),
+            t.scratch((BYTES * rows, blocks * span), "i8"),
             t.scratch((rows, blocks), "f32"),
-            t.scratch((_BYTES * rows, blocks), "i32") if self.coded.bias() else None,
+            t.scratch((BYTES * rows, blocks), "i32") if self.coded.bias() else None,
             t.scratch((rows, blocks), "f32") if any(c.zeros for c in matrices) else None,
         )
         t.loop(rows, 1, lambda row: t.loop(blocks * span, span, lambda k: self.split(parts, row, k)) and None)
@@ -125,7 +127,7 @@ class SplitStep(CodedStep):
             whole = t.apply("arith.bitcast", shifted(j), dtype="i32")
             whole = t.apply("arith.addi", whole, self.integer(_HALVES - _SHIFT_BITS))
             whole, added = t.apply("arith.xori", whole, self.integer(_HALVES)), []
-            for number in range(_BYTES):
+            for number in range(BYTES):
                 low = t.apply("arith.shrui", whole, self.integer(8 * number)) if number else whole
                 byte = t.apply("arith.trunci", low, dtype="i8")
                 t.store(parts.bytes, [row + number * self.p.rows, j], byte)
@@ -134,7 +136,7 @@ class SplitStep(CodedStep):
                     added.append(t.apply("arith.addi", sums[number], wide))
             return added
 
-        count = 0 if parts.starts is None else _BYTES
+        count = 0 if parts.starts is None else BYTES
         zeros = [t.full(0, (1, some), "i32") for _ in range(count)]
         return list(t.loop(k + self.span, some, apart, zeros, lower=k))
 
@@ -184,14 +186,14 @@ class SplitStep(CodedStep):
             c.prefetch(t, self.panel, at, _AHEAD)
             for j in range(0, c.run, _LANE):
                 own = t.split(c.in_bytes(t, words, j), "ui8")
-                for number in range(_BYTES):
+                for number in range(BYTES):
                     left = t.load(parts.bytes, [first + number * rows, at + j], [rows, _LANE], held=True)
                     found[number] = t.dot(found[number], left, own)
             return found
 
-        starts = [t.full(0, (rows, c.width), "i32") for _ in range(_BYTES)]
+        starts = [t.full(0, (rows, c.width), "i32") for _ in range(BYTES)]
         if parts.starts is not None:
-            held = [t.load(parts.starts, [first + n * rows, block], [rows, 1]) for n in range(_BYTES)]
+            held = [t.load(parts.starts, [first + n * rows, block], [rows, 1]) for n in range(BYTES)]
             starts = [t.apply("arith.addi", *both) for both in zip(starts, held, strict=True)]
         low, middle, high = (
             t.apply("arith.sitofp", total, dtype="f32")
