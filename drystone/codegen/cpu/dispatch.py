@@ -45,14 +45,15 @@ func.func private @{kernel.name}_serial({arguments}%team: !llvm.ptr, %thread: i3
 
 
 def shared(kernel: Kernel, types: Sequence[str], first_check: int) -> str:
-    """`@name_shared(arguments.., team)`: every thread claims chunks of the grid until none is left."""
+    """`@name_shared(arguments.., team, thread)`: all threads claim chunks of the grid till none is left."""
     arguments, names, kinds = _arguments(types)
     body = _call(kernel, names, kinds, first_check, "%begin", "%end", "    ")
     return f"""
-func.func private @{kernel.name}_shared({arguments}%team: !llvm.ptr) {{
+func.func private @{kernel.name}_shared({arguments}%team: !llvm.ptr, %thread: i32) {{
   %units = call @{kernel.name}_grid({names}) : ({kinds}) -> index
   scf.while : () -> (index, index) {{
-    %begin, %end = func.call @drystone_claim(%team, %units) : (!llvm.ptr, index) -> (index, index)
+    %begin, %end = func.call @drystone_claim(%team, %thread, %units)
+      : (!llvm.ptr, i32, index) -> (index, index)
     %some = arith.cmpi ult, %begin, %end : index
     scf.condition(%some) %begin, %end : index, index
   }} do {{
@@ -90,7 +91,7 @@ func.func private @{kernel.name}_in_rounds({arguments}%team: !llvm.ptr, %thread:
 {body}
     %more = arith.cmpi slt, %round, %last : index
     scf.if %more {{
-      func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()
+      func.call @drystone_barrier(%team, %thread) : (!llvm.ptr, i32) -> ()
     }}
   }}
   return

@@ -4,8 +4,8 @@ Each thread computes all scalars for itself. A kernel worth sharing is run by al
 of its grid (of a kernel with rounds each keeps a part of its own), and followed by a barrier; a small one is
 run by thread 0 alone, and the barrier waits until another thread has something to read.
 
-    %x = call @map_1f(%a, %e) : ..     ->     call @map_1f_shared(%d1, %d2, %team)
-                                              call @drystone_barrier(%team)
+    %x = call @map_1f(%a, %e) : ..     ->     call @map_1f_shared(%d1, %d2, %team, %thread)
+                                              call @drystone_barrier(%team, %thread)
     cf.assert %ok, "too long"          ->     cf.cond_br %ok, ^ok1, ^failed(%one)
 """
 
@@ -105,7 +105,7 @@ class _Driver:
         return "\n".join(text), tuple(self._messages)
 
     def _barrier(self) -> None:
-        self._out.line("func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()")
+        self._out.line("func.call @drystone_barrier(%team, %thread) : (!llvm.ptr, i32) -> ()")
         self._unseen = self._being_read = False
 
     def _stamp(self) -> None:
@@ -142,12 +142,9 @@ class _Driver:
         names = self._out.arguments(call, types)
         self._stamp()
         dispatcher = self._dispatcher(kernel, types, shared)
-        claims = shared and not kernel.rounds
-        extra = ["%team"] if claims else ["%team", "%thread"]
-        kinds = ["!llvm.ptr"] if claims else ["!llvm.ptr", "i32"]
-        self._out.line(
-            f"func.call @{dispatcher}({', '.join([*names, *extra])}) : ({', '.join([*types, *kinds])}) -> ()"
-        )
+        passed = ", ".join([*names, "%team", "%thread"])
+        kinds = ", ".join([*types, "!llvm.ptr", "i32"])
+        self._out.line(f"func.call @{dispatcher}({passed}) : ({kinds}) -> ()")
         if shared:
             self._barrier()
         else:
@@ -223,7 +220,7 @@ class _Driver:
         out.line(f"func.return {status} : i32")
         if self._asserts:
             out.line("^failed(%code: i32):")
-            out.line("func.call @drystone_barrier(%team) : (!llvm.ptr) -> ()")
+            out.line("func.call @drystone_barrier(%team, %thread) : (!llvm.ptr, i32) -> ()")
             out.line("func.return %code : i32")
 
     def _state_copies(self) -> list[tuple[str, str, str]]:

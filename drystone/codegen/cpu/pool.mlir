@@ -11,19 +11,20 @@
 //           core: where the thread ran that last woke them
 //   line 2  arrived: threads that reached the current barrier
 //   line 3  generation: one more for every barrier passed. asleep: threads asleep on it. core: as above
-//   line 4  next: the first unit of the current kernel's grid that no thread has claimed
-//   line 5  busy: a run is under way. stop: workers are to end. The driver of the run. The size: threads of
+//   line 4  busy: a run is under way. stop: workers are to end. The driver of the run. The size: threads of
 //           the team. pinned: whether each has a core of its own
 !team = !llvm.struct<"drystone_team", (
   ptr, i32, i32, array<48 x i8>,
   i32, array<2 x i32>, array<52 x i8>,
   i32, array<60 x i8>,
   i32, array<2 x i32>, array<52 x i8>,
-  i64, array<56 x i8>,
   i32, i32, ptr, i32, i32, array<40 x i8>
 )>
-// A thread of a team: the team, its number (0 is the caller of drystone_run), its pthread_t.
-!member = !llvm.struct<"drystone_member", (ptr, i64, i64)>
+// A thread of a team: the team, its number (0 is the caller of drystone_run), its pthread_t, and what is claimed
+// of its part of a grid (by the parity of the generation: units from the front, and 32 bits higher from the back).
+!member = !llvm.struct<"drystone_member", (ptr, i64, i64, array<2 x i64>, array<24 x i8>)>
+// What a thread that is alone has of both.
+!single = !llvm.struct<"drystone_single", (!team, !member)>
 // struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile, threads (0: all of the pool),
 // progress, mapped.
 !call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, ptr, i64)>
@@ -222,27 +223,38 @@ func.func private @drystone_threads(%team: !llvm.ptr) -> i32 {
   return %threads : i32
 }
 
-// Wait until every thread of the team is here. The last one to come resets the claims for the next kernel.
-func.func private @drystone_barrier(%team: !llvm.ptr) attributes {llvm.no_inline} {
+// Where is kept what is claimed of the part of a grid that is a thread's, in some generation.
+func.func private @drystone_claims(%team: !llvm.ptr, %thread: i32, %generation: i32) -> !llvm.ptr {
+  %one = arith.constant 1 : i32
+  %parity = arith.andi %generation, %one : i32
+  %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
+  %at = llvm.getelementptr %members[%thread, 3, %parity] : (!llvm.ptr, i32, i32) -> !llvm.ptr, !member
+  return %at : !llvm.ptr
+}
+
+// Wait until every thread of the team is here. Each has cleared what will be claimed of its part of the next grid;
+// of this grid's others may still want to know it.
+func.func private @drystone_barrier(%team: !llvm.ptr, %thread: i32) attributes {llvm.no_inline} {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
   %zero64 = arith.constant 0 : i64
   %arrived = llvm.getelementptr %team[0, 7] : (!llvm.ptr) -> !llvm.ptr, !team
   %generation = llvm.getelementptr %team[0, 9] : (!llvm.ptr) -> !llvm.ptr, !team
   %asleep = llvm.getelementptr %team[0, 10] : (!llvm.ptr) -> !llvm.ptr, !team
-  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
   %threads = call @drystone_threads(%team) : (!llvm.ptr) -> i32
   %alone = arith.cmpi eq, %threads, %one : i32
+  // Read before arriving: it cannot move until this thread arrives.
+  %current = llvm.load %generation atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
+  %following = arith.addi %current, %one : i32
+  %claims = call @drystone_claims(%team, %thread, %following) : (!llvm.ptr, i32, i32) -> !llvm.ptr
+  llvm.store %zero64, %claims atomic monotonic {alignment = 8 : i64} : i64, !llvm.ptr
   scf.if %alone {
-    llvm.store %zero64, %next : i64, !llvm.ptr
+    llvm.store %following, %generation : i32, !llvm.ptr
   } else {
-    // Read before arriving: it cannot move until this thread arrives.
-    %current = llvm.load %generation atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
     %others = llvm.atomicrmw add %arrived, %one acq_rel : !llvm.ptr, i32
     %sum = arith.addi %others, %one : i32
     %last = arith.cmpi eq, %sum, %threads : i32
     scf.if %last {
-      llvm.store %zero64, %next : i64, !llvm.ptr
       llvm.store %zero, %arrived atomic release {alignment = 4 : i64} : i32, !llvm.ptr
       func.call @drystone_advance(%generation, %asleep) : (!llvm.ptr, !llvm.ptr) -> ()
     } else {
@@ -252,32 +264,88 @@ func.func private @drystone_barrier(%team: !llvm.ptr) attributes {llvm.no_inline
   return
 }
 
-// Claim the next units of a grid, the first of them and the one after the last (both its end: nothing is
-// left). They are half an even share of what is left, so that a thread that is late or slow (its core has other
-// work) leaves the rest to the others, and all end within one unit: guided self-scheduling (Polychronopoulos
-// and Kuck, IEEE Transactions on Computers C-36(12), 1987). A thread alone takes all.
-func.func private @drystone_claim(%team: !llvm.ptr, %units: index) -> (index, index) attributes {llvm.no_inline} {
+// Claim the next units of a grid, the first of them and the one after the last (the same: nothing is left). Every
+// thread has an even part of the grid, the same in every kernel, and goes through it in order, half of what is left
+// of it at a time: its cache has what it made before, and what comes next can be asked for. With none left it
+// claims half of what another thread has left, from the end, so that a thread that is late or slow (its core has
+// other work) leaves the rest to the others, and all end within one unit (Markatos and LeBlanc, "Using Processor
+// Affinity in Loop Scheduling on Shared-Memory Multiprocessors", IEEE TPDS 5(4), 1994). A thread alone takes all.
+func.func private @drystone_claim(%team: !llvm.ptr, %thread: i32, %units: index)
+    -> (index, index) attributes {llvm.no_inline} {
+  %zero = arith.constant 0 : index
   %one = arith.constant 1 : index
-  %two = arith.constant 2 : index
-  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
   %n = call @drystone_threads(%team) : (!llvm.ptr) -> i32
   %threads = arith.index_cast %n : i32 to index
+  %self = arith.index_cast %thread : i32 to index
+  %generation = llvm.getelementptr %team[0, 9] : (!llvm.ptr) -> !llvm.ptr, !team
+  // It cannot move before this thread arrives at the next barrier.
+  %current = llvm.load %generation atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
+  %claimed:3 = scf.while (%i = %zero, %b = %zero, %e = %zero) : (index, index, index) -> (index, index, index) {
+    %none = arith.cmpi eq, %b, %e : index
+    %more = arith.cmpi ult, %i, %threads : index
+    %go = arith.andi %none, %more : i1
+    scf.condition(%go) %i, %b, %e : index, index, index
+  } do {
+  ^bb0(%i: index, %b: index, %e: index):
+    %turned = arith.addi %self, %i : index
+    %whose = arith.remui %turned, %threads : index
+    %next = arith.addi %i, %one : index
+    %begin, %end = func.call @drystone_claim_from(%team, %whose, %threads, %units, %current, %i)
+      : (!llvm.ptr, index, index, index, i32, index) -> (index, index)
+    scf.yield %next, %begin, %end : index, index, index
+  }
+  return %claimed#1, %claimed#2 : index, index
+}
+
+// Claim units of the part of a thread: from its front, where that is the thread itself (%turn is 0).
+func.func private @drystone_claim_from(
+    %team: !llvm.ptr, %whose: index, %threads: index, %units: index, %generation: i32, %turn: index)
+    -> (index, index) {
+  %zero = arith.constant 0 : index
+  %one = arith.constant 1 : index
+  %true = arith.constant true
+  %low = arith.constant 4294967295 : i64
+  %high = arith.constant 32 : i64
+  %owner = arith.index_cast %whose : index to i32
+  %claims = call @drystone_claims(%team, %owner, %generation) : (!llvm.ptr, i32, i32) -> !llvm.ptr
+  %after = arith.addi %whose, %one : index
+  %before_all = arith.muli %whose, %units : index
+  %after_all = arith.muli %after, %units : index
+  %first = arith.divui %before_all, %threads : index
+  %last = arith.divui %after_all, %threads : index
+  %size = arith.subi %last, %first : index
+  %own = arith.cmpi eq, %turn, %zero : index
   %alone = arith.cmpi eq, %threads, %one : index
-  %twice = arith.muli %threads, %two : index
-  %shares = arith.select %alone, %one, %twice : index
   %claimed:2 = scf.while : () -> (index, index) {
-    %before = llvm.load %next atomic monotonic {alignment = 8 : i64} : !llvm.ptr -> i64
-    %begin = arith.index_cast %before : i64 to index
-    %left = arith.subi %units, %begin : index
-    %half = arith.divui %left, %shares : index
+    %word = llvm.load %claims atomic monotonic {alignment = 8 : i64} : !llvm.ptr -> i64
+    %front64 = arith.andi %word, %low : i64
+    %back64 = arith.shrui %word, %high : i64
+    %front = arith.index_cast %front64 : i64 to index
+    %back = arith.index_cast %back64 : i64 to index
+    %rest = arith.subi %size, %front : index
+    %left = arith.subi %rest, %back : index
+    %some = arith.cmpi ne, %left, %zero : index
+    %down = arith.shrui %left, %one : index
     %least = arith.minui %left, %one : index
-    %count = arith.maxui %half, %least : index
+    %half = arith.maxui %down, %least : index
+    %count = arith.select %alone, %left, %half : index
+    %from_front = arith.addi %first, %front : index
+    %until = arith.subi %last, %back : index
+    %from_back = arith.subi %until, %count : index
+    %begin = arith.select %own, %from_front, %from_back : index
     %end = arith.addi %begin, %count : index
-    %after = arith.index_cast %end : index to i64
-    %swapped = llvm.cmpxchg %next, %before, %after monotonic monotonic : !llvm.ptr, i64
-    %done = llvm.extractvalue %swapped[1] : !llvm.struct<(i64, i1)>
-    %true = arith.constant true
-    %again = arith.xori %done, %true : i1
+    %again = scf.if %some -> i1 {
+      %count64 = arith.index_cast %count : index to i64
+      %lifted = arith.shli %count64, %high : i64
+      %more = arith.select %own, %count64, %lifted : i64
+      %new = arith.addi %word, %more : i64
+      %swapped = llvm.cmpxchg %claims, %word, %new monotonic monotonic : !llvm.ptr, i64
+      %done = llvm.extractvalue %swapped[1] : !llvm.struct<(i64, i1)>
+      %failed = arith.xori %done, %true : i1
+      scf.yield %failed : i1
+    } else {
+      scf.yield %some : i1
+    }
     scf.condition(%again) %begin, %end : index, index
   } do {
   ^bb0(%begin: index, %end: index):
@@ -474,10 +542,10 @@ func.func private @drystone_serve(%team: !llvm.ptr, %number: i64) -> !llvm.ptr {
   %thread = arith.trunci %number : i64 to i32
   %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
   %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
-  %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
+  %stop = llvm.getelementptr %team[0, 13] : (!llvm.ptr) -> !llvm.ptr, !team
   %number_of = arith.constant 1023 : i32
-  %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
-  %driver_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
+  %pinned_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
+  %driver_at = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
   %pinned = llvm.load %pinned_at : !llvm.ptr -> i32
   %pin = arith.cmpi ne, %pinned, %zero : i32
   scf.if %pin {
@@ -538,8 +606,8 @@ func.func private @drystone_create(%wanted: i32, %pinned: i32) -> !llvm.ptr {
   scf.if %failed {
   } else {
     "llvm.intr.memset"(%team, %zero, %size) <{isVolatile = false}> : (!llvm.ptr, i8, i64) -> ()
-    %threads = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
-    %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
+    %threads = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
+    %pinned_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
     llvm.store %pinned, %pinned_at : i32, !llvm.ptr
     %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
     %worker = llvm.mlir.addressof @drystone_worker : !llvm.ptr
@@ -585,10 +653,10 @@ func.func private @drystone_destroy(%team: !llvm.ptr) {
   scf.if %exists {
     %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
     %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
-    %stop = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
+    %stop = llvm.getelementptr %team[0, 13] : (!llvm.ptr) -> !llvm.ptr, !team
     llvm.store %one, %stop atomic release {alignment = 4 : i64} : i32, !llvm.ptr
     func.call @drystone_advance(%epoch, %idle) : (!llvm.ptr, !llvm.ptr) -> ()
-    %size_at = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
+    %size_at = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
     %threads = llvm.load %size_at : !llvm.ptr -> i32
     %members = llvm.getelementptr %team[1] : (!llvm.ptr) -> !llvm.ptr, !team
     scf.for %number = %one to %threads step %one : i32 {
@@ -607,13 +675,15 @@ func.func private @drystone_alone(%call: !llvm.ptr) -> i32 {
   %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
   %zero64 = arith.constant 0 : i64
-  %team = llvm.alloca %one x !team : (i32) -> !llvm.ptr
+  %team = llvm.alloca %one x !single : (i32) -> !llvm.ptr
   %status = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
   %threads = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
-  %next = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
+  %generation = llvm.getelementptr %team[0, 9] : (!llvm.ptr) -> !llvm.ptr, !team
+  %claims = call @drystone_claims(%team, %zero, %zero) : (!llvm.ptr, i32, i32) -> !llvm.ptr
   llvm.store %zero, %status : i32, !llvm.ptr
   llvm.store %one, %threads : i32, !llvm.ptr
-  llvm.store %zero64, %next : i64, !llvm.ptr
+  llvm.store %zero, %generation : i32, !llvm.ptr
+  llvm.store %zero64, %claims : i64, !llvm.ptr
   %result = call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
   return %result : i32
 }
@@ -628,7 +698,7 @@ llvm.func @drystone_run(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
 // How many threads of a team a call is to have: all, or as many as it says.
 func.func private @drystone_wanted(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
   %zero = arith.constant 0 : i64
-  %size_at = llvm.getelementptr %team[0, 17] : (!llvm.ptr) -> !llvm.ptr, !team
+  %size_at = llvm.getelementptr %team[0, 15] : (!llvm.ptr) -> !llvm.ptr, !team
   %asked_at = llvm.getelementptr %call[0, 7] : (!llvm.ptr) -> !llvm.ptr, !call
   %size = llvm.load %size_at : !llvm.ptr -> i32
   %asked = llvm.load %asked_at : !llvm.ptr -> i64
@@ -638,6 +708,20 @@ func.func private @drystone_wanted(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
   %number = arith.select %any, %all, %fewer : i64
   %threads = arith.trunci %number : i64 to i32
   return %threads : i32
+}
+
+// Clear what is claimed of the parts of so many threads: of one that was not in the run before it is old.
+func.func private @drystone_clear(%team: !llvm.ptr, %threads: i32) {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %none = arith.constant 0 : i64
+  scf.for %thread = %zero to %threads step %one : i32 {
+    %even = func.call @drystone_claims(%team, %thread, %zero) : (!llvm.ptr, i32, i32) -> !llvm.ptr
+    %odd = func.call @drystone_claims(%team, %thread, %one) : (!llvm.ptr, i32, i32) -> !llvm.ptr
+    llvm.store %none, %even : i64, !llvm.ptr
+    llvm.store %none, %odd : i64, !llvm.ptr
+  }
+  return
 }
 
 // Have this model run by the first `threads` threads of a team that is ours.
@@ -650,11 +734,12 @@ func.func private @drystone_run_together(%team: !llvm.ptr, %call: !llvm.ptr, %th
   %threads_at = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
   %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
   %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
-  %driver_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
+  %driver_at = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
   %driver = llvm.mlir.addressof @drystone_enter : !llvm.ptr
   llvm.store %call, %team : !llvm.ptr, !llvm.ptr
   llvm.store %threads, %threads_at : i32, !llvm.ptr
   llvm.store %driver, %driver_at : !llvm.ptr, !llvm.ptr
+  call @drystone_clear(%team, %threads) : (!llvm.ptr, i32) -> ()
   llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
   call @drystone_stamp(%call, %zero, %slot) : (!llvm.ptr, i32, i64) -> ()
   %old = llvm.load %epoch atomic monotonic {alignment = 4 : i64} : !llvm.ptr -> i32
@@ -698,7 +783,7 @@ func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
     scf.yield %one : i32
   }
   %several = arith.cmpi sgt, %threads, %one : i32
-  %busy = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
+  %busy = llvm.getelementptr %team[0, 12] : (!llvm.ptr) -> !llvm.ptr, !team
   %ours = scf.if %several -> i1 {
     %pair = llvm.cmpxchg %busy, %zero, %one seq_cst monotonic {alignment = 4 : i64} : !llvm.ptr, i32
     %won = llvm.extractvalue %pair[1] : !llvm.struct<(i32, i1)>
@@ -707,7 +792,7 @@ func.func private @drystone_run_in(%team: !llvm.ptr, %call: !llvm.ptr) -> i32 {
     scf.yield %several : i1
   }
   %result = scf.if %ours -> i32 {
-    %pinned_at = llvm.getelementptr %team[0, 18] : (!llvm.ptr) -> !llvm.ptr, !team
+    %pinned_at = llvm.getelementptr %team[0, 16] : (!llvm.ptr) -> !llvm.ptr, !team
     %pinned = llvm.load %pinned_at : !llvm.ptr -> i32
     %pin = arith.cmpi ne, %pinned, %zero : i32
     %status = scf.if %pin -> i32 {
