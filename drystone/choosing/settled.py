@@ -170,7 +170,7 @@ def _readers(program: Program, weights: QuantizeWeights, auto: Collection[str]) 
     """The readers of weights whose first pattern is one of these."""
     patterns = [pattern for pattern, _ in weights.formats]
     found = readers_of(program, tables=weights.tables)
-    return [reader for reader in found if first_match(patterns, reader.key) in auto]
+    return [reader for reader in found if first_match(patterns, program.weights.names(reader.key)) in auto]
 
 
 def _method(weights: QuantizeWeights, auto: Collection[str]) -> Method | None:

@@ -57,7 +57,9 @@ class Weights:
             return self._once(name, lambda: self._hold(name, self._encoded[name], ""))
         tensor = self._find(name).detach()
         where = _storage(tensor)
-        return self._once(name if where is None else where, lambda: self._add(name, tensor))
+        key = self._once(name if where is None else where, lambda: self._add(name, tensor))
+        self.store.call(key, (other for other in self._called(name) if other != key))
+        return key
 
     def plain_key(self, name: str) -> str:
         """The same of a tensor that is stored as its elements, whatever the checkpoint holds it in."""

@@ -43,6 +43,7 @@ class WeightStore:
 
     def __init__(self) -> None:
         self._arrays: dict[str, Array] = {}
+        self._others: dict[str, tuple[str, ...]] = {}
 
     def __getitem__(self, key: str) -> Array:
         return self._arrays[key]
@@ -62,6 +63,14 @@ class WeightStore:
         self._arrays[name] = array
         return name
 
+    def call(self, key: str, others: Iterable[str]) -> None:
+        """Note other names that the model has for what is stored under `key`."""
+        self._others[key] = tuple(others)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """`key` and the other names that the model has for it."""
+        return (key, *self._others.get(key, ()))
+
     def free(self, key: str, parts: Iterable[str] = ()) -> str:
         """`key`, or the first of `key.2`, `key.3`, ... that is free, as the names of these parts behind it
         are."""
@@ -74,7 +83,7 @@ class WeightStore:
     def copy(self) -> "WeightStore":
         """A store of its own over the same arrays: what either adds or drops, the other does not see."""
         other = WeightStore()
-        other._arrays = dict(self._arrays)
+        other._arrays, other._others = dict(self._arrays), dict(self._others)
         return other
 
     def keep_only(self, keys: set[str]) -> None:

@@ -14,13 +14,15 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
-from drystone.passes.pack_weights import panels_of
+from drystone.passes.pack_weights import panels_of, panels_of_table
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
-from drystone.passes.weight_readers import is_copy, products_of
+from drystone.passes.weight_readers import is_copy, products_of, reads_of
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
+#: An operation and the number of an operand.
+_Use = tuple[Any, int]
 #: Weights that are decoded at a time: each takes three times its memory meanwhile.
 _THREADS = 8
 
@@ -44,8 +46,9 @@ class DecodeWeights:
       of codes, codebooks that are learned or chosen for each group, groups along the outputs, and codes or
       scales some of which are no finite numbers. Without a target all are decoded, and with one those of
       which `formats` ask `quantize-products` to make bytes.
-    - In a model in f16 or bf16 their numbers are not rounded to its element.
-    - What else reads such a weight, an embedding's lookup, reads it decoded.
+    - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
+    - In a model in f16 or bf16 numbers that products read are not rounded to its element.
+    - What else reads such a weight reads it decoded.
     - Without `numbers`, weights of zeros that take no memory stand for the decoded ones: for programs that
       are only counted.
     """
@@ -58,10 +61,10 @@ class DecodeWeights:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
-        kept: list[Any] = []
+        kept: list[_Use] = []
         for op in ops(block, "dry.weight"):
             value = op.operation.results[0]
-            if self.target is not None and not holds_bytes(self.formats, str(weight_key(value))):
+            if self.target is not None and not holds_bytes(program, self.formats, str(weight_key(value))):
                 kept += _kept(program, value, self.target)
         erase_dead(block)
         weights = [(op, _reads(op.operation.results[0], kept)) for op in ops(block, "dry.weight")]
@@ -95,35 +98,48 @@ def _held(program: Program, op: Any) -> tuple[Parts, Encoding, tuple[int, ...], 
     return weight_parts(program, value), encoding_of(kind), tuple(kind.shape), str(kind.element_type)
 
 
-def _kept(program: Program, value: Any, target: CpuTarget) -> list[Any]:
-    """The products that read a weight's codes, as their kernels can, in place of decoded copies."""
+def _kept(program: Program, value: Any, target: CpuTarget) -> list[_Use]:
+    """The products and embeddings that read a weight's codes, as their kernels can, in place of decoded
+    copies."""
     if value.type.encoding is None or _is_read(encoding_of(value.type)):
         return []
-    key, encoding, parts = str(weight_key(value)), encoding_of(value.type), weight_parts(program, value)
+    encoding, parts = encoding_of(value.type), weight_parts(program, value)
     problems: dict[Panels, str] = {}
     kept = []
-    for user in products_of(value):
-        panels = panels_of(user, target)
+
+    def keep(user: Any, number: int, panels: Panels | None) -> None:
         if panels is None:
-            continue
+            return
         if panels not in problems:
             problems[panels] = panels.problem(parts, encoding)
         if not problems[panels]:
-            with ir.InsertionPoint(value.owner), value.owner.location:
-                kind = with_encoding(with_encoding(user.operands[1].type, None), encoding)
-                user.operands[1] = value if kind == value.type else stored_weight(key, kind)
-            kept.append(user)
+            _read_codes(value, user, number)
+            kept.append((user, number))
+
+    for user in products_of(value):
+        keep(user, 1, panels_of(user, target))
+    left = [use for use in reads_of(value) if use not in kept]
+    if all((user.name, number) == ("dry.embedding", 0) for user, number in left):
+        for user, number in left:
+            keep(user, number, panels_of_table(value.type))
     return kept
 
 
-def _reads(value: Any, kept: list[Any]) -> list[tuple[Any, int]]:
-    """The uses of a weight that are to read it decoded; `kept`: products that read codes."""
+def _read_codes(value: Any, user: Any, number: int) -> None:
+    """Let an operation read the codes of a weight, with the element that it reads."""
+    kind = with_encoding(with_encoding(user.operands[number].type, None), encoding_of(value.type))
+    with ir.InsertionPoint(value.owner), value.owner.location:
+        user.operands[number] = value if kind == value.type else stored_weight(str(weight_key(value)), kind)
+
+
+def _reads(value: Any, kept: list[_Use]) -> list[_Use]:
+    """The uses of a weight that are to read it decoded; `kept`: those that read codes."""
     if value.type.encoding is None:
         return []
     found = uses(value)
     if _is_read(encoding_of(value.type)):
         return [use for use in found if is_copy(use[0])]
-    return [(user, number) for user, number in found if number != 1 or user not in kept]
+    return [use for use in found if use not in kept]
 
 
 def _is_read(encoding: Any) -> bool:

@@ -85,7 +85,7 @@ def _chosen(program: Program, caches: Caches) -> dict[str, Held]:
     chosen, names, matched = dict[str, Held](), list[str](), set[str | None]()
     for cache in found(program) if caches else ():
         names.append(cache.spec.name)
-        pattern = first_match((each for each, _ in caches), names[-1])
+        pattern = first_match((each for each, _ in caches), names[-1:])
         matched.add(pattern)
         held = None if pattern is None else dict(caches)[pattern]
         if held is not None:

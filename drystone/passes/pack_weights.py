@@ -12,7 +12,7 @@ from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
-from drystone.passes.weights import drop_unused, new_weight, weight_key, weight_parts
+from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
 
@@ -35,6 +35,11 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
     return Panels((n, k), axis, panel_width(target, kind.get_dim_size(axis)))
 
 
+def panels_of_table(kind: Any) -> Panels | None:
+    """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece."""
+    return Panels(tuple(kind.shape), 0, 1) if kind.rank == 2 and kind.has_static_shape else None
+
+
 @dataclass(frozen=True)
 class PackWeights:
     """Give the weights of products, convolutions and recurrent layers a blocked layout for `target`;
@@ -49,6 +54,7 @@ class PackWeights:
     - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
       in whole bytes; one after the other in one array (#dry.joined).
+    - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
       transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
@@ -66,8 +72,11 @@ class PackWeights:
         packer = _Packer(program)
         block = main_block(program)
         for op in ops(block, "dry.matmul"):
-            if not packer.join(op.operation, self.target):
+            if not packer.join(op.operation, 1, panels_of(op.operation, self.target)):
                 packer.pack(op, self._matmul(op))
+        for op in ops(block, "dry.embedding"):
+            table = op.operation.operands[0]
+            packer.join(op.operation, 0, packer.panels.get(weight_key(table), panels_of_table(table.type)))
         for op in ops(block, "dry.conv"):
             packer.pack(op, self._conv(op))
         for op in ops(block, "dry.recurrent"):
@@ -134,28 +143,36 @@ def _is_depthwise(op: Any, weight: Any) -> bool:
 
 @dataclass
 class _Packer:
-    """Makes packed weights, each once. `made`: (key, layout) -> the value."""
+    """Makes packed weights, each once. `made`: (key, layout) -> the value; `joined`: (key, panels) -> the key
+    of the codes in panels; `panels`: key -> those of its rows that were made first."""
 
     program: Program
-    made: dict[tuple[str, Pack | Panels], Any] = field(default_factory=dict)
+    made: dict[tuple[str, Pack], Any] = field(default_factory=dict)
+    joined: dict[tuple[str, Panels], str] = field(default_factory=dict)
+    panels: dict[str | None, Panels] = field(default_factory=dict)
 
-    def join(self, op: Any, target: CpuTarget) -> bool:
-        """Let a product read its weight in panels of codes, if that is coded; whether it is."""
-        weight = op.operands[1]
+    def join(self, op: Any, number: int, panels: Panels | None) -> bool:
+        """Let an operation read an operand in panels of codes, if that is coded; whether it is."""
+        weight = op.operands[number]
         if not is_coded(weight.type):
             return False
-        key, panels, encoding = weight_key(weight), panels_of(op, target), encoding_of(weight.type)
+        key, encoding = weight_key(weight), encoding_of(weight.type)
         if isinstance(encoding, Joined):
             return True
         joined = "it is no constant matrix" if panels is None else panels.joined(encoding)
         if panels is None or key is None or isinstance(joined, str):
-            raise InternalError(f"no kernel reads {weight.type} as {op.name}'s right operand: {joined}")
-        if (key, panels) not in self.made:
-            array = panels.join(weight_parts(self.program, weight), encoding)
-            with ir.InsertionPoint(weight.owner), weight.owner.location:
-                kind = with_encoding(weight.type, joined)
-                self.made[key, panels] = new_weight(self.program, f"{key}.packed", array, kind)
-        op.operands[1] = self.made[key, panels]
+            raise InternalError(f"no kernel reads {weight.type} as {op.name}'s operand {number}: {joined}")
+        kind = with_encoding(weight.type, joined)
+        with ir.InsertionPoint(weight.owner), weight.owner.location:
+            if (key, panels) in self.joined:
+                made = stored_weight(self.joined[key, panels], kind)
+            else:
+                array = panels.join(weight_parts(self.program, weight), encoding)
+                made = new_weight(self.program, f"{key}.packed", array, kind)
+                self.joined[key, panels] = str(weight_key(made))
+        if panels.axis == 0:
+            self.panels.setdefault(key, panels)
+        op.operands[number] = made
         return True
 
     def pack(self, op: Any, layout: Pack | None) -> None:

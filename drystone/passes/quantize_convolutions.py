@@ -123,7 +123,7 @@ def _chosen(program: Program, target: CpuTarget | None, formats: Formats) -> lis
         key = weight_key(op.operation.operands[1])
         if key is None or target is None or not _is_quantizable(op, target):
             continue
-        if not holds_bytes(formats, key):
+        if not holds_bytes(program, formats, key):
             continue
         name = model_name(key)
         seen[name] = seen.get(name, 0) + 1

@@ -23,7 +23,7 @@ from drystone.passes.observe_ranges import Point
 from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import asked_of, first_match, no_match
-from drystone.passes.weights import drop_unused, model_name, new_weight, weight_key
+from drystone.passes.weights import drop_unused, model_names, new_weight, weight_key
 from drystone.targets.target import CpuTarget
 
 #: The largest code of activations.
@@ -105,17 +105,17 @@ def _chosen(program: Program, formats: Formats, convolutions: bool) -> dict[Any,
     """By the value they read, the products that are to be products of bytes and the keys of their weights, in
     order. Raises UserError for a pattern that matches nothing."""
     found: dict[Any, list[tuple[Any, str]]] = {}
-    keys, matched = [], set[str | None]()
+    keys, matched, patterns = [], set[str | None](), [each for each, _ in formats]
     for op in ops(main_block(program), "dry.conv") if formats and convolutions else []:
         key = weight_key(op.operation.operands[1])
-        matched.add(None if key is None else first_match((each for each, _ in formats), model_name(key)))
+        matched.add(None if key is None else first_match(patterns, model_names(program, key)))
     for op in ops(main_block(program), "dry.matmul") if formats else []:
         key = weight_key(op.operation.operands[1])
         if key is None or not is_quantizable(op):
             continue
         keys.append(key)
-        matched.add(first_match((each for each, _ in formats), model_name(key)))
-        if holds_bytes(formats, key):
+        matched.add(first_match(patterns, model_names(program, key)))
+        if holds_bytes(program, formats, key):
             found.setdefault(op.operation.operands[0], []).append((op, key))
     # Where other formats are there too, a weight that stays may be any.
     alone = all(held in (INT8, None) for _, held in formats)
@@ -129,9 +129,9 @@ def _chosen(program: Program, formats: Formats, convolutions: bool) -> dict[Any,
     return found
 
 
-def holds_bytes(formats: Formats, key: str) -> bool:
+def holds_bytes(program: Program, formats: Formats, key: str) -> bool:
     """Whether these formats ask for bytes where a weight of this key is multiplied."""
-    return asked_of(formats, model_name(key)) == INT8
+    return asked_of(formats, model_names(program, key)) == INT8
 
 
 def is_quantizable(op: Any) -> bool:
@@ -191,7 +191,7 @@ class _Group:
     def _held(self, factors: Array | None) -> Held | None:
         """How x is held where its scale is fixed beforehand; None where rows have their own."""
         tails = self.of.tails.get(self.name)
-        asked = {asked_of(self.of.dynamic, model_name(key)) for _, key in self.products}
+        asked = {asked_of(self.of.dynamic, model_names(self.program, key)) for _, key in self.products}
         if tails is None or factors is None or True in asked:
             return None
         seen = Point(self.x, True, 1 / factors).range(self.of.ranges[self.name])

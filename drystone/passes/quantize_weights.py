@@ -109,7 +109,7 @@ def chosen(program: Program, choice: Choice) -> list[list[tuple[Reader, Rounding
         return []
     readers, matched = readers_of(program, tables=choice.tables), set[str | None](choice.others)
     for reader in readers:
-        pattern = first_match((each for each, _ in formats), reader.key)
+        pattern = first_match((each for each, _ in formats), program.weights.names(reader.key))
         matched.add(pattern)
         rounding = None if pattern is None else dict(formats)[pattern]
         if rounding is not None:

@@ -15,7 +15,7 @@ from drystone.passes.pack_weights import panels_of
 from drystone.passes.quantize_products import rounded_rows
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weight_readers import first_match, no_match
-from drystone.passes.weights import model_name, weight_key
+from drystone.passes.weights import model_name, model_names, weight_key
 from drystone.targets.target import CpuTarget
 
 #: What the peak of a row is rounded to.
@@ -57,7 +57,7 @@ class RoundActivations:
             if key is None or not is_coded(weight.type):
                 continue
             keys.append(model_name(key))
-            pattern = first_match((each for each, _ in self.formats), model_name(key))
+            pattern = first_match((each for each, _ in self.formats), model_names(program, key))
             matched.add(pattern)
             done = str(op.operation.operands[0].type.element_type) == "i8"
             if not done and pattern is not None and dict(self.formats)[pattern]:

@@ -75,7 +75,7 @@ class SplitProducts:
         for op in ops(block, "dry.weight"):
             value = op.operation.results[0]
             if isinstance(encoding_of(value.type), Codes) or holds_bytes(
-                self.formats, str(weight_key(value))
+                program, self.formats, str(weight_key(value))
             ):
                 continue
             for user in products_of(value):

@@ -94,14 +94,15 @@ def readers_of(program: Program, *, tables: bool) -> list[Reader]:
     return [each for each in found if tables or each.key in multiplied]
 
 
-def first_match(patterns: Iterable[str], key: str) -> str | None:
-    """The first regular expression that matches all of a weight's key."""
-    return next((pattern for pattern in patterns if re.fullmatch(pattern, key)), None)
+def first_match(patterns: Iterable[str], names: Iterable[str]) -> str | None:
+    """The first regular expression that matches all of one of a weight's names."""
+    called = tuple(names)
+    return next((each for each in patterns if any(re.fullmatch(each, name) for name in called)), None)
 
 
-def asked_of(pairs: Sequence[tuple[str, Wanted]], key: str) -> Wanted | None:
-    """What the first pattern that matches a weight's key asks for; None where none does."""
-    pattern = first_match((each for each, _ in pairs), key)
+def asked_of(pairs: Sequence[tuple[str, Wanted]], names: Iterable[str]) -> Wanted | None:
+    """What the first pattern that matches one of a weight's names asks for; None where none does."""
+    pattern = first_match((each for each, _ in pairs), names)
     return None if pattern is None else dict(pairs)[pattern]
 
 
@@ -119,10 +120,17 @@ def is_copy(op: Any) -> bool:
     return copies is not None and is_identity(maps_of(op)[0]) and op.results[0].type.encoding is None
 
 
-def products_of(weight: Any) -> list[Any]:
-    """The products whose right operand a weight is: as it is held, copied into a plain tensor, or that in a
+def reads_of(weight: Any) -> list[tuple[Any, int]]:
+    """What reads a weight, and as which operand: as it is held, copied into a plain tensor, or that in a
     longer float."""
-    copied = [use for copy, _ in uses(weight) if is_copy(copy) for use in uses(copy.results[0])]
-    widened = [use for user, _ in copied if is_widened(user) for use in uses(user.results[0])]
-    found = [*uses(weight), *copied, *widened]
-    return [user for user, number in found if (user.name, number) == ("dry.matmul", 1)]
+    found = []
+    for user, number in uses(weight):
+        copied = uses(user.results[0]) if is_copy(user) else [(user, number)]
+        for reader, place in copied:
+            found += uses(reader.results[0]) if is_widened(reader) else [(reader, place)]
+    return found
+
+
+def products_of(weight: Any) -> list[Any]:
+    """The products whose right operand a weight is, in any of these ways."""
+    return [user for user, number in reads_of(weight) if (user.name, number) == ("dry.matmul", 1)]

@@ -58,6 +58,11 @@ def model_name(key: str) -> str:
     return _MADE.sub("", key)
 
 
+def model_names(program: Program, key: str) -> tuple[str, ...]:
+    """All names that the model has for it: a parameter that several modules share has several."""
+    return program.weights.names(model_name(key))
+
+
 def drop_unused(program: Program) -> None:
     """Drop the arrays of the store that no `dry.weight` has a part in and no state's first value names."""
     named: set[str] = set(program.signature.initial if program.signature is not None else ())

@@ -110,18 +110,52 @@ func.func @main(%x: tensor<4x32xf32>, %i: tensor<3xi64>) -> (tensor<4x16xf32>, t
 // after:
 module {
   func.func @main(%arg0: tensor<4x32xf32>, %arg1: tensor<3xi64>) -> (tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>) {
-    %0 = "dry.weight"() {key = "w.decoded"} : () -> tensor<16x32xf32>
-    %1 = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
-    %2 = "dry.weight"() {key = "v.decoded"} : () -> tensor<16x32xf32>
-    %3 = "dry.matmul"(%arg0, %1) ({
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+    %1 = "dry.weight"() {key = "v.decoded"} : () -> tensor<16x32xf32>
+    %2 = "dry.matmul"(%arg0, %0) ({
     ^bb0(%arg2: f32):
       "dry.yield"(%arg2) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>) -> tensor<4x16xf32>
-    %4 = "dry.matmul"(%arg0, %2) ({
+    %3 = "dry.matmul"(%arg0, %1) ({
     ^bb0(%arg2: f32):
       "dry.yield"(%arg2) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
-    %5 = "dry.embedding"(%0, %arg1) : (tensor<16x32xf32>, tensor<3xi64>) -> tensor<3x32xf32>
-    return %3, %4, %5 : tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>
+    %4 = "dry.embedding"(%0, %arg1) : (tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+    return %2, %3, %4 : tensor<4x16xf32>, tensor<4x16xf32>, tensor<3x32xf32>
+  }
+}
+
+// case: one that a lookup reads, one that a map reads besides
+func.func @main(%i: tensor<3xi64>) -> (tensor<3x32xf32>, tensor<3x32xf32>, tensor<16x32xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+  %e = tensor.empty() : tensor<16x32xf32>
+  %p = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
+      iterator_types = ["parallel", "parallel"]}
+      ins(%v : tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>) outs(%e : tensor<16x32xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %d = arith.addf %a, %a : f32
+    linalg.yield %d : f32
+  } -> tensor<16x32xf32>
+  %out_a = "dry.embedding"(%w, %i) : (tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+  %out_b = "dry.embedding"(%v, %i) : (tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+  return %out_a, %out_b, %p : tensor<3x32xf32>, tensor<3x32xf32>, tensor<16x32xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d0, d1)>
+module {
+  func.func @main(%arg0: tensor<3xi64>) -> (tensor<3x32xf32>, tensor<3x32xf32>, tensor<16x32xf32>) {
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+    %1 = "dry.weight"() {key = "v.decoded"} : () -> tensor<16x32xf32>
+    %2 = tensor.empty() : tensor<16x32xf32>
+    %3 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]} ins(%1 : tensor<16x32xf32>) outs(%2 : tensor<16x32xf32>) {
+    ^bb0(%in: f32, %out: f32):
+      %6 = arith.addf %in, %in : f32
+      linalg.yield %6 : f32
+    } -> tensor<16x32xf32>
+    %4 = "dry.embedding"(%0, %arg0) : (tensor<16x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+    %5 = "dry.embedding"(%1, %arg0) : (tensor<16x32xf32>, tensor<3xi64>) -> tensor<3x32xf32>
+    return %4, %5, %3 : tensor<3x32xf32>, tensor<3x32xf32>, tensor<16x32xf32>
   }
 }

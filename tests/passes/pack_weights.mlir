@@ -135,3 +135,34 @@ module {
     return %1 : tensor<4x40xf32>
   }
 }
+
+// case: codes that a product and a lookup read, codes that a lookup alone reads
+func.func @main(%x: tensor<4x32xf32>, %i: tensor<3xi64>) -> (tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<40x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<20x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>
+  %out_a = "dry.matmul"(%x, %w) ({
+  ^bb0(%a: f32):
+    "dry.yield"(%a) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [],
+      operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
+    : (tensor<4x32xf32>, tensor<40x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>) -> tensor<4x40xf32>
+  %out_b = "dry.embedding"(%w, %i) : (tensor<40x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+  %out_c = "dry.embedding"(%v, %i) : (tensor<20x32xf32, #dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, unit>, #dry.enc<"uint4", unit, unit>, unit>, unit>>, tensor<3xi64>) -> tensor<3x32xf32>
+  return %out_a, %out_b, %out_c : tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x32xf32>, %arg1: tensor<3xi64>) -> (tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>) {
+    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
+    %1 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
+    %2 = "dry.weight"() {key = "v.packed"} : () -> tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [1], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>
+    %3 = "dry.matmul"(%arg0, %0) ({
+    ^bb0(%arg2: f32):
+      "dry.yield"(%arg2) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>) -> tensor<4x40xf32>
+    %4 = "dry.embedding"(%1, %arg1) : (tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
+    %5 = "dry.embedding"(%2, %arg1) : (tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [1], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
+    return %3, %4, %5 : tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>
+  }
+}

@@ -31,6 +31,22 @@ class Factors:
     zero: Tile | None
     minimum: Tile | None
 
+    def with_shift(self, t: TileBuilder) -> "Factors":
+        """The same with the zero point in the minimum: number * scale - minimum."""
+        if self.zero is None or self.scale is None:
+            return self
+        shift = t.apply("arith.mulf", self.scale, self.zero)
+        shift = shift if self.minimum is None else t.apply("arith.addf", shift, self.minimum)
+        return Factors(self.scale, None, shift)
+
+    def real(self, t: TileBuilder, number: Tile) -> Tile:
+        """What the numbers of codes stand for."""
+        if self.zero is not None:
+            number = t.apply("arith.subf", number, self.zero)
+        if self.scale is not None:
+            number = t.apply("arith.mulf", number, self.scale)
+        return number if self.minimum is None else t.apply("arith.subf", number, self.minimum)
+
 
 def parts(encoding: Joined, shape: Sequence[int], tensor: Tensor) -> dict[str, Tensor]:
     """The parts of a tensor of codes that lie in a parameter's bytes; short floats are read as f32."""
@@ -120,31 +136,81 @@ class CodedMatrix:
             return -half if code.unsigned else 0
         return 0 if code.unsigned else half
 
-    def factors(self, t: TileBuilder, panel: Index, k: Index) -> Factors:
-        """What the codes from k on, as far as they share it, are to be multiplied with and less by."""
+    def of_output(self, t: TileBuilder, output: Index, k: Index, count: int) -> Tile:
+        """The numbers of `count` neighbouring codes of one output from k on, f32 [1, count]: each lane has
+        the word that its code starts in, and the next one where codes go on there."""
+        code, bits = self.codes.code, self.codes.code.bits
+        tensor = self.tensors["codes"]
+        panels, runs, words, width = (n or 0 for n in tensor.shape)
+        assert tensor.base is not None and tensor.offset is not None
+        memory = tensor.base.part(tensor.offset, (panels * runs * words * width,), tensor.dtype)
+
+        def number(value: Index | int) -> Tile:
+            return t.full(value, (1, 1), "i64")
+
+        def word_at(word: Tile) -> Tile:
+            first = output // width * (runs * words * width) + output % width
+            place = t.apply("arith.muli", word, number(width))
+            return t.gather(memory, [t.apply("arith.addi", place, number(first))])
+
+        at = t.iota(k, (1, count), 1)
+        run = t.apply("arith.shrui", at, number(self.run.bit_length() - 1))
+        j = t.apply("arith.andi", at, number(self.run - 1))
+        place = self._places(t, j)
+        word = t.apply("arith.shrui", place, number(_WORD.bit_length() - 1))
+        word = t.apply("arith.addi", t.apply("arith.muli", run, number(words)), word)
+        low = t.apply("arith.andi", place, number(_WORD - 1))
+        low = t.apply("arith.trunci", low, dtype="i32")
+        found = t.apply("arith.shrui", word_at(word), low)
+        if _WORD % bits:
+            # A shift by all bits of a word means nothing: by one, and by the others.
+            rest = _shifted(t, "arith.shli", word_at(t.apply("arith.addi", word, number(1))), 1)
+            left = t.apply("arith.subi", t.full(_WORD - 1, (1, 1), "i32"), low)
+            found = t.apply("arith.ori", found, t.apply("arith.shli", rest, left))
+        return code_numbers(t, code, found)
+
+    def _places(self, t: TileBuilder, j: Tile) -> Tile:
+        """The bits that codes j of a run start at: `Words.place`."""
+        bits = self.codes.code.bits
+
+        def number(value: int) -> Tile:
+            return t.full(value, (1, 1), "i64")
+
+        if _BYTE % bits:
+            return t.apply("arith.muli", j, number(bits))
+        byte = t.apply("arith.muli", t.apply("arith.andi", j, number(_WORD // _BYTE - 1)), number(_BYTE))
+        inside = t.apply("arith.muli", t.apply("arith.shrui", j, number(2)), number(bits))
+        return t.apply("arith.addi", byte, inside)
+
+    def factors(self, t: TileBuilder, panel: Index, k: Index, lane: Index | None = None) -> Factors:
+        """What the codes from k on, as far as they share it, are to be multiplied with and less by; of one
+        lane of the panel alone if it is given."""
         scale = self.codes.scale
         if scale is None:
             return Factors(None, None, None)
-        block = k // self.group if self.group else index(0)
-        made = {name: self._held(t, name, child, panel, block) for name, child in scale.children().items()}
+        place = panel, k // self.group if self.group else index(0), lane
+        made = {name: self._held(t, name, child, *place) for name, child in scale.children().items()}
         return Factors(made["scale"], made.get("zero_point"), made.get("minimum"))
 
-    def _held(self, t: TileBuilder, key: str, child: object, panel: Index, block: Index) -> Tile:
+    def _held(
+        self, t: TileBuilder, key: str, child: object, panel: Index, block: Index, lane: Index | None
+    ) -> Tile:
         """Scales, zero points or minima of one block along k, or scales of those."""
         assert isinstance(child, Codes) and isinstance(child.element, str)
         tensor = self.tensors[key]
+        first, width = (index(0), self.width) if lane is None else (lane, 1)
         match len(tensor.shape):
             case 3:
-                held = t.load(tensor, [panel, block, 0], [None, 1, self.width])
+                held = t.load(tensor, [panel, block, first], [None, 1, width])
             case 2:
-                held = t.load(tensor, [panel, 0], [1, self.width])
+                held = t.load(tensor, [panel, first], [1, width])
             case _:
                 held = t.reshape(t.load(tensor, [], []), (1, 1))
         real = _scale_number(t, code_of(child.element), held)
         if child.scale is None:
             return real
         inner = block // size if (size := _along_k(child.scale.per)) else index(0)
-        second = self._held(t, f"{key}.scale", child.scale.held, panel, inner)
+        second = self._held(t, f"{key}.scale", child.scale.held, panel, inner, lane)
         return t.apply("arith.mulf", real, second)
 
 

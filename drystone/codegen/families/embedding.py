@@ -1,35 +1,45 @@
 """Rows of a table by their numbers: one copy of a row per index. A number outside the table is moved into it,
-so that no memory but the table's is read."""
+so that no memory but the table's is read. Of a table of codes the rows that are asked for are decoded."""
 
+from collections.abc import Callable
+from math import gcd
 from typing import Any
 
-from drystone.codegen.families.dry_op import dry_op
+from drystone.codegen.families.decoding import CodedMatrix
+from drystone.codegen.families.dry_op import coded_matrix, dry_op, narrowed
 from drystone.codegen.families.rows import over_rows, split_at
-from drystone.codegen.families.tiling import tile_width
-from drystone.codegen.tile import Index, TileBuilder, TileProgram, tile_program
+from drystone.codegen.families.tiling import chunk_end, tile_width
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets.target import CpuTarget
+
+#: What is done with a tile of a row that starts at a column.
+Given = Callable[[Index, Tile], None]
 
 
 def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.embedding."""
     op = dry_op(kernel)
     table, indices, out = op.tensor(op.main.table), op.tensor(op.main.indices), op.inits[0]
-    if table.dtype != out.dtype or len(table.shape) != 2:
+    coded = coded_matrix(op, op.main.table)
+    if coded is None and (table.dtype != out.dtype or len(table.shape) != 2):
         return None
     single = not indices.shape
     out, indices = split_at(out, len(out.shape) - 1), split_at(indices)
-    columns = table.dim(1)
-    width = tile_width(target, table.dtype, columns)
+    rows, columns = (table.dim(0), table.dim(1)) if coded is None else map(index, op.main.table.type.shape)
+    width = tile_width(target, table.dtype if coded is None else "f32", columns, 4 if coded is None else 2)
 
     def row(t: TileBuilder, r: Index) -> None:
         number = t.load(indices, [] if single else [r], [] if single else [None])
-        place = t.element(number).min(table.dim(0) - 1).max(0)
+        place = t.element(number).min(rows - 1).max(0)
 
-        def part(j: Index) -> None:
-            tile = t.load(table, [place, j], [None, width])
-            t.store(out, [j] if single else [r, j], tile, [width] if single else [None, width])
+        def give(j: Index, tile: Tile) -> None:
+            size = tile.shape[-1]
+            t.store(out, [j] if single else [r, j], tile, [size] if single else [None, size])
 
-        t.loop(columns, width, part)
+        if coded is None:
+            t.loop(columns, width, lambda j: give(j, t.load(table, [place, j], [None, width])))
+        else:
+            _decoded(t, coded, place, width, lambda j, tile: give(j, narrowed(t, tile, out.dtype)))
 
     def body(t: TileBuilder) -> None:
         t.same(columns, out.dim(len(out.shape) - 1))
@@ -40,3 +50,20 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
         over_rows(t, indices.dim(0), columns, lambda r: row(t, r))
 
     return tile_program("embedding", op.tensors, body, op.scalars)
+
+
+def _decoded(t: TileBuilder, coded: CodedMatrix, row: Index, width: int, give: Given) -> None:
+    """give(k, numbers) for the numbers of one row, up to `width` at once that share their factors."""
+    depth, span = index(coded.depth), coded.group or coded.depth
+    size = gcd(width, coded.group) if coded.group else width
+
+    def group(k: Index) -> None:
+        made = coded.factors(t, row // coded.width, k, row % coded.width)
+
+        def some(j: Index) -> None:
+            numbers = made.real(t, coded.of_output(t, row, j, size))
+            give(j, t.reshape(numbers, [size]))
+
+        t.loop(chunk_end(k, span, depth), size, some, lower=k)
+
+    t.loop(depth, span, group)

@@ -10,7 +10,6 @@ For more rows a part of a panel is decoded into memory that stays in the cache w
 
 from math import gcd
 
-from drystone.codegen.families.decoding import Factors
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Step
@@ -134,12 +133,12 @@ class CodedStep(Step):
     def scaled_before(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
         """sums and the products of the groups from k up to `end`, each number decoded before."""
         t, c = self.t, self.coded
-        made = [self.with_shift(c.factors(t, self.panel, k + first)) for first in self.groups_of_a_string()]
+        made = [c.factors(t, self.panel, k + first).with_shift(t) for first in self.groups_of_a_string()]
 
         def strings(at: Index, sums: Tile) -> Tile:
             words = c.words(t, self.panel, at)
             for j in range(c.run):
-                number = self.real(made[j * len(made) // c.run], c.number(t, words, j))
+                number = made[j * len(made) // c.run].real(t, c.number(t, words, j))
                 sums = t.dot(sums, self.column(m, at + j), number)
             return sums
 
@@ -149,19 +148,6 @@ class CodedStep(Step):
         """Where in a string of codes its groups start: one at its start, or several short ones."""
         c = self.coded
         return range(0, c.run, c.group if 0 < c.group < c.run else c.run)
-
-    def with_shift(self, factors: Factors) -> Factors:
-        """Factors whose zero point is in the minimum: q * scale - minimum."""
-        if factors.zero is None or factors.scale is None:
-            return factors
-        return Factors(factors.scale, None, self.t.apply("arith.mulf", factors.scale, factors.zero))
-
-    def real(self, factors: Factors, number: Tile) -> Tile:
-        """What the numbers of codes stand for."""
-        t = self.t
-        if factors.scale is not None:
-            number = t.apply("arith.mulf", number, factors.scale)
-        return number if factors.minimum is None else t.apply("arith.subf", number, factors.minimum)
 
     def prepare(self, first: Index, end: Index) -> None:
         """Decode the part of the panel that the rows pass by."""
@@ -173,12 +159,12 @@ class CodedStep(Step):
         unit = unit if unit % c.run == 0 else c.run
 
         def factors(k: Index) -> None:
-            made = [self.with_shift(c.factors(t, self.panel, k + j)) for j in self.groups_of_a_string()]
+            made = [c.factors(t, self.panel, k + j).with_shift(t) for j in self.groups_of_a_string()]
 
             def strings(at: Index) -> None:
                 words = c.words(t, self.panel, at)
                 for j in range(c.run):
-                    number = self.real(made[j * len(made) // c.run], c.number(t, words, j))
+                    number = made[j * len(made) // c.run].real(t, c.number(t, words, j))
                     t.store(row, [j if group > 1 else at - first + j, 0], number)
                 for j in range(0, c.run if group > 1 else 0, group):
                     some = t.load(row, [j, 0], [group, c.width])

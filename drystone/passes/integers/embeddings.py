@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from drystone.ir.dialect import Embedding
-from drystone.ir.encoding import encode
+from drystone.ir.encoding import decode, encode, encoding_of
 from drystone.ir.formats import int8_row
 from drystone.ir.values import shape
 from drystone.mlir import ir
@@ -13,7 +13,7 @@ from drystone.passes.integers.fixed import Leaf, Product, Sum
 from drystone.passes.integers.making import Maker, integer, stored
 from drystone.passes.integers.regions import refused
 from drystone.passes.rewriting import tensor_type
-from drystone.passes.weights import weight_key
+from drystone.passes.weights import weight_key, weight_parts
 
 #: The multiplier of the row with the largest numbers.
 _MOST = 2**22
@@ -25,7 +25,8 @@ def make_embedding(maker: Maker, op: Any) -> None:
     result, key = op.operation.results[0], weight_key(table)
     if key is None:
         raise refused(op, "has a table that is computed")
-    parts = encode(np.asarray(maker.program.weights[key], np.float32), int8_row(1))
+    numbers = decode(weight_parts(maker.program, table), encoding_of(table.type), table.type.shape, "f32")
+    parts = encode(numbers, int8_row(1))
     scales = np.asarray(parts["scale"], np.float64).reshape(-1, 1)
     unit = max(float(scales.max()), 1e-30) / _MOST
     extents, rank = shape(result), result.type.rank

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
+import numpy as np
+
+from drystone.dtypes import DTYPES
 from drystone.errors import UserError
 from drystone.ir.buffers import Call, buffers
 from drystone.ir.program import Program
@@ -207,8 +211,14 @@ class Allotter:
         """Bytes that are there of a table that a call reads some rows of; 0 where it reads a weight whole."""
         if self.work[call.name] >= self._weights[key]:
             return 0
-        row: int = self._weights[key] // self._program.weights[key].shape[0]
-        return min(self._weights[key], -(-made // row) * (row + AROUND))
+        place = f"weight.{self._found.weights.index(key)}"
+        kinds = [value.type for value in call.op.operands if self._found.of.get(value) == place]
+        if not kinds:  # a scalar of it
+            return 0
+        rows, *columns = kinds[0].shape
+        item = np.dtype(DTYPES[str(kinds[0].element_type)]).itemsize
+        picked = -(-made // (prod(columns) * item))
+        return min(self._weights[key], int(picked * (self._weights[key] // rows + AROUND)))
 
     def _fits_as_stored(self, budget: Budget) -> None:
         """Raise UserError where the weights have more bytes than the budget for them."""
