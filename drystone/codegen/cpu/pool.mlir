@@ -155,27 +155,28 @@ func.func private @drystone_pin(%number: i32) {
   return
 }
 
-// Return once the word differs from `old`: look 2000 times with pauses, then sleep. `sleepers` counts the
+// Return once the word differs from `old`: look for 2^18 ticks of the cycle counter, some 100 us, then sleep. (A
+// pause takes 10 ns on one machine and 60 on another, so they are not counted.) `sleepers` counts the
 // threads asleep, so that who moves the word makes a system call only when it must; both sides use
 // sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word. After
 // it comes the core of who woke them.
 func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.ptr) {
-  %zero = arith.constant 0 : i32
   %one = arith.constant 1 : i32
-  %patience = arith.constant 2000 : i32
-  %spins = scf.while (%count = %zero) : (i32) -> i32 {
+  %patience = arith.constant 262144 : i64
+  %began = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+  %tired = scf.while : () -> i1 {
     %now = llvm.load %word atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
     %same = arith.cmpi eq, %now, %old : i32
-    %patient = arith.cmpi slt, %count, %patience : i32
+    %time = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
+    %waited = arith.subi %time, %began : i64
+    %patient = arith.cmpi ult, %waited, %patience : i64
     %again = arith.andi %same, %patient : i1
-    scf.condition(%again) %count : i32
+    scf.condition(%again) %same : i1
   } do {
-  ^bb0(%count: i32):
+  ^bb0(%same: i1):
     llvm.call_intrinsic "llvm.x86.sse2.pause"() : () -> ()
-    %more = arith.addi %count, %one : i32
-    scf.yield %more : i32
+    scf.yield
   }
-  %tired = arith.cmpi eq, %spins, %patience : i32
   scf.if %tired {
     %before = llvm.atomicrmw add %sleepers, %one seq_cst : !llvm.ptr, i32
     scf.while : () -> () {
