@@ -7,7 +7,7 @@ model does need numpy only.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from drystone.caches import Cache, Heads, Keep
+from drystone.caches import Cache, Coded, Heads, Keep
 from drystone.errors import DrystoneError, InternalError, UserError
 from drystone.options import Budget, Checkpoint, Options, Quantize, Tune
 from drystone.runtime.fitted import Fitted, load
@@ -20,6 +20,7 @@ __all__ = [
     "Budget",
     "Cache",
     "Checkpoint",
+    "Coded",
     "DrystoneError",
     "Fitted",
     "Heads",

@@ -24,7 +24,7 @@ import drystone
 from benchmarks.quality import language
 from benchmarks.quality.measures import Distance
 from benchmarks.table import show
-from drystone import Cache
+from drystone import Cache, Coded
 from drystone.caches import Held
 from drystone.env import cache_folder
 
@@ -40,10 +40,9 @@ CACHES: Mapping[str, Held | Mapping[str, Held]] = {
     "int4": "int4",
     "kivi4": "kivi4",
     "kivi2": "kivi2",
-    "kivi2, window of 128": Cache(2, keys="channel", window=128),
-    "keys kivi4, values kivi2": {".*keys": "kivi4", ".*values": "kivi2"},
-    "kivi2, groups of 64": Cache(2, keys="channel", group=64, window=64),
-    "2 bits by token": Cache(2, window=64),
+    "kivi2, keys in groups of 32": Cache(Coded(2, by="channel"), Coded(2), window=64),
+    "keys kivi4, values kivi2": Cache(Coded(4, by="channel"), Coded(2), window=64),
+    "2 bits by token": Cache(Coded(2), Coded(2), window=64),
 }
 
 

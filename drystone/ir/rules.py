@@ -216,7 +216,7 @@ def _blocks(codes: Codes, whole: Encoding, extents: Sequence[int | None], axis: 
     if size == 1:
         return
     run, ring = Words.run(codes.code), whole.size if isinstance(whole, Recent) else 0
-    if size < 1 or (extents[axis] or 0) % size or size % run or ring % size or not ring:
+    if size < 1 or (extents[axis] or 0) % size or (size % run and run % size) or ring % size or not ring:
         yield (
             f"blocks of {size} positions, {run} to a string, of {extents[axis]} with a ring of {ring}: one "
             "must be a multiple of the other"

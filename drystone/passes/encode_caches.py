@@ -9,7 +9,7 @@ from drystone.caches import Caches, Held, Keep
 from drystone.errors import UserError
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.passes import cached_states, heavy_hitters, kept_positions, split_heads
+from drystone.passes import cached_states, chosen_positions, kept_positions, split_heads
 from drystone.passes.read_caches import Cache, found
 from drystone.passes.rewriting import erase_dead
 from drystone.passes.weight_readers import first_match
@@ -43,8 +43,9 @@ class EncodeCaches:
       scales and minima in f16 and, where the newest rows are read as they were written, a ring of these.
     - A `Keep` is a state with fewer positions, and one of i64 beside the keys, "k.places", that says which
       they are; attention masks by these (`kept_positions`). Its rows may be held as codes then. With `heavy`
-      the places differ from head to head, and a state in f32 "k.weights" has the sums by which they are
-      chosen; the attention is two products and a softmax, whose weights these sums add (`heavy_hitters`).
+      or `snap` the places differ from head to head (`chosen_positions`), and a state in f32, "k.weights", has
+      the sums by which they are chosen: of the weights of an attention that is two products and a softmax
+      (`position_weights`).
     - `Heads` make a state, and the attention that reads it, several: one for the heads that are held alike
       (`split_heads`). The states of some heads are called after these, "k.heads_0_1".
     - Of a row with an infinity or a NaN, the scores or results that it takes part in are not finite.
@@ -63,8 +64,8 @@ class EncodeCaches:
             return
         held = split_heads.split(program, held)
         kept = {name: each for name, each in held.items() if isinstance(each, Keep)}
-        for each, policy in ((True, heavy_hitters.keep), (False, kept_positions.keep)):
-            some = {name: keep for name, keep in kept.items() if (keep.heavy > 0) == each}
+        for each, policy in ((True, chosen_positions.keep), (False, kept_positions.keep)):
+            some = {name: keep for name, keep in kept.items() if (keep.chosen > 0) == each}
             if some:
                 policy(program, _by_number(program, some))
         codes = {name: each.encoding if isinstance(each, Keep) else each for name, each in held.items()}

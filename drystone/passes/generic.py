@@ -57,6 +57,11 @@ def filled(element: Any, number: float, sizes: Sequence[Any]) -> Any:
     return linalg.fill(arith.ConstantOp(element, number).result, outs=[tensor.EmptyOp(list(sizes), element)])
 
 
+def compare(predicate: str, one: Any, other: Any) -> Any:
+    """arith.cmpi of two elements."""
+    return arith.CmpIOp(getattr(arith.CmpIPredicate, predicate), one, other).result
+
+
 def used_dims(exprs: Iterable[Any]) -> set[int]:
     """The dimensions that affine expressions depend on."""
     found: set[int] = set()

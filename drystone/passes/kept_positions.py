@@ -5,8 +5,8 @@ beside the keys says whose row each place has (-1: none), and attention masks by
 the window and the rows of a call, but for one, no row leaves that a query of this call may see.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,14 +16,23 @@ from drystone.caches import Keep
 from drystone.errors import UserError
 from drystone.ir.bounds import Bounds
 from drystone.ir.build import integer, mapped, scatter
-from drystone.ir.encoding import part_key
-from drystone.ir.program import Program, TensorSpec
+from drystone.ir.program import Program
 from drystone.ir.values import operand_groups
 from drystone.mlir import arith, ir, tensor
 from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.generic import expand
-from drystone.passes.read_caches import KEYS, VALUES, Cache, State, positions_axis, renewed, reread, settle
-from drystone.passes.rewriting import tensor_type
+from drystone.passes.read_caches import (
+    KEYS,
+    PLACES,
+    VALUES,
+    Cache,
+    State,
+    part_of,
+    positions_axis,
+    renewed,
+    reread,
+    settle,
+)
 
 #: Masks, spans and blocks among the groups of attention's operands.
 _MASK, _SPAN, _BLOCKS = 3, 4, 5
@@ -35,7 +44,7 @@ class Kept:
 
     keep: Keep
     rows: Any
-    places: Any | None
+    places: Any | None = None
 
 
 def keep(program: Program, chosen: Mapping[int, tuple[Cache, Keep]]) -> None:
@@ -60,23 +69,17 @@ def keep(program: Program, chosen: Mapping[int, tuple[Cache, Keep]]) -> None:
 
 def _as_kept(program: Program, cache: Cache, keep: Keep, argument: Any) -> tuple[list[State], Kept]:
     """The state of the rows that are kept and, of keys, the one that says whose they are."""
-    spec, key, axis, extents = cache.spec, cache.key, cache.axis, cache.by_position()
+    axis, extents = cache.axis, cache.by_position()
     starts_empty(program, cache, keep)
-    positions, block = extents[axis], argument.owner
-    room = room_of(program, keep, cache, positions)
-    shape = tuple(room if d == axis else n for d, n in enumerate(extents))
-    own = block.add_argument(tensor_type(shape, argument.type.element_type), argument.location)
-    first = program.weights.add(f"{key}.kept", np.zeros(shape, np.float32))
-    places = None
+    room = room_of(program, keep, cache, extents[axis])
+    first = np.zeros([room if d == axis else n for d, n in enumerate(extents)], np.float32)
+    states = [part_of(program, cache, argument, "codes", "f32", first)]
     if any(operand == KEYS for _, operand in cache.reads):
-        places = block.add_argument(tensor_type((room,), ir.IntegerType.get_signless(64)), argument.location)
+        states.append(part_of(program, cache, argument, PLACES, "i64", np.full(room, -1, np.int64)))
     with ir.InsertionPoint(cache.write), cache.write.location:
-        rows = written(keep, cache.write, own, places, positions)
-    states = [State(TensorSpec(spec.name, spec.dtype, shape), first, rows.rows)]
-    if places is not None:
-        none = program.weights.add(f"{key}.places", np.full(room, -1, np.int64))
-        states.append(State(TensorSpec(part_key(spec.name, "places"), "i64", (room,)), none, rows.places))
-    return states, rows
+        rows = written(keep, cache.write, [state.value for state in states], extents[axis])
+    values = (rows.rows, rows.places)
+    return [replace(state, value=value) for state, value in zip(states, values, strict=False)], rows
 
 
 def starts_empty(program: Program, cache: Cache, keep: Keep) -> None:
@@ -91,6 +94,12 @@ def starts_empty(program: Program, cache: Cache, keep: Keep) -> None:
 def room_of(program: Program, keep: Keep, cache: Cache, positions: int) -> int:
     """The places of a state. Raises UserError where they would be as many as its positions."""
     rows = Bounds(program).extents(cache.write.operands[0])[0]
+    if keep.snap and rows < keep.observed:
+        raise UserError(
+            f"caches: {keep} of {cache.spec.name} chooses positions where a call has {keep.observed} rows, "
+            f"and none has more than {rows}",
+            hint=f"compile for calls of more rows, or give observed={rows}",
+        )
     room = keep.room(rows)
     if room >= positions:
         raise UserError(
@@ -120,16 +129,13 @@ def found_by(keep: Keep, at: Any, positions: int, room: int) -> tuple[Any, Any]:
     return whose, mapped([whose], empty_like(at), [identity] * 2, place)
 
 
-def written(keep: Keep, write: Any, own: Any, places: Any | None, positions: int) -> Kept:
-    """The rows of a call in their places of a state `own`, made at the insertion point."""
+def written(keep: Keep, write: Any, before: Sequence[Any], positions: int) -> Kept:
+    """The rows of a call in their places of the parts that a state had, made at the insertion point."""
     rows, at = list(write.operands)[:2]
     dims = list(ir.DenseI64ArrayAttr(write.attributes["dimension_map"]))
-    whose, where = found_by(keep, at, positions, own.type.shape[dims[0]])
-    return Kept(
-        keep,
-        scatter(own, rows, where, dims),
-        None if places is None else scatter(places, whose, where, [0]),
-    )
+    whose, where = found_by(keep, at, positions, before[0].type.shape[dims[0]])
+    places = [scatter(old, whose, where, [0]) for old in before[1:]]
+    return Kept(keep, scatter(before[0], rows, where, dims), *places)
 
 
 def span_of(op: Any, keep: Keep) -> Any:

@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from drystone.dtypes import Array
 from drystone.errors import UserError
+from drystone.ir.encoding import part_key
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.values import main_block
 from drystone.mlir import func, ir
 from drystone.passes.results import declare
-from drystone.passes.rewriting import ops, uses
+from drystone.passes.rewriting import ops, tensor_type, uses
 
 #: Positions of keys and values among the operands of attention, and among its groups of these.
 KEYS, VALUES = 1, 2
+#: The part of a cache of some positions that says whose row each place has; -1: none.
+PLACES = "places"
 _SCATTER = "tm_tensor.scatter"
 
 
@@ -67,6 +71,14 @@ class State:
     spec: TensorSpec
     key: str
     value: Any
+
+
+def part_of(program: Program, cache: Cache, argument: Any, part: str, element: str, first: Array) -> State:
+    """A part of what becomes of a cache as a state of its own, behind the arguments that there are: it holds
+    `first` at first and, so far, keeps what it holds. "codes" keep the cache's name."""
+    own = argument.owner.add_argument(tensor_type(first.shape, ir.Type.parse(element)), argument.location)
+    spec = TensorSpec(part_key(cache.spec.name, part), element, first.shape)
+    return State(spec, program.weights.add(f"{cache.key}.{part}", first), own)
 
 
 def found(program: Program) -> Iterator[Cache]:

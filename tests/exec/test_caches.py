@@ -1,5 +1,6 @@
 """Caches in bytes: a decoder whose keys and values are held as codes, beside the same in f32."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import drystone
+from drystone import Cache, Coded
 
 ROOM, HEADS, GROUPS, WIDTH = 40, 4, 2, 16
 
@@ -87,18 +89,25 @@ def error(got: torch.Tensor, want: torch.Tensor) -> float:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"bits": 3}, "2, 4 or 8 bits"),
-        ({"keys": "channels"}, "'channels'. names no neighbours"),
-        ({"held": "int8"}, "is no element"),
-        ({"keys": "channel"}, "no whole groups of 32 positions"),
-        ({"values": "channel", "window": 40}, "(?s)no whole groups.*window=64"),
-        ({"keys": "channel", "bits": 2, "group": 8}, "(?s)no whole words.*multiple of 16"),
-        ({"group": 0}, "a group has numbers"),
+        (lambda: Coded(3), "2, 4 or 8 bits"),
+        (lambda: Coded(by="channels"), "'channels'. names no neighbours"),
+        (lambda: Coded(group=0), "a group has numbers"),
+        (lambda: Coded(2, by="channel", group=24), "(?s)words of 16 codes.*give a group of 16 or 32"),
+        (lambda: Coded(8, by="channel", group=3), "(?s)words of 4 codes.*give a group of 2 or 4"),
+        (lambda: Cache("kivi2", Coded()), r"(?s)keys='kivi2'. says nothing of codes.*drystone.Coded"),
+        (lambda: Cache(Coded(), Coded(), held="int8"), "is no element"),
+        (lambda: Cache(Coded(), Coded(), window=-1), "a window has positions, or none"),
+        (lambda: Cache(Coded(by="channel"), Coded()), "no whole groups of 32 positions"),
+        (lambda: Cache(Coded(), Coded(by="channel"), window=40), "(?s)no whole groups.*window=64"),
+        (
+            lambda: Cache(Coded(2, "channel", 8), Coded(8, "channel", 12), window=16),
+            "(?s)no whole groups of 24 positions.*window=24",
+        ),
     ],
 )
-def test_formats_that_cannot_be(given: dict[str, Any], said: str) -> None:
+def test_formats_that_cannot_be(given: Callable[[], Any], said: str) -> None:
     with pytest.raises(drystone.UserError, match=said):
-        drystone.Cache(**given)
+        given()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +152,7 @@ def test_with_other_precisions() -> None:
     assert error(steps(model, (33, 1)), steps(made(), (33, 1))) < 3e-2
     model = compiled(made(), "int8", quantize="int8")
     assert error(steps(model), steps(made())) < 3e-2
-    few = drystone.Cache(4, keys="channel", group=8, window=24)
+    few = Cache(Coded(4, by="channel", group=8), Coded(4, group=8), window=24)
     model = compiled(made(), few, quantize="int8", options=drystone.Options(compute="bf16"))
     assert error(steps(model, (33, 1)), steps(made(), (33, 1))) < 5e-2
 
@@ -161,47 +170,73 @@ def rounded(x: torch.Tensor, bits: int, dim: int, group: int) -> torch.Tensor:
 
 class Simulated(Layer):
     """The same in float64 with all rows kept, of which those before the last `window` are rounded anew for
-    every call: keys by groups of 8 positions, values by groups of 16 numbers."""
+    every call: keys by groups of positions, values by groups of 16 numbers."""
 
-    bits, window = 4, 16
+    window = 16
+
+    def __init__(self, keys: Coded, values: Coded) -> None:
+        super().__init__()
+        self.codes = keys, values
 
     def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
         q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
         k, v = (each.view(1, -1, GROUPS, WIDTH).transpose(1, 2) for each in (k, v))
         self.keys, self.values = self.keys.index_copy(2, at, k), self.values.index_copy(2, at, v)
-        short = self.keys.bfloat16().double()
         recent = (torch.arange(ROOM) > at.max() - self.window)[:, None]
-        keys = torch.where(recent, short, rounded(short, self.bits, 2, 8))
-        values = torch.where(recent, self.values.bfloat16().double(), rounded(self.values, self.bits, 3, 16))
+        keys, values = (
+            torch.where(
+                recent,
+                held.bfloat16().double(),
+                rounded(
+                    held if own.block == 1 else held.bfloat16(), own.bits, 2 + (own.block == 1), own.group
+                ),
+            )
+            for held, own in zip((self.keys, self.values), self.codes, strict=True)
+        )
         mask = (at[:, None] >= torch.arange(ROOM))[None, None]
         y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
         return x + y.transpose(1, 2).reshape(x.shape)
 
 
+#: Groups of positions of a word of codes, of several words and of less than one; 40 positions are no whole
+#: words of 16 codes.
+CODED = [
+    (Coded(4, by="channel", group=8), Coded(4, group=16)),
+    (Coded(8, by="channel", group=8), Coded(4, group=16)),
+    (Coded(4, by="channel", group=4), Coded(2, group=16, search=False)),
+    (Coded(2, by="channel", group=8, search=False), Coded(8, group=16)),
+    (Coded(2, by="channel", group=8, search=False), Coded(4, by="channel", group=2)),
+]
+
+
 @pytest.mark.parametrize("flat", [False, True])
-def test_keys_by_channel_and_values_by_token(flat: bool) -> None:
-    caches = {
-        ".*keys": drystone.Cache(4, keys="channel", group=8, window=16),
-        ".*values": drystone.Cache(4, group=16, window=16),
-    }
+@pytest.mark.parametrize(("keys", "values"), CODED)
+def test_keys_by_channel(flat: bool, keys: Coded, values: Coded) -> None:
     wanted = Model()
-    wanted.one, wanted.two = Simulated(), Simulated()
-    model = compiled(made(flat), caches)
+    wanted.one, wanted.two = Simulated(keys, values), Simulated(keys, values)
+    model = compiled(made(flat), Cache(keys, values, window=16))
     for lengths in ((9, 1, 1, 3, 1, 1, 1, 1), (37, 1, 1), (1,) * 40):
         wanted.load_state_dict(made().state_dict())
         want = steps(wanted.double(), lengths, torch.float64)
         model.reset()
         assert error(steps(model, lengths), want) < 1e-4
         assert error(steps(made(flat), lengths), want) > 1e-3
-    rows = GROUPS * ROOM * WIDTH
-    codes, factors, ring = rows // 2, 4 * rows // 8, 2 * GROUPS * 16 * WIDTH + 4 * GROUPS * 16
-    keys, values = codes + factors + ring, codes + factors // 2 + ring
-    assert keys + values <= model.memory.states // 2 <= keys + values + 8 * 64
+    rows, ring = GROUPS * ROOM * WIDTH, 2 * GROUPS * 16 * WIDTH + 4 * GROUPS * 16
+    words = GROUPS * WIDTH * 4
+    codes = sum(words * -(-ROOM * own.bits // 32) + 4 * rows // own.group for own in (keys, values))
+    assert codes + 2 * ring <= model.memory.states // 2 <= codes + 2 * ring + 8 * 64
+
+
+def test_keys_and_values_are_told_apart() -> None:
+    cache = Cache(Coded(4, by="channel", group=8), Coded(2, group=16), window=16)
+    model = compiled(made(), cache)
+    other = compiled(made(), {".*keys": cache, ".*values": Cache(Coded(8), cache.values, window=16)})
+    assert torch.equal(steps(model, (33, 1)), steps(other, (33, 1)))
 
 
 def test_codes_again_from_the_start(tmp_path: Path) -> None:
-    model = compiled(made(), drystone.Cache(4, keys="channel", group=8, window=8))
+    model = compiled(made(), Cache(Coded(4, "channel", 8), Coded(4, group=8), window=8))
     first = steps(model)
     loaded = drystone.load(model.save(tmp_path / "model.dry"))
     assert torch.equal(steps(model), first)  # a new sequence needs no reset
@@ -274,7 +309,7 @@ def test_heads_that_keep_different_positions() -> None:
 
 
 def test_positions_are_kept_as_codes() -> None:
-    few = drystone.Cache(8, keys="channel", group=8, window=8)
+    few = Cache(Coded(8, "channel", 8), Coded(8, group=8), window=8)
     caches = {r"one\..*": drystone.Keep(2, 9, encoding="int8"), ".*": drystone.Keep(8, 9, encoding=few)}
     model, got = in_few_rows(caches)
     want = streaming((2, 2), (8, 8))
@@ -286,9 +321,9 @@ def test_positions_are_kept_as_codes() -> None:
     assert 0 <= model.memory.states - 2 * GROUPS * 18 * (WIDTH + 4) - 8 * (18 + 24) - codes <= 8 * 64
 
 
-class Heavy(Layer):
-    """The same with all rows kept, of which each head forgets those of the least weights so far, but for two
-    sinks and a window of five, as far as calls of up to eight rows would find no room beside four others."""
+class Chosen(Layer):
+    """The same with all rows kept, of which each head forgets those of the least weights, but for two sinks
+    and a window of five, as far as calls of up to eight rows would find no room beside four others."""
 
     sinks, window, room = 2, 5, 2 + 5 + 4 + 7
 
@@ -306,6 +341,10 @@ class Heavy(Layer):
         self.kept[head] = [p for p in kept if p not in gone] + at.tolist()
         sums[at] = 0
 
+    def count(self, at: torch.Tensor, weights: torch.Tensor) -> None:
+        """What weights [groups, queries, positions] count."""
+        raise NotImplementedError
+
     def forward(self, x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         q, k, v = self.project(x).split([HEADS * WIDTH, GROUPS * WIDTH, GROUPS * WIDTH], -1)
         q = q.view(1, -1, HEADS, WIDTH).transpose(1, 2)
@@ -321,20 +360,45 @@ class Heavy(Layer):
             each.repeat_interleave(shared, -3) for each in (self.keys, self.values, mask[None])
         )
         weights = (q @ keys.mT * WIDTH**-0.5).masked_fill(~mask, -torch.inf).softmax(-1)
-        self.sums += weights[0].unflatten(0, (GROUPS, shared)).sum((1, 2))
+        self.count(at, weights[0].unflatten(0, (GROUPS, shared)).sum(1))
         return x + (weights @ values).transpose(1, 2).reshape(x.shape)
 
 
-def test_heavy_hitters_are_kept() -> None:
-    wanted, keep = Model(), drystone.Keep(sinks=2, window=5, heavy=4)
-    wanted.one = Heavy()
+class Heavy(Chosen):
+    """By the weights of all queries so far."""
+
+    def count(self, at: torch.Tensor, weights: torch.Tensor) -> None:
+        self.sums += weights.sum(1)
+
+
+class Snapped(Chosen):
+    """By those of the last three queries of calls of three rows and more; of the call's own positions the
+    means over three neighbours before those of these queries."""
+
+    def count(self, at: torch.Tensor, weights: torch.Tensor) -> None:
+        if len(at) < 3:
+            return
+        self.sums = weights[:, -3:].sum(1)
+        prompt = slice(int(at[0]), int(at[-1]) - 2)
+        means = F.avg_pool1d(self.sums[:, prompt], 3, stride=1, padding=1) if len(at) > 3 else 0
+        self.sums[:, at] = 0
+        self.sums[:, prompt] = means
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [(Heavy, {"heavy": 4}), (Snapped, {"snap": 4, "observed": 3, "pool": 3})]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_positions_are_chosen_by_weights(kind: type[Chosen], more: dict[str, int], flat: bool) -> None:
+    wanted, keep = Model(), drystone.Keep(sinks=2, window=5, **more)
+    wanted.one = kind()
     wanted.load_state_dict(made().state_dict())
     want = steps(wanted.double(), CALLS, torch.float64)
-    model, got = in_few_rows({r"one\..*": keep, ".*": None}, flat=True)
+    model, got = in_few_rows({r"one\..*": keep, ".*": None}, flat)
     assert error(got, want) < 1e-5 < 1e-2 < error(got, streaming((None, None), (None, None)))
     assert torch.equal(steps(model, CALLS), got)  # a new sequence needs no reset
     row = 2 * WIDTH * 4
-    assert model.memory.states == GROUPS * (ROOM * row + Heavy.room * (row + 8 + 4))
+    assert model.memory.states == GROUPS * (ROOM * row + Chosen.room * (row + 8 + 4))
 
 
 class Masked(Layer):
@@ -366,9 +430,21 @@ def test_positions_that_cannot_be_dropped() -> None:
     with pytest.raises(drystone.UserError, match="keeps no positions"):
         drystone.Keep(sinks=4, window=0)
     with pytest.raises(drystone.UserError, match=r"(?s)newer rows would change .* sinks=32, or 0"):
-        drystone.Keep(sinks=4, encoding="kivi2")
+        drystone.Keep(sinks=4, encoding="kivi4")
     with pytest.raises(drystone.UserError, match="chosen by their weights are kept as they are"):
         drystone.Keep(heavy=4, encoding="int8")
+    with pytest.raises(
+        drystone.UserError, match="by the weights of all queries and by those of a prompt's last"
+    ):
+        drystone.Keep(heavy=4, snap=4)
+    with pytest.raises(drystone.UserError, match=r"(?s)some of the window's.*observed of 1 to 9"):
+        drystone.Keep(2, 9, snap=4)
+    with pytest.raises(drystone.UserError, match="an odd pool"):
+        drystone.Keep(snap=4, pool=4)
+    with pytest.raises(drystone.UserError, match=r"(?s)none has more than 8.*observed=8"):
+        drystone.compile(
+            made(), example, dynamic_shapes=shapes, caches=drystone.Keep(2, 9, snap=4, observed=9)
+        )
     with pytest.raises(drystone.UserError, match=r"one\.keys are not such two"):
         caches = {r"one\.keys": drystone.Keep(2, 9, heavy=2), ".*": None}
         drystone.compile(made(), example, dynamic_shapes=shapes, caches=caches)
@@ -380,7 +456,7 @@ def test_positions_that_cannot_be_dropped() -> None:
         ("int3", "attention reads no keys and values held as 'int3'"),
         ({r"tow\.val.*": "int8"}, r"'tow.* matches no state .* two.values, .*, one.keys"),
         (
-            drystone.Cache(2, group=32, keys="channel", window=32),
+            Cache(Coded(2, by="channel"), Coded(2), window=32),
             "one.keys has 40 positions, no whole groups of 32",
         ),
         (8, "attention reads no keys and values held as 8"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir, targets
-from drystone.caches import Cache, Heads
+from drystone.caches import Cache, Coded, Heads
 from drystone.dtypes import Array
 from drystone.ir import formats
 from drystone.ir.elements import numpy_dtype
@@ -79,7 +79,8 @@ PASSES["to-integers"] = ToIntegers(
 PASSES["multiply-codes"] = MultiplyCodes(targets.resolve("cpu:zen4"))
 PASSES["encode-caches"] = EncodeCaches(((".*", "int8"),))
 PASSES["encode-caches-heads"] = EncodeCaches(((".*keys", Heads({(0, 2): "int8"})),))
-PASSES["encode-caches-grouped"] = EncodeCaches(((".*", Cache(8, keys="channel", group=16, window=16)),))
+GROUPED = Cache(Coded(8, by="channel", group=16), Coded(8, group=16), window=16)
+PASSES["encode-caches-grouped"] = EncodeCaches(((".*", GROUPED),))
 PASSES["patch"] = Patch((Span(0, 1, Grid((2, 1))),))
 PASSES["patch-features"] = Patch((Span(0, 2, Grid((2,)), summed=True, features=True),))
 PASSES["patch-columns"] = Patch((Span(0, 0, Grid((3,)), features=True),))

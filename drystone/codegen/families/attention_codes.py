@@ -124,19 +124,20 @@ class CodedSingle(Single):
         added = self._shared_out(held, k, stop, self._ring_values(held, k, stop, faded))
         return [new, total, *self._weighted(held, k, stop, added)]
 
-    def _products(self, query: Tensor, place: tuple[Index, int | Index, int | Index]) -> Tile:
-        """The sums of the numbers of codes times a query, from one number of a row to another, of a run that
-        starts at a position: [run, 1]. place: position, from, to."""
+    def _products(self, query: Tensor, place: tuple[Index, int | Index, int | Index], count: int) -> Tile:
+        """The sums of the numbers of codes times a query, from one number of a row to another, of `count`
+        positions of one run: [count, 1]. place: the first position, from, to."""
         t, c, lanes = self.t, self.keys, self.lanes
         p, first, end = place
+        inside = index(0) if count == c.run else p % c.run
 
         def some(d: Index, acc: Tile) -> Tile:
             at = c.words(*self.at, p // c.run, index(0), d)
             word = t.load(c.tensors["codes"], at, c.words(None, None, None, None, lanes))
             q = t.reshape(t.load(query, [d], [lanes]), [1, lanes])
-            return t.apply("math.fma", c.numbers(t, t.reshape(word, [1, lanes])), q, acc)
+            return t.apply("math.fma", c.numbers(t, t.reshape(word, [1, lanes]), inside, count), q, acc)
 
-        (acc,) = t.loop(end, lanes, some, [t.full(0, (c.run, lanes), "f32")], lower=first)
+        (acc,) = t.loop(end, lanes, some, [t.full(0, (count, lanes), "f32")], lower=first)
         return t.reduce("arith.addf", acc, 1)
 
     def _by_channel(self, held: _Memory, k: Index, j: Index) -> None:
@@ -156,11 +157,11 @@ class CodedSingle(Single):
             (low,) = t.loop(c.depth, lanes, some, [t.full(0, (lanes,), "f32")])
             low = t.reshape(t.reduce("arith.addf", low, 0), [1, 1])
 
-            def run(at: Index) -> None:
-                score = t.apply("arith.subf", self._products(held.scaled, (k + at, 0, index(c.depth))), low)
-                t.store(held.weights, [at], t.reshape(score, [c.run]))
+            def together(at: Index) -> None:
+                made = self._products(held.scaled, (k + at, 0, index(c.depth)), c.span)
+                t.store(held.weights, [at], t.reshape(t.apply("arith.subf", made, low), [c.span]))
 
-            t.loop(first + c.block, c.run, run, lower=first)
+            t.loop(first + c.block, c.span, together, lower=first)
 
         t.loop(j + self.unit, c.block, block, lower=j)
 
@@ -172,7 +173,7 @@ class CodedSingle(Single):
             score = t.full(0, (c.run,), "f32")
             for group in range(c.depth // c.group):
                 first = group * c.group
-                made = self._products(held.query, (k + at, first, index(first + c.group)))
+                made = self._products(held.query, (k + at, first, index(first + c.group)), c.run)
                 where = (*self.at, k + at, index(first))
                 scale, minimum = (c.factors(t, name, where, c.run) for name in ("scale", "minimum"))
                 sum_ = t.reshape(t.load(held.sums, [group, 0], [1, 1]), [1])

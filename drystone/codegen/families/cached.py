@@ -80,6 +80,11 @@ class CachedRows:
         return self.codes.scale.per.all_sizes(4)[self.axis]
 
     @property
+    def span(self) -> int:
+        """Positions that share their scales and a word."""
+        return min(self.block, self.run)
+
+    @property
     def group(self) -> int:
         """Neighbouring numbers of a row that share a scale."""
         assert self.codes.scale is not None
@@ -127,11 +132,12 @@ class CachedRows:
         """The numbers of the codes of the j-th position of a run in a register of words, unscaled."""
         return number(t, self.codes.code, [word], j)
 
-    def numbers(self, t: TileBuilder, word: Tile) -> Tile:
-        """The numbers of all codes in a register of words [1, lanes], unscaled: [run, lanes]."""
+    def numbers(self, t: TileBuilder, word: Tile, first: Index, count: int) -> Tile:
+        """The numbers of the codes of `count` positions of a run from one on in a register of words [1,
+        lanes], unscaled: [count, lanes]."""
         code = self.codes.code
         step = t.full(code.bits, (1, 1), "i32")
-        low = t.apply("arith.muli", t.iota(0, (self.run, 1), 0, "i32"), step)
+        low = t.apply("arith.muli", t.iota(first, (count, 1), 0, "i32"), step)
         return code_numbers(t, code, t.apply("arith.shrui", word, low))
 
     def keep_factor(
@@ -147,31 +153,23 @@ class CachedRows:
     def read(self, t: TileBuilder, b: Index, g: Index, start: Index, end: Index, rows: Tensor) -> None:
         """Put the rows of an image and a head from `start`, a multiple of a run, to `end` into `rows` [some
         positions, depth], whole runs."""
-        real = self._real_of_rows if self.block == 1 else self._real_of_block
 
         def run(p: Index) -> None:
             def some(d: Index) -> None:
                 word = self.load_word(t, b, g, p // self.run, d)
-                real(t, (b, g, p, d), word, lambda j, x: t.store(rows, [p - start + j, d], x))
+                for first in range(0, self.run, self.span):
+                    scale, minimum = (
+                        self.factor(t, name, b, g, p + first, d) for name in ("scale", "minimum")
+                    )
+                    for j in range(first, first + self.span):
+                        x = self._real(t, self.number(t, word, j), scale, minimum)
+                        t.store(rows, [p - start + j, d], x)
 
             t.loop(self.depth, self.width, some)
 
         t.loop(end, self.run, run, lower=start)
         if self.ring:
             self._overlay(t, b, g, start, end, rows)
-
-    def _real_of_block(self, t: TileBuilder, at: tuple[Index, ...], word: Tile, give: Any) -> None:
-        """give(j, numbers) for the positions of a run that share scales."""
-        scale, minimum = (self.factor(t, name, *at) for name in ("scale", "minimum"))
-        for j in range(self.run):
-            give(j, self._real(t, self.number(t, word, j), scale, minimum))
-
-    def _real_of_rows(self, t: TileBuilder, at: tuple[Index, ...], word: Tile, give: Any) -> None:
-        """The same where each has scales of its own."""
-        b, g, p, d = at
-        for j in range(self.run):
-            scale, minimum = (self.factor(t, name, b, g, p + j, d) for name in ("scale", "minimum"))
-            give(j, self._real(t, self.number(t, word, j), scale, minimum))
 
     @staticmethod
     def _real(t: TileBuilder, code: Tile, scale: Tile, minimum: Tile) -> Tile:

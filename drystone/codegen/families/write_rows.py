@@ -104,52 +104,62 @@ class _Writer:
 
     def round_row(self, t: TileBuilder, b: Index, g: Index, p: Index, d: Index, x: Tile) -> None:
         """Numbers that share a scale become codes of position p, beside those of the others of its run."""
-        c, x = self.cache, t.reshape(x, [1, self.cache.width])
+        x = t.reshape(x, [1, self.cache.width])
         low, high = (t.reduce(f"arith.{op}", x, 1) for op in ("minimumf", "maximumf"))
 
         def error(held: "_Held") -> Tile:
             return t.reduce("arith.addf", self.squares(t, x, held), 1)
 
         ends = self.searched(t, (b, g, p, d), (low, high), error)
-        code = self.codes(t, x, self.settle(t, (b, g, p, d), ends))
-        low = t.full(p % c.run * c.codes.code.bits, (1, 1), "i32")
-        own = t.apply("arith.shli", self.mask(t), low)
-        others = t.apply("arith.xori", own, t.full(-1, (1, 1), "i32"))
-        word = t.apply("arith.andi", c.load_word(t, b, g, p // c.run, d), others)
-        c.store_word(t, b, g, p // c.run, d, t.apply("arith.ori", word, t.apply("arith.shli", code, low)))
+        self.put(t, (b, g, p, d), self.codes(t, x, self.settle(t, (b, g, p, d), ends)), 1)
+
+    def put(self, t: TileBuilder, at: _Place, string: Tile, count: int) -> None:
+        """The codes of `count` positions come into their word, beside those of the others of its run."""
+        c, (b, g, p, d) = self.cache, at
+        if count < c.run:
+            bits = c.codes.code.bits
+            low = t.full(p % c.run * bits, (1, 1), "i32")
+            own = t.apply("arith.shli", t.full(2 ** (count * bits) - 1, (1, 1), "i32"), low)
+            others = t.apply("arith.xori", own, t.full(-1, (1, 1), "i32"))
+            word = t.apply("arith.andi", c.load_word(t, b, g, p // c.run, d), others)
+            string = t.apply("arith.ori", word, t.apply("arith.shli", string, low))
+        c.store_word(t, b, g, p // c.run, d, string)
 
     def round_block(self, t: TileBuilder, b: Index, g: Index, first: Index) -> None:
         """The positions of a block become codes, as the cache reads them now."""
         c = self.cache
-        held = t.scratch([c.block, c.depth], "f32")
-        c.read(t, b, g, first, first + c.block, held)
+        before = index(0) if c.span == c.run else first % c.run
+        held = t.scratch([max(c.block, c.run), c.depth], "f32")
+        c.read(t, b, g, first - before, first + c.block, held)
+
+        def row(j: Index, d: Index) -> Tile:
+            return t.load(held, [before + j, d], [1, c.width])
 
         def some(d: Index) -> None:
             def wider(j: Index, low: Tile, high: Tile) -> list[Tile]:
-                x = t.load(held, [j, d], [1, c.width])
+                x = row(j, d)
                 return [t.apply("arith.minimumf", low, x), t.apply("arith.maximumf", high, x)]
 
             def error(factors: "_Held") -> Tile:
                 def add(j: Index, sum_: Tile) -> Tile:
-                    x = t.load(held, [j, d], [1, c.width])
-                    return t.apply("arith.addf", sum_, self.squares(t, x, factors))
+                    return t.apply("arith.addf", sum_, self.squares(t, row(j, d), factors))
 
                 return t.loop(c.block, 1, add, [t.full(0, (1, c.width), "f32")])[0]
 
-            one = t.load(held, [0, d], [1, c.width])
+            one = row(index(0), d)
             low, high = t.loop(c.block, 1, wider, [one, one], lower=1)
             ends = self.searched(t, (b, g, first, d), (low, high), error)
             factors = self.settle(t, (b, g, first, d), ends)
 
-            def run(j: Index) -> None:
-                word = t.full(0, (1, c.width), "i32")
-                for k in range(c.run):
-                    code = self.codes(t, t.load(held, [j + k, d], [1, c.width]), factors)
+            def together(j: Index) -> None:
+                string = t.full(0, (1, c.width), "i32")
+                for k in range(c.span):
                     low = t.full(k * c.codes.code.bits, (1, 1), "i32")
-                    word = t.apply("arith.ori", word, t.apply("arith.shli", code, low))
-                c.store_word(t, b, g, (first + j) // c.run, d, word)
+                    code = self.codes(t, row(j + k, d), factors)
+                    string = t.apply("arith.ori", string, t.apply("arith.shli", code, low))
+                self.put(t, (b, g, first + j, d), string, c.span)
 
-            t.loop(c.block, c.run, run)
+            t.loop(c.block, c.span, together)
 
         t.loop(c.depth, c.width, some)
 
