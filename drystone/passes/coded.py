@@ -58,16 +58,11 @@ class Panels:
         code, k, scale = codes.code, self.shape[1 - self.axis], codes.scale
         if not isinstance(code, Integers) or code.bits not in (1, 2, 4, 8) or code.high > _BYTE:
             return f"its codes are {code.name}: integers of 1, 2 and 4 bits, and int8, are bytes"
-        if scale is not None and scale.minimum is not None:
-            return "its groups have minima"
         zero = None if scale is None else scale.zero_point
-        if zero is not None and not (
-            isinstance(zero, Codes)
-            and zero.scale is None
-            and isinstance(zero.code, Integers)
-            and code.bits < 8
-        ):
-            return "its zero points are no codes of few bits"
+        if isinstance(zero, Codes) and zero.scale is None and isinstance(zero.code, Integers):
+            most = max(code.high - zero.code.low, zero.code.high - code.low - 1)
+            if code.bits < 8 and most > _BYTE:
+                return f"its codes less zero points of {zero.code.name} are no bytes"
         group = k if scale is None else scale.per.all_sizes(2)[1 - self.axis] or k
         run = Words.run(code)
         if k % run or min(group, k) % run or k % min(group, k):

@@ -87,7 +87,7 @@ class RoundActivations:
         if problem:
             raise UserError(
                 f"quantize: activations of the weight {name} cannot be bytes: {problem}",
-                hint="leave activations=8 out for it, or give it a format such as w4, q4_0 or q8_0",
+                hint="leave activations=8 out for it, or give it a format such as w4, q4_k or q8_0",
             )
 
 

@@ -24,6 +24,12 @@ FORMATS: dict[str, Encoding] = {
     "int8_row": formats.int8_row(),
     "int4, one scale for all": Codes("int4", Scale(Per.tensor())),
     "dgq": formats.dgq(128),
+    "q4_1": formats.q4_1(),
+    "q4_k": formats.q4_k(),
+    "q2_k": formats.q2_k(),
+    "minima of outputs": Codes("uint4", Scale(Per.row(1), minimum=Codes("f32"))),
+    "zero points that are no integers": Codes("uint4", Scale(Per.group(1, 64), zero_point=Codes("f16"))),
+    "int8 with zero points": Codes("int8", Scale(Per.group(1, 64), zero_point=Codes("int8"))),
 }
 
 
@@ -36,11 +42,12 @@ def product(
     *,
     dynamic: bool = False,
     matrix: Any = None,
+    given: Any = None,
 ) -> Any:
     """The program of a product of bytes with a coded matrix, what it is called with, and its result."""
     rng = np.random.default_rng(m + n + k)
     matrix = rng.standard_normal((n, k)).astype(np.float32) if matrix is None else matrix
-    parts = encode(matrix, encoding)
+    parts = encode(matrix, encoding, given)
     panels = Panels((n, k), 0, panel_width(target, n))
     joined = panels.joined(encoding)
     assert not isinstance(joined, str) and not panels.bytes_problem(encoding)
@@ -48,12 +55,12 @@ def product(
     a = rng.integers(-127, 128, (m, k)).astype(np.int8)
     with shared_context(), ir.Location.unknown():
         rows, f32 = ir.ShapedType.get_dynamic_size() if dynamic else m, ir.F32Type.get()
-        given = ir.RankedTensorType.get([rows, k], ir.IntegerType.get_signless(8))
+        kind = ir.RankedTensorType.get([rows, k], ir.IntegerType.get_signless(8))
         weight = with_encoding(ir.RankedTensorType.get([n, k], f32), joined)
         out = ir.RankedTensorType.get([rows, n], f32)
         module = ir.Module.create()
         with ir.InsertionPoint(module.body):
-            kernel = func.FuncOp("k", ir.FunctionType.get([given, weight, out], [out]), visibility="private")
+            kernel = func.FuncOp("k", ir.FunctionType.get([kind, weight, out], [out]), visibility="private")
             block = kernel.add_entry_block()
             with ir.InsertionPoint(block):
                 made = dialect.MatMul(
@@ -110,11 +117,41 @@ def test_sums_are_those_of_integers_of_64_bits(m: int) -> None:
     np.testing.assert_array_equal(arrays[-1], expected)
 
 
+@pytest.mark.parametrize("target", ["cpu", "cpu:zen4"])
+@pytest.mark.parametrize("m", [1, 3, 70])
+def test_minima_are_taken_exactly(m: int, target: str) -> None:
+    """Scales that are powers of two and minima that are integers: nothing is rounded, and the result is that
+    of 64-bit integers."""
+    random = np.random.default_rng(1)
+    codes, least = random.integers(0, 16, (72, 1024)), random.integers(0, 32, (72, 32))
+    codes[:, ::32], codes[:, 1::32] = 0, 15
+    power = 2 ** random.integers(0, 3, (72, 32))
+    whole = codes * np.repeat(power, 32, 1) - np.repeat(least, 32, 1)
+    encoding = Codes("uint4", Scale(Per.group(1, 32), Codes("f32"), minimum=Codes("f32")))
+    given = {"scale": power.astype(np.float32), "minimum": least.astype(np.float32)}
+    machine = registry.resolve(target)
+    program, arrays, _ = product(encoding, m, 72, 1024, machine, matrix=whole.astype(np.float32), given=given)
+    compiled(program, machine)(arrays)
+    np.testing.assert_array_equal(arrays[-1], arrays[0].astype(np.int64) @ whole.T)
+
+
+@pytest.mark.parametrize("name", ["q4_k", "minima of outputs"])
+def test_minima_with_rows_known_at_the_call(name: str) -> None:
+    machine = registry.resolve("cpu")
+    for rows in (1, 4, 33, 130):
+        program, arrays, expected = product(FORMATS[name], rows, 48, 2304, machine, dynamic=True)
+        compiled(program, machine)(arrays)
+        check(arrays[-1], expected)
+
+
 @pytest.mark.parametrize(
     ("encoding", "problem"),
     [
         (formats.w3(), "its codes are uint3"),
-        (formats.q4_k(), "its groups have minima"),
+        (
+            Codes("uint4", Scale(Per.group(1, 32), zero_point=Codes("uint8"))),
+            "its codes less zero points of uint8 are no bytes",
+        ),
         (formats.nf4(), "its codes are"),
         (formats.w4(96), "no whole groups"),
     ],

@@ -59,8 +59,7 @@ def check(results: Any, expected: Any, tolerance: float = 1e-6) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(name: str) -> None:
-    """What programs mean, and by turns those in panels as products have them, and row by row; groups and words
-    end inside both."""
+    """By turns in panels as products have them, and row by row; groups and words end inside both."""
     width, target = [(32, "cpu"), (1, "cpu:avx2")][[*FORMATS].index(name) % 2]
     machine = registry.resolve(target)
     program, arrays, expected = lookup(FORMATS[name], width, 70, 200, machine)

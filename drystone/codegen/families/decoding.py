@@ -96,6 +96,22 @@ class CodedMatrix:
         scale = self.codes.scale
         return scale is not None and (scale.zero_point is not None or scale.minimum is not None)
 
+    @property
+    def zeros_in_bytes(self) -> bool:
+        """Whether the numbers of codes less their zero points are signed bytes: both are integers, and those
+        of few bits (`Panels.bytes_problem` sees to it that the others are too)."""
+        zero = None if self.codes.scale is None else self.codes.scale.zero_point
+        whole = isinstance(zero, Codes) and zero.scale is None and isinstance(zero.code, Integers)
+        return whole and self.codes.code.bits < _BYTE
+
+    @property
+    def lowered(self) -> bool:
+        """Whether something is taken from the sums of bytes: a minimum, or a zero point that leaves none."""
+        scale = self.codes.scale
+        if scale is None:
+            return False
+        return scale.minimum is not None or (scale.zero_point is not None and not self.zeros_in_bytes)
+
     def words(self, t: TileBuilder, panel: Index, k: Index) -> list[Tile]:
         """The words of a panel's run that starts at k."""
         tensor = self.tensors["codes"]

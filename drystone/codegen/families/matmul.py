@@ -140,4 +140,9 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     bits = max(32, width(form.dtype))
     real = coded is not None and splits(coded) and not groups and form.dtype == "f32"
     split = real and target.dot("ui8", "i8") is not None
-    return Product(m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split)
+    totals = (False, False)
+    if groups and coded is not None:
+        totals = (coded.zeros or coded.bias() != 0, coded.lowered)
+    return Product(
+        m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split, totals
+    )

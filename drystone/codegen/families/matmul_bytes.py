@@ -5,12 +5,17 @@ Dot units sum bytes of activations times those of codes in 32 bits; a group's sc
     sum of a[k] (q[k] - z) s  =  s (sum of a[k] (q[k] + c) - (z + c) sum of a[k])
 
 with c so that q + c are unsigned bytes, as vectors multiply them. For tile registers a part of a panel is
-laid down as bytes q - z, while all rows of the step pass by.
+laid down as bytes q - z, while all rows of the step pass by; zero points that leave no bytes, and minima, are
+taken from sums there too. The sums of a are found once for the panels of a step.
 """
 
-from drystone.codegen.families.decoding import in_all_bytes
+from dataclasses import replace
+from math import gcd
+
+from drystone.codegen.families.decoding import Factors, in_all_bytes
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Meanwhile, Step
+from drystone.codegen.families.tiling import chunk_end
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
 #: k that a lane sums at once, lanes of a register, and bytes of codes that are asked for ahead.
@@ -22,39 +27,78 @@ class BytesStep(Step):
 
     #: The part of the panel that is laid down, and the k that it starts at.
     bytes: tuple[Tensor, Index] | None = None
-    #: Sums of four neighbouring k of every row [rows, k / 4], where something is taken from codes.
-    fours: Tensor | None = None
+    #: Sums of the rows over the k that are summed together, with the other sign, f32 [high, k / span], where
+    #: they are needed.
+    totals: Tensor | None = None
 
     @property
-    def taken(self) -> bool:
-        """Whether something is taken from the unsigned bytes: a zero point, or what makes them unsigned."""
+    def span(self) -> int:
+        """Neighbouring k whose products are summed as integers."""
+        return self.coded.group or (self.p.block if self.p.tiles else None) or self.coded.depth
+
+    @property
+    def needs_totals(self) -> bool:
+        """Whether something is taken from sums: minima and zero points, or what makes bytes unsigned; bytes
+        that are laid down are without it where it is a byte."""
+        if self.p.tiles:
+            return self.coded.lowered
         return self.coded.zeros or self.coded.bias() != 0
+
+    def run(self) -> None:
+        """Do it, in one panel after the other, with rows that are summed once."""
+        found: dict[int, Tensor] = {}
+        for step in (self, *self.inner):
+            assert isinstance(step, BytesStep)
+            if step.needs_totals:
+                if step.span not in found:
+                    found[step.span] = step.row_totals()
+                step.totals = found[step.span]
+        super().run()
+
+    def at_column(self, n: Index) -> Step:
+        """The step elsewhere in its rows."""
+        other = super().at_column(n)
+        for own, step in zip((self, *self.inner), (other, *other.inner), strict=True):
+            assert isinstance(own, BytesStep) and isinstance(step, BytesStep)
+            step.totals = own.totals
+        return other
 
     def in_panel(self) -> None:
         """All rows in one panel."""
-        if not self.p.tiles and self.taken:
-            self.fours = self.sums_of_fours()
-            for step in self.inner:
-                assert isinstance(step, BytesStep)
-                step.fours = self.fours
         if self.inner or self.p.block:
             self.in_order()
         else:
             super().in_panel()
 
-    def sums_of_fours(self) -> Tensor:
-        """The sums of four neighbouring k of all rows: a dot unit adds them up as products with ones."""
-        t, p, depth = self.t, self.p, self.coded.depth
-        fours = t.scratch((p.rows, depth // _LANE), "i32")
+    def row_totals(self) -> Tensor:
+        """The sums of all rows over each span, with the other sign: a dot unit adds four k up as a product
+        with ones."""
+        t, span, depth = self.t, self.span, self.coded.depth
+        totals = t.scratch((self.p.high, -(-depth // span)), "f32")
+        fours = t.scratch((-(-depth // _LANE),), "i32")
         ones, zeros = t.full(1, (1, _LANE), "ui8"), t.full(0, (1, _LANES), "i32")
+        some = gcd(span // _LANE, _LANES)
 
-        def some(k: Index) -> None:
-            for row in range(p.rows):
-                total = t.dot(zeros, ones, self.rows_of_a(self.m + row, k, 1, _LANES * _LANE))
-                t.store(fours, [row, k // _LANE], total)
+        def row(i: Index) -> None:
+            def four(k: Index) -> None:
+                total = t.dot(zeros, ones, self.rows_of_a(self.m + i, k, 1, _LANES * _LANE))
+                t.store(fours, [k // _LANE], t.reshape(total, [_LANES]))
 
-        t.loop(depth, _LANES * _LANE, some)
-        return fours
+            def group(k: Index) -> None:
+                def add(at: Index, total: Tile) -> Tile:
+                    return t.apply("arith.addi", total, t.load(fours, [at // _LANE], [some]))
+
+                end = chunk_end(k, span, index(depth))
+                (total,) = t.loop(end, some * _LANE, add, [t.full(0, (some,), "i32")], lower=k)
+                total = t.apply("arith.sitofp", t.reduce("arith.addi", total, 0), dtype="f32")
+                less = t.apply("arith.negf", total)
+                t.store(totals, [i, k // span], t.reshape(less, [1, 1]))
+
+            t.loop(depth, _LANES * _LANE, four)
+            t.loop(depth, span, group)
+
+        t.loop(self.end(), 1, row)
+        return totals
 
     def rows_of_a(self, m: Index, k: Index, rows: int, depth: int) -> Tile:
         """Rows m.. of a, as they are held."""
@@ -83,19 +127,28 @@ class BytesStep(Step):
 
         zeros = t.full(0, (rows, c.width), "i32")
         (total,) = t.loop(k + size, c.run, strings, [zeros], lower=k)
-        real = t.apply("arith.sitofp", total, dtype="f32")
-        made = c.factors(t, self.panel, k)
-        if self.fours is not None:
-            of_a = t.load(self.fours, [m - self.m, k // _LANE], [rows, size // _LANE])
-            of_a = t.apply("arith.sitofp", t.reduce("arith.addi", of_a, 1), dtype="f32")
-            less = t.full(c.bias(), (1, 1), "f32")
-            less = less if made.zero is None else t.apply("arith.addf", made.zero, less)
-            real = t.apply("arith.subf", real, t.apply("arith.mulf", of_a, less))
-        return t.apply("arith.addf", sums, real if made.scale is None else self.scaled(real, made.scale))
+        made, bias = c.factors(t, self.panel, k), c.bias()
+        if bias:
+            more = t.full(bias, (1, 1), "f32")
+            zero = more if made.zero is None else t.apply("arith.addf", made.zero, more)
+            made = replace(made, zero=zero)
+        return self.put_in(made, m - self.m, k, rows, sums, total)
 
-    def scaled(self, real: Tile, scale: Tile) -> Tile:
-        """Sums times the scales of their outputs."""
-        return self.t.apply("arith.mulf", real, scale)
+    def put_in(self, made: Factors, row: Index, k: Index, rows: int, sums: Tile, total: Tile) -> Tile:
+        """sums and the integer sums of the k from k on that share these factors, of some rows of the step:
+        (total - zero a) scale - minimum a, with a the sum of the row."""
+        t = self.t
+        real = t.apply("arith.sitofp", total, dtype="f32")
+        less = None if self.totals is None else t.load(self.totals, [row, k // self.span], [rows, 1])
+        if made.zero is not None and less is not None:
+            real = t.apply("math.fma", less, made.zero, real)
+        if made.scale is None:
+            sums = t.apply("arith.addf", sums, real)
+        else:
+            sums = t.apply("math.fma", real, made.scale, sums)
+        if made.minimum is not None and less is not None:
+            sums = t.apply("math.fma", less, made.minimum, sums)
+        return sums
 
     def prepare(self, first: Index, end: Index) -> None:
         """Lay the part of the panel down that the rows pass by, as bytes that lie as the unit takes them."""
@@ -127,7 +180,7 @@ class BytesStep(Step):
         """What is taken from the signed bytes of codes, four times in a word; None where that is nothing."""
         t, c = self.t, self.coded
         zero, bias = c.factors(t, self.panel, k).zero, c.bias(signed=True)
-        if zero is None:
+        if zero is None or not c.zeros_in_bytes:
             return in_all_bytes(t, bias) if bias else None
         less = t.apply("arith.fptosi", t.apply("arith.addf", zero, t.full(bias, (1, 1), "f32")), dtype="i32")
         return t.apply("arith.muli", less, in_all_bytes(t, 1))
@@ -146,7 +199,7 @@ class BytesStep(Step):
         t, c, rows, width = self.t, self.coded, self.p.rows, self.p.width
         real, whole = t.scratch((rows, width), "f32"), t.scratch((rows, width), "i32")
         t.store(real, [0, 0], acc)
-        span = c.group or self.p.block or 0
+        span = self.span
 
         def group(k: Index) -> None:
             def products(at: Index, total: Tile) -> Tile:
@@ -158,12 +211,12 @@ class BytesStep(Step):
             zeros = t.full(0, (rows, width), "i32")
             (total,) = t.loop((k + span).min(k1), depth, products, [zeros], lower=k)
             t.store(whole, [0, 0], total)
-            scale = c.factors(t, self.panel, k).scale
+            made = c.factors(t, self.panel, k)
+            made = replace(made, zero=None) if c.zeros_in_bytes else made
 
             def row(i: Index) -> None:
-                some = t.apply("arith.sitofp", t.load(whole, [i, 0], [1, width]), dtype="f32")
-                some = some if scale is None else self.scaled(some, scale)
-                t.store(real, [i, 0], t.apply("arith.addf", t.load(real, [i, 0], [1, width]), some))
+                own, some = t.load(real, [i, 0], [1, width]), t.load(whole, [i, 0], [1, width])
+                t.store(real, [i, 0], self.put_in(made, m - self.m + i, k, 1, own, some))
 
             t.loop(rows, 1, row)
 

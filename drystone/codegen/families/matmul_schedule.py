@@ -40,7 +40,8 @@ class Product:
     a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
     wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole.
     groups: of bytes times a coded b, the k whose sums are scaled together. split: few rows of a, that are not
-    bytes, may be taken apart into some for a coded b."""
+    bytes, may be taken apart into some for a coded b. totals: the sums of a are needed too, with vectors or
+    with tile registers: they are found once for several panels."""
 
     m: int | None
     n: int | None
@@ -55,6 +56,7 @@ class Product:
     strings: int = 0
     groups: int = 0
     split: bool = False
+    totals: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
     """The schedule of a point of `space`."""
     if product.strings:
         made = _decoding(product, point["rows"], point["width"])
-        return replace(made, wide=_wide_coded(product, made.width, target)) if product.split else made
+        once = product.split or product.totals[made.tiles]
+        return replace(made, wide=_wide_coded(product, made.width, target)) if once else made
     made = _uncoded(product, point, target)
     return replace(made, ahead=_ahead(product, made, target))
 
