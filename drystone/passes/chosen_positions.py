@@ -20,7 +20,7 @@ from drystone.ir.program import Program
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes import position_weights
 from drystone.passes.dims import empty_like, sizes_of
-from drystone.passes.generic import collapse, compare, dims_map, filled
+from drystone.passes.generic import collapse, compare, dims_map, expand, filled
 from drystone.passes.kept_positions import room_of, span_of, starts_empty
 from drystone.passes.moves import cut
 from drystone.passes.position_weights import end_of
@@ -40,6 +40,7 @@ from drystone.passes.weighed_attention import weighed
 #: The parts of a cache: its rows [images, heads, places, width], whose they are (`PLACES`) and what weights
 #: count for them, both [images, heads, places].
 _ROWS, _WEIGHTS = "codes", "weights"
+_LAST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,27 @@ def _free(pair: _Pair, live: Any, least: Any, rows: Any) -> Any:
 
     into = tensor.EmptyOp(sizes_of(weights), element).result
     ranks = mapped([live, weights, least], into, [same, same, dims_map(3, []), same], rank)
+    if rows == 1:
+        return _least(ranks)
     order = _sorted(ranks, _numbers(live))
     return cut(order, [0, 0, 0], [*order.type.shape[:2], rows], [1, 1, 1])
+
+
+def _least(ranks: Any) -> Any:
+    """The first place of each head whose rank is the least, i64 [images, heads, 1]: nothing is sorted."""
+    heads, wide = ranks.type.shape[:2], ir.IntegerType.get_signless(64)
+    every, one, kinds = ir.AffineMap.get_identity(3), dims_map(3, [0, 1]), [*["parallel"] * 2, "reduction"]
+    most = filled(ir.F32Type.get(), float("inf"), heads)
+    least = mapped([ranks], most, [every, one], lambda x, y: arith.MinimumFOp(x, y).result, kinds)
+
+    def first(rank: Any, least: Any, found: Any) -> Any:
+        number = arith.IndexCastOp(wide, linalg.IndexOp(2).result).result
+        other = arith.ConstantOp(wide, _LAST).result
+        own = arith.CmpFOp(arith.CmpFPredicate.OEQ, rank, least).result
+        return arith.MinSIOp(arith.SelectOp(own, number, other).result, found).result
+
+    found = mapped([ranks, least], filled(wide, _LAST, heads), [every, one, one], first, kinds)
+    return expand(found, [[0], [1, 2]], [*heads, 1])
 
 
 def _numbers(like: Any) -> Any:

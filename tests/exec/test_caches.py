@@ -401,6 +401,18 @@ def test_positions_are_chosen_by_weights(kind: type[Chosen], more: dict[str, int
     assert model.memory.states == GROUPS * (ROOM * row + Chosen.room * (row + 8 + 4))
 
 
+def test_one_row_takes_the_place_of_the_least_weight() -> None:
+    wanted = Model()
+    wanted.one = Heavy()
+    wanted.one.room = 2 + 5 + 4
+    wanted.load_state_dict(made().state_dict())
+    caches = {r"one\..*": drystone.Keep(sinks=2, window=5, heavy=4), ".*": None}
+    example = (torch.randn(1, 1, HEADS * WIDTH), torch.arange(1))
+    model, calls = drystone.compile(made(), example, caches=caches), (1,) * 30
+    assert error(steps(model, calls), steps(wanted.double(), calls, torch.float64)) < 1e-5
+    assert model.memory.states == GROUPS * (ROOM * 2 * WIDTH * 4 + 11 * (2 * WIDTH * 4 + 8 + 4))
+
+
 class Masked(Layer):
     """Attention with a mask of its own beside."""
 
