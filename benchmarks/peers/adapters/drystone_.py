@@ -13,12 +13,12 @@ def missing() -> str | None:
 
 def load(task: Task) -> Loaded:
     model, inputs, compute = task.model, task.built.inputs, None
-    if task.arithmetic == "bf16" and any(True for _ in model.parameters()):
+    calls = task.built.calibration
+    if calls or (task.arithmetic == "bf16" and any(True for _ in model.parameters())):
         compute = "bf16"
     else:
         # Without weights there is nothing that could be held in bf16 but the inputs themselves.
         model, inputs = in_arithmetic(task)
-    calls = task.built.calibration
     how: dict[str, Any] = {"quantize": "int8", "calibration": calls} if calls else {}
     options = drystone.Options(progress=False, compute=compute)
     fitted = drystone.compile(model, inputs[0], options=options, **how)

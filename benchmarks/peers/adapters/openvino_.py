@@ -29,7 +29,7 @@ def load(task: Task) -> Loaded:
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": task.threads,
-        "INFERENCE_PRECISION_HINT": "bf16" if task.arithmetic == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if task.arithmetic == "bf16" or task.built.calibration else "f32",
     }
     request = core.compile_model(graph, "CPU", settings).create_infer_request()
     for file in task.folder.glob("model.*"):

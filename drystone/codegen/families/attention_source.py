@@ -13,8 +13,9 @@ from drystone.codegen.families.dry_op import summand
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
 #: Bytes of keys, or of values, that a single row asks for ahead of those it reads: what a core asks for by
-#: itself ends with every page, and is too near for memory.
-_AHEAD = 1024
+#: itself ends with every page, and is too near for memory. Into the second cache, for the first one has room
+#: to wait for few lines at once.
+_AHEAD = 8192
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Source:
             return
         keys = max(1, _AHEAD * 8 // (width(self.tensor.held) * depth * self.tile)) * self.tile
         place = form.place(self.rows.b, self.rows.group, start + k + keys, index(0))
-        t.prefetch(self.tensor, place, form.place(None, None, self.tile, depth), read=True)
+        t.prefetch(self.tensor, place, form.place(None, None, self.tile, depth), read=True, far=True)
 
 
 def sources(rows: Rows, step: int, tile: int) -> tuple[Source, Source]:
