@@ -39,8 +39,9 @@ from drystone.passes.weight_readers import products_of
 from drystone.passes.weights import coded_weight, drop_unused, new_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
-#: Columns with elements that are kept apart, of all: where there are more, they are no few.
-_FEW = 4
+#: Columns with elements that are kept apart, of all: where there are more, they are no few. Elements of one
+#: row that are few among its columns: each is fetched by itself.
+_FEW, _SPREAD = 4, 16
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class SplitProducts:
 
     - Sums: a product for every term. Low rank: two thin ones, one after the other.
     - Outlier columns, and outlier elements that lie in few columns (a quarter at most): those of x times what
-      is kept of them, for elements with zeros in between.
+      is kept of them, for elements with zeros in between. Elements that are spread over more, of a sixteenth
+      of the columns at most in every row: for every output a sum of x at its own columns, in lists as long as
+      the longest (ELLPACK), those of outputs side by side.
     - Ranges along the inputs: products of ranges of x. Permuted along the inputs (groups by activations'
       size): x in that order. Diagonal along them: x times its reciprocal.
     - All to any depth, where each part is one that kernels of `target` read, and x and the result are of f32.
@@ -108,6 +111,16 @@ class _Matrix:
     outputs: int
 
 
+@dataclass(frozen=True)
+class _Sparse:
+    """A matrix few elements of which are not 0: for every output the columns and numbers, of an element, of
+    as many as any output has, those that are missing 0, [most, outputs]."""
+
+    index: Array
+    numbers: Array
+    element: str
+
+
 #: What becomes of x before a product: some of its columns, these times numbers, or their product.
 _Step = _Columns | _Times | _Matrix
 
@@ -116,7 +129,7 @@ _Step = _Columns | _Times | _Matrix
 class _Term:
     """A product of what becomes of x in these steps."""
 
-    matrix: _Matrix
+    matrix: _Matrix | _Sparse
     steps: tuple[_Step, ...] = ()
 
 
@@ -133,7 +146,7 @@ def _split(program: Program, op: Any, weight: Any, target: CpuTarget) -> None:
             _Builder(program, str(weight_key(weight)), op).replace(terms)
 
 
-def _is_read(step: _Step, target: CpuTarget) -> bool:
+def _is_read(step: _Step | _Sparse, target: CpuTarget) -> bool:
     """Whether kernels read a matrix as it is held."""
     if not isinstance(step, _Matrix):
         return True
@@ -194,19 +207,29 @@ def _thin(matrix: _Matrix, encoding: LowRank, steps: tuple[_Step, ...]) -> list[
 
 
 def _elements(matrix: _Matrix, encoding: OutlierElements, steps: tuple[_Step, ...]) -> list[_Term]:
-    """The product with elements that lie in few columns; none where these are many."""
+    """The product with elements that lie in few columns, or that are few in every row; none where neither is
+    so."""
     rows, columns = matrix.shape
-    index = np.unique(matrix.parts["index"])
-    if not 0 < len(index) <= columns // _FEW:
+    index, counts = np.unique(matrix.parts["index"]), np.diff(matrix.parts["starts"])
+    if not len(index):
         return []
+    row, kept = np.repeat(np.arange(rows), counts), take("kept", matrix.parts)
+    elements = encoding.kept.decode(kept, (encoding.count,))
     held = encoding.kept.element if isinstance(encoding.kept, Codes) and not encoding.kept.coded else "f32"
-    numbers = np.zeros((rows, len(index)))
-    row = np.repeat(np.arange(rows), np.diff(matrix.parts["starts"]))
-    kept = encoding.kept.decode(take("kept", matrix.parts), (encoding.count,))
-    numbers[row, np.searchsorted(index, matrix.parts["index"])] = kept
     assert isinstance(held, str)
-    dense = _Matrix({"codes": to_element(numbers, held)}, Codes(held), (rows, len(index)), matrix.outputs)
-    return [_Term(dense, (*steps, _Columns(index)))]
+    if len(index) <= columns // _FEW:
+        numbers = np.zeros((rows, len(index)))
+        numbers[row, np.searchsorted(index, matrix.parts["index"])] = elements
+        dense = Codes(held)
+        parts = {"codes": to_element(numbers, held)}
+        return [_Term(_Matrix(parts, dense, (rows, len(index)), matrix.outputs), (*steps, _Columns(index)))]
+    most = int(counts.max())
+    if matrix.outputs or most > columns // _SPREAD:
+        return []
+    place = np.arange(encoding.count) - np.repeat(matrix.parts["starts"][:-1], counts)
+    places, numbers = np.zeros((most, rows), matrix.parts["index"].dtype), np.zeros((most, rows))
+    places[place, row], numbers[place, row] = matrix.parts["index"], elements
+    return [_Term(_Sparse(places, to_element(numbers, held), held), steps)]
 
 
 @dataclass
@@ -225,7 +248,12 @@ class _Builder:
         identity = ir.AffineMap.get_identity(op.results[0].type.rank)
         main, *others = terms
         for term in others:
-            total = self.product(self.moved_by(term.steps), term.matrix, total)
+            x, matrix = self.moved_by(term.steps), term.matrix
+            if isinstance(matrix, _Sparse):
+                total = self.sparse(x, matrix, total)
+            else:
+                total = self.product(x, matrix, total)
+        assert isinstance(main.matrix, _Matrix)
         given = [self.moved_by(main.steps), self.weight(main.matrix)]
         more = [] if total is None else [(total, identity)]
         made, block = remade(op.opview, given, [*extras_of(op), *more])
@@ -277,6 +305,36 @@ class _Builder:
                 first = arith.AddFOp(first, each).result
             ir.Operation.create("dry.yield", operands=[first])
         return made.out
+
+    def sparse(self, x: Any, matrix: _Sparse, total: Any = None) -> Any:
+        """The product of x and a sparse matrix, and what it is added to: for every output a sum over those
+        columns of x."""
+        rank, f32 = x.type.rank, ir.F32Type.get()
+        most, outputs = matrix.index.shape
+        whole = ir.IntegerType.get_signless(8 * matrix.index.itemsize)
+        kinds = whole, ir.Type.parse(matrix.element)
+        index, numbers = (
+            new_weight(self.program, f"{self.key}.{name}", array, tensor_type([most, outputs], kind))
+            for name, array, kind in zip(
+                ("columns", "numbers"), (matrix.index, matrix.numbers), kinds, strict=True
+            )
+        )
+        if total is None:
+            empty = tensor.EmptyOp([*sizes_of(x, range(rank - 1)), outputs], f32).result
+            total = linalg.fill(arith.ConstantOp(f32, 0.0).result, outs=[empty])
+        dims = [ir.AffineDimExpr.get(d) for d in range(rank + 1)]
+        lists = ir.AffineMap.get(rank + 1, 0, [dims[rank], dims[rank - 1]])
+        result = ir.AffineMap.get(rank + 1, 0, dims[:rank])
+
+        def added(column: Any, number: Any, before: Any) -> Any:
+            places = [linalg.IndexOp(d).result for d in range(rank - 1)]
+            column = arith.IndexCastOp(ir.IndexType.get(), column).result
+            number = number if number.type == f32 else arith.ExtFOp(f32, number).result
+            product = arith.MulFOp(tensor.ExtractOp(x, [*places, column]).result, number).result
+            return arith.AddFOp(before, product).result
+
+        loops = ["parallel"] * rank + ["reduction"]
+        return build.mapped([index, numbers], total, [lists, lists, result], added, loops)
 
     def columns(self, x: Any, index: Array) -> Any:
         """Some columns of x."""

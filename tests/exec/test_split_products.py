@@ -9,13 +9,24 @@ from torch import nn
 
 import drystone
 from drystone.ir import formats
-from drystone.ir.encoding import SEARCHED, Codes, Encoding, OutlierColumns, Sum, decode, encode
+from drystone.ir.encoding import (
+    SEARCHED,
+    Codes,
+    Encoding,
+    OutlierColumns,
+    OutlierElements,
+    Sum,
+    decode,
+    encode,
+)
 
 FORMATS: dict[str, Encoding] = {
     "low rank": formats.int21(8, 64),
     "binary coding": formats.bcq(3, 64),
     "outlier columns": formats.llm_int8(6),
     "outlier elements": formats.spqr(300),
+    "outlier elements in all columns": OutlierElements(formats.w4(64), Codes("f16"), 400),
+    "outlier elements of 32 bits": OutlierElements(formats.w4(64), Codes("f32"), 120),
     "groups in another order": formats.gptq(64),
     "ranges in another order": formats.comet(128, 128),
     "a diagonal": formats.awq(64),
@@ -55,9 +66,40 @@ def test_sums_are_sums_of_products(name: str) -> None:
     assert check(FORMATS[name], [3]).memory.weights < 0.35 * 4 * 256 * 80
 
 
-def test_any_number_of_rows() -> None:
+@pytest.mark.parametrize("name", ["outlier columns", "outlier elements in all columns"])
+def test_any_number_of_rows(name: str) -> None:
     rows = torch.export.Dim("rows", min=1, max=32)
-    check(FORMATS["outlier columns"], [1, 20], dynamic_shapes=({0: rows},))
+    check(FORMATS[name], [1, 20], dynamic_shapes=({0: rows},))
+
+
+def test_outliers_that_are_spread_are_summed_by_themselves() -> None:
+    torch.manual_seed(1)
+    model = nn.Linear(256, 80).eval()
+    encoding = OutlierElements(formats.w4(64), Codes("f16"), 300)
+    x = torch.randn(2, 3, 256)
+    fitted = drystone.compile(model, (x,), quantize={".*": encoding})
+    parts = encode(model.weight.detach().numpy(), encoding, search=SEARCHED)
+    assert len(np.unique(parts["index"])) > 256 // 4
+    wanted = x.double() @ numbers(model.weight, encoding).T + model.bias.detach().double()
+    assert (fitted(x).double() - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    most = int(np.diff(parts["starts"]).max())
+    sparse = {leaf.name.split(".")[-1]: leaf for leaf in fitted.manifest.weights if leaf.shape == (most, 80)}
+    assert {name: leaf.dtype for name, leaf in sparse.items()} == {"columns": "i16", "numbers": "f16"}
+
+
+def test_spread_outliers_of_a_term_are_added_to_other_terms() -> None:
+    encoding = Sum((formats.int21(8, 64), OutlierElements(formats.w4(64), Codes("f16"), 300)))
+    assert len(check(encoding, [3]).manifest.kernels) == 5
+
+
+def test_outliers_of_one_row_leave_the_weight_decoded() -> None:
+    """Rows are as long as the longest: one that has them all would make all long."""
+    model = nn.Linear(256, 80).eval()
+    model.weight.data[3, :200] *= 50
+    encoding = OutlierElements(formats.w4(64), Codes("f16"), 200)
+    x = torch.randn(2, 256)
+    fitted = drystone.compile(model, (x,), quantize={".*": encoding})
+    assert len(fitted.manifest.kernels) == 1 and fitted.memory.weights >= 4 * 256 * 80
 
 
 def test_codes_that_are_multiplied_with_bytes_beside_outliers() -> None:
