@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drystone.codegen import families
+from drystone.mlir import ir
 from drystone.targets import registry
 from tests.exec import dry_cases
+from tests.exec.families import shared_context
 
 BLOCKED: dict[str, Any] = {"channels": 32, "out": 64, "pack": 32, "size": (9, 14), "padding": [1] * 4}
 IMAGE: dict[str, Any] = {**BLOCKED, "channels": 3, "layout": "nchw-nhwc"}
@@ -118,6 +121,32 @@ def test_units_of_the_grid_are_independent() -> None:
 def test_narrower_vectors_compute_the_same(name: str) -> None:
     case = dry_cases.conv(**CASES[name])
     case.check(case.executed(registry.resolve("cpu:avx2")), 1e-5)
+
+
+DEEP: dict[str, Any] = {**BLOCKED, "channels": 200, "size": (5, 7)}
+WIDE: dict[str, Any] = {**POINTWISE, "channels": 256, "out": 512, "size": (5, 7)}
+#: Whether the next block of the weight is asked for while the image passes by one.
+ASKED: dict[str, tuple[dict[str, Any], bool]] = {
+    "direct": (DEEP, True),
+    "direct, strided, batch": ({**DEEP, "strides": [2, 2], "batch": 2, "extras": 1}, True),
+    "direct, several blocks together": (BLOCKED, False),
+    "direct, one block": ({**DEEP, "out": 32}, False),
+    "pointwise": (WIDE, True),
+    "pointwise, ragged, batch": ({**WIDE, "out": 500, "batch": 2, "extras": 1}, True),
+    "pointwise, strided": ({**WIDE, "strides": [2, 2], "size": (6, 9)}, True),
+    "pointwise, few weights": (POINTWISE, False),
+    "pointwise, more pixels than weights": ({**WIDE, "size": (40, 40)}, False),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_next_block_of_the_weight_is_asked_for(name: str) -> None:
+    form, asked = ASKED[name]
+    case, machine = dry_cases.conv(**form), registry.resolve("cpu:avx512")
+    with shared_context(), ir.Location.unknown():
+        program = families.tile_program_of(case.function, machine)
+    assert ("prefetch to read" in str(program)) == asked
+    case.check(case.executed(machine), 1e-4)
 
 
 @pytest.mark.parametrize(("element", "tolerance"), [(np.float64, 1e-12), (np.float16, 2e-3), (np.int32, 0)])

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, copy_channels, mixed_channels
 from drystone.codegen.families.conv_schedule import Image, image_default, image_schedule, image_space
-from drystone.codegen.families.conv_strips import strips
+from drystone.codegen.families.conv_strips import Strip, strips
 from drystone.codegen.families.conv_taps import Direct, RegisterTile, Step
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, tile_program
@@ -103,21 +103,26 @@ def _run(step: Step, every: int) -> None:
     source = _copied(step) if p.copied else form.x
 
     def line(at: list[Index]) -> None:
-        for strip in strips(form, p.rows, bordered=p.bordered):
+        found = strips(form, p.rows, bordered=p.bordered)
+        number = step.n
+        for dim, place in enumerate(at):
+            number = number * form.size(form.out, dim) + place
+        number = number * sum(strip.count for strip in found)
+        for strip in found:
+            tiles(at, strip, number)
+            number = number + strip.count
+
+    def tiles(at: list[Index], strip: Strip, number: Index) -> None:
+        def tile(w: Index) -> None:
+            here = number + (w - strip.start) // strip.rows
             t.loop(
-                strip.start + strip.count * strip.rows,
-                strip.rows,
-                lambda w, strip=strip: (
-                    t.loop(
-                        (step.first + p.blocks).min(every),
-                        1,
-                        lambda block: RegisterTile(step, source, strip, [*at, w], block).run(),
-                        lower=step.first,
-                    )
-                    and None
-                ),
-                lower=strip.start,
+                (step.first + p.blocks).min(every),
+                1,
+                lambda block: RegisterTile(step, source, strip, [*at, w], here, block).run(),
+                lower=step.first,
             )
+
+        t.loop(strip.start + strip.count * strip.rows, strip.rows, tile, lower=strip.start)
 
     if form.spatial == 1:
         line([])

@@ -18,7 +18,14 @@ from itertools import product
 from typing import Any
 
 from drystone.codegen.elements import width
-from drystone.codegen.families.conv_flat_schedule import Flat, FlatSchedule, flat_default, flat_space
+from drystone.codegen.families.ahead import Ahead
+from drystone.codegen.families.conv_flat_schedule import (
+    Flat,
+    FlatSchedule,
+    flat_default,
+    flat_schedule,
+    flat_space,
+)
 from drystone.codegen.families.conv_form import ConvForm, copy_channels, mixed_channels
 from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.search import Point, Search
@@ -53,7 +60,7 @@ def conv_flat(form: ConvForm, target: CpuTarget) -> Search | None:
         return None
 
     def build(point: Point) -> TileProgram:
-        return flat.program(FlatSchedule(**point))
+        return flat.program(flat_schedule(sizes, point, target))
 
     return Search(flat_space(sizes, target), flat_default(sizes, target), form.features(), build)
 
@@ -298,7 +305,7 @@ class _Step:
         kernel, form, t = self.kernel, self.kernel.form, self.t
         acc = t.full(0, (self.rows, form.width), form.sums)
         depth, rest = kernel.unit.parts_of(kernel.run)
-        acc = self.products(block, at, acc, 0, kernel.run - rest, depth)
+        acc = self.products(block, at, acc, 0, kernel.run - rest, depth, self.ahead)
         if rest:
             acc = self.products(block, at, laid_down(t, acc), kernel.run - rest, kernel.run, rest)
         if kernel.whole(self.p.high):
@@ -308,7 +315,33 @@ class _Step:
         t.store(sums, [0, 0], acc)
         self.store(sums, block, at, lines)
 
-    def products(self, block: Index, at: Index, acc: Tile, first: int, end: int, depth: int) -> Tile:
+    @cached_property
+    def ahead(self) -> Ahead | None:
+        """What asks for the next block of the weight, where the schedule says so."""
+        kernel, high = self.kernel, self.p.high
+        sizes, (depth, rest) = kernel.sizes(), kernel.unit.parts_of(kernel.run)
+        if not self.p.ahead:
+            return None
+        tiles = (sizes.images or 1) * -(-sizes.lines // high) * -(-sizes.positions(high) // self.rows)
+        return Ahead.of(kernel.form.weight, tiles * len(kernel.taps) * ((kernel.run - rest) // depth))
+
+    @property
+    def before(self) -> Index:
+        """How many register tiles of a block of channels are made in steps before."""
+        sizes, high = self.kernel.sizes(), self.p.high
+        pieces = self.n * -(-sizes.lines // high) + self.start // high
+        return pieces * -(-sizes.positions(high) // self.rows)
+
+    def products(
+        self,
+        block: Index,
+        at: Index,
+        acc: Tile,
+        first: int,
+        end: int,
+        depth: int,
+        ahead: Ahead | None = None,
+    ) -> Tile:
         """acc and the products of channels `first` to `end` (or what is unfolded) of all taps."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
         group, lines = form.group, kernel.lines(self.p.high)
@@ -320,7 +353,13 @@ class _Step:
             acc = laid_down(t, acc) if first and number else acc
             tap = [number] if kernel.unfolded else list(divmod(number, form.kernel[1]))
 
-            def some(k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap) -> Tile:
+            done = (self.before + at // self.rows) * len(kernel.taps) + number
+
+            def some(
+                k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap, done: Index = done
+            ) -> Tile:
+                if ahead is not None:
+                    ahead.ask(t, block, done * (end // depth) + k // depth)
                 a = t.load(self.copy, [at + where, k], [self.rows, depth])
                 sizes = [*[None] * (1 + len(tap)), depth // group, form.width * group]
                 b = t.load(weight, [block, *tap, k // group, 0], sizes, held=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from drystone.codegen.families.ahead import come_from_memory
 from drystone.codegen.families.conv_work import TileWork, best
 from drystone.codegen.families.tiling import doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
@@ -55,10 +56,20 @@ class Flat:
 
 @dataclass(frozen=True)
 class FlatSchedule:
-    """Blocks of output channels and lines of a grid step."""
+    """Blocks of output channels and lines of a grid step. ahead: while all positions pass by a block, the
+    next one is asked for."""
 
     blocks: int
     high: int
+    ahead: bool
+
+
+def flat_schedule(sizes: Flat, point: Point, target: CpuTarget) -> FlatSchedule:
+    """The schedule of a point of `flat_space`."""
+    blocks, high = point["blocks"], point["high"]
+    in_order = blocks == 1 or (sizes.images == 1 and high >= sizes.lines)
+    more = sizes.blocks > 1 and come_from_memory(sizes.blocks * sizes.panel, target)
+    return FlatSchedule(blocks, high, in_order and more)
 
 
 def _work(sizes: Flat, point: Point) -> TileWork:

@@ -1,15 +1,17 @@
 """Convolution with a kernel of one tap: a matrix product over pixels.
 
 One grid step takes a run of pixels through some blocks of output channels: all blocks of a tile of pixels
-before the next tile, so that the result is written in the order it lies in. Where neighbouring pixels would
+before the next tile, so that the result is written in the order it lies in, or, where there are more weights
+than pixels, all pixels through one block before the next one. Where neighbouring pixels would
 meet in few sets of the cache, or a stride leaves pixels out, the step copies its pixels side by side first,
 each a little further than the place where they would meet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drystone.codegen.families.ahead import Ahead
 from drystone.codegen.families.conv_form import ConvForm, copy_channels
 from drystone.codegen.families.conv_schedule import (
     Pixels,
@@ -128,15 +130,25 @@ class _Pointwise:
         self, t: TileBuilder, source: Tensor, first: Index, start: Index, at: Index, count: int
     ) -> None:
         """The tiles of up to `count` pixels of the result from `start`; those of the source start at `at`."""
-        rows, every = self.p.rows, self.sizes.every
+        last = (first + self.p.blocks).min(self.sizes.every)
 
-        def tile(i: Index, height: int) -> None:
-            def block(b: Index) -> None:
-                self.tile(t, source, b, start + i, at + i, height)
+        def each_block(each: Callable[[Index], None]) -> None:
+            t.loop(last, 1, each, lower=first)
 
-            t.loop((first + self.p.blocks).min(every), 1, block, lower=first)
+        def each_tile(each: Callable[[Index, int], None]) -> None:
+            self.each_tile(t, start, count, each)
 
-        pixels = self.sizes.pixels
+        def tile(b: Index, i: Index, height: int) -> None:
+            self.tile(t, source, b, start + i, at + i, height)
+
+        if self.p.by_block:
+            each_block(lambda b: each_tile(lambda i, height: tile(b, i, height)))
+        else:
+            each_tile(lambda i, height: each_block(lambda b: tile(b, i, height)))
+
+    def each_tile(self, t: TileBuilder, start: Index, count: int, tile: Callable[[Index, int], None]) -> None:
+        """`tile(where it starts, its pixels)` for the tiles of up to `count` pixels from `start`."""
+        rows, pixels = self.p.rows, self.sizes.pixels
         if self.sizes.line or (pixels is not None and pixels <= count):
             pixels = count if self.sizes.line else pixels or 0
             t.loop(pixels // rows * rows, rows, lambda i: tile(i, rows))
@@ -155,11 +167,14 @@ class _Pointwise:
         form, p, width = self.form, self.p, self.sizes.width
         last = form.spatial
         weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
-        out = form.flat(form.out)
+        out, rounds = form.flat(form.out), (form.summed - p.rest) // p.depth
+        ahead = Ahead.of(form.weight, -(-self.sizes.every_pixel // p.rows) * rounds) if p.ahead else None
 
         def products(k: Index, acc: Sequence[Tile], depth: int) -> list[Tile]:
+            if ahead is not None and depth == p.depth:
+                ahead.ask(t, block, row // p.rows * rounds + k // depth)
             if p.tiles and depth == p.depth:
-                first, some = awaited(k, depth, (form.summed - p.rest) // depth, height)
+                first, some = awaited(k, depth, rounds, height)
                 t.prefetch(out, [row + first, block * width], [some, width])
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]

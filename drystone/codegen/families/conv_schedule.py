@@ -5,8 +5,9 @@ High-Performance BLIS", ACM TOMS 43(2), 2016): as many accumulators as the regis
 many blocks of output channels as leave room for the input in the second cache.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from drystone.codegen.families.ahead import come_from_memory
 from drystone.codegen.families.conv_work import TileWork, best
 from drystone.codegen.families.matmul_schedule import FEW
 from drystone.codegen.families.tiling import divisor, doubling, even, preferred
@@ -14,13 +15,14 @@ from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
-#: The part of the second cache that the weights of one step may fill, and that its input may.
-_WEIGHTS, _INPUT = 0.6, 0.25
+#: The part of the second cache that the weights of one step may fill, and that its input may; that weights
+#: may of which vectors read several blocks for each tile; that all pixels may where threads divide the
+#: weights.
+_WEIGHTS, _INPUT, _BESIDE, _RESIDENT = 0.6, 0.25, 0.15, 0.5
 #: The most rows of a register tile.
 _ROWS = 14
-#: Rows of a register tile taken without tuning, and tiles of them in a step: sums over few k end often, and
-#: the end of a low tile, which stores, overlaps with the start of the next.
-_LOW, _FEW_TILES = 8, 4
+#: Tiles of a step taken without tuning, and copies that a thread makes of all pixels.
+_FEW_TILES, _COPIES = 4, 2
 #: Bytes after which addresses meet in the same set of the first cache.
 _SET = 4096
 
@@ -77,6 +79,16 @@ class Pixels:
         return bool(self.images if self.line else self.pixels)
 
     @property
+    def every_pixel(self) -> int:
+        """Pixels of all images, where that is known."""
+        return self.images * self.lines * self.line if self.line else self.pixels or 0
+
+    @property
+    def panel(self) -> int:
+        """Bytes of a block's weights."""
+        return self.inside * self.width * self.bytes
+
+    @property
     def heights(self) -> tuple[int, ...]:
         """Rows of products in tile registers."""
         return tile_heights(self.line * self.lines if self.line else self.pixels, self.tile)
@@ -85,29 +97,44 @@ class Pixels:
 @dataclass(frozen=True)
 class PixelSchedule:
     """Pixels of the register tile, channels per unrolled round, blocks and tiles (lines, where the pixels are
-    taken line by line) per step, and whether the step copies its pixels first. tiles: in tile registers;
-    rest: channels at the end that are a part of their own there."""
+    taken line by line) per step, and whether the step copies its pixels first. by_block: all pixels of the
+    step pass by one block before the next one. tiles: in tile registers; rest: channels at the end that are a
+    part of their own there. ahead: while pixels pass by a block, the next one is asked for."""
 
     rows: int
     depth: int
     blocks: int
     high: int
     copied: bool
+    by_block: bool
     tiles: bool = False
     rest: int = 0
+    ahead: bool = False
 
 
 def pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     """The schedule of a point of `pixel_space`."""
+    made = _pixel_schedule(sizes, point)
+    together = (
+        sizes.images * sizes.lines <= made.high
+        if sizes.line
+        else (sizes.pixels or 0) <= made.high * made.rows
+    )
+    in_order = made.by_block and (made.blocks == 1 or together)
+    return replace(made, ahead=in_order and sizes.every > 1 and sizes.every_pixel > made.rows)
+
+
+def _pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     if sizes.tile is not None and point["rows"] in sizes.heights:
         run = sizes.line * point["high"] if sizes.line else sizes.pixels
         rows, (depth, rest) = even(run, point["rows"]), sizes.tile.parts_of(sizes.inside)
-        cut = (point["blocks"], point["high"], bool(point["copied"]))
+        cut = (point["blocks"], point["high"], bool(point["copied"]), bool(point["by_block"]))
         return PixelSchedule(rows, depth, *cut, tiles=True, rest=rest)
     steps = sizes.inside // sizes.group
     # A loop of fewer rounds LLVM unrolls as a whole, and then runs out of registers.
     depth = sizes.group * divisor(steps, max(1, min(4, steps // 4)))
-    return PixelSchedule(point["rows"], depth, point["blocks"], point["high"], bool(point["copied"]))
+    cut = (point["blocks"], point["high"], bool(point["copied"]), bool(point["by_block"]))
+    return PixelSchedule(point["rows"], depth, *cut)
 
 
 def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
@@ -116,14 +143,16 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         points = _pixel_points(sizes, sizes.heights[0], target)
         return best(points, lambda point: _pixel_work(sizes, point), sizes.tile, target)
     run = sizes.line * sizes.lines if sizes.line else sizes.pixels
-    rows = sizes.heights[0] if sizes.heights else even(run, min(_LOW, most_rows(sizes.width, target)))
+    rows = sizes.heights[0] if sizes.heights else even(run, most_rows(sizes.width, target))
+    if _more_weights(sizes, target):
+        return _by_blocks(sizes, rows, target)
     blocks = _fitting_blocks(sizes, target)
     steps = -(-sizes.every // blocks)
     held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
     if sizes.line:
         high = divisor(sizes.lines, max(1, held // sizes.line))
         rows = rows if sizes.heights else even(high * sizes.line, rows)
-        return {"rows": rows, "blocks": blocks, "high": high, "copied": 1}
+        return {"rows": rows, "blocks": blocks, "high": high, "copied": 1, "by_block": 0}
     tiles = -(-(sizes.pixels or 64 * rows) // rows)
     high = max(1, min(tiles * steps // (4 * target.threads), held // rows, _FEW_TILES))
     return {
@@ -131,13 +160,31 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
         "blocks": blocks,
         "high": high,
         "copied": int(sizes.moved or meeting(rows, sizes.bytes * sizes.inside, target)),
+        "by_block": 0,
     }
+
+
+def _more_weights(sizes: Pixels, target: CpuTarget) -> bool:
+    """Whether there are more weights, which come from memory, than pixels, which all stay in the second
+    cache: then threads had better divide the weights."""
+    if not sizes.known or not come_from_memory(sizes.every * sizes.panel, target):
+        return False
+    pixels = sizes.every_pixel * sizes.inside * sizes.bytes
+    return pixels <= target.l2 * _RESIDENT and sizes.every * sizes.panel > pixels
+
+
+def _by_blocks(sizes: Pixels, rows: int, target: CpuTarget) -> Point:
+    """The point at which all pixels pass by one block after the other."""
+    copied = bool(sizes.line) or sizes.moved
+    # Every step makes a copy of its own.
+    blocks = even(sizes.every, max(1, sizes.every // (_COPIES * target.threads))) if copied else 1
+    high = sizes.lines if sizes.line else -(-(sizes.pixels or 1) // rows)
+    return {"rows": rows, "blocks": blocks, "high": high, "copied": int(copied), "by_block": 1}
 
 
 def _fitting_blocks(sizes: Pixels, target: CpuTarget) -> int:
     """Blocks whose weights stay in the second cache while pixels pass by."""
-    panel = sizes.inside * sizes.width * sizes.bytes
-    return even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // panel))
+    return even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // sizes.panel))
 
 
 def _pixel_points(sizes: Pixels, rows: int, target: CpuTarget) -> list[Point]:
@@ -151,8 +198,9 @@ def _pixel_points(sizes: Pixels, rows: int, target: CpuTarget) -> list[Point]:
         tiles = -(-(sizes.pixels or 1) // rows)
         high = {even(tiles, n) for n in range(1, max(1, min(held // rows, tiles)) + 1)}
     copied = int(bool(sizes.line) or sizes.moved or meeting(rows, sizes.bytes * sizes.inside, target))
+    more = _more_weights(sizes, target)
     return [
-        {"rows": rows, "blocks": b, "high": h, "copied": copied}
+        {"rows": rows, "blocks": b, "high": h, "copied": copied, "by_block": int(more)}
         for h in sorted(high, reverse=True)
         for b in sorted(blocks, reverse=True)
     ]
@@ -170,7 +218,7 @@ def _pixel_work(sizes: Pixels, point: Point) -> TileWork:
         rows=p.rows,
         width=sizes.width,
         rounds=-(-sizes.inside // p.depth),
-        weights=p.blocks * sizes.inside * sizes.width * sizes.bytes,
+        weights=p.blocks * sizes.panel,
         inputs=run * sizes.inside * sizes.bytes,
         copied=p.copied,
     )
@@ -196,6 +244,7 @@ def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
             Parameter("blocks", preferred(first["blocks"], doubling(sizes.every))),
             Parameter("high", preferred(first["high"], high)),
             Parameter("copied", copied),
+            Parameter("by_block", preferred(first["by_block"], (0, 1))),
         ),
         (lambda point: fits(dict(point)),),
     )
@@ -249,7 +298,7 @@ class ImageSchedule:
     """Positions of the register tile, channels per unrolled round, blocks and lines per step, whether the
     step copies its lines first, and whether it does the products in tile registers, a round of channels at
     once. rest: channels at the end that are a part of their own there. bordered: copies have the padding
-    along the width."""
+    along the width. ahead: while the image passes by a block, the next one is asked for."""
 
     rows: int
     depth: int
@@ -259,10 +308,17 @@ class ImageSchedule:
     tiles: bool
     rest: int = 0
     bordered: bool = False
+    ahead: bool = False
 
 
 def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     """The schedule of a point of `image_space`."""
+    made = _image_schedule(sizes, point)
+    known = sizes.images and sizes.lines and sizes.groups == 1
+    return replace(made, ahead=made.blocks == 1 and bool(known) and sizes.every > 1)
+
+
+def _image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     cut = (point["blocks"], point["high"])
     if sizes.tile is not None and point["rows"] in sizes.heights:
         copied = sizes.padded or bool(point["copied"])
@@ -275,8 +331,9 @@ def image_schedule(sizes: Image, point: Point) -> ImageSchedule:
 
 def image_default(sizes: Image, target: CpuTarget) -> Point:
     """The point taken without tuning."""
-    rows = sizes.heights[0] if sizes.heights else even(sizes.line, min(_LOW, most_rows(sizes.width, target)))
-    fitting = max(1, int(target.l2 * _WEIGHTS) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
+    rows = sizes.heights[0] if sizes.heights else even(sizes.line, most_rows(sizes.width, target))
+    part = _WEIGHTS if sizes.heights else _BESIDE
+    fitting = max(1, int(target.l2 * part) // (sizes.inside * sizes.taps * sizes.width * sizes.bytes))
     blocks = even(sizes.every, fitting) if sizes.groups == 1 else divisor(sizes.every, fitting)
     steps = -(-sizes.every // blocks) * sizes.groups * sizes.images
     apart = sizes.bytes * sizes.stride * sizes.inside * sizes.groups

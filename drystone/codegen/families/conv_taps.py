@@ -7,10 +7,12 @@ the image does.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import prod
 
+from drystone.codegen.families.ahead import Ahead
 from drystone.codegen.families.conv_form import ConvForm
 from drystone.codegen.families.conv_schedule import ImageSchedule
-from drystone.codegen.families.conv_strips import Run, Strip
+from drystone.codegen.families.conv_strips import Run, Strip, strips
 from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
@@ -40,6 +42,20 @@ class Direct:
         reached = (lines[1] - 1) * form.strides[-1] + (form.kernel[-1] - 1) * form.dilation[-1] + 1
         return max(lines[0] + self.border, reached) if self.p.bordered else lines[0]
 
+    @property
+    def rounds(self) -> int:
+        """Rounds of products of a register tile that sees all taps."""
+        return prod(self.form.kernel) * ((self.form.summed - self.p.rest) // self.p.depth)
+
+    def ahead(self) -> Ahead | None:
+        """What asks for the next block of the weight, where the schedule says so."""
+        form = self.form
+        if not self.p.ahead:
+            return None
+        lines = prod(form.known_size(form.out, dim) or 1 for dim in range(form.spatial - 1))
+        tiles = sum(strip.count for strip in strips(form, self.p.rows, bordered=self.p.bordered))
+        return Ahead.of(form.weight, (form.out.shape[0] or 1) * lines * tiles * self.rounds)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -60,12 +76,14 @@ class Step:
 
 @dataclass(frozen=True)
 class RegisterTile:
-    """One register tile of the result; `at` is where it lies in the spatial dimensions."""
+    """One register tile of the result; `at` is where it lies in the spatial dimensions, `number` how many
+    tiles of all images come before it."""
 
     step: Step
     source: Tensor
     strip: Strip
     at: list[Index]
+    number: Index
     block: Index
     #: Whether it does the channels that tiles of the usual shape leave over.
     last: bool = False
@@ -180,8 +198,14 @@ class RegisterTile:
         """The products of one tap with all channels."""
         form, t, p = self.step.kernel.form, self.step.t, self.step.kernel.p
         whole, depth = form.summed - p.rest, p.rest if self.last else p.depth
+        ahead, done = None if self.last else self.step.kernel.ahead(), index(0)
+        for place, size in zip([*tap, k], form.kernel, strict=True):
+            done = done * size + place
+        done = self.number * self.step.kernel.rounds + done * (whole // p.depth)
 
         def some(c: Index, acc: Sequence[Tile]) -> Sequence[Tile]:
+            if ahead is not None:
+                ahead.ask(t, self.block, done + c // depth)
             for i in range(0, depth, self.together):
                 acc = self.products(tap, where, live, acc, k, c + i)
             return acc

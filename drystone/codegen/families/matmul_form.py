@@ -57,6 +57,12 @@ class MatMulForm:
         return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
 
     @property
+    def by_panels(self) -> bool:
+        """Whether b is packed, one panel of it behind the other."""
+        pack = self.pack
+        return pack is not None and (self.group > 1 or (pack.outer_perm or (0, 1))[0] == pack.inner_dims[0])
+
+    @property
     def dtype(self) -> str:
         """The element sums are held in."""
         return wide(self.given)

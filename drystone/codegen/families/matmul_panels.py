@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from drystone.codegen.families.ahead import Ahead
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import laid_down, widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, finish_rows, places, program, promises
@@ -181,7 +182,7 @@ class Step:
         def beside(k: Index) -> None:
             if self.p.tiles:
                 self.await_result(m, k, self.form.depth - self.p.rest)
-            if self.p.ahead:
+            if self.p.ahead and self.form.by_panels:
                 self.await_panel(m, k)
             if meanwhile is not None:
                 meanwhile(k)
@@ -308,7 +309,7 @@ class Step:
         if form.group == 1 and form.pack is None:
             at = [*places(form, form.b, self.batch), k, n]
             return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), depth, p.width]))
-        at, sizes = self.in_packed(n // p.width, k, depth)
+        at, sizes = self.in_packed(k, depth)
         if form.group > 1:
             b = t.load(form.b, at, sizes, held=True)
             return t.apply("arith.xori", b, t.full(-128, (1, 1), "i8"), dtype="ui8") if self.offset else b
@@ -316,15 +317,13 @@ class Step:
             return t.load(form.b, at, sizes, held=True)
         return widened(t, t.load(form.b, at, sizes))
 
-    def in_packed(self, panel: Index, k: Index, depth: int) -> tuple[list[Index], list[int | None]]:
-        """Where `depth` rows of a panel of a packed b lie from k on: place and sizes of a load."""
-        form, p = self.form, self.p
+    def in_packed(self, k: Index, depth: int) -> tuple[list[Index], list[int | None]]:
+        """Where `depth` rows of the panel of a packed b lie from k on: place and sizes of a load."""
+        form, p, panel = self.form, self.p, self.n // self.p.width
         if form.group > 1:
             at = [panel, k // form.group, index(0)]
             return at, [None, depth // form.group, p.width * form.group]
-        assert form.pack is not None
-        outer = form.pack.outer_perm or (0, 1)
-        if outer[0] == form.pack.inner_dims[0]:
+        if form.by_panels:
             return [panel, k, index(0)], [None, depth, p.width]
         return [k, panel, index(0)], [depth, None, p.width]
 
@@ -349,13 +348,13 @@ class Step:
 
     def await_panel(self, m: Index, k: Index) -> None:
         """Ask for some of the next panel beside the products of rows m.. from k on, for all of it while all
-        rows pass by: else the first of them would wait for memory, which the others do not use."""
+        rows pass by."""
         form, p = self.form, self.p
         rows = (m - self.m) if p.by_rows else m
         tiles = -(-(p.high if p.by_rows else self.product.m or p.high) // p.rows)
-        done = rows // p.rows * (form.depth - p.rest) + k
-        at, sizes = self.in_packed(self.n // p.width + 1, done // tiles, form.group)
-        self.t.prefetch(form.b, at, sizes, read=True, far=True)
+        rounds = ((form.depth - p.rest).constant or p.depth) // p.depth
+        ahead = Ahead.of(form.b, tiles * rounds)
+        ahead.ask(self.t, self.n // p.width, rows // p.rows * rounds + k // p.depth)
 
     def last(self, m: Index, acc: Tile) -> Tile:
         """acc and the products of the k at the end that tiles of the usual shape leave over."""
