@@ -1,5 +1,7 @@
 """The driver: buffers, views, dynamic sizes, states, checks, order and times of kernel calls."""
 
+import ctypes
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,7 @@ def sharing(request, monkeypatch):
     """All of it twice: with kernels shared by all threads however small, and with small ones on thread 0."""
     monkeypatch.setattr(driver, "_SHARE_RUN", 0)
     monkeypatch.setattr(driver, "_SHARE_KERNEL", 0 if request.param == "shared" else 10**9)
+    return request.param == "shared"
 
 
 def f32(*shape):
@@ -167,6 +170,21 @@ def test_states_keep_their_new_values():
         np.testing.assert_allclose(total, cache.sum(0), rtol=1e-5)
         np.testing.assert_array_equal(model.states[0], cache)
         np.testing.assert_allclose(model.states[1], count + step + 1, rtol=1e-5)
+    model.close(pool)
+
+
+#: Bytes from the start of a team to its number of workers that have left the driver.
+LEFT = 2 * 64 + 4
+
+
+def test_a_call_ends_when_all_threads_have_left_its_code(sharing):
+    model = Model(DYNAMIC, ["n,8 f32", "2*n + 4 f32"], ["2*n,4 f32", "n + 2 f32"], {"n": (1, 40)})
+    pool, x, y = model.pool(3), f32(40, 8), f32(84)
+    for _ in range(50):
+        wide, _ = model(x, y, pool=pool, n=40)
+        # None of them took part where nothing is shared.
+        assert ctypes.c_int32.from_address(pool + LEFT).value == (2 if sharing else 0)
+    np.testing.assert_allclose(wide, (4 * x).reshape(-1, 4) + 1.5, rtol=1e-6)
     model.close(pool)
 
 

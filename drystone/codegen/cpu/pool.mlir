@@ -9,14 +9,15 @@
 //   line 1  epoch: for every run another number, and below it (10 bits) how many threads take part; workers
 //           wait for it to move. idle: workers asleep on it.
 //           core: where the thread ran that last woke them
-//   line 2  arrived: threads that reached the current barrier
+//   line 2  arrived: threads that reached the current barrier. left: workers that have left the run's driver.
+//           asleep: whether the caller is asleep on it. core: as above
 //   line 3  generation: one more for every barrier passed. asleep: threads asleep on it. core: as above
 //   line 4  busy: a run is under way. stop: workers are to end. The driver of the run. The size: threads of
 //           the team. pinned: whether each has a core of its own
 !team = !llvm.struct<"drystone_team", (
   ptr, i32, i32, array<48 x i8>,
   i32, array<2 x i32>, array<52 x i8>,
-  i32, array<60 x i8>,
+  i32, array<15 x i32>,
   i32, array<2 x i32>, array<52 x i8>,
   i32, i32, ptr, i32, i32, array<40 x i8>
 )>
@@ -260,6 +261,30 @@ func.func private @drystone_barrier(%team: !llvm.ptr, %thread: i32) attributes {
       func.call @drystone_advance(%generation, %asleep) : (!llvm.ptr, !llvm.ptr) -> ()
     } else {
       func.call @drystone_await(%generation, %current, %asleep) : (!llvm.ptr, i32, !llvm.ptr) -> ()
+    }
+  }
+  return
+}
+
+// The end of a run. The caller waits until every worker has left the driver: the code may be gone as soon as the
+// call returns. Workers go on.
+func.func private @drystone_part(%team: !llvm.ptr, %thread: i32) attributes {llvm.no_inline} {
+  %zero = arith.constant 0 : i32
+  %one = arith.constant 1 : i32
+  %left = llvm.getelementptr %team[0, 8] : (!llvm.ptr) -> !llvm.ptr, !team
+  %asleep = llvm.getelementptr %left[1] : (!llvm.ptr) -> !llvm.ptr, i32
+  %caller = arith.cmpi eq, %thread, %zero : i32
+  scf.if %caller {
+    %threads = func.call @drystone_threads(%team) : (!llvm.ptr) -> i32
+    %workers = arith.subi %threads, %one : i32
+    scf.while : () -> i32 {
+      %gone = llvm.load %left atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
+      %more = arith.cmpi ne, %gone, %workers : i32
+      scf.condition(%more) %gone : i32
+    } do {
+    ^bb0(%gone: i32):
+      func.call @drystone_await(%left, %gone, %asleep) : (!llvm.ptr, i32, !llvm.ptr) -> ()
+      scf.yield
     }
   }
   return
@@ -552,8 +577,8 @@ func.func private @drystone_serve(%team: !llvm.ptr, %number: i64) -> !llvm.ptr {
   scf.if %pin {
     func.call @drystone_pin(%thread) : (i32) -> ()
   }
-  // A run ends when all that take part in it reach its last barrier: who takes part sees every epoch, others
-  // may miss some.
+  // A run ends when all that take part in it have left its driver: who takes part sees every epoch, others may
+  // miss some.
   %seen = scf.while (%old = %zero) : (i32) -> i32 {
     func.call @drystone_await(%epoch, %old, %idle) : (!llvm.ptr, i32, !llvm.ptr) -> ()
     %stopping = llvm.load %stop atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
@@ -568,6 +593,9 @@ func.func private @drystone_serve(%team: !llvm.ptr, %number: i64) -> !llvm.ptr {
       %call = llvm.load %team : !llvm.ptr -> !llvm.ptr
       %driver = llvm.load %driver_at : !llvm.ptr -> !llvm.ptr
       %status = llvm.call %driver(%call, %team, %thread) : !llvm.ptr, (!llvm.ptr, !llvm.ptr, i32) -> i32
+      %left = llvm.getelementptr %team[0, 8] : (!llvm.ptr) -> !llvm.ptr, !team
+      %asleep = llvm.getelementptr %left[1] : (!llvm.ptr) -> !llvm.ptr, i32
+      func.call @drystone_advance(%left, %asleep) : (!llvm.ptr, !llvm.ptr) -> ()
     }
     scf.yield %new : i32
   }
@@ -679,11 +707,13 @@ func.func private @drystone_alone(%call: !llvm.ptr) -> i32 {
   %team = llvm.alloca %one x !single : (i32) -> !llvm.ptr
   %status = llvm.getelementptr %team[0, 1] : (!llvm.ptr) -> !llvm.ptr, !team
   %threads = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
+  %left = llvm.getelementptr %team[0, 8] : (!llvm.ptr) -> !llvm.ptr, !team
   %generation = llvm.getelementptr %team[0, 9] : (!llvm.ptr) -> !llvm.ptr, !team
   %claims = call @drystone_claims(%team, %zero, %zero) : (!llvm.ptr, i32, i32) -> !llvm.ptr
   llvm.store %zero, %status : i32, !llvm.ptr
   llvm.store %one, %threads : i32, !llvm.ptr
   llvm.store %zero, %generation : i32, !llvm.ptr
+  llvm.store %zero, %left : i32, !llvm.ptr
   llvm.store %zero64, %claims : i64, !llvm.ptr
   %result = call @drystone_driver(%call, %team, %zero) : (!llvm.ptr, !llvm.ptr, i32) -> i32
   return %result : i32
@@ -735,11 +765,13 @@ func.func private @drystone_run_together(%team: !llvm.ptr, %call: !llvm.ptr, %th
   %threads_at = llvm.getelementptr %team[0, 2] : (!llvm.ptr) -> !llvm.ptr, !team
   %epoch = llvm.getelementptr %team[0, 4] : (!llvm.ptr) -> !llvm.ptr, !team
   %idle = llvm.getelementptr %team[0, 5] : (!llvm.ptr) -> !llvm.ptr, !team
+  %left = llvm.getelementptr %team[0, 8] : (!llvm.ptr) -> !llvm.ptr, !team
   %driver_at = llvm.getelementptr %team[0, 14] : (!llvm.ptr) -> !llvm.ptr, !team
   %driver = llvm.mlir.addressof @drystone_enter : !llvm.ptr
   llvm.store %call, %team : !llvm.ptr, !llvm.ptr
   llvm.store %threads, %threads_at : i32, !llvm.ptr
   llvm.store %driver, %driver_at : !llvm.ptr, !llvm.ptr
+  llvm.store %zero, %left : i32, !llvm.ptr
   call @drystone_clear(%team, %threads) : (!llvm.ptr, i32) -> ()
   llvm.store %zero, %status_at atomic monotonic {alignment = 4 : i64} : i32, !llvm.ptr
   call @drystone_stamp(%call, %zero, %slot) : (!llvm.ptr, i32, i64) -> ()
