@@ -1,13 +1,14 @@
 """The pass `pack-weights`: weights lie in the order in which kernels read them."""
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
 from drystone.ir.encoding import Codes, Joined, Pack, codes_of, encode, encoding_of, is_coded, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
-from drystone.ir.values import main_block
+from drystone.ir.values import main_block, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops
@@ -23,6 +24,21 @@ def panel_width(target: CpuTarget, n: int) -> int:
     wide = 2 * lanes
     padded = -(-n // wide) * wide
     return wide if 4 * (padded - n) <= padded else lanes
+
+
+#: Vector registers that are enough for the sums of a tile four of them wide; rows that are many.
+_REGISTERS, _MANY = 32, 192
+
+
+def product_panel_width(target: CpuTarget, rows: int, n: int, k: int) -> int:
+    """The same for a product [rows, k] x [k, n] of f32. For many rows four registers, where nothing is left
+    empty and two panels fill no more than a quarter of the second cache: the register tile is wide and low
+    then. Elements of the left operand are read half as often, and its rows, which share sets of the first
+    cache where they lie a power of two apart, are few enough for one."""
+    width = panel_width(target, n)
+    fits = 2 * (2 * width) * k * 4 <= target.l2 // 4
+    low = target.registers >= _REGISTERS and width == 2 * target.lanes(32)
+    return 2 * width if low and fits and n % (2 * width) == 0 and rows >= _MANY else width
 
 
 def panels_of(op: Any, target: CpuTarget) -> Panels | None:
@@ -48,7 +64,8 @@ class PackWeights:
     Before:  %w = "dry.weight"() : tensor<1536x384xf32> ; "dry.matmul"(%a, %w) {transpose_b = true}
     After:   %w = "dry.weight"() : tensor<1536x384xf32, #dry.enc<"f32", unit, #dry.pack<[0], [32], [0, 1]>>>
 
-    - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W]; where the target has a
+    - A plain matrix b of dry.matmul, [N, K] or [K, N]: stored [ceil(N / W), K, W], of f32 for many rows
+      in panels twice as wide (product_panel_width); where the target has a
       dot unit for how a and b are held that sums g neighbouring k in a lane, and g divides K: [ceil(N / W),
       K / g, W, g].
     - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
@@ -96,6 +113,9 @@ class PackWeights:
         group = self.target.neighbours(a, b)
         width = panel_width(self.target, n)
         if group == 1 or k % group:
+            if (a, b) == ("f32", "f32"):
+                rows = prod(n or _MANY for n in shape_of(op.operation.results[0].type)[:-1])
+                width = product_panel_width(self.target, rows, n, k)
             return Pack((major,), (width,), (major, 1 - major))
         return Pack((major, 1 - major), (width, group), (major, 1 - major))
 

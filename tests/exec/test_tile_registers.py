@@ -1,6 +1,7 @@
 """Products in tile registers, on machines that have them and, emulated, on those that have not."""
 
 from dataclasses import replace
+from math import gcd
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 import drystone
 import drystone.ops
 from drystone import machine, targets
+from drystone.codegen.families.matmul_schedule import Product, default, schedule
 from tests.exec.emulator import Emulator
 from tests.exec.families import relative_error
 
@@ -55,6 +57,37 @@ def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
     assert relative_error(got, nn.functional.gelu(rounded)) < 1e-5
     used = not tiles.needed or tiles.executed() > before
     assert used == (not tiles.needed or (rows > 4 and k > 6))
+
+
+class Apart(nn.Module):
+    """Several products of the same rows."""
+
+    def __init__(self, k: int, *columns: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(k, n) for n in columns)
+
+    def forward(self, x: Any) -> Any:
+        return [nn.functional.gelu(layer(x)) for layer in self.layers]
+
+
+@pytest.mark.parametrize("columns", [(256,), (300,), (192, 128)])
+@pytest.mark.parametrize("rows", [192, 205])
+def test_tiles_of_rows_go_through_several_panels(
+    tiles: Emulator, rows: int, columns: tuple[int, ...]
+) -> None:
+    torch.manual_seed(rows)
+    k, target = 72, replace(TARGET, threads=2)
+    unit = target.dot("bf16", "bf16", tiles=True)
+    shared = gcd(*columns) if len(columns) > 1 else 0
+    product = Product(rows, sum(columns), k, 32, 32, 2, unit, shared=shared)
+    assert schedule(product, default(product, target), target).wide > 32
+    model, x = Apart(k, *columns).eval(), torch.randn(rows, k)
+    fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
+    for got, layer in zip(fitted.call((x,), threads=2), model.layers, strict=True):
+        rounded = nn.functional.linear(
+            x.bfloat16().double(), layer.weight.bfloat16().double(), layer.bias.double()
+        )
+        assert relative_error(got, nn.functional.gelu(rounded)) < 1e-5
 
 
 @pytest.mark.parametrize(("rows", "k", "n"), [(77, 1600, 96), (300, 4096, 32), (70, 1608, 40)])

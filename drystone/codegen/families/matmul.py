@@ -9,6 +9,7 @@ unit multiplies lie in groups of neighbouring k; on a unit with tile registers t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import gcd
 from typing import Any
 
 from drystone.codegen.elements import width
@@ -143,6 +144,6 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     totals = (False, False)
     if groups and coded is not None:
         totals = (coded.zeros or coded.bias() != 0, coded.lowered)
-    return Product(
-        m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split, totals
-    )
+    shared = gcd(*(c or 0 for c in columns)) if len(columns) > 1 else 0
+    sizes = (m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split)
+    return Product(*sizes, totals, shared)

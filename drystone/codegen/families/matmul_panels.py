@@ -24,7 +24,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     panels follow each other in the grid."""
     form = forms[0]
     rank, p = form.batch, schedule(product, point, target)
-    if len(forms) > 1 and (form.coded is None or any((f.out.shape[-1] or 1) % p.wide for f in forms)):
+    if len(forms) > 1 and any((f.out.shape[-1] or 1) % p.wide for f in forms):
         p = replace(p, wide=p.width)
     heights: list[int] = []
     if form.out.shape[rank] is None and form.coded is not None:
@@ -155,9 +155,10 @@ class Step:
         t, p, n = self.t, self.p, self.n
         if self.offset:
             self.first = self.first_sums()
-        if p.wide > p.width:
-            end = (self.form.out.dim(self.form.batch + 1) - n).min(p.wide)
-            t.loop(end, p.width, lambda j: self.at_column(n + j).in_panel())
+        if p.late and not self.inner:
+            self.overlapping()
+        elif p.wide > p.width:
+            t.loop(self.strip(), p.width, lambda j: self.at_column(n + j).in_panel())
         else:
             self.at_column(n).in_panel()
 
@@ -165,8 +166,6 @@ class Step:
         """All rows in one panel."""
         if self.inner and self.p.rows == 1 and not self.p.block:
             self.in_one_pass()
-        elif self.p.late and not self.inner:
-            self.overlapping()
         elif self.inner or self.p.block or self.p.high > self.p.rows:
             self.in_order()
         else:
@@ -222,27 +221,47 @@ class Step:
         t.loop(end, p.rows, close)
 
     def overlapping(self) -> None:
-        """All rows by the panel, one tile of them after the other: what follows on the sums of a tile is done
-        in the rounds that make the next one's, some rows in each. Tile registers are busy meanwhile, and more
-        instructions than a core looks ahead lie between the products of two tiles."""
-        form, t, p, end = self.form, self.t, self.p, self.end()
+        """One tile of sums after the other, of all rows by a panel or of all panels by a tile of rows: what
+        follows on the sums of a tile is done in the rounds that make the next one's, some rows in each. Tile
+        registers are busy meanwhile, and more instructions than a core looks ahead lie between the products
+        of two tiles."""
+        form, t, p = self.form, self.t, self.p
+        across = p.wide > p.width
+        end, size = (self.strip(), p.width) if across else (self.end(), p.rows)
         sums = t.scratch((p.rows, p.width), form.dtype)
         rounds = ((form.depth - p.rest).constant or p.depth) // p.depth
 
+        def tile_at(i: Index) -> tuple[Step, Index]:
+            return (self.at_column(self.n + i), self.m) if across else (self, self.m + i)
+
         def finished(i: Index, first: Index, last: Index) -> None:
-            finish_rows(form, t, sums, [*self.batch, self.m + i, self.n], first, last)
+            step, m = tile_at(i)
+            finish_rows(form, t, sums, [*self.batch, m, step.n], first, last)
 
         def tile(i: Index) -> None:
             def some_rows(k: Index) -> None:
                 at = k // p.depth
-                finished(i - p.rows, at * p.rows // rounds, (at + 1) * p.rows // rounds)
+                some = [at * p.rows // rounds, (at + 1) * p.rows // rounds]
+                first, last = [row.min(self.rows()) for row in some] if across else some
+                finished(i - size, first, last)
 
-            t.store(sums, [0, 0], self.whole_beside(self.m + i, some_rows))
+            step, m = tile_at(i)
+            t.store(sums, [0, 0], step.whole_beside(m, some_rows))
 
-        t.store(sums, [0, 0], self.whole(self.m))
-        t.loop(end, p.rows, tile, lower=p.rows)
-        before = (end - 1) // p.rows * p.rows
-        finished(before, index(0), end - before)
+        first, m = tile_at(index(0))
+        t.store(sums, [0, 0], first.whole(m))
+        t.loop(end, size, tile, lower=size)
+        last = (end - 1) // size * size
+        finished(last, index(0), self.rows() if across else end - last)
+
+    def rows(self) -> Index:
+        """How many rows of the step's first tile there are."""
+        height, rows = self.form.out.dim(self.form.batch), self.p.rows
+        return index(rows) if (height.constant or 1) % rows == 0 else (height - self.m).min(rows)
+
+    def strip(self) -> Index:
+        """How many columns of the step there are."""
+        return (self.form.out.dim(self.form.batch + 1) - self.n).min(self.p.wide)
 
     def kept_sums(self, end: Index) -> Tensor:
         """The sums of all rows up to `end`, in scratch."""

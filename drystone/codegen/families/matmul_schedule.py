@@ -21,6 +21,8 @@ _HIGH = 8
 _WIDE = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
 _MANY, _STEPS = 256, 64
+#: Tiles of rows from which on it pays to keep a strip of b for them.
+_TILES = 6
 #: Steps of long duration that are enough for each thread.
 _STEPS_OF_THREAD = 4
 #: The same of short ones.
@@ -41,7 +43,8 @@ class Product:
     wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole.
     groups: of bytes times a coded b, the k whose sums are scaled together. split: few rows of a, that are not
     bytes, may be taken apart into some for a coded b. totals: the sums of a are needed too, with vectors or
-    with tile registers: they are found once for several panels."""
+    with tile registers: they are found once for several panels. shared: of products side by side, how many
+    columns divide those of each (0: it is one product)."""
 
     m: int | None
     n: int | None
@@ -57,6 +60,7 @@ class Product:
     groups: int = 0
     split: bool = False
     totals: tuple[bool, bool] = (False, False)
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,18 +99,44 @@ def _uncoded(product: Product, point: Point, target: CpuTarget) -> Schedule:
     rows, width, k = point["rows"], point["width"], product.k
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
     if product.tile is not None and rows >= product.tile.rows:
-        high, (depth, rest) = _resident(product, rows, target), product.tile.parts_of(k or 1)
-        by_rows = product.m is None or product.m > high
-        block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
-        if not by_rows and not block:
-            high = _even_high(product, rows, width, target)
-        late = high > rows and k is not None and not block
-        return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest, late=late)
+        return _in_tiles(product, product.tile, point, target)
     if k is None or point["passes"] == 1:
         high = _high(product, rows, width)
         return Schedule(rows, width, depth, None, high, _wide(product, high, width))
     block, high = -(-k // point["passes"] // depth) * depth, rows * _HIGH
     return Schedule(rows, width, depth, block, high, _wide(product, high, width))
+
+
+def _in_tiles(product: Product, tile: DotUnit, point: Point, target: CpuTarget) -> Schedule:
+    """The schedule of a product of short elements in tile registers. Rows that stay in the second cache pass
+    by one panel after the other; or a tile of rows goes through the panels of a strip."""
+    rows, width, k = point["rows"], point["width"], product.k
+    depth, rest = tile.parts_of(k or 1)
+    block = None if point["passes"] == 1 else -(-(k or 1) // point["passes"] // depth) * depth
+    strip = width if block or k is None else _strip(product, rows, width, target)
+    if strip > width:
+        return Schedule(rows, width, depth, None, rows, strip, tiles=True, rest=rest, late=True)
+    high = _resident(product, rows, target)
+    by_rows = product.m is None or product.m > high
+    if not by_rows and not block:
+        high = _even_high(product, rows, width, target)
+    late = high > rows and k is not None and not block
+    return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest, late=late)
+
+
+def _strip(product: Product, rows: int, width: int, target: CpuTarget) -> int:
+    """Columns of several panels of b that many tiles of rows, one after the other, find in a quarter of the
+    second cache: those of fewer panels where else too few steps would be left, of one where b does not come
+    out of that cache. The results of a tile of rows then lie side by side: those of a panel lie rows apart,
+    in the same few sets of both caches where that is a multiple of a power of two."""
+    tiles, whole = -(-(product.m or _MANY) // rows), _panel_bytes(product.n or 0, product)
+    if product.beside > 1 or tiles < _TILES or not 0 < whole <= target.l2:
+        return width
+    panels, enough = -(-(product.n or 0) // width), _STEPS_OF_THREAD * target.threads
+    most = max(1, int(target.l2 * _PANEL / 2) // _panel_bytes(width, product))
+    strips = next((n for n in range(-(-panels // most), panels) if tiles * n >= enough), panels)
+    wide = -(-panels // strips)
+    return width * (divisor(product.shared // width, wide) if product.shared else wide)
 
 
 def _ahead(product: Product, p: Schedule, target: CpuTarget) -> bool:
