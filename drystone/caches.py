@@ -221,7 +221,8 @@ NAMED: Mapping[str, Held] = {
     INT8: INT8,
     "int4": Cache(Coded(4, group=64), Coded(4, group=64)),
     "kivi4": Cache(Coded(4, by="channel"), Coded(4), window=64),
-    "kivi2": Cache(Coded(2, by="channel", group=8), Coded(2), window=64),
+    "kivi2": Cache(Coded(2, by="channel"), Coded(2), window=64),
+    "k4v2": Cache(Coded(4, by="channel"), Coded(2), window=64),
 }
 
 

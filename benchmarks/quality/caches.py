@@ -1,4 +1,4 @@
-"""What caches of fewer bits cost a language model that writes with them.
+"""What caches of fewer bits, or of fewer positions, cost a language model that writes with them.
 
 python -m benchmarks.quality.caches [--seeds 3] [--only "kivi2;int8"] [--output folder]
 
@@ -6,12 +6,15 @@ The byte-level model of `benchmarks.quality.language`, trained on for stretches 
 seed, in some minutes), reads unseen text byte by byte as it would write it: every byte enters the caches, and
 attention reads what they hold of those before. Against the same with caches in f32: the bytes of all caches
 with scales, minima and rings, beside those of f32 and of bf16; the share of positions at which the same byte
-is the likeliest; the mean divergence of the distributions, and by how much the loss rises, in nats. Positions
-whose rows are all in the window count for nothing there, so that the first ones are left out.
+is the likeliest; the mean divergence of the distributions, and by how much the loss rises, in nats. The first
+256 bytes are left out, whose rows are all in the window at some time.
+
+Where positions are dropped, the first 512 bytes are a prompt, which comes in calls of 64 and is left out.
 """
 
 import argparse
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,12 @@ import drystone
 from benchmarks.quality import language
 from benchmarks.quality.measures import Distance
 from benchmarks.table import show
-from drystone import Cache, Coded
+from drystone import Cache, Coded, Keep
 from drystone.caches import Held
 from drystone.env import cache_folder
 
-#: Positions of a cache, and those at its start that are not judged.
-ROOM, _LEFT_OUT = 1024, 256
+#: Positions of a cache; those at its start that are not judged; a prompt, and the rows of its calls.
+ROOM, _LEFT_OUT, _PROMPT, _ROWS = 1024, 256, 512, 64
 #: Training for longer stretches: steps, those of a slow start, their rate, and the base of the angles (as
 #: in Xiong et al. 2023).
 _STEPS, _WARM_UP, _RATE, _BASE = 16, 3, 6e-4, 80000.0
@@ -40,9 +43,15 @@ CACHES: Mapping[str, Held | Mapping[str, Held]] = {
     "int4": "int4",
     "kivi4": "kivi4",
     "kivi2": "kivi2",
-    "kivi2, keys in groups of 32": Cache(Coded(2, by="channel"), Coded(2), window=64),
-    "keys kivi4, values kivi2": Cache(Coded(4, by="channel"), Coded(2), window=64),
+    "kivi2, keys in groups of 8": Cache(Coded(2, by="channel", group=8), Coded(2), window=64),
+    "k4v2": "k4v2",
     "2 bits by token": Cache(Coded(2), Coded(2), window=64),
+    "sinks, window of 252": Keep(4, 252),
+    "sinks, window of 60, 192 heavy hitters": Keep(4, 60, heavy=192),
+    "sinks, window of 60, 192 by SnapKV": Keep(4, 60, snap=192),
+    "sinks, window of 124": Keep(4, 124),
+    "sinks, window of 60, 64 heavy hitters": Keep(4, 60, heavy=64),
+    "sinks, window of 60, 64 by SnapKV": Keep(4, 60, snap=64),
 }
 
 
@@ -118,9 +127,17 @@ class Writing(nn.Module):
 
 def written(model: Writing, held: Held | Mapping[str, Held] | None, ids: Tensor) -> tuple[Tensor, int]:
     """The logits after every byte of a stretch, [positions, 256], and the bytes of the caches."""
-    fitted = drystone.compile(model, (ids[:, :1], torch.zeros(1, dtype=torch.int64)), caches=held)
-    found = [fitted(ids[:, p : p + 1], torch.tensor([p])).clone() for p in range(ids.shape[1])]
-    return torch.cat(found, 1)[0, _LEFT_OUT:], fitted.memory.states
+    prompt = _PROMPT if isinstance(held, Keep) else 0
+    rows, count = (_ROWS, torch.export.Dim("rows", min=1, max=_ROWS)) if prompt else (1, None)
+    fitted = drystone.compile(
+        model,
+        (ids[:, :rows], torch.arange(rows)),
+        dynamic_shapes=None if count is None else ({1: count}, {0: count}),
+        caches=held,
+    )
+    starts = [*range(0, prompt, rows), *range(prompt, ids.shape[1] + 1)]
+    found = [fitted(ids[:, p:q], torch.arange(p, q)).clone() for p, q in pairwise(starts)]
+    return torch.cat(found, 1)[0], fitted.memory.states
 
 
 def main() -> None:
@@ -134,7 +151,6 @@ def main() -> None:
         name: e for name, e in CACHES.items() if any(part in name for part in arguments.only.split(";"))
     }
     ids = _stretches(1, 7, held_out=True)
-    targets = ids[0, _LEFT_OUT + 1 :]
     rows: dict[str, list[Distance]] = {name: [] for name in chosen}
     sizes: dict[str, int] = {}
     for seed in range(arguments.seeds):
@@ -142,7 +158,8 @@ def main() -> None:
         reference, sizes["f32"] = written(model, None, ids[:, :-1])
         for name, held in chosen.items():
             other, sizes[name] = written(model, held, ids[:, :-1])
-            rows[name].append(Distance.of(reference, other, targets))
+            left = _PROMPT if isinstance(held, Keep) else _LEFT_OUT
+            rows[name].append(Distance.of(reference[left:], other[left:], ids[0, left + 1 :]))
             print(f"seed {seed}, {name}: {rows[name][-1]}", flush=True)
     columns = f"| caches of {ROOM} positions | KB | of f32 | of bf16 | same byte | divergence | loss |"
     head = f"{columns}\n|{'---|' * 7}\n"
