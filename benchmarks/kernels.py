@@ -8,8 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from drystone import frontend, mlir, passes, targets
-from drystone.autotune.task import Task, tunables
+from drystone.autotune.task import KERNEL, Task, tunables
+from drystone.ir import build, dialect, formats
+from drystone.ir.encoding import Encoding, with_encoding
+from drystone.mlir import func, ir
 from drystone.options import element_of
+from drystone.passes.coded import Panels
+from drystone.passes.pack_weights import panel_width
+from drystone.targets.target import CpuTarget
 
 THREADS = 2
 
@@ -31,6 +37,44 @@ class Product:
 
     def __str__(self) -> str:
         return f"{self.model}: {self.m} x {self.k} x {self.n}"
+
+
+@dataclass(frozen=True)
+class Coded(Product):
+    """The same without a bias, of a weight in an encoding that has a name here."""
+
+    name: str
+    encoding: Encoding
+
+    def task(self, target: CpuTarget) -> Task:
+        """The kernel, by its types alone: no weight of this size is rounded for it."""
+        panels = Panels((self.n, self.k), 0, panel_width(target, self.n))
+        joined = panels.joined(self.encoding)
+        assert not isinstance(joined, str), joined
+        with mlir.context(), ir.Location.unknown():
+            real = ir.F32Type.get()
+            a, b, out = (ir.RankedTensorType.get(shape, real) for shape in self._shapes)
+            b = with_encoding(b, joined)
+            module = ir.Module.create()
+            with ir.InsertionPoint(module.body):
+                kind = ir.FunctionType.get([a, b, out], [out])
+                kernel = func.FuncOp(KERNEL, kind, visibility="private")
+                block = kernel.add_entry_block()
+                with ir.InsertionPoint(block):
+                    given = block.arguments
+                    flags = {"transpose_b": build.flag(True), "extra_maps": build.maps([])}
+                    made = dialect.MatMul(out, given[0], given[1], [], **flags)
+                    build.identity_epilogue(made, real)
+                    func.ReturnOp([made.out])
+            text = str(kernel.operation.get_asm())
+        return Task(text, tuple(self._shapes), (1,), self.cold, target, THREADS)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        return [(self.m, self.k), (self.n, self.k), (self.m, self.n)]
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, {self.name}"
 
 
 class Matmul(nn.Module):
@@ -132,7 +176,7 @@ class Attention:
         return ", ".join([f"{self.model}: {what}", *more])
 
 
-Case = Product | Pair | Conv | Attention
+Case = Product | Coded | Pair | Conv | Attention
 
 
 PRODUCTS = (
@@ -148,6 +192,20 @@ PRODUCTS = (
     *(Product("decoder, one token", 1, k, n, True) for k, n in ((2048, 2048), (2048, 5632), (5632, 2048))),
     Product("vector", 1, 4096, 11008, True),
     Product("ResNet-50, head", 16, 2048, 1000, True),
+)
+#: Formats of few bits whose products may be computed in several ways.
+FORMATS: dict[str, Encoding] = {
+    "w1": formats.integers(1),
+    "binary": formats.binary(),
+    "ternary": formats.ternary(),
+    "w2": formats.w2(),
+    "w3": formats.w3(),
+    "w4": formats.w4(),
+}
+CODED = tuple(
+    Coded("one token", 1, k, n, True, name, encoding)
+    for k, n in ((4096, 4096), (4096, 11008))
+    for name, encoding in FORMATS.items()
 )
 PAIRS = (
     Pair("two inputs", 12, 128, 32, 128),
@@ -196,6 +254,7 @@ ATTENTION = (
 )
 CASES: dict[str, tuple[Case, ...]] = {
     "products": PRODUCTS,
+    "coded": CODED,
     "pairs": PAIRS,
     "convolutions": CONVS,
     "attention": ATTENTION,
@@ -208,6 +267,9 @@ def tasks(
     """(case, task) of every kernel whose schedule can be chosen; compute: as in `drystone.Options`."""
     machine = targets.resolve(target)
     for case in cases:
+        if isinstance(case, Coded):
+            yield case, case.task(machine)
+            continue
         torch.manual_seed(0)
         module, inputs = case.module()
         program = frontend.import_model(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from drystone.codegen.families.coded_schedule import coded_seconds
 from drystone.codegen.families.tiling import side_by_side
 from drystone.targets.target import CpuTarget
 
@@ -34,6 +35,7 @@ _SHARE = 0.5
 _CROWDED = 1.25
 #: The features and parameters a prediction needs.
 _NEEDED = frozenset({"m", "n", "k", "bits", "rows", "width", "passes"})
+_CODED = frozenset({"columns", "depth", "bytes", "way", "panels", "beside", "ahead"})
 #: Multiply-adds' worth of instructions that bring a register of short sums to wide ones.
 _MOVED = 7
 #: Cycles to begin a unit of the grid, and to enter one pass over k.
@@ -53,12 +55,14 @@ class Analytical:
 
     @staticmethod
     def knows(features: Features) -> bool:
-        """Whether the features are those of a matrix product."""
-        return features.keys() >= _NEEDED
+        """Whether the features are those of a matrix product, or of one of few rows with codes."""
+        return features.keys() >= _NEEDED or features.keys() >= _CODED
 
     def predict(self, features: Features) -> float:
         """The expected seconds on all of the target's threads."""
         f = features
+        if f.keys() >= _CODED:
+            return coded_seconds(f, self.target)
         m, n, k, size = f["m"], f["n"], f["k"], f["bits"] / 8 / f.get("group", 1)
         rows, width, passes = f["rows"], f["width"], f["passes"]
         strips, panels = ceil(m / rows), ceil(n / width)

@@ -40,8 +40,9 @@ class Schedules:
         return list(self._search.space.points())
 
     def sizes(self, point: Point) -> Features:
-        """What the analytical model predicts from: the problem's sizes and the point, by name."""
-        return {**self._search.features, **point}
+        """What the analytical model predicts from: the problem's sizes and the point, by name, and whether
+        weights come from memory."""
+        return {**self._search.features, **point, "cold": float(self.task.cold)}
 
     def describe(self, point: Point) -> dict[str, float]:
         """What a learned model predicts from."""

@@ -8,7 +8,7 @@ import numpy as np
 from drystone.autotune.task import KERNEL, Task
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import codes_of, encode
+from drystone.ir.encoding import encode, encoding_of
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import ir, parse
 from drystone.runtime import memory
@@ -76,7 +76,7 @@ def random_data(task: Task, ctx: Any) -> Data:
     rng = np.random.default_rng(0)
     weights, inputs, outputs, elements = {}, [], [], []
     for number, (kind, extents) in enumerate(zip(kinds, task.extents, strict=True)):
-        encoding = codes_of(kind)
+        encoding = encoding_of(kind)
         if number >= len(kinds) - results:
             shape, held = encoding.parts(extents)["codes"]
             outputs.append(memory.empty(shape, numpy_dtype(held)))

@@ -67,6 +67,11 @@ class Bench:
         self._default()
         self._expected = [array.copy() for array in self._data.outputs]
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights that a call reads."""
+        return sum(array.nbytes for array in self._data.weights.values())
+
     def measure(self, point: Point, seconds: float) -> Timing:
         """Check the schedule `point` and time it for about `seconds`. Raises WrongResult."""
         candidate = self._built(point)

@@ -27,6 +27,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Shuffle,
     Split,
     Statement,
     Store,
@@ -138,6 +139,7 @@ class Frame:
         s: Load
         | Gather
         | Lookup
+        | Shuffle
         | Full
         | Iota
         | Apply
@@ -157,6 +159,8 @@ class Frame:
             case Lookup():
                 places = self.tiles[s.index.number] & (len(s.numbers) - 1)
                 return np.array(s.numbers, np.float32).take(places)
+            case Shuffle():
+                return np.take(self.tiles[s.table.number][0], self.tiles[s.index.number] & 63)
             case Full():
                 value: Any = s.value
                 if isinstance(value, Scalar):

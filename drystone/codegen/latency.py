@@ -6,9 +6,12 @@ many multiply-adds at a time. What takes longer, memory or instructions, hides m
 are those of a core of any recent machine; formats are compared, so that only their ratios count.
 """
 
+import math
 from dataclasses import dataclass
 
-from drystone.codegen.families.matmul_split import BYTES, are_in_bytes
+from drystone.codegen.families.coded_work import work_of
+from drystone.codegen.families.matmul_schedule import IN_BYTES, LOOKED_UP
+from drystone.codegen.families.matmul_split import are_split_for
 from drystone.ir.encoding import Codes, Encoding, Words
 from drystone.ir.encoding.code import Floats
 from drystone.targets.target import CpuTarget
@@ -43,9 +46,10 @@ class Product:
     def coded(self, encoding: Encoding, size: int, element: str = "f32") -> float:
         """Seconds with codes of `size` bytes in all, which a kernel decodes."""
         if self.rows <= _FEW and self._is_split(encoding):
-            # A shift and a mask for four codes, and a product with each byte of each row.
-            done = self._count / self.target.lanes(32) * (2 + BYTES * self.rows) / 4
-            return self._both(size, done / _INSTRUCTIONS)
+            assert isinstance(encoding, Codes)
+            ways = work_of(encoding.code, math.ceil(self.rows), size).products
+            done = min(ways[IN_BYTES], (self.target.shuffles and ways[LOOKED_UP]) or ways[IN_BYTES])
+            return self._both(size, self._count / self.target.lanes(32) * done / _INSTRUCTIONS)
         times = self.rows if self.rows <= _FEW else 1
         decoded = times * self._count * self._instructions(encoding) / self.target.lanes(32)
         return self._both(size, decoded / _INSTRUCTIONS + self._summed(element))
@@ -64,7 +68,7 @@ class Product:
         if not isinstance(encoding, Codes) or self.target.dot("ui8", "i8") is None:
             return False
         group = 0 if encoding.scale is None else encoding.scale.per.all_sizes(2)[1]
-        return are_in_bytes(encoding.code, group)
+        return are_split_for(encoding.code, group)
 
     def _both(self, size: float, worked: float) -> float:
         """Seconds of reading so many bytes and of working."""
@@ -90,7 +94,8 @@ class Product:
             return 0.0
         code, lanes, scale = encoding.code, self.target.lanes(32), encoding.scale
         run = Words.run(code)
-        joined = 2.0 * (run * code.bits // 32 - 1) / run
+        pieces = len(Words.pieces(code))
+        joined = 2.0 * (pieces - 1) if pieces > 1 else 2.0 * (run * code.bits // 32 - 1) / run
         if code.bits <= _LISTED:
             one = _PAIR if 2 * lanes >= _PAIR else lanes
             # With one shift, and a choice between each two tables.

@@ -19,6 +19,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Shuffle,
     Split,
     Statement,
     Store,
@@ -47,6 +48,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
             case Lookup():
                 lines.append(f"{pad}{s.result} = lookup {s.index} in {list(s.numbers)}")
+            case Shuffle():
+                lines.append(f"{pad}{s.result} = shuffle {s.table} by {s.index}")
             case Store():
                 lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
             case Prefetch():

@@ -37,6 +37,15 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Shuffle:
+    """result[.., i] = table[0, index[.., i] mod 64]: bytes, a table of 64 of them."""
+
+    result: Tile
+    table: Tile
+    index: Tile
+
+
+@dataclass(frozen=True)
 class Store:
     """A tile written to memory, as far as it lies inside."""
 
@@ -204,6 +213,7 @@ Statement = (
     Load
     | Gather
     | Lookup
+    | Shuffle
     | Store
     | Prefetch
     | Full

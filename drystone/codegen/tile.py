@@ -21,6 +21,7 @@ Meaning of the statements
 - `prefetch`: a place that is stored to, or read, soon may come into the cache; nothing else happens.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
 - `lookup`: each element is the number in a short list that the low bits of an integer say.
+- `shuffle`: each byte is the one in a table of 64, made when the kernel runs, that six low bits say.
 - A tensor `collapse`d names the same memory with neighbouring dimensions joined into one; a `part` of one of
   bytes names some of them as a tensor of its own.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
@@ -59,6 +60,7 @@ from drystone.codegen.statements import (
     Prefetch,
     Reduce,
     Reshape,
+    Shuffle,
     Split,
     Statement,
     Store,
@@ -85,6 +87,7 @@ __all__ = [
     "Rounds",
     "Scalar",
     "Shared",
+    "Shuffle",
     "Split",
     "Statement",
     "Store",
@@ -287,6 +290,14 @@ class TileBuilder:
             raise ValueError(f"lookup of {index.dtype} among {len(numbers)} numbers")
         result = self._tile(index.shape, "f32")
         self._emit(Lookup(result, index, tuple(numbers)))
+        return result
+
+    def shuffle(self, table: Tile, index: Tile) -> Tile:
+        """For each byte of an index tile (ui8) the byte of a table, [1, 64], that its six low bits say."""
+        if table.shape != (1, 64) or element_width(table.dtype) != 8 or index.dtype != "ui8":
+            raise ValueError(f"shuffle of {table.shape} {table.dtype} by {index.dtype}")
+        result = self._tile(index.shape, table.dtype)
+        self._emit(Shuffle(result, table, index))
         return result
 
     def store(

@@ -56,8 +56,8 @@ class Panels:
         codes = encoding.base if isinstance(encoding, Joined) else encoding
         assert isinstance(codes, Codes)
         code, k, scale = codes.code, self.shape[1 - self.axis], codes.scale
-        if not isinstance(code, Integers) or code.bits not in (1, 2, 4, 8) or code.high > _BYTE:
-            return f"its codes are {code.name}: integers of 1, 2 and 4 bits, and int8, are bytes"
+        if not Words.in_bytes(code) or code.high > _BYTE:
+            return f"its codes are {code.name}: even steps of integers of 1 to 4 bits, and int8, are bytes"
         zero = None if scale is None else scale.zero_point
         if isinstance(zero, Codes) and zero.scale is None and isinstance(zero.code, Integers):
             most = max(code.high - zero.code.low, zero.code.high - code.low - 1)

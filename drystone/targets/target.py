@@ -48,6 +48,11 @@ class CpuTarget:
         """The dot units the machine has, from the least to the most able."""
         return units_of(self.required)
 
+    @property
+    def shuffles(self) -> bool:
+        """Whether an instruction picks each byte of a register of 64 from another one (AVX-512 VBMI)."""
+        return "avx512vbmi" in self.required and self.vector_bits == 512
+
     def dot(self, a: str, b: str, *, tiles: bool = False) -> DotUnit | None:
         """The most able vector (or tile) unit for elements a and b, in either order; None without one."""
         wanted = [(a, b, tiles), (b, a, tiles)]

@@ -1,5 +1,6 @@
 """Products with coded matrices, executed, against decoded matrices in float64."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,14 @@ def product(
     axis: int = 0,
     dynamic: bool = False,
     element: str = "f32",
+    choice: Mapping[str, int] | None = None,
+    given: Any = None,
 ) -> tuple[TileProgram, list[Any], Any]:
-    """The program of a product with a coded matrix, what it is called with, and its result in float64."""
+    """The program of a product with a coded matrix, what it is called with, and its result in float64.
+    choice: parameters of its schedule; given: the numbers of the matrix."""
     rng = np.random.default_rng(m + n + k)
     shape = (n, k) if axis == 0 else (k, n)
-    matrix = rng.standard_normal(shape).astype(np.float32)
+    matrix = rng.standard_normal(shape).astype(np.float32) if given is None else given
     parts = encode(matrix, encoding)
     panels = Panels((shape[0], shape[1]), axis, panel_width(target, n))
     joined = panels.joined(encoding)
@@ -107,12 +111,12 @@ def product(
     with shared_context(), ir.Location.unknown():
         unknown, f32 = ir.ShapedType.get_dynamic_size(), ir.F32Type.get()
         rows = unknown if dynamic else m
-        given = with_encoding(ir.RankedTensorType.get([rows, k], f32), Codes(element))
+        left = with_encoding(ir.RankedTensorType.get([rows, k], f32), Codes(element))
         weight = with_encoding(ir.RankedTensorType.get(shape, f32), joined)
         out = ir.RankedTensorType.get([rows, n], f32)
         module = ir.Module.create()
         with ir.InsertionPoint(module.body):
-            kernel = func.FuncOp("k", ir.FunctionType.get([given, weight, out], [out]), visibility="private")
+            kernel = func.FuncOp("k", ir.FunctionType.get([left, weight, out], [out]), visibility="private")
             block = kernel.add_entry_block()
             with ir.InsertionPoint(block):
                 made = dialect.MatMul(
@@ -125,7 +129,9 @@ def product(
                 )
                 build.identity_epilogue(made, f32)
                 func.ReturnOp([made.out])
-        program = families.tile_program_of(kernel, target)
+        search = None if choice is None else families.search_of(kernel, target)
+        point = None if search is None else search.default | dict(choice or {})
+        program = families.tile_program_of(kernel, target, point)
     assert program is not None
     wide = numbers.astype(np.float64)
     expected = widen(a).astype(np.float64) @ (wide.T if axis == 0 else wide)

@@ -18,7 +18,10 @@ from tests.exec.kernels import compiled
 FORMATS: dict[str, Encoding] = {
     "w4": formats.w4(),
     "w4, groups of 32": formats.w4(32),
+    "w3": formats.w3(64),
     "w2": formats.w2(64),
+    "ternary": formats.ternary(64),
+    "bipolar": formats.bipolar(3),
     "q4_0": formats.q4_0(),
     "q8_0": formats.q8_0(),
     "int8_row": formats.int8_row(),
@@ -147,7 +150,7 @@ def test_minima_with_rows_known_at_the_call(name: str) -> None:
 @pytest.mark.parametrize(
     ("encoding", "problem"),
     [
-        (formats.w3(), "its codes are uint3"),
+        (formats.integers(5), "its codes are uint5"),
         (
             Codes("uint4", Scale(Per.group(1, 32), zero_point=Codes("uint8"))),
             "its codes less zero points of uint8 are no bytes",

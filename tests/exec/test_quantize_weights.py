@@ -310,7 +310,7 @@ def test_activations_in_bytes(rows: int) -> None:
 @pytest.mark.parametrize(
     ("quantize", "told"),
     [
-        ("w3a8", "its codes are uint3"),
+        (drystone.Quantize("nf4", activations=8), "its codes are"),
         (drystone.Quantize("w4", activations=4), "activations=4"),
         (drystone.Quantize("int8", activations=8), "rounds activations too"),
         (drystone.Quantize(activations=8, group=32), "method= and group="),

@@ -7,9 +7,11 @@ a way to hold scales one of `_scale_number`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
+from drystone.codegen.elements import width as bits_of
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
 from drystone.ir.encoding import Codes, Joined, Per, Words
@@ -79,6 +81,11 @@ class CodedMatrix:
         )
 
     @property
+    def size(self) -> int:
+        """Bytes of codes and scales."""
+        return sum(prod(n or 0 for n in t.shape) * bits_of(t.held) // 8 for t in self.tensors.values())
+
+    @property
     def run(self) -> int:
         """Neighbouring k whose codes are a string in whole words."""
         return Words.run(self.codes.code)
@@ -120,7 +127,10 @@ class CodedMatrix:
         return [t.load(tensor, [*at, word, 0], [None, None, 1, self.width]) for word in range(count)]
 
     def prefetch(self, t: TileBuilder, panel: Index, k: Index, ahead: int) -> None:
-        """Ask for the words that lie `ahead` bytes behind those of a run, in this panel or the next."""
+        """Ask for the words that lie `ahead` bytes behind those of a run, in this panel or the next; for none
+        where that is 0."""
+        if not ahead:
+            return
         tensor = self.tensors["codes"]
         panels, runs, words, width = (n or 0 for n in tensor.shape)
         assert tensor.base is not None and tensor.offset is not None
@@ -130,73 +140,103 @@ class CodedMatrix:
 
     def number(self, t: TileBuilder, words: list[Tile], j: int) -> Tile:
         """The numbers of the codes of k = j in a run, f32 [1, width]."""
-        return number_at(t, self.codes.code, words, Words.place(self.codes.code, j))
+        code = self.codes.code
+        if len(Words.pieces(code)) == 1:
+            return number_at(t, code, words, Words.place(code.bits, j))
+        return _number(t, code, self._joined(t, words, j, 0), 0)
+
+    def _joined(self, t: TileBuilder, words: list[Tile], j: int, up: int) -> Tile:
+        """The words that have the codes of k = j in a run from bit `up` on, and others' bits around them, put
+        together from the pieces that these are held in."""
+        whole, below, first = None, 0, 0
+        for bits in Words.pieces(self.codes.code):
+            number, low = divmod(Words.place(bits, j), _WORD)
+            word = _moved(t, words[first + number], below + up - low)
+            if whole is not None:
+                kept = t.apply("arith.andi", whole, in_all_bytes(t, (1 << below + up) - 1))
+                word = t.apply("arith.andi", word, in_all_bytes(t, 255 & -1 << below + up))
+                word = t.apply("arith.ori", kept, word)
+            whole, below, first = word, below + bits, first + Words.run(self.codes.code) * bits // _WORD
+        assert whole is not None
+        return whole
 
     def in_bytes(self, t: TileBuilder, words: list[Tile], j: int, *, signed: bool = False) -> Tile:
         """The numbers of the codes of k = j .. j + 3 in a run, plus `bias`, in the bytes of words, i32 [1,
         width]: unsigned, or signed."""
-        code = self.codes.code
-        first, low = divmod(Words.place(code, j), _WORD)
-        word = _shifted(t, "arith.shrui", words[first], low)
+        code, (step, _) = self.codes.code, self.ramp
+        word = self._joined(t, words, j, step - 1)
         if code.bits < _BYTE:
-            word = t.apply("arith.andi", word, in_all_bytes(t, (1 << code.bits) - 1))
-        flipped = self.bias(signed=signed) != 0
+            word = t.apply("arith.andi", word, in_all_bytes(t, (1 << code.bits) - 1 << step - 1))
+        flipped = isinstance(code, Integers) and self.bias(signed=signed) != 0
         return t.apply("arith.xori", word, in_all_bytes(t, 1 << code.bits - 1)) if flipped else word
 
     def bias(self, *, signed: bool = False) -> int:
         """What is added to the numbers of codes so that they are bytes, unsigned or signed."""
-        code = self.codes.code
-        assert isinstance(code, Integers)
-        half = 1 << code.bits - 1
-        if code.bits == _BYTE and signed:
-            return -half if code.unsigned else 0
-        return 0 if code.unsigned else half
+        code, (_, least) = self.codes.code, self.ramp
+        return -least - (1 << code.bits - 1) if code.bits == _BYTE and signed else -least
+
+    @property
+    def ramp(self) -> tuple[int, int]:
+        """Step and least of the numbers of codes that are in bytes."""
+        assert self.codes.code.ramp is not None
+        return self.codes.code.ramp
 
     def of_output(self, t: TileBuilder, output: Index, k: Index, count: int) -> Tile:
         """The numbers of `count` neighbouring codes of one output from k on, f32 [1, count]: each lane has
         the word that its code starts in, and the next one where codes go on there."""
-        code, bits = self.codes.code, self.codes.code.bits
+        at = t.iota(k, (1, count), 1)
+        run = t.apply("arith.shrui", at, _wide(t, self.run.bit_length() - 1))
+        j = t.apply("arith.andi", at, _wide(t, self.run - 1))
+        whole, below, first = None, 0, 0
+        for bits in Words.pieces(self.codes.code):
+            part = self._pieces_of_output(t, output, run, j, bits, first)
+            if whole is not None:
+                kept = t.apply("arith.andi", whole, t.full((1 << below) - 1, (1, 1), "i32"))
+                part = t.apply("arith.ori", kept, _shifted(t, "arith.shli", part, below))
+            whole, below, first = part, below + bits, first + self.run * bits // _WORD
+        assert whole is not None
+        return code_numbers(t, self.codes.code, whole)
+
+    def _pieces_of_output(
+        self, t: TileBuilder, output: Index, run: Tile, j: Tile, bits: int, first: int
+    ) -> Tile:
+        """The pieces of so many bits of codes j of runs of an output, i32 with others' bits above; `first`:
+        the first word of a run that has such pieces."""
         tensor = self.tensors["codes"]
         panels, runs, words, width = (n or 0 for n in tensor.shape)
         assert tensor.base is not None and tensor.offset is not None
         memory = tensor.base.part(tensor.offset, (panels * runs * words * width,), tensor.dtype)
 
-        def number(value: Index | int) -> Tile:
-            return t.full(value, (1, 1), "i64")
-
         def word_at(word: Tile) -> Tile:
-            first = output // width * (runs * words * width) + output % width
-            place = t.apply("arith.muli", word, number(width))
-            return t.gather(memory, [t.apply("arith.addi", place, number(first))])
+            start = output // width * (runs * words * width) + output % width
+            place = t.apply("arith.muli", word, _wide(t, width))
+            return t.gather(memory, [t.apply("arith.addi", place, _wide(t, start))])
 
-        at = t.iota(k, (1, count), 1)
-        run = t.apply("arith.shrui", at, number(self.run.bit_length() - 1))
-        j = t.apply("arith.andi", at, number(self.run - 1))
-        place = self._places(t, j)
-        word = t.apply("arith.shrui", place, number(_WORD.bit_length() - 1))
-        word = t.apply("arith.addi", t.apply("arith.muli", run, number(words)), word)
-        low = t.apply("arith.andi", place, number(_WORD - 1))
-        low = t.apply("arith.trunci", low, dtype="i32")
+        place = self._places(t, j, bits)
+        word = t.apply("arith.shrui", place, _wide(t, _WORD.bit_length() - 1))
+        word = t.apply("arith.addi", word, _wide(t, first)) if first else word
+        word = t.apply("arith.addi", t.apply("arith.muli", run, _wide(t, words)), word)
+        low = t.apply("arith.trunci", t.apply("arith.andi", place, _wide(t, _WORD - 1)), dtype="i32")
         found = t.apply("arith.shrui", word_at(word), low)
         if _WORD % bits:
             # A shift by all bits of a word means nothing: by one, and by the others.
-            rest = _shifted(t, "arith.shli", word_at(t.apply("arith.addi", word, number(1))), 1)
+            rest = _shifted(t, "arith.shli", word_at(t.apply("arith.addi", word, _wide(t, 1))), 1)
             left = t.apply("arith.subi", t.full(_WORD - 1, (1, 1), "i32"), low)
             found = t.apply("arith.ori", found, t.apply("arith.shli", rest, left))
-        return code_numbers(t, code, found)
+        return found
 
-    def _places(self, t: TileBuilder, j: Tile) -> Tile:
-        """The bits that codes j of a run start at: `Words.place`."""
-        bits = self.codes.code.bits
-
-        def number(value: int) -> Tile:
-            return t.full(value, (1, 1), "i64")
-
+    def _places(self, t: TileBuilder, j: Tile, bits: int) -> Tile:
+        """The bits that pieces of so many bits of codes j of a run start at: `Words.place`."""
         if _BYTE % bits:
-            return t.apply("arith.muli", j, number(bits))
-        byte = t.apply("arith.muli", t.apply("arith.andi", j, number(_WORD // _BYTE - 1)), number(_BYTE))
-        inside = t.apply("arith.muli", t.apply("arith.shrui", j, number(2)), number(bits))
-        return t.apply("arith.addi", byte, inside)
+            return t.apply("arith.muli", j, _wide(t, bits))
+        count = (_WORD // bits).bit_length() - 1
+        word = t.apply(
+            "arith.shli", t.apply("arith.shrui", j, _wide(t, count)), _wide(t, _WORD.bit_length() - 1)
+        )
+        byte = t.apply("arith.muli", t.apply("arith.andi", j, _wide(t, _WORD // _BYTE - 1)), _wide(t, _BYTE))
+        inside = t.apply("arith.andi", j, _wide(t, _WORD // bits - 1))
+        inside = t.apply("arith.muli", t.apply("arith.shrui", inside, _wide(t, 2)), _wide(t, bits))
+        return t.apply("arith.addi", word, t.apply("arith.addi", byte, inside))
 
     def factors(self, t: TileBuilder, panel: Index, k: Index, lane: Index | None = None) -> Factors:
         """What the codes from k on, as far as they share it, are to be multiplied with and less by; of one
@@ -310,6 +350,16 @@ def _scale_number(t: TileBuilder, code: Code, held: Tile) -> Tile:
     if not isinstance(code, Floats):
         raise InternalError(f"no kernel decodes scales of {code.name}")
     return _float(t, code, _shifted(t, "arith.shli", wide, _WORD - code.bits))
+
+
+def _wide(t: TileBuilder, value: Index | int) -> Tile:
+    """A position for all lanes."""
+    return t.full(value, (1, 1), "i64")
+
+
+def _moved(t: TileBuilder, word: Tile, up: int) -> Tile:
+    """Words with their bits moved up, or down."""
+    return _shifted(t, "arith.shli", word, up) if up > 0 else _shifted(t, "arith.shrui", word, -up)
 
 
 def _shifted(t: TileBuilder, op: str, tile: Tile, by: int) -> Tile:

@@ -13,13 +13,25 @@ from math import gcd
 from typing import Any
 
 from drystone.codegen.elements import width
+from drystone.codegen.families.coded_schedule import coded_default, coded_features, coded_space
+from drystone.codegen.families.coded_work import work_of
+from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, pack_of
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_panels import panels
-from drystone.codegen.families.matmul_schedule import FEW, Product, default, space
+from drystone.codegen.families.matmul_schedule import (
+    DECODED,
+    FEW,
+    IN_BYTES,
+    LOOKED_UP,
+    Product,
+    default,
+    space,
+)
 from drystone.codegen.families.matmul_split import splits
+from drystone.codegen.families.matmul_tables import pieces_of
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Tensor, TileProgram
 from drystone.mlir import ir
@@ -37,7 +49,7 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return None
     if form.coded is not None:
         product = product_of(forms, target)
-        return panels(forms, product, default(product, target), target)
+        return panels(forms, product, coded_default(product, target), target)
     if form.pack is None and form.b.shape[-1] == 1 and not form.transposed:  # a column lies as a row does
         count = len(form.b.shape)
         flat = form.b.collapse([*([d] for d in range(count - 2)), [count - 2, count - 1]])
@@ -52,11 +64,10 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
-    if (
-        form is None
-        or form.coded is not None
-        or (form.pack is None and (form.transposed or form.b.shape[-1] == 1))
-    ):
+    if form is None:
+        return None
+    plain = form.coded is None and form.pack is None
+    if plain and (form.transposed or form.b.shape[-1] == 1):
         return None
     product = product_of(forms, target)
     sizes = {"m": product.m, "n": product.n, "k": product.k}
@@ -65,6 +76,9 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     def build(point: Point) -> TileProgram:
         return panels(forms, product, point, target)
 
+    if form.coded is not None:
+        features |= coded_features(product)
+        return Search(coded_space(product, target), coded_default(product, target), features, build)
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
 
 
@@ -139,11 +153,21 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     # Sums of bytes are scaled group by group.
     groups = coded.group or k or 0 if coded is not None and form.a.held == "i8" else 0
     bits = max(32, width(form.dtype))
-    real = coded is not None and splits(coded) and not groups and form.dtype == "f32"
-    split = real and target.dot("ui8", "i8") is not None
-    totals = (False, False)
-    if groups and coded is not None:
-        totals = (coded.zeros or coded.bias() != 0, coded.lowered)
     shared = gcd(*(c or 0 for c in columns)) if len(columns) > 1 else 0
-    sizes = (m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups, split)
-    return Product(*sizes, totals, shared)
+    sizes = (m, n, k, bits, packed, form.group, unit, offset, 1 + beside, run, strings, groups)
+    made = Product(*sizes, shared=shared)
+    if coded is not None and groups:
+        return replace(made, totals=(coded.zeros or coded.bias() != 0, coded.lowered))
+    if coded is None or (m is not None and m > FEW):
+        return made
+    size = sum(each.coded.size for each in forms if each.coded is not None)
+    work = work_of(coded.codes.code, m, size)
+    return replace(made, ways=_ways(coded, form, target), work=work)
+
+
+def _ways(coded: CodedMatrix, form: MatMulForm, target: CpuTarget) -> tuple[int, ...]:
+    """The ways in which few rows, that are no bytes, may be multiplied with a coded matrix."""
+    if form.dtype != "f32" or target.dot("ui8", "i8") is None or not splits(coded):
+        return (DECODED,)
+    looked_up = target.shuffles and bool(pieces_of(coded.codes.code))
+    return (DECODED, IN_BYTES, *([LOOKED_UP] if looked_up else []))

@@ -18,8 +18,8 @@ from drystone.codegen.families.matmul_panels import Meanwhile, Step
 from drystone.codegen.families.tiling import chunk_end
 from drystone.codegen.tile import Index, Tensor, Tile, index
 
-#: k that a lane sums at once, lanes of a register, and bytes of codes that are asked for ahead.
-_LANE, _LANES, _AHEAD = 4, 16, 4096
+#: k that a lane sums at once, and lanes of a register.
+_LANE, _LANES = 4, 16
 
 
 class BytesStep(Step):
@@ -119,7 +119,7 @@ class BytesStep(Step):
 
         def strings(at: Index, total: Tile) -> Tile:
             words = c.words(t, self.panel, at)
-            c.prefetch(t, self.panel, at, _AHEAD)
+            c.prefetch(t, self.panel, at, self.p.ahead_bytes)
             for j in range(0, c.run, _LANE):
                 own = t.split(c.in_bytes(t, words, j), "ui8")
                 total = t.dot(total, self.rows_of_a(m, at + j, rows, _LANE), own)

@@ -19,9 +19,6 @@ from drystone.codegen.tile import Index, Tensor, Tile, index
 _FACTORED = 2
 #: Sums that are formed side by side, so that no operation waits for the one before.
 _CHAINS = 4
-#: Bytes of codes that are asked for ahead of those that are decoded: they come from memory one page after the
-#: other, and what a processor asks for by itself ends with the page.
-_AHEAD = 4096
 #: Columns of a that are summed at once.
 _SUMMED = 128
 
@@ -81,7 +78,7 @@ class CodedStep(Step):
             for number, part in enumerate(parts):
                 first = k + number * c.run
                 words = c.words(t, self.panel, first)
-                c.prefetch(t, self.panel, first, _AHEAD)
+                c.prefetch(t, self.panel, first, self.p.ahead_bytes)
                 for j in range(c.run):
                     part = t.dot(part, self.column(m, first + j), c.number(t, words, j))
                 made.append(part)

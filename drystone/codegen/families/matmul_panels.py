@@ -4,10 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from drystone.codegen.families.ahead import Ahead
+from drystone.codegen.families.coded_schedule import coded_schedule
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import laid_down, widened
 from drystone.codegen.families.matmul_form import MatMulForm, finish, finish_rows, places, program, promises
-from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, schedule
+from drystone.codegen.families.matmul_schedule import (
+    DECODED,
+    FEW,
+    LOOKED_UP,
+    Product,
+    Schedule,
+    schedule,
+)
 from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
@@ -17,13 +25,15 @@ from drystone.targets.target import CpuTarget
 Meanwhile = Callable[[Index], None]
 #: Sums that a dot unit of short integers makes at once.
 _LANES = 16
+#: Schedules for calls of few rows: up to how many, and which.
+_Shorter = Sequence[tuple[int, Schedule]]
 
 
 def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: CpuTarget) -> TileProgram:
     """The program of a point of the search space. Several products of the same a lie side by side: their
     panels follow each other in the grid."""
     form = forms[0]
-    rank, p = form.batch, schedule(product, point, target)
+    rank, p = form.batch, _schedule(product, point, target)
     if len(forms) > 1 and any((f.out.shape[-1] or 1) % p.wide for f in forms):
         p = replace(p, wide=p.width)
     heights: list[int] = []
@@ -34,8 +44,8 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
         heights = [rows for rows in ([1] if product.tile is None else [1, FEW]) if rows < p.rows]
         # What stays in the cache while rows pass by is worth its trouble where there are some.
         heights += [p.rows] if p.block else []
-    shorter = [schedule(product, {**point, "rows": rows, "passes": 1}, target) for rows in heights]
-    shorter = [replace(each, wide=p.wide) for each in shorter]
+    few = [point | {"rows": rows} | ({"passes": 1} if "passes" in point else {}) for rows in heights]
+    shorter = [(each["rows"], replace(_schedule(product, each, target), wide=p.wide)) for each in few]
 
     def body(t: TileBuilder) -> None:
         for each in forms:
@@ -57,7 +67,12 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     return program(form, body)
 
 
-def _side_by_side(steps: Sequence["Step"], shorter: Sequence[Schedule]) -> None:
+def _schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
+    """The schedule of a point, by how b is held."""
+    return coded_schedule(product, point) if product.strings else schedule(product, point, target)
+
+
+def _side_by_side(steps: Sequence["Step"], shorter: _Shorter) -> None:
     """The step of the product in whose columns a place is."""
     if len(steps) == 1:
         _by_height(steps[0], shorter)
@@ -68,7 +83,7 @@ def _side_by_side(steps: Sequence["Step"], shorter: Sequence[Schedule]) -> None:
         first = first + step.form.out.dim(step.form.batch + 1)
 
 
-def _in_columns(step: "Step", first: Index, shorter: Sequence[Schedule], *, after: bool) -> None:
+def _in_columns(step: "Step", first: Index, shorter: _Shorter, *, after: bool) -> None:
     """The step where it is one of the columns from `first` on; `after`: there are others before."""
     t, n, columns = step.t, step.n, step.form.out.dim(step.form.batch + 1)
     # The bounds say nothing new, but let places be proven to lie inside.
@@ -80,18 +95,18 @@ def _in_columns(step: "Step", first: Index, shorter: Sequence[Schedule], *, afte
     t.when(n, first + columns, (lambda: t.when(first - 1, n, run)) if after else run)
 
 
-def _by_height(step: "Step", shorter: Sequence[Schedule]) -> None:
+def _by_height(step: "Step", shorter: _Shorter) -> None:
     """The step by the first schedule that has all rows there are, or by its own."""
     t, height = step.t, step.form.out.dim(step.form.batch)
     least = 0
-    for p in shorter:
+    for rows, p in shorter:
         few = step_of(step.form, step.product, t, p, *step.at)
 
         def run(few: Step = few, least: int = least) -> None:
             t.when(least, height, few.run)
 
-        t.when(height, p.rows + 1, run)
-        least = p.rows
+        t.when(height, rows + 1, run)
+        least = rows
     if least:
         t.when(least, height, step.run)
     else:
@@ -105,12 +120,15 @@ def step_of(form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at
     from drystone.codegen.families.matmul_bytes import BytesStep
     from drystone.codegen.families.matmul_coded import CodedStep
     from drystone.codegen.families.matmul_split import SplitStep, splits
+    from drystone.codegen.families.matmul_tables import TableStep, pieces_of
 
     if form.a.held == "i8":
         return BytesStep(form, product, t, p, *at)
-    inner = all(each.coded is not None and _alike(each.coded, form.coded) for _, each in form.inner)
-    few = product.split and p.rows <= FEW and not p.block and inner and splits(form.coded)
-    return (SplitStep if few else CodedStep)(form, product, t, p, *at)
+    alike = all(each.coded is not None and _alike(each.coded, form.coded) for _, each in form.inner)
+    if p.way == DECODED or not alike or not splits(form.coded):
+        return CodedStep(form, product, t, p, *at)
+    looked_up = p.way == LOOKED_UP and pieces_of(form.coded.codes.code)
+    return (TableStep if looked_up else SplitStep)(form, product, t, p, *at)
 
 
 def _alike(one: CodedMatrix, other: CodedMatrix) -> bool:

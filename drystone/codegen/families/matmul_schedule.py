@@ -5,7 +5,6 @@ as many accumulators as the registers hold, panels of b that stay in the second 
 """
 
 from dataclasses import dataclass, replace
-from math import gcd, lcm
 
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
@@ -20,18 +19,26 @@ _HIGH = 8
 #: Panels that a grid step does with what it took from its rows.
 _WIDE = 8
 #: Rows that are not known count as so many; steps of a grid that threads share evenly.
-_MANY, _STEPS = 256, 64
+MANY, _STEPS = 256, 64
 #: Tiles of rows from which on it pays to keep a strip of b for them.
 _TILES = 6
 #: Steps of long duration that are enough for each thread.
 _STEPS_OF_THREAD = 4
-#: The same of short ones.
-_SHORT_STEPS_OF_THREAD = 16
-#: k of a panel that are decoded at a time: for vectors so that they stay in the first cache, for tile
-#: registers in the second one. Tiles of rows, at most, that pass by what is decoded once.
-_DECODED, _DECODED_FOR_TILES, _HIGH_DECODED = 256, 1024, 32
 #: Rows up to which vectors are as fast as tile registers: the products are bound by the reading of b.
 FEW = 4
+#: The ways in which few rows are multiplied with codes: these become floats; rows become bytes; what codes
+#: make of rows is looked up.
+DECODED, IN_BYTES, LOOKED_UP = range(3)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of few rows times a coded matrix: its bytes; by the way, vector instructions for a vector of codes of
+    one k, and for each k before the products of a step."""
+
+    size: int
+    products: tuple[float, ...]
+    before: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,10 @@ class Product:
     unit that can do it. offset: vectors multiply b + 128, which is unsigned. beside: how many products
     a step of the grid reads. run: how many k the vector unit sums in a short element (0: none, its sums are
     wide). strings: of a coded b, the k whose codes are a string of bits, which is decoded as a whole.
-    groups: of bytes times a coded b, the k whose sums are scaled together. split: few rows of a, that are not
-    bytes, may be taken apart into some for a coded b. totals: the sums of a are needed too, with vectors or
-    with tile registers: they are found once for several panels. shared: of products side by side, how many
-    columns divide those of each (0: it is one product)."""
+    groups: of bytes times a coded b, the k whose sums are scaled together. ways: in which few rows may be
+    multiplied with a coded b, and their work. totals: of bytes times a coded b, the sums of a
+    are needed too, with vectors or with tile registers: they are found once for several panels. shared: of
+    products side by side, how many columns divide those of each (0: it is one product)."""
 
     m: int | None
     n: int | None
@@ -58,7 +65,8 @@ class Product:
     run: int = 0
     strings: int = 0
     groups: int = 0
-    split: bool = False
+    ways: tuple[int, ...] = (DECODED,)
+    work: Work | None = None
     totals: tuple[bool, bool] = (False, False)
     shared: int = 0
 
@@ -69,7 +77,8 @@ class Schedule:
     once), rows and columns per grid step. by_rows: the steps go through the panels of b first, then on to
     other rows. tiles: in tile registers; rest: k at the end that are a part of their own there. late: what
     follows on the sums of a tile of rows is done beside the products of the next one. ahead: the next panel
-    is asked for while rows pass by."""
+    is asked for while rows pass by. way: with few rows of a coded b; beside: panels whose codes are looked up
+    side by side; ahead_bytes: how far ahead codes are asked for."""
 
     rows: int
     width: int
@@ -82,14 +91,13 @@ class Schedule:
     rest: int = 0
     late: bool = False
     ahead: bool = False
+    way: int = DECODED
+    beside: int = 1
+    ahead_bytes: int = 0
 
 
 def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
-    """The schedule of a point of `space`."""
-    if product.strings:
-        made = _decoding(product, point["rows"], point["width"])
-        once = product.split or product.totals[made.tiles]
-        return replace(made, wide=_wide_coded(product, made.width, target)) if once else made
+    """The schedule of a point of `space`, of numbers as they are."""
     made = _uncoded(product, point, target)
     return replace(made, ahead=_ahead(product, made, target))
 
@@ -129,7 +137,7 @@ def _strip(product: Product, rows: int, width: int, target: CpuTarget) -> int:
     second cache: those of fewer panels where else too few steps would be left, of one where b does not come
     out of that cache. The results of a tile of rows then lie side by side: those of a panel lie rows apart,
     in the same few sets of both caches where that is a multiple of a power of two."""
-    tiles, whole = -(-(product.m or _MANY) // rows), _panel_bytes(product.n or 0, product)
+    tiles, whole = -(-(product.m or MANY) // rows), _panel_bytes(product.n or 0, product)
     if product.beside > 1 or tiles < _TILES or not 0 < whole <= target.l2:
         return width
     panels, enough = -(-(product.n or 0) // width), _STEPS_OF_THREAD * target.threads
@@ -147,48 +155,10 @@ def _ahead(product: Product, p: Schedule, target: CpuTarget) -> bool:
     return rows > p.rows and _panel_bytes(product.n, product) > target.l2
 
 
-def _decoding(product: Product, rows: int, width: int) -> Schedule:
-    """The schedule of a product with a coded matrix: few rows decode it in registers; for more of them a part
-    of a panel is decoded at a time, and all rows of the step pass by."""
-    k, tile = product.k or 1, product.tile
-    if product.groups:
-        return _in_groups(product, rows, width)
-    tiles = tile is not None and rows >= tile.rows
-    depth, rest = tile.parts_of(k) if tiles and tile is not None else (divisor(k, 4), 0)
-    if rows <= FEW:
-        return Schedule(rows, width, depth, None, rows, width)
-    unit = lcm(depth, product.strings)
-    block = max(1, (_DECODED_FOR_TILES if tiles else _DECODED) // unit) * unit
-    high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
-    return Schedule(rows, width, depth, block, high, width, tiles=tiles, rest=rest)
-
-
-def _in_groups(product: Product, rows: int, width: int) -> Schedule:
-    """The schedule of bytes times a coded matrix: vectors take the bytes out of the codes whenever rows pass
-    by, for tile registers a part of a panel, of whole groups, is laid down at a time."""
-    k, tile, group = product.k or 1, product.tile, product.groups
-    depth = 0 if tile is None else gcd(group, tile.depth)
-    if tile is None or rows < tile.rows or 2 * depth < tile.depth:
-        few = min(rows, FEW)
-        return Schedule(few, width, product.group, None, few, width)
-    unit = lcm(depth, product.strings, group if group < k else 1)
-    block = min(-(-k // unit), max(1, _DECODED_FOR_TILES // unit)) * unit
-    high = rows * min(-(-(product.m or _MANY) // rows), _HIGH_DECODED)
-    return Schedule(rows, width, depth, block, high, width, tiles=True)
-
-
-def _wide_coded(product: Product, width: int, target: CpuTarget) -> int:
-    """Columns of a grid step that takes its rows apart: those of several panels, if enough steps are left for
-    threads to end at about the same time."""
-    panels = -(-(product.n or width) // width)
-    enough = _SHORT_STEPS_OF_THREAD * target.threads
-    return width * next((wide for wide in range(_WIDE, 1, -1) if panels >= wide * enough), 1)
-
-
 def _wide(product: Product, high: int, width: int) -> int:
     """Columns of a grid step: those of several panels where something is taken from its rows beforehand, if
     enough steps are left."""
-    tiles, panels = -(-(product.m or _MANY) // high), -(-(product.n or width) // width)
+    tiles, panels = -(-(product.m or MANY) // high), -(-(product.n or width) // width)
     most = min(_WIDE, panels) if product.offset else 1
     return width * next((wide for wide in range(most, 1, -1) if tiles * -(-panels // wide) >= _STEPS), 1)
 
@@ -196,7 +166,7 @@ def _wide(product: Product, high: int, width: int) -> int:
 def _high(product: Product, rows: int, width: int) -> int:
     """Rows of a grid step that are done in one pass over k: those of several tiles where panels of several
     products follow each other, if enough steps are left."""
-    tiles, panels = -(-(product.m or _MANY) // rows), -(-(product.n or width) // width)
+    tiles, panels = -(-(product.m or MANY) // rows), -(-(product.n or width) // width)
     most = min(_HIGH, tiles) if product.beside > 1 and rows > 1 else 1
     return rows * next((high for high in range(most, 1, -1) if panels * -(-tiles // high) >= _STEPS), 1)
 
@@ -204,7 +174,7 @@ def _high(product: Product, rows: int, width: int) -> int:
 def _even_high(product: Product, rows: int, width: int, target: CpuTarget) -> int:
     """Rows of a grid step in tile registers whose rows all stay in the second cache: those of several tiles,
     if enough steps are left."""
-    tiles, panels = -(-(product.m or _MANY) // rows), -(-(product.n or width) // width)
+    tiles, panels = -(-(product.m or MANY) // rows), -(-(product.n or width) // width)
     enough = _STEPS_OF_THREAD * target.threads
     return rows * next((n for n in range(tiles, 1, -1) if panels * -(-tiles // n) >= enough), 1)
 
@@ -218,18 +188,30 @@ def default(product: Product, target: CpuTarget) -> Point:
         width = product.packed
     elif product.n is not None and product.n < width:
         width = -(-product.n // narrow) * narrow
+    rows = default_rows(product, width, target)
     if product.tile is not None:
-        rows = product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
         return {
             "rows": rows,
             "width": width,
             "passes": _passes_in_tiles(width, product, product.tile, target),
         }
-    apart = (product.k or 0) * product.bits // 8 // product.group
-    rows = even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
     again = product.m not in range(1, rows + 1)
     passes = _most_passes(width, product, target) if again else 1
     return {"rows": rows, "width": width, "passes": passes}
+
+
+def default_rows(product: Product, width: int, target: CpuTarget) -> int:
+    """The rows of the register tile taken without tuning."""
+    if product.tile is not None:
+        return product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
+    apart = (product.k or 0) * product.bits // 8 // product.group
+    return even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
+
+
+def row_choices(product: Product, width: int, target: CpuTarget) -> tuple[int, ...]:
+    """The rows that a register tile of this width may have, the most first."""
+    high = () if product.tile is None else (2 * product.tile.rows, product.tile.rows)
+    return (*high, *range(_most_rows(width, product, target), 0, -1))
 
 
 def space(product: Product, target: CpuTarget) -> Space:

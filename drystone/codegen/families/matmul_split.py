@@ -9,20 +9,21 @@ in f32 lose; numbers of bf16 are held as they are, down to 2^-14 of the largest.
 products for each of the three bytes, and codes need not become floats: about a third of the instructions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_coded import CodedStep
-from drystone.codegen.families.matmul_form import places
+from drystone.codegen.families.matmul_form import finish, places
 from drystone.codegen.families.matmul_panels import Step
 from drystone.codegen.tile import Index, Tensor, Tile, index
-from drystone.ir.encoding.code import Code, Integers
+from drystone.ir.encoding import Words
+from drystone.ir.encoding.code import Code
 
-#: Bytes of a number, k that a lane sums at once, and bytes of codes that are asked for ahead.
-BYTES, _LANE, _AHEAD = 3, 4, 4096
+#: Bytes of a number, and k that a lane sums at once.
+BYTES, _LANE = 3, 4
 #: k that share an exponent where all share their scale; k of a register, and those that are split at once.
 _SPAN, _LANES, _AT_ONCE = 256, 16, 64
 #: k of a group from which on it is worth it that three sums come out of each, not one.
@@ -33,14 +34,15 @@ _FRACTION, _POSITIVE, _EXPONENT, _TOP = 23, 0x7FFFFFFF, 0x7F800000, 21
 _SHIFT, _SHIFT_BITS, _HALVES = 1.5 * 2.0**23, 0x4B400000, 0x808080
 
 
-def are_in_bytes(code: Code, group: int) -> bool:
-    """Whether codes are integers that lie in bytes, in groups along k that are not short (0: all in one)."""
-    return isinstance(code, Integers) and code.bits in (1, 2, 4, 8) and (group == 0 or group >= _LEAST)
+def are_split_for(code: Code, group: int) -> bool:
+    """Whether rows are split for codes: they lie in bytes, in groups along k that are not short (0: all in
+    one)."""
+    return Words.in_bytes(code) and (group == 0 or group >= _LEAST)
 
 
 def splits(matrix: CodedMatrix) -> bool:
-    """Whether rows are split for a coded matrix: its codes are in bytes, in groups of whole registers."""
-    return are_in_bytes(matrix.codes.code, matrix.group) and matrix.group % max(matrix.run, _LANES) == 0
+    """Whether rows are split for a coded matrix, whose groups are then whole registers."""
+    return are_split_for(matrix.codes.code, matrix.group) and matrix.group % max(matrix.run, _LANES) == 0
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,40 @@ class SplitStep(CodedStep):
         """Neighbouring k that share an exponent."""
         return self.coded.group or _SPAN
 
+    @property
+    def top(self) -> int:
+        """The exponent that integers have for the largest number."""
+        return _TOP
+
     def run(self) -> None:
-        """Do it, in one panel after the other, with rows that are split once."""
+        """Do it, some panels side by side after the others, with rows that are taken apart once."""
         self.parts = self.split_rows()
-        super().run()
+        t, p, end = self.t, self.p, (self.form.out.dim(self.form.batch + 1) - self.n).min(self.p.wide)
+        beside = p.beside if not self.inner and p.wide % (p.beside * p.width) == 0 else 1
+
+        def some(j: Index) -> None:
+            places = [self.n + j + i * p.width for i in range(beside)]
+            if beside == 1:
+                self.at_column(places[0]).in_panel()
+            else:
+                self.in_panels([step for n in places if isinstance(step := self.at_column(n), SplitStep)])
+
+        if p.wide > beside * p.width:
+            t.loop(end, beside * p.width, some)
+        else:
+            some(index(0))
+
+    def in_panels(self, steps: Sequence["SplitStep"]) -> None:
+        """All rows in panels side by side."""
+
+        def rows(m: Index) -> None:
+            for step, sums in zip(steps, self.side_by_side(steps, m), strict=True):
+                finish(step.form, self.t, sums, [*step.batch, m, step.n])
+
+        if self.p.high > self.p.rows:
+            self.t.loop(self.end(), self.p.rows, lambda i: rows(self.m + i))
+        else:
+            rows(self.m)
 
     def at_column(self, n: Index) -> Step:
         """The step elsewhere in its rows."""
@@ -81,7 +113,7 @@ class SplitStep(CodedStep):
 
     def split_rows(self) -> Parts:
         """All rows of the step in bytes."""
-        t, rows, span, matrices = self.t, self.p.rows, self.span, [s.coded for s in (self, *self.inner)]
+        t, rows, span, matrices = self.t, self.p.high, self.span, [s.coded for s in (self, *self.inner)]
         blocks = -(-self.coded.depth // span)
         parts = Parts(
             t.scratch((BYTES * rows, blocks * span), "i8"),
@@ -116,7 +148,7 @@ class SplitStep(CodedStep):
         for number, each in enumerate(sums):
             assert parts.starts is not None
             less = t.apply("arith.muli", t.reduce("arith.addi", each, 1), self.integer(-self.coded.bias()))
-            t.store(parts.starts, [row + number * self.p.rows, block], less)
+            t.store(parts.starts, [row + number * self.p.high, block], less)
 
     def write(self, parts: Parts, row: Index, k: Index, shifted: Callable[[Index], Tile]) -> list[Tile]:
         """Write the bytes of integers that `shifted` gives, beside what rounded them; the sums of each of the
@@ -130,7 +162,7 @@ class SplitStep(CodedStep):
             for number in range(BYTES):
                 low = t.apply("arith.shrui", whole, self.integer(8 * number)) if number else whole
                 byte = t.apply("arith.trunci", low, dtype="i8")
-                t.store(parts.bytes, [row + number * self.p.rows, j], byte)
+                t.store(parts.bytes, [row + number * self.p.high, j], byte)
                 if sums:
                     wide = t.apply("arith.extsi", byte, dtype="i32")
                     added.append(t.apply("arith.addi", sums[number], wide))
@@ -144,8 +176,8 @@ class SplitStep(CodedStep):
         """2^e for numbers whose largest has these bits, and 2^-e; no number where that is none."""
         t = self.t
         power = t.apply("arith.andi", peak, self.integer(_EXPONENT))
-        power = t.apply("arith.maxsi", power, self.integer(_TOP + 1 << _FRACTION))
-        step = t.apply("arith.subi", power, self.integer(_TOP << _FRACTION))
+        power = t.apply("arith.maxsi", power, self.integer(self.top + 1 << _FRACTION))
+        step = t.apply("arith.subi", power, self.integer(self.top << _FRACTION))
         inverse = t.apply("arith.subi", self.integer(254 << _FRACTION), step)
         largest = t.apply("arith.bitcast", peak, dtype="f32")
         faulty = t.apply("arith.subf", largest, largest)
@@ -160,48 +192,70 @@ class SplitStep(CodedStep):
         """An integer for all lanes."""
         return self.t.full(value, (1, 1), "i32")
 
-    def of_group(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
-        """sums and the products of the group from k up to `end`."""
-        return self.put_in(m, sums, self.unscaled(m, k, end), k)
+    def whole(self, m: Index) -> Tile:
+        """The products of all k in a few rows."""
+        return self.side_by_side([self], m)[0]
 
-    def unscaled(self, m: Index, k: Index, end: Index) -> Tile:
-        """The products with the numbers of codes as they are."""
-        t, shape = self.t, (self.p.rows, self.coded.width)
-        if self.coded.group:
-            return self.of_span(m, k, end)
+    def side_by_side(self, steps: Sequence["SplitStep"], m: Index) -> list[Tile]:
+        """The products of all k in a few rows, of several panels."""
+        t, depth, group = self.t, self.form.depth, self.coded.group
 
-        def block(at: Index, part: Tile) -> Tile:
-            return t.apply("arith.addf", part, self.of_span(m, at, (at + self.span).min(end)))
+        def blocks(k: Index, *sums: Tile) -> list[Tile]:
+            end = k + self.span if self.coded.depth % self.span == 0 else (k + self.span).min(depth)
+            parts = self.of_spans(steps, m, k, end)
+            if not group:
+                return [t.apply("arith.addf", *both) for both in zip(sums, parts, strict=True)]
+            each = zip(steps, sums, parts, strict=True)
+            return [step.put_in(m, total, part, k) for step, total, part in each]
 
-        return t.loop(end, self.span, block, [t.full(0, shape, "f32")], lower=k)[0]
+        found = t.loop(depth, self.span, blocks, [step.start(m) for step in steps])
+        if group:
+            return list(found)
+        return [
+            step.put_in(m, step.start(m), part, index(0)) for step, part in zip(steps, found, strict=True)
+        ]
 
-    def of_span(self, m: Index, k: Index, end: Index) -> Tile:
-        """The same of k that share an exponent."""
+    def of_spans(self, steps: Sequence["SplitStep"], m: Index, k: Index, end: Index) -> list[Tile]:
+        """The products with the numbers of codes as they are, of k that share an exponent."""
         t, c, rows, parts = self.t, self.coded, self.p.rows, self.parts
         assert parts is not None
         first, block = m - self.m, k // self.span
 
         def strings(at: Index, *sums: Tile) -> list[Tile]:
-            words, found = c.words(t, self.panel, at), list(sums)
-            c.prefetch(t, self.panel, at, _AHEAD)
+            words, found = self.words_of(steps, at), list(sums)
             for j in range(0, c.run, _LANE):
-                own = t.split(c.in_bytes(t, words, j), "ui8")
-                for number in range(BYTES):
-                    left = t.load(parts.bytes, [first + number * rows, at + j], [rows, _LANE], held=True)
-                    found[number] = t.dot(found[number], left, own)
+                sizes = [rows, _LANE]
+                places = [[first + number * self.p.high, at + j] for number in range(BYTES)]
+                lefts = [t.load(parts.bytes, place, sizes, held=True) for place in places]
+                for panel, own in enumerate(words):
+                    codes = t.split(c.in_bytes(t, own, j), "ui8")
+                    for number, left in enumerate(lefts, BYTES * panel):
+                        found[number] = t.dot(found[number], left, codes)
             return found
 
         starts = [t.full(0, (rows, c.width), "i32") for _ in range(BYTES)]
         if parts.starts is not None:
-            held = [t.load(parts.starts, [first + n * rows, block], [rows, 1]) for n in range(BYTES)]
+            held = [t.load(parts.starts, [first + n * self.p.high, block], [rows, 1]) for n in range(BYTES)]
             starts = [t.apply("arith.addi", *both) for both in zip(starts, held, strict=True)]
-        low, middle, high = (
-            t.apply("arith.sitofp", total, dtype="f32")
-            for total in t.loop(end, c.run, strings, starts, lower=k)
-        )
+        return self.joined(t.loop(end, c.run, strings, starts * len(steps), lower=k), first, block)
+
+    def words_of(self, steps: Sequence["SplitStep"], k: Index) -> list[list[Tile]]:
+        """The words of strings that start at k, of each panel; those ahead are asked for."""
+        for step in steps:
+            step.coded.prefetch(self.t, step.panel, k, self.p.ahead_bytes)
+        return [step.coded.words(self.t, step.panel, k) for step in steps]
+
+    def joined(self, sums: Sequence[Tile], row: Index, block: Index) -> list[Tile]:
+        """What sums of the three bytes of rows stand for, from `row` on in the step."""
+        t, parts, found = self.t, self.parts, []
+        assert parts is not None
         byte = t.full(256.0, (1, 1), "f32")
-        whole = t.apply("math.fma", t.apply("math.fma", high, byte, middle), byte, low)
-        return t.apply("arith.mulf", whole, t.load(parts.steps, [first, block], [rows, 1]))
+        step = t.load(parts.steps, [row, block], [self.p.rows, 1])
+        for i in range(0, len(sums), BYTES):
+            low, middle, high = (t.apply("arith.sitofp", part, dtype="f32") for part in sums[i : i + BYTES])
+            whole = t.apply("math.fma", t.apply("math.fma", high, byte, middle), byte, low)
+            found.append(t.apply("arith.mulf", whole, step))
+        return found
 
     def row_total(self, m: Index, k: Index) -> Tile:
         """The sum of a group of columns of a from k on, [rows, 1]."""

@@ -56,6 +56,12 @@ class Code:
         """Whether 1 is the only magnitude beside 0: a scale is then a mean, no range."""
         return False
 
+    @property
+    def ramp(self) -> tuple[int, int] | None:
+        """Step and least number where all numbers are integers, evenly spaced in the order of the patterns (a
+        signed one's with its highest bit flipped); None where they are not."""
+        return None
+
     def decode(self, codes: Array) -> Array:
         """The numbers (float64) of codes."""
         raise NotImplementedError
@@ -80,6 +86,11 @@ class Integers(Code):
     def high(self) -> float:
         """The largest number."""
         return 2.0 ** (self.bits if self.unsigned else self.bits - 1) - 1
+
+    @property
+    def ramp(self) -> tuple[int, int]:
+        """All integers from the smallest on."""
+        return 1, int(self.low)
 
     def decode(self, codes: Array) -> Array:
         """The numbers (float64) of codes."""
@@ -235,6 +246,11 @@ class Floats(Numbers):
 class Bipolar(Numbers):
     """Odd numbers: bit i is +2^i or -2^i."""
 
+    @property
+    def ramp(self) -> tuple[int, int]:
+        """Every other integer."""
+        return 2, 1 - 2**self.bits
+
     def table(self) -> Array:
         """The number of every pattern."""
         return np.arange(1 - 2**self.bits, 2**self.bits, 2).astype(np.float64)
@@ -242,6 +258,11 @@ class Bipolar(Numbers):
 
 class Ternary(Numbers):
     """-1, 0 and 1."""
+
+    @property
+    def ramp(self) -> tuple[int, int]:
+        """The three of them."""
+        return 1, -1
 
     def table(self) -> Array:
         """The number of every pattern."""

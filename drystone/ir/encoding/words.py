@@ -21,8 +21,9 @@ class Words(Layout):
     runs along `axis` and k along the other one. `run` neighbouring k of one n, the fewest that fill whole
     words, are a string of bits in its `words` words, the first in the lowest bits: a register of words has
     codes of neighbouring n in its lanes, which shifts bring down k by k. Codes of which several fill a byte
-    go round the four bytes of a word, so that a shift brings down 4 neighbouring k, one in each byte. Ragged
-    ends hold the code 0."""
+    go round the four bytes of a word, so that a shift brings down 4 neighbouring k, one in each byte; codes
+    of 3 bits lie so in two pieces, their lower 2 bits in two words and the upper ones in a third. Ragged ends
+    hold the code 0."""
 
     axis: int  #: of the matrix, 0 or 1, whose positions lie side by side
     width: int  #: positions of a panel
@@ -33,17 +34,32 @@ class Words(Layout):
         return _WORD // gcd(_WORD, code.bits)
 
     @staticmethod
-    def place(code: Code, j: int) -> int:
-        """The bit of a run that code j starts at."""
-        if _BYTE % code.bits:
-            return j * code.bits
-        count = _WORD // code.bits
-        return j // count * _WORD + j % _BYTES * _BYTE + j % count // _BYTES * code.bits
+    def pieces(code: Code) -> tuple[int, ...]:
+        """The bits of the pieces that a code is held in, the lowest first, each in words of its own."""
+        return (2, 1) if code.bits == 3 else (code.bits,)
 
     @staticmethod
-    def _order(code: Code) -> list[int]:
-        """Which code of a run stands where in its string."""
-        return sorted(range(Words.run(code)), key=lambda j: Words.place(code, j))
+    def in_bytes(code: Code) -> bool:
+        """Whether shifts bring the numbers of 4 neighbouring k down, each a byte once something is added."""
+        if code.ramp is None or any(_BYTE % bits for bits in Words.pieces(code)):
+            return False
+        return code.ramp[0] * ((1 << code.bits) - 1) < 1 << _BYTE
+
+    @staticmethod
+    def place(bits: int, j: int) -> int:
+        """The bit that the piece of so many bits of code j starts at in the words of such pieces."""
+        if _BYTE % bits:
+            return j * bits
+        count = _WORD // bits
+        return j // count * _WORD + j % _BYTES * _BYTE + j % count // _BYTES * bits
+
+    @staticmethod
+    def _cut(code: Code) -> Iterator[tuple[int, int, list[int]]]:
+        """Of each piece the bits below it, its bits, and which code of a run stands where in its string."""
+        low = 0
+        for bits in Words.pieces(code):
+            yield low, bits, sorted(range(Words.run(code)), key=lambda j: Words.place(bits, j))
+            low += bits
 
     def _sizes(self, shape: Sequence[int], code: Code) -> tuple[int, int, int]:
         """Panels, runs, and words of a run."""
@@ -62,16 +78,23 @@ class Words(Layout):
         laid = patterns(codes if self.axis == 0 else codes.T, code)
         missing = panels * self.width - laid.shape[0], runs * run - laid.shape[1]
         laid = np.pad(laid, [(0, n) for n in missing]) if any(missing) else laid
-        laid = laid.reshape(panels, self.width, runs, run)[..., self._order(code)]
-        strings = to_bytes(laid, code.bits).view("<i4")
-        return {"codes": np.ascontiguousarray(strings.transpose(0, 2, 3, 1), dtype=np.int32)}
+        laid = laid.reshape(panels, self.width, runs, run)
+        strings = [
+            to_bytes((laid >> low & 2**bits - 1)[..., order], bits).view("<i4")
+            for low, bits, order in self._cut(code)
+        ]
+        whole = np.concatenate(strings, axis=-1)
+        return {"codes": np.ascontiguousarray(whole.transpose(0, 2, 3, 1), dtype=np.int32)}
 
     def codes(self, parts: Parts, shape: Sequence[int], code: Code) -> Array:
         """The codes that `hold` stored."""
         strings = np.ascontiguousarray(parts["codes"].transpose(0, 3, 1, 2), dtype="<i4")
-        laid = from_bytes(strings.view(np.uint8), code.bits, self.run(code))[
-            ..., np.argsort(self._order(code))
-        ]
+        run, first = self.run(code), 0
+        laid = np.zeros((*strings.shape[:-1], run), np.uint8)
+        for low, bits, order in self._cut(code):
+            words = np.ascontiguousarray(strings[..., first : first + run * bits // _WORD])
+            laid |= from_bytes(words.view(np.uint8), bits, run)[..., np.argsort(order)] << np.uint8(low)
+            first += words.shape[-1]
         n, k = shape[self.axis], shape[1 - self.axis]
         whole = laid.reshape(laid.shape[0] * laid.shape[1], -1)[:n, :k]
         return np.ascontiguousarray(from_patterns(whole if self.axis == 0 else whole.T, code))

@@ -8,7 +8,7 @@ from drystone.codegen.cpu.tiles.access import Loaded, prefetch, store, unproven
 from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
-from drystone.codegen.cpu.tiles.lookup import LookedUp
+from drystone.codegen.cpu.tiles.lookup import LookedUp, Shuffled
 from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
 from drystone.codegen.cpu.tiles.values import (
     Full,
@@ -36,6 +36,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Shuffle,
     Split,
     Store,
     Transpose,
@@ -142,6 +143,7 @@ def _lazy(
     s: Load
     | Gather
     | Lookup
+    | Shuffle
     | FullStatement
     | IotaStatement
     | Apply
@@ -158,6 +160,8 @@ def _lazy(
             return Gathered(low, s)
         case Lookup():
             return LookedUp(low, s)
+        case Shuffle():
+            return Shuffled(low, s)
         case FullStatement():
             return _full(low, s)
         case IotaStatement():

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles.values import Row, Value
-from drystone.codegen.tile import Lookup
+from drystone.codegen.tile import Lookup, Shuffle
+from drystone.errors import InternalError
 
 if TYPE_CHECKING:
     from drystone.codegen.cpu.tiles.state import Lowering
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 _PERMUTE = {16: "llvm.x86.avx512.permvar.sf.512", 8: "llvm.x86.avx2.permps"}
 #: The same of two registers (VPERMI2PS).
 _PERMUTE_TWO = {16: "llvm.x86.avx512.vpermi2var.ps.512"}
+
+#: What picks each byte of a register of 512 bits from another one (VPERMB).
+_SHUFFLE = "llvm.x86.avx512.permvar.qi.512"
 
 
 class LookedUp(Value):
@@ -35,6 +39,39 @@ class LookedUp(Value):
             return _picked(low, self.numbers, index)
         whole = _picked(low, self.numbers, low.spread(index, "i32"))
         return low.emit.pure(f"vector.extract {whole}[0] : f32 from {low.vector('f32')}")
+
+
+class Shuffled(Value):
+    """Bytes of a table of 64, for what takes many in a register (VPERMB)."""
+
+    def __init__(self, low: "Lowering", s: Shuffle) -> None:
+        super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
+        if not low.target.shuffles:
+            raise InternalError(f"{low.target.name} picks no bytes of a table of 64")
+        self.table, self.index = low.value(s.table), low.value(s.index)
+        self.reads = self.table.reads | self.index.reads
+
+    def make(self, row: Row, j: int) -> str:
+        raise InternalError(f"elements of tile %{self.number} are read by 32 bits at a time only")
+
+    def settle(self) -> None:
+        """Make all registers now."""
+        for row in self.rows():
+            for j in range(self.last // (4 * self.low.lanes)):
+                self.wide(row, j, 4)
+        self.reads = frozenset()
+
+    def wide(self, row: Row, j: int, group: int) -> str:
+        """A register of bytes."""
+        emit, key = self.low.emit, (self.number, "wide", row, j)
+        known = emit.recall(key)
+        if known is not None:
+            return known
+        kind = f"vector<{self.low.lanes * group}xi8>"
+        pair = f"{self.table.wide((0,), 0, group)}, {self.index.wide(row, j, group)}"
+        return emit.remember(
+            key, emit.pure(f'llvm.call_intrinsic "{_SHUFFLE}"({pair}) : ({kind}, {kind}) -> {kind}')
+        )
 
 
 def _picked(low: "Lowering", numbers: tuple[float, ...], index: str) -> str:

@@ -13,6 +13,7 @@ from drystone.codegen.tile import (
     Lookup,
     Loop,
     Reduce,
+    Shuffle,
     Statement,
     Store,
     TileProgram,
@@ -44,7 +45,7 @@ def step_cost(body: Sequence[Statement]) -> int:
                 total += 2 * math.prod(s.a.shape) * s.b.shape[1]
             case Apply():
                 total += math.prod(s.result.shape) * (_FUNCTION if s.op.startswith("math.") else 1)
-            case Load() | Gather() | Lookup():
+            case Load() | Gather() | Lookup() | Shuffle():
                 total += math.prod(s.result.shape)
             case Store():
                 total += math.prod(s.value.shape)

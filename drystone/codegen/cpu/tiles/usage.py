@@ -21,6 +21,7 @@ from drystone.codegen.tile import (
     Prefetch,
     Reduce,
     Reshape,
+    Shuffle,
     Split,
     Statement,
     Store,
@@ -60,6 +61,8 @@ def operands(s: Statement) -> set[int]:
             return {t.number for t in s.indices}
         case Lookup():
             return {s.index.number}
+        case Shuffle():
+            return {s.table.number, s.index.number}
         case Full():
             return _elements([s.value]) if isinstance(s.value, Index) else set()
         case Iota():
