@@ -285,5 +285,6 @@ def test_what_this_version_does_not_do() -> None:
     )
     assert refused(Batched(), X, caches="int2") == (
         "caches: attention reads no keys and values held as 'int2'\n"
-        "  give 'int8', 'int4', 'kivi4', 'kivi2', 'k4v2', a drystone.Cache or Keep or Heads, or None for what stays"
+        "  give 'int8', 'int4', 'kivi4', 'kivi2', 'k4v2', a drystone.Cache or Keep or Heads, "
+        "or None for what stays"
     )
