@@ -1,5 +1,6 @@
 """The pass `pack-weights`: weights lie in the order in which kernels read them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
-from drystone.passes.rewriting import erase_dead, ops
+from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
@@ -30,15 +31,17 @@ def panel_width(target: CpuTarget, n: int) -> int:
 _REGISTERS, _MANY = 32, 192
 
 
-def product_panel_width(target: CpuTarget, rows: int, n: int, k: int) -> int:
+def product_panel_width(target: CpuTarget, rows: int, k: int, n: int, beside: Sequence[int]) -> int:
     """The same for a product [rows, k] x [k, n] of f32. For many rows four registers, where nothing is left
-    empty and two panels fill no more than a quarter of the second cache: the register tile is wide and low
-    then. Elements of the left operand are read half as often, and its rows, which share sets of the first
-    cache where they lie a power of two apart, are few enough for one."""
+    empty, in none of the products of the same rows (`beside`, their columns), and two panels fill no more
+    than a quarter of the second cache: the register tile is wide and low then. Elements of the left operand
+    are read half as often, and its rows, which share sets of the first cache where they lie a power of two
+    apart, are few enough for one."""
     width = panel_width(target, n)
     fits = 2 * (2 * width) * k * 4 <= target.l2 // 4
     low = target.registers >= _REGISTERS and width == 2 * target.lanes(32)
-    return 2 * width if low and fits and n % (2 * width) == 0 and rows >= _MANY else width
+    whole = all(columns % (2 * width) == 0 for columns in (n, *beside))
+    return 2 * width if low and fits and whole and rows >= _MANY else width
 
 
 def panels_of(op: Any, target: CpuTarget) -> Panels | None:
@@ -115,7 +118,7 @@ class PackWeights:
         if group == 1 or k % group:
             if (a, b) == ("f32", "f32"):
                 rows = prod(n or _MANY for n in shape_of(op.operation.results[0].type)[:-1])
-                width = product_panel_width(self.target, rows, n, k)
+                width = product_panel_width(self.target, rows, k, n, _columns_beside(op))
             return Pack((major,), (width,), (major, 1 - major))
         return Pack((major, 1 - major), (width, group), (major, 1 - major))
 
@@ -151,6 +154,12 @@ class PackWeights:
             if whole or (x == weight and unfolds(op, x, self.target)):
                 return Pack((0, 1), (width, group), order)
         return Pack((0,), (width,), order) if width else None
+
+
+def _columns_beside(op: Any) -> list[int]:
+    """The columns of all products of the same left operand: with panels alike they can be one kernel."""
+    products = [user for user, _ in uses(op.operation.operands[0]) if user.name == "dry.matmul"]
+    return [n for each in products if (n := shape_of(each.results[0].type)[-1]) is not None]
 
 
 def _is_depthwise(op: Any, weight: Any) -> bool:
