@@ -78,7 +78,8 @@ def prepare(folder: Path, layers: int) -> None:
         fitted = ours.compiled(variant, folder, layers, PROMPT, ROOM, THREADS)
         fitted.save(folder / f"{variant}.dry")
         # A step looks one row of the embedding up; the caches' first values are weights too.
-        read = fitted.memory.weights - fitted.memory.states - files.VOCABULARY * files.WIDTHS[0] * 4
+        table = [leaf for leaf in fitted.manifest.weights if leaf.name.startswith("embed.")]
+        read = fitted.memory.weights - fitted.memory.states - sum(fitted.manifest.sizes(table))
         (folder / f"{variant}.bytes").write_text(str(read))
 
 
