@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from drystone.codegen.index import folded
+from drystone.codegen.statements import Valued
 from drystone.codegen.tile import (
     Apply,
     Beside,
@@ -134,22 +135,7 @@ class Frame:
                     assert value.shape == s.result.shape, f"{s} gives {value.shape}"
                     self.tiles[s.result.number] = value
 
-    def value(
-        self,
-        s: Load
-        | Gather
-        | Lookup
-        | Shuffle
-        | Full
-        | Iota
-        | Apply
-        | Dot
-        | Reduce
-        | Transpose
-        | Interleave
-        | Split
-        | Reshape,
-    ) -> Array:
+    def value(self, s: Valued) -> Array:
         """The tile a statement makes."""
         match s:
             case Load():

@@ -209,24 +209,8 @@ class Beside:
         return self.first + self.second
 
 
-Statement = (
-    Load
-    | Gather
-    | Lookup
-    | Shuffle
-    | Store
-    | Prefetch
-    | Full
-    | Iota
-    | Apply
-    | Dot
-    | Reduce
-    | Transpose
-    | Interleave
-    | Split
-    | Reshape
-    | Loop
-    | Grid
-    | When
-    | Beside
-)
+#: What has a tile as its result, element by element of others or of memory.
+Lazy = Load | Gather | Lookup | Shuffle | Full | Iota | Apply | Transpose | Interleave | Split | Reshape
+#: What has a tile as its result.
+Valued = Lazy | Dot | Reduce
+Statement = Valued | Store | Prefetch | Loop | Grid | When | Beside

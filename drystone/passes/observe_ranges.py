@@ -148,8 +148,7 @@ def _beyond(value: Any, ends: Any, sign: float, squared: bool) -> Any:
     """For every end the count of numbers, times `sign`, above it, or the sum of the squares of what they are
     above it: f64 [n]. What is beyond 1e29 is left out."""
     rank, f32, f64 = value.type.rank, ir.F32Type.get(), ir.F64Type.get()
-    dims = [ir.AffineDimExpr.get(d) for d in range(rank + 1)]
-    maps = [ir.AffineMap.get(rank + 1, 0, dims[1:]), *[ir.AffineMap.get(rank + 1, 0, dims[:1])] * 2]
+    maps = [dims_map(rank + 1, range(1, rank + 1)), *[dims_map(rank + 1, [0])] * 2]
     start = filled(f64, 0.0, [ends.type.get_dim_size(0)])
 
     def of(x: Any, end: Any, total: Any) -> Any:

@@ -31,7 +31,7 @@ from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.coded import Panels
 from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import last_dim
+from drystone.passes.generic import dims_map, filled, last_dim
 from drystone.passes.pack_weights import panel_width, panels_of
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
@@ -320,18 +320,12 @@ class _Builder:
             )
         )
         if total is None:
-            empty = tensor.EmptyOp([*sizes_of(x, range(rank - 1)), outputs], f32).result
-            total = linalg.fill(arith.ConstantOp(f32, 0.0).result, outs=[empty])
-        dims = [ir.AffineDimExpr.get(d) for d in range(rank + 1)]
-        lists = ir.AffineMap.get(rank + 1, 0, [dims[rank], dims[rank - 1]])
-        result = ir.AffineMap.get(rank + 1, 0, dims[:rank])
+            total = filled(f32, 0.0, [*sizes_of(x, range(rank - 1)), outputs])
+        lists, result = dims_map(rank + 1, [rank, rank - 1]), dims_map(rank + 1, range(rank))
 
         def added(column: Any, number: Any, before: Any) -> Any:
-            places = [linalg.IndexOp(d).result for d in range(rank - 1)]
-            column = arith.IndexCastOp(ir.IndexType.get(), column).result
             number = number if number.type == f32 else arith.ExtFOp(f32, number).result
-            product = arith.MulFOp(tensor.ExtractOp(x, [*places, column]).result, number).result
-            return arith.AddFOp(before, product).result
+            return arith.AddFOp(before, arith.MulFOp(_picked(x, column), number).result).result
 
         loops = ["parallel"] * rank + ["reduction"]
         return build.mapped([index, numbers], total, [lists, lists, result], added, loops)
@@ -343,15 +337,8 @@ class _Builder:
         held = new_weight(self.program, f"{self.key}.columns", index.astype(np.int64), kind)
         sizes = [*sizes_of(x, range(rank - 1)), len(index)]
         empty = tensor.EmptyOp(sizes, x.type.element_type).result
-        identity = ir.AffineMap.get_identity(rank)
-        last = last_dim(rank)
-
-        def picked(column: Any, _: Any) -> Any:
-            places = [linalg.IndexOp(d).result for d in range(rank - 1)]
-            column = arith.IndexCastOp(ir.IndexType.get(), column).result
-            return tensor.ExtractOp(x, [*places, column]).result
-
-        return build.mapped([held], empty, [last, identity], picked)
+        maps = [last_dim(rank), ir.AffineMap.get_identity(rank)]
+        return build.mapped([held], empty, maps, lambda column, _: _picked(x, column))
 
     def times(self, x: Any, factors: Array) -> Any:
         """The columns of x times numbers."""
@@ -362,3 +349,9 @@ class _Builder:
         last = last_dim(rank)
         maps = [identity, last, identity]
         return build.mapped([x, held], empty_like(x), maps, lambda a, b, _: arith.MulFOp(a, b).result)
+
+
+def _picked(x: Any, column: Any) -> Any:
+    """An element of x, inside an operation whose first loops go over all its dimensions but the last."""
+    places = [linalg.IndexOp(d).result for d in range(x.type.rank - 1)]
+    return tensor.ExtractOp(x, [*places, arith.IndexCastOp(ir.IndexType.get(), column).result]).result

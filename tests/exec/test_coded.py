@@ -30,6 +30,7 @@ from drystone.mlir import func, ir
 from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panel_width
 from drystone.targets import registry
+from drystone.targets.target import CpuTarget
 from tests import quantized
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled
@@ -143,6 +144,14 @@ def check(results: Any, expected: Any, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(results, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+def check_compiled(program: TileProgram, arrays: Any, expected: Any, machine: CpuTarget) -> None:
+    """Compile it for a machine, run its steps together and singly, and compare both results."""
+    call = compiled(program, machine)
+    for singly in (False, True):
+        call(arrays, singly=singly)
+        check(arrays[-1], expected)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(name: str) -> None:
     """By turns one row on vectors of 256 bits, and one or several on this machine's; what a format's programs
@@ -150,11 +159,7 @@ def test_formats(name: str) -> None:
     turn = [*FORMATS].index(name) % 2
     for m, target in ((1, "cpu:avx2"), (7, "cpu")) if turn else ((1, "cpu"),):
         machine = registry.resolve(target)
-        program, arrays, expected = product(FORMATS[name], m, 80, 200, machine)
-        call = compiled(program, machine)
-        for singly in (False, True):
-            call(arrays, singly=singly)
-            check(arrays[-1], expected)
+        check_compiled(*product(FORMATS[name], m, 80, 200, machine), machine)
 
 
 @pytest.mark.parametrize("name", FORMATS)

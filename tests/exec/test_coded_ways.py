@@ -19,7 +19,7 @@ from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode
 from drystone.ir.encoding.code import code_of
 from drystone.targets import registry
 from tests.exec.kernels import compiled
-from tests.exec.test_coded import check, product
+from tests.exec.test_coded import check, check_compiled, product
 
 FORMATS: dict[str, Encoding] = {
     "w1": formats.integers(1, 128),
@@ -44,10 +44,7 @@ def test_ways(name: str, way: int) -> None:
         k = 400 if name in ("int3", "binary") else 384
         program, arrays, expected = product(FORMATS[name], m, 256, k, machine, choice=choice)
         assert ("shuffle" in str(program)) == (way == LOOKED_UP)
-        call = compiled(program, machine)
-        for singly in (False, True):
-            call(arrays, singly=singly)
-            check(arrays[-1], expected)
+        check_compiled(program, arrays, expected, machine)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -90,7 +90,7 @@ def coded_default(product: Product, target: CpuTarget) -> Point:
     if product.work is None:
         return point
     features = {**coded_features(product), "cold": 1.0}
-    points = _space(product, target, point).points()
+    points = coded_space(product, target, point).points()
     return min(points, key=lambda each: coded_seconds({**features, **each}, target))
 
 
@@ -119,12 +119,7 @@ def _panels(product: Product, target: CpuTarget) -> int:
     return next((wide for wide in range(_WIDE, 1, -1) if panels >= wide * enough), 1)
 
 
-def coded_space(product: Product, target: CpuTarget) -> Space:
-    """Every schedule."""
-    return _space(product, target, coded_default(product, target))
-
-
-def _space(product: Product, target: CpuTarget, first: Point) -> Space:
+def coded_space(product: Product, target: CpuTarget, first: Point) -> Space:
     """Every schedule, those like `first` before others."""
     panels, splits = -(-(product.n or 1) // product.packed), IN_BYTES in product.ways
     once = splits or any(product.totals)

@@ -78,7 +78,8 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
 
     if form.coded is not None:
         features |= coded_features(product)
-        return Search(coded_space(product, target), coded_default(product, target), features, build)
+        first = coded_default(product, target)
+        return Search(coded_space(product, target, first), first, features, build)
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
 
 

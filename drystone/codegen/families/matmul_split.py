@@ -76,7 +76,7 @@ class SplitStep(CodedStep):
     def run(self) -> None:
         """Do it, some panels side by side after the others, with rows that are taken apart once."""
         self.parts = self.split_rows()
-        t, p, end = self.t, self.p, (self.form.out.dim(self.form.batch + 1) - self.n).min(self.p.wide)
+        t, p = self.t, self.p
         beside = p.beside if not self.inner and p.wide % (p.beside * p.width) == 0 else 1
 
         def some(j: Index) -> None:
@@ -87,7 +87,7 @@ class SplitStep(CodedStep):
                 self.in_panels([step for n in places if isinstance(step := self.at_column(n), SplitStep)])
 
         if p.wide > beside * p.width:
-            t.loop(end, beside * p.width, some)
+            t.loop(self.strip(), beside * p.width, some)
         else:
             some(index(0))
 

@@ -21,6 +21,7 @@ from drystone.codegen.cpu.tiles.values import (
     Value,
 )
 from drystone.codegen.ranges import Facts, loop_facts
+from drystone.codegen.statements import Lazy
 from drystone.codegen.tile import (
     Apply,
     Beside,
@@ -138,20 +139,7 @@ def _groups(lines: list[str]) -> list[list[str]]:
     return groups
 
 
-def _lazy(
-    low: "Lowering",
-    s: Load
-    | Gather
-    | Lookup
-    | Shuffle
-    | FullStatement
-    | IotaStatement
-    | Apply
-    | Transpose
-    | Interleave
-    | Split
-    | Reshape,
-) -> Value:
+def _lazy(low: "Lowering", s: Lazy) -> Value:
     number, shape, dtype = s.result.number, s.result.shape, s.result.dtype
     match s:
         case Load():
