@@ -19,9 +19,11 @@ from drystone.ir.encoding import (
     joined,
     layout,
     moved,
+    patterns,
     recent,
     regions,
     scaled,
+    sparse,
     terms,
     words,
 )
@@ -55,6 +57,12 @@ CLASSES: dict[str, type] = {
     "rotated": moved.Rotated,
     "recent": recent.Recent,
     "joined": joined.Joined,
+    "sparse": sparse.Sparse,
+    "structured": patterns.Structured,
+    "compressed": patterns.Compressed,
+    "coordinates": patterns.Coordinates,
+    "bitmap": patterns.Bitmap,
+    "positions": patterns.Positions,
 }
 
 

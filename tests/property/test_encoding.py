@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from drystone.ir.elements import from_bf16, numpy_dtype, to_bf16
 from drystone.ir.encoding import (
     Base3,
+    Bitmap,
     Codes,
+    Compressed,
+    Coordinates,
     Diagonal,
     Encoding,
     Interleaved,
@@ -20,15 +23,19 @@ from drystone.ir.encoding import (
     OutlierColumns,
     OutlierElements,
     Pack,
+    Pattern,
     Per,
     Permuted,
     Planes,
+    Positions,
     Product,
     Recent,
     Rotated,
     Scale,
+    Sparse,
     Split,
     Strings,
+    Structured,
     Sum,
     Table,
     Words,
@@ -137,9 +144,28 @@ def leaves(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Codes:
 
 
 @st.composite
+def patterns(draw: st.DrawFn, shape: tuple[int, ...]) -> Pattern:
+    """Any pattern for a tensor of this shape."""
+    axis = draw(st.integers(0, len(shape) - 1))
+    of = draw(st.integers(2, 9))
+    block = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    blocks = -(-shape[0] // block[0]) * -(-int(np.prod(shape[1:])) // block[1])
+    count = draw(st.integers(0, int(np.prod(shape))))
+    given = [
+        Structured(axis, draw(st.integers(1, of)), of),
+        Compressed(draw(st.integers(0, blocks)), block, draw(st.integers(0, 1))),
+        Compressed(count),
+        Coordinates(count),
+        Bitmap(count),
+        Positions(axis, draw(st.integers(0, shape[axis]))),
+    ]
+    return draw(st.sampled_from(given))
+
+
+@st.composite
 def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encoding:
     """Any composition for a tensor of this shape."""
-    kind = draw(st.integers(0, 11)) if depth else 0
+    kind = draw(st.integers(0, 12)) if depth else 0
     axis = draw(st.integers(0, len(shape) - 1))
     extent = shape[axis]
 
@@ -177,6 +203,10 @@ def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encodi
     if kind == 11 and axis + 1 < len(shape):
         size = draw(st.integers(1, extent))
         return Recent(draw(leaves(shape)), axis, size, draw(leaves(along(size))))
+    if kind == 12:
+        pattern = draw(patterns(shape))
+        if np.prod(pattern.kept(shape)):
+            return Sparse(pattern, child(pattern.kept(shape)))
     return draw(leaves(shape))
 
 
@@ -248,7 +278,8 @@ def test_parts_have_the_declared_shapes(case: tuple[tuple[int, ...], Encoding], 
     with CONTEXT, ir.Location.unknown():
         kind = with_encoding(ir.RankedTensorType.get(shape, ir.F32Type.get()), encoding)
         if len(parts) == 1:
-            assert (storage_shape(kind), storage_element(kind)) == encoding.parts(shape)["codes"]
+            (held,) = encoding.parts(shape).values()
+            assert (storage_shape(kind), storage_element(kind)) == held
         assert storage_bytes(kind) == encoding.bytes(shape) == sum(part.nbytes for part in parts.values())
 
 

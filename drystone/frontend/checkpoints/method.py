@@ -13,7 +13,7 @@ from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoding import Codes, Encoding, Parts, Per, Permuted, Scale
 from drystone.ir.encoding.layout import from_bytes
 from drystone.ir.encoding.parts import put
-from drystone.ir.encoding.regions import index_element
+from drystone.ir.encoding.patterns import index_element
 
 
 class Store(ABC):

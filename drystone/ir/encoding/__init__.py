@@ -9,6 +9,9 @@
               | #dry.permuted<base, axis> | #dry.diagonal<base, axis, held> | #dry.rotated<base, axis, size>
               | #dry.recent<base, axis, size, held>          positions written last, held otherwise
               | #dry.joined<base>                            all parts in one array: what kernels decode
+              | #dry.sparse<pattern, values>                 some elements, all others 0
+    pattern  := #dry.structured<axis, kept_of, of> | #dry.compressed<count, [block], axis>
+              | #dry.coordinates<count> | #dry.bitmap<count> | #dry.positions<axis, count>
     element  := "f32" | "bf16" | "i64" | ...               an element of the IR: the numbers themselves
               | "int4" | "uint4" | "e2m1" | "ternary" ..   a code of a few bits, see below
               | #dry.table<[[numbers]]> | #dry.learned<bits, held, per>                      a codebook
@@ -41,6 +44,14 @@ from drystone.ir.encoding.parts import (
     Search,
     part_key,
 )
+from drystone.ir.encoding.patterns import (
+    Bitmap,
+    Compressed,
+    Coordinates,
+    Pattern,
+    Positions,
+    Structured,
+)
 from drystone.ir.encoding.recent import Recent
 from drystone.ir.encoding.regions import (
     Mixed,
@@ -50,6 +61,7 @@ from drystone.ir.encoding.regions import (
     elements_beyond,
 )
 from drystone.ir.encoding.scaled import Codes, Scale
+from drystone.ir.encoding.sparse import Sparse
 from drystone.ir.encoding.terms import LowRank, Product, Sum
 from drystone.ir.encoding.types import (
     codes_of,
@@ -71,7 +83,10 @@ __all__ = [
     "NEXT_POWERS",
     "SEARCHED",
     "Base3",
+    "Bitmap",
     "Codes",
+    "Compressed",
+    "Coordinates",
     "Diagonal",
     "Encoding",
     "Huffman",
@@ -86,16 +101,20 @@ __all__ = [
     "OutlierElements",
     "Pack",
     "Parts",
+    "Pattern",
     "Per",
     "Permuted",
     "Planes",
+    "Positions",
     "Product",
     "Recent",
     "Rotated",
     "Scale",
     "Search",
+    "Sparse",
     "Split",
     "Strings",
+    "Structured",
     "Sum",
     "Table",
     "Words",

@@ -126,7 +126,7 @@ class Pack(Layout):
         axes = self._axes(array.ndim)
         unit = [axis for axis in range(len(split)) if axis not in axes]
         moved = padded.reshape(split).transpose([*axes, *unit])
-        return np.ascontiguousarray(moved.reshape(self.shape(array.shape)))
+        return np.asarray(moved.reshape(self.shape(array.shape)), order="C")
 
     def part(self, stored: Array, shape: Sequence[int], dim: int, first: int, end: int) -> Array:
         """What `apply` makes of the positions first <= i < end along a dimension, from what it made of the
@@ -144,7 +144,7 @@ class Pack(Layout):
         order = [*axes, *(axis for axis in range(len(split)) if axis not in axes)]
         moved = stored.reshape([split[axis] for axis in order]).transpose(np.argsort(order))
         whole = moved.reshape([a * b for a, b in zip(split[::2], split[1::2], strict=True)])
-        return np.ascontiguousarray(whole[tuple(slice(n) for n in shape)])
+        return np.asarray(whole[tuple(slice(n) for n in shape)], order="C")
 
     def parts(self, shape: Sequence[int], code: Code) -> dict[str, Held]:
         """One array."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.encoding.parts import BY_RANGE, Encoding, Held, Parts, Search, inside, put, take
-from drystone.ir.encoding.regions import index_element
+from drystone.ir.encoding.patterns import index_element
 
 
 @dataclass(frozen=True)

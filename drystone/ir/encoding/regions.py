@@ -8,12 +8,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.encoding.parts import Encoding, Held, Parts, Search, all_inside, inside, put, take
+from drystone.ir.encoding.patterns import index_element
 from drystone.ir.encoding.terms import named
-
-
-def index_element(extent: int) -> str:
-    """The shortest element that numbers `extent` positions."""
-    return "i16" if extent <= 2**15 else "i32"
 
 
 def columns_beyond(array: Array, threshold: float, axis: int) -> int:

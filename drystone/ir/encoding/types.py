@@ -142,7 +142,8 @@ def _storage(kind: Any) -> Held:
     parts = encoding.parts(tensor.shape)
     if len(parts) > 1:
         raise InternalError(f"{kind} is held in several arrays: {', '.join(parts)}")
-    return parts["codes"]
+    (held,) = parts.values()
+    return held
 
 
 def storage_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:
