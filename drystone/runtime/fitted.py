@@ -13,7 +13,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.runtime import artifact, extent, memory, native, teams, tree
+from drystone.runtime import artifact, memory, native, teams, tree
+from drystone.runtime.frame import Frame, Sizes
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
 from drystone.runtime.stored import Reader, Stored, spooled
@@ -22,6 +23,9 @@ _IN_MEMORY = (
     "the file of the weights is kept in memory (tmpfs), so that those which come and go take it all the "
     "same: save the model on a disk and load it from there, or let TMPDIR name a folder on one"
 )
+
+#: Sets of the inputs' shapes for which a model remembers what follows from them.
+_KEPT = 64
 
 
 class Memory:
@@ -74,7 +78,10 @@ class Fitted:
         self._code = code
         self._image = image
         self._table = native.pointers(self._weights)
-        self._arenas: list[Array] = []
+        self._names = [leaf.name for leaf in manifest.inputs]
+        self._taken = [manifest.numpy_dtype(leaf.dtype) for leaf in manifest.inputs]
+        self._frames: list[Frame] = []
+        self._sizes: dict[tuple[tuple[int, ...], ...], Sizes] = {}
         # At the interpreter's end this runs while everything it needs is still there, unlike __del__.
         weakref.finalize(self, teams.forget, code)
         self._state_lock = threading.Lock()
@@ -148,49 +155,42 @@ class Fitted:
         profile: int64 [kernels, 2], gets start and end in ns of every kernel call.
         """
         m = self.manifest
-        symbols = extent.bind(
-            [spec.name for spec in m.inputs],
-            [spec.shape for spec in m.inputs],
-            [array.shape for array in inputs],
-            m.symbols,
-        )
-        outputs = [
-            memory.empty([extent.evaluate(n, symbols) for n in spec.shape], m.numpy_dtype(spec.dtype))
-            for spec in m.outputs
-        ]
         if arena is not None and (arena.nbytes < m.arena or arena.ctypes.data % memory.ALIGNMENT):
             raise UserError(
                 f"the arena has {arena.nbytes} bytes at {arena.ctypes.data:#x}",
                 hint=f"the model needs {m.arena} bytes, aligned to {memory.ALIGNMENT}",
             )
-        held = arena if arena is not None else self._take_arena()
-        ready = [memory.aligned(array) for array in inputs]
-        call = native.Call(
-            self._table,
-            held.ctypes.data,
-            native.pointers(ready),
-            native.pointers(outputs),
-            self._held,
-            native.integers([symbols[name] for name in sorted(m.symbols)]),
-            None if profile is None else native.counters(profile),
-            mapped=self._stored is not None,
-        )
+        sizes = self._sizes_of(tuple(array.shape for array in inputs))
+        frame = self._take_frame()
         try:
-            failed = self._run(call, threads, self.manifest.pin if pin is None else pin)
+            # What is read has to stay until the code has run.
+            _read, outputs = frame.set(sizes, inputs, arena, profile)
+            failed = self._run(frame.call, threads, m.pin if pin is None else pin)
         finally:
-            if arena is None:
-                self._arenas.append(held)
+            self._frames.append(frame)
         if failed:
             raise UserError(f"the model's own check failed: {m.assertions[failed - 1]}")
         return outputs
 
-    def _take_arena(self) -> Array:
+    def _sizes_of(self, shapes: tuple[tuple[int, ...], ...]) -> Sizes:
+        """What follows from the inputs' shapes, kept for those of the last calls."""
+        found = self._sizes.get(shapes)
+        if found is None:
+            found = Sizes.of(self.manifest, shapes)
+            if len(self._sizes) >= _KEPT:
+                self._sizes.clear()
+            self._sizes[shapes] = found
+        return found
+
+    def _take_frame(self) -> Frame:
         try:
-            return self._arenas.pop()
+            return self._frames.pop()
         except IndexError:
-            return memory.empty([self.manifest.arena], np.uint8)
+            return Frame(self.manifest, self._table, self._held, mapped=self._stored is not None)
 
     def _run(self, call: native.Call, threads: int, pin: bool) -> int:
+        if not self._states and self._stored is None:
+            return teams.run(self._code, call, threads, pinned=pin)
         with self._state_lock if self._states else nullcontext(), self._reading(call):
             return teams.run(self._code, call, threads, pinned=pin)
 
@@ -204,12 +204,12 @@ class Fitted:
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
         """The leaves of a call's arguments, as they are and as arrays."""
-        leaves = tree.arguments(args, kwargs, self.manifest.in_tree, [leaf.name for leaf in self.inputs])
-        return leaves, [self._accept(leaf, spec) for leaf, spec in zip(leaves, self.inputs, strict=True)]
+        leaves = tree.arguments(args, kwargs, self.manifest.in_tree, self._names)
+        specs = zip(leaves, self.inputs, self._taken, strict=True)
+        return leaves, [self._accept(leaf, spec, wanted) for leaf, spec, wanted in specs]
 
-    def _accept(self, given: Any, spec: Leaf) -> Array:
+    def _accept(self, given: Any, spec: Leaf, wanted: np.dtype[Any]) -> Array:
         array = given if isinstance(given, np.ndarray) else _from_torch(given, spec.name)
-        wanted = self.manifest.numpy_dtype(spec.dtype)
         if array.dtype != wanted:
             raise UserError(
                 f"input {spec.name!r} holds {array.dtype}, the model takes {spec.dtype} ({wanted})",
@@ -266,11 +266,12 @@ def _from_torch(value: Any, name: str) -> Array:
             f"input {name!r} is a {type(value).__name__}, not a torch tensor or a numpy array",
             hint="convert it first: torch.tensor(...) or numpy.asarray(...)",
         )
-    tensor = value.detach().cpu().contiguous()
-    if str(tensor.dtype) == "torch.bfloat16":
-        tensor = tensor.view(sys.modules["torch"].int16)
-        return np.asarray(tensor.numpy()).view(np.uint16)
-    return np.asarray(tensor.numpy())
+    torch = sys.modules["torch"]
+    if value.dtype is torch.bfloat16:
+        bits: Array = value.detach().view(torch.int16).numpy(force=True)
+        return bits.view(np.uint16)
+    array: Array = value.numpy(force=True)
+    return array
 
 
 def _to_torch(array: Array, dtype: str) -> Any:

@@ -11,19 +11,29 @@ from drystone.dtypes import Array
 ALIGNMENT = 64
 
 
+def placed(shape: Sequence[int], dtype: Any) -> tuple[Array, int]:
+    """An uninitialized C-contiguous array that starts at a multiple of 64 bytes, and where."""
+    raw = np.empty(math.prod(shape) * np.dtype(dtype).itemsize + ALIGNMENT, np.uint8)
+    address = raw.ctypes.data
+    start = -address % ALIGNMENT
+    return np.ndarray(shape, dtype, raw, start), address + start
+
+
 def empty(shape: Sequence[int], dtype: Any) -> Array:
-    """An uninitialized C-contiguous array that starts at a multiple of 64 bytes."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    array: Array = raw[start : start + size].view(dtype).reshape(shape)
-    return array
+    """The array that `placed` gives."""
+    return placed(shape, dtype)[0]
+
+
+def readable(array: Array) -> tuple[Array, int]:
+    """The array itself where it is contiguous and aligned, else a copy that is; and where it starts."""
+    address = array.ctypes.data
+    if array.flags.c_contiguous and address % ALIGNMENT == 0:
+        return array, address
+    copy, address = placed(array.shape, array.dtype)
+    copy[...] = array
+    return copy, address
 
 
 def aligned(array: Array) -> Array:
-    """The array itself where it is contiguous and aligned, else a copy that is."""
-    if array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0:
-        return array
-    copy = empty(array.shape, array.dtype)
-    copy[...] = array
-    return copy
+    """The array that `readable` gives."""
+    return readable(array)[0]

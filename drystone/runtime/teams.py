@@ -42,12 +42,12 @@ class _Teams:
     def take(self, code: native.Code, wanted: int, pinned: bool) -> tuple[_Team | None, int]:
         """A team for a call and how many of its threads it may have; none for one thread."""
         with self.lock:
-            cores = max(wanted, usable_cores())
-            count = max(1, min(wanted, cores - self.running))
+            free = max(wanted, usable_cores()) - self.running if self.running else wanted
+            count = max(1, min(wanted, free))
             fitting = [t for t in self.idle if t.pinned == pinned and t.threads >= count]
             team = min(fitting, key=lambda t: t.threads, default=None) if count > 1 else None
             if count > 1 and team is None:
-                while self.idle and self.workers + count > cores:
+                while self.idle and self.workers + count > max(wanted, usable_cores()):
                     self._end(self.idle[0])
                 team = _Team(code.pool(count, pinned=pinned), count, pinned, code)
                 self.workers += count - 1

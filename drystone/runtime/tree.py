@@ -42,6 +42,8 @@ def arguments(args: Sequence[Any], kwargs: Mapping[str, Any], tree: Any, names: 
     positional, named = tree["tuple"]
     wanted = positional["tuple"]
     expected = named["dict"]
+    if not kwargs and not expected and len(args) == len(wanted) and all(child == "*" for child in wanted):
+        return list(args)
     if wrong := _unlike(args, kwargs, wanted, expected):
         raise UserError(wrong, hint=f"it was compiled for {spelled(tree, names)}")
     parts = [

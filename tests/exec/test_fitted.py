@@ -16,6 +16,7 @@ from torch import nn
 
 import drystone
 from drystone import machine, mlir
+from drystone.runtime import memory
 
 QUIET = drystone.Options(progress=False, threads=2)
 
@@ -45,6 +46,30 @@ def test_inputs_and_outputs_are_described(fitted: drystone.Fitted) -> None:
     (taken,), (given,) = fitted.inputs, fitted.outputs
     assert (taken.name, taken.dtype, taken.shape) == ("input", "f32", ("batch", 64))
     assert (given.name, given.dtype, given.shape) == ("output", "f32", ("batch", 8))
+
+
+def test_what_a_call_holds_serves_the_next_whatever_its_shapes(fitted: drystone.Fitted) -> None:
+    model, x = small()
+    given = [x[:rows] for rows in (1, 40, 7, 1)]
+    made = [fitted(each) for each in given]
+    for each, result in zip(given, made, strict=True):
+        torch.testing.assert_close(result, model(each), rtol=1e-4, atol=1e-5)
+    # An arena of the caller's is that of its call alone.
+    arena = memory.empty([fitted.memory.arena], np.uint8)
+    arena[...] = 0
+    assert torch.equal(fitted.call((x,), arena=arena), made[1]) and arena.any()
+    arena[...] = 0
+    assert torch.equal(fitted(x), made[1]) and not arena.any()
+
+
+def test_tensors_are_taken_however_they_lie(fitted: drystone.Fitted) -> None:
+    _, x = small()
+    expected = fitted(x)
+    turned = x.T.contiguous().T.requires_grad_()
+    assert not turned.is_contiguous() and torch.equal(fitted(turned), expected)
+    shifted = torch.empty(x.numel() + 1)[1:].view_as(x).copy_(x)
+    assert shifted.data_ptr() % memory.ALIGNMENT and torch.equal(fitted(shifted), expected)
+    assert np.array_equal(fitted(x.numpy().copy(order="F")), expected.numpy())
 
 
 def threads() -> int:

@@ -78,6 +78,8 @@ def test_arrays_are_aligned() -> None:
     assert np.array_equal(memory.aligned(odd), odd) and memory.aligned(odd).ctypes.data % 64 == 0
     ready = memory.empty((4,), np.int64)
     assert memory.aligned(ready) is ready
+    for array, address in (memory.placed((3, 5), "f4"), memory.readable(odd), memory.readable(ready)):
+        assert array.ctypes.data == address and address % 64 == 0
 
 
 def test_bytes_as_text() -> None:

@@ -156,14 +156,14 @@ func.func private @drystone_pin(%number: i32) {
   return
 }
 
-// Return once the word differs from `old`: look for 2^18 ticks of the cycle counter, some 100 us, then sleep. (A
+// Return once the word differs from `old`: look for 2^19 ticks of the cycle counter, some 200 us, then sleep. (A
 // pause takes 10 ns on one machine and 60 on another, so they are not counted.) `sleepers` counts the
 // threads asleep, so that who moves the word makes a system call only when it must; both sides use
 // sequentially consistent order, so either the mover sees the sleeper or the sleeper the moved word. After
 // it comes the core of who woke them.
 func.func private @drystone_await(%word: !llvm.ptr, %old: i32, %sleepers: !llvm.ptr) {
   %one = arith.constant 1 : i32
-  %patience = arith.constant 262144 : i64
+  %patience = arith.constant 524288 : i64
   %began = llvm.call_intrinsic "llvm.readcyclecounter"() : () -> i64
   %tired = scf.while : () -> i1 {
     %now = llvm.load %word atomic acquire {alignment = 4 : i64} : !llvm.ptr -> i32
