@@ -53,6 +53,12 @@ class Tensor:
         name = f"{self.name}.{'x'.join(map(str, (offset, *shape)))}{code or dtype}"
         return Tensor(name, dtype, tuple(shape), self.scratch, self, code=code, offset=offset)
 
+    def reshaped(self, shape: Sequence[int]) -> "Tensor":
+        """The bytes of a part with other extents."""
+        if self.base is None or self.offset is None:
+            raise ValueError(f"{self} is no part of another tensor")
+        return self.base.part(self.offset, shape, self.dtype, self.code)
+
     def dim(self, axis: int) -> Index:
         """The extent of one dimension."""
         extent = self.shape[axis]

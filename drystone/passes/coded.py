@@ -8,7 +8,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element
 from drystone.ir.encoding import Codes, Encoding, Joined, Learned, Pack, Parts, Per, Scale, Table, Words
-from drystone.ir.encoding.code import Floats, Integers, Numbers
+from drystone.ir.encoding.code import Code, Floats, Integers, Numbers
 from drystone.ir.encoding.parts import put, take
 
 #: Bits of codes up to which kernels look their numbers up.
@@ -17,6 +17,8 @@ _LISTED = 5
 _BYTE = 127
 #: Elements that kernels read scales in, and codes of a byte that they read them in.
 _REAL, _BYTES = ("f32", "f16", "bf16"), ("int8", "uint8", "e8m0", "e4m3", "ue4m3", "e5m2")
+#: Bits of codes of scales up to which neighbours along k share a byte.
+_SHORT = 4
 
 
 @dataclass(frozen=True)
@@ -104,34 +106,47 @@ class Panels:
         """Which numbers share a scale where every output has its own."""
         return Per((1 - self.axis,), (per.all_sizes(2)[1 - self.axis],), "each")
 
-    def _order(self, shape: Sequence[int]) -> Pack:
-        """How scales lie: one for each output, or a matrix of them."""
+    def _order(self, shape: Sequence[int], width: int | None = None) -> Pack:
+        """How scales lie, `width` of them in a panel: one for each output, or a matrix of them."""
+        wide = width or self.width
         if len(shape) == 1:
-            return Pack((0,), (self.width,))
-        return Pack((self.axis,), (self.width,), (self.axis, 1 - self.axis))
+            return Pack((0,), (wide,))
+        return Pack((self.axis,), (wide,), (self.axis, 1 - self.axis))
 
     def _held(self, child: Encoding, per: Per) -> Codes:
         """How scales, zero points or minima are held: as they are where kernels read that, else in f32."""
         shape = self._per(per).shape(self.shape)
         element = _read_as(child)
         if element and isinstance(child, Codes):
-            if child.scale is None:
-                return Codes(element, None, self._order(shape))
-            second = self._second(child.scale, shape)
-            if second is not None and per.all_sizes(2)[self.axis] == 1:
+            second = None if child.scale is None else self._second(child.scale, shape)
+            if child.scale is None or (second is not None and per.all_sizes(2)[self.axis] == 1):
+                bits = _shared_bits(child.code) if len(shape) > 1 else 8
+                if bits < 8:
+                    inner, axes = (self.width, 8 // bits), (self.axis, 1 - self.axis)
+                    return Codes(f"{element[:-1]}{bits}", second, Pack(axes, inner, axes))
                 return Codes(element, second, self._order(shape))
         return Codes("f32", None, self._order(shape))
 
     def _second(self, scale: Scale, shape: Sequence[int]) -> Scale | None:
-        """The scales of scales, of a tensor of this shape: for all or for each output; None for others."""
-        element = _read_as(scale.held)
-        if element not in _REAL or scale.zero_point is not None or scale.minimum is not None:
+        """The scales of scales, of a tensor of this shape, where they are real numbers: for all, for each
+        output, or for neighbours that fill panels or are whole parts of one; None for others."""
+        real = {name: _read_as(child) for name, child in scale.children().items()}
+        if not all(element in _REAL for element in real.values()):
             return None
-        inner = scale.per.shape(shape)
-        if not inner:
-            return Scale(scale.per, Codes(element))
-        each = scale.per.all_sizes(len(shape))[self.axis if len(shape) == 2 else 0] == 1
-        return Scale(scale.per, Codes(element, None, self._order(inner))) if each else None
+        per, inner, layout = scale.per, scale.per.shape(shape), None
+        if inner:
+            sizes, outputs = per.all_sizes(len(shape)), self.axis if len(shape) == 2 else 0
+            size = sizes[outputs] or shape[outputs]
+            width = self.width // size if self.width % size == 0 else 1
+            if width == 1 and size % self.width and size < shape[outputs]:
+                return None
+            if size > 1:
+                whole = tuple(n or extent for n, extent in zip(sizes, shape, strict=True))
+                per = Per.block(whole)
+                inner = per.shape(shape)
+            layout = self._order(inner, width)
+        held = {name: Codes(element, None, layout) for name, element in real.items()}
+        return Scale(per, held["scale"], held.get("zero_point"), held.get("minimum"))
 
     def _moved(self, child: Encoding, parts: Parts, held: Codes, per: Per) -> Parts:
         """The parts of scales, zero points or minima as they are held."""
@@ -143,10 +158,12 @@ class Panels:
             codes = to_element(child.decode(parts, shape), held.held_as)
         made = held.laid(self._for_each(codes, per))
         if child.scale is not None and held.scale is not None:
-            second = child.scale.held
-            assert isinstance(second, Codes) and isinstance(held.scale.held, Codes)
-            own = second.stored(take("scale", parts), child.scale.per.shape(shape))
-            made |= put("scale", held.scale.held.laid(own))
+            laid, inner = held.scale.children(), held.scale.per.shape(self._per(per).shape(self.shape))
+            for name, second in child.scale.children().items():
+                own = laid[name]
+                assert isinstance(second, Codes) and isinstance(own, Codes)
+                stored = second.stored(take(name, parts), child.scale.per.shape(shape))
+                made |= put(name, own.laid(stored.reshape(inner)))
         return made
 
     def _for_each(self, values: Array, per: Per) -> Array:
@@ -165,6 +182,12 @@ def _read_as(child: Encoding) -> str:
     if isinstance(code, Integers) and code.bits <= 8:
         return "uint8" if code.unsigned else "int8"
     return child.element if child.element in (*_REAL, *_BYTES) else ""
+
+
+def _shared_bits(code: Code) -> int:
+    """The bits that codes of scales take: few take a power of two, others a byte or what an element has."""
+    few = isinstance(code, Integers) and code.bits <= _SHORT
+    return 1 << (code.bits - 1).bit_length() if few else 8
 
 
 def _are_finite(parts: Parts, encoding: Codes, shape: Sequence[int]) -> bool:

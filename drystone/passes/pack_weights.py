@@ -73,7 +73,8 @@ class PackWeights:
       K / g, W, g].
     - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
-      in whole bytes; one after the other in one array (#dry.joined).
+      those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
+      outputs share once for these; one after the other in one array (#dry.joined).
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a

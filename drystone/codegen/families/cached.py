@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from drystone.codegen.families.decoding import code_numbers, number, parts
+from drystone.codegen.families.code_numbers import code_numbers, number
+from drystone.codegen.families.decoding import parts
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError

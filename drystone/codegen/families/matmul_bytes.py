@@ -12,7 +12,8 @@ taken from sums there too. The sums of a are found once for the panels of a step
 from dataclasses import replace
 from math import gcd
 
-from drystone.codegen.families.decoding import Factors, in_all_bytes
+from drystone.codegen.families.code_numbers import in_all_bytes
+from drystone.codegen.families.coded_scales import Factors
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Meanwhile, Step
 from drystone.codegen.families.tiling import chunk_end

@@ -10,6 +10,7 @@ For more rows a part of a panel is decoded into memory that stays in the cache w
 
 from math import gcd
 
+from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Step
@@ -19,8 +20,8 @@ from drystone.codegen.tile import Index, Tensor, Tile, index
 _FACTORED = 2
 #: Sums that are formed side by side, so that no operation waits for the one before.
 _CHAINS = 4
-#: Columns of a that are summed at once.
-_SUMMED = 128
+#: Columns of a that are summed at once, and k of a round that takes several groups.
+_SUMMED, _UNROLLED = 128, 64
 
 
 class CodedStep(Step):
@@ -28,6 +29,13 @@ class CodedStep(Step):
 
     #: The part of the panel that is decoded, and the k that it starts at.
     decoded: tuple[Tensor, Index] | None = None
+    #: The matrix as the rows of the panel read it.
+    read: CodedMatrix | None = None
+
+    @property
+    def coded(self) -> CodedMatrix:
+        """What b is decoded by."""
+        return self.read or super().coded
 
     def in_panel(self) -> None:
         """All rows in one panel."""
@@ -38,16 +46,22 @@ class CodedStep(Step):
 
     def whole(self, m: Index) -> Tile:
         """The products of all k in a few rows."""
+        self.read = super().coded.with_seconds(self.t, self.panel)
         sums, t, c = self.start(m), self.t, self.coded
         if not c.group:
             return self.of_group(m, sums, index(0), self.form.depth)
         span = max(c.group, c.run)
+        # Neighbouring groups whose scales share bytes, so that it is known where in them.
+        beside = c.sharing if c.depth % (span * c.sharing) == 0 and span * c.sharing <= _UNROLLED else 1
 
         def groups(k: Index, sums: Tile) -> Tile:
-            end = k + span if c.depth % span == 0 else (k + span).min(self.form.depth)
-            return self.of_group(m, sums, k, end)
+            for first in range(0, span * beside, span):
+                end = k + (first + span)
+                end = end if c.depth % span == 0 else end.min(self.form.depth)
+                sums = self.of_group(m, sums, k + first, end)
+            return sums
 
-        return t.loop(self.form.depth, span, groups, [sums])[0]
+        return t.loop(self.form.depth, span * beside, groups, [sums])[0]
 
     def of_group(self, m: Index, sums: Tile, k: Index, end: Index) -> Tile:
         """sums and the products of the groups from k up to `end`: one, or those of a string of codes."""

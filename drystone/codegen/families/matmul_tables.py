@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import floor, gcd, log2
 
-from drystone.codegen.families.decoding import numbers_of
+from drystone.codegen.families.code_numbers import numbers_of
 from drystone.codegen.families.matmul_split import BYTES, Parts, SplitStep
 from drystone.codegen.tile import Index, Tensor, Tile, index
 from drystone.ir.encoding import Words
