@@ -154,15 +154,15 @@ func.func @main(%x: tensor<4x32xf32>, %i: tensor<3xi64>) -> (tensor<4x40xf32>, t
 // after:
 module {
   func.func @main(%arg0: tensor<4x32xf32>, %arg1: tensor<3xi64>) -> (tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>) {
-    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
-    %1 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
-    %2 = "dry.weight"() {key = "v.packed"} : () -> tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [1], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>
+    %0 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [16, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
+    %1 = "dry.weight"() {key = "w.packed"} : () -> tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [16, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>
+    %2 = "dry.weight"() {key = "v.packed"} : () -> tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [1, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>
     %3 = "dry.matmul"(%arg0, %0) ({
     ^bb0(%arg2: f32):
       "dry.yield"(%arg2) : (f32) -> ()
-    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>) -> tensor<4x40xf32>
-    %4 = "dry.embedding"(%1, %arg1) : (tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [16], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
-    %5 = "dry.embedding"(%2, %arg1) : (tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint8", unit, #dry.pack<[0], [1], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x32xf32>, tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [16, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>) -> tensor<4x40xf32>
+    %4 = "dry.embedding"(%1, %arg1) : (tensor<40x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [16], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [16, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 16 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
+    %5 = "dry.embedding"(%2, %arg1) : (tensor<20x32xf32, #dry.joined<#dry.enc<"uint4", #dry.scale<#dry.per<[1], [8], "each">, #dry.enc<"f16", unit, #dry.pack<[0], [1], [0, 1]>>, #dry.enc<"uint4", unit, #dry.pack<[0, 1], [1, 2], [0, 1]>>, unit>, #dry.words<0 : i64, 1 : i64>>>>, tensor<3xi64>) -> tensor<3x32xf32>
     return %3, %4, %5 : tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>
   }
 }
