@@ -76,6 +76,7 @@ class PackWeights:
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
       outputs share once for these; one after the other in one array (#dry.joined).
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
+      One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
       transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
@@ -97,7 +98,10 @@ class PackWeights:
                 packer.pack(op, self._matmul(op))
         for op in ops(block, "dry.embedding"):
             table = op.operation.operands[0]
-            packer.join(op.operation, 0, packer.panels.get(weight_key(table), panels_of_table(table.type)))
+            if not packer.join(
+                op.operation, 0, packer.panels.get(weight_key(table), panels_of_table(table.type))
+            ):
+                packer.share(op.operation)
         for op in ops(block, "dry.conv"):
             packer.pack(op, self._conv(op))
         for op in ops(block, "dry.recurrent"):
@@ -204,6 +208,14 @@ class _Packer:
             self.panels.setdefault(key, panels)
         op.operands[number] = made
         return True
+
+    def share(self, op: Any) -> None:
+        """Let an embedding read bytes as a product of the table has them, if there is one."""
+        table = op.operands[0]
+        packed = [made for (key, _), made in self.made.items() if key == weight_key(table)]
+        if packed and codes_of(table.type).held_as == "i8":
+            with ir.InsertionPoint(table.owner), table.owner.location:
+                op.operands[0] = stored_weight(str(weight_key(packed[0])), packed[0].type)
 
     def pack(self, op: Any, layout: Pack | None) -> None:
         """Let `op` read its weight in `layout`."""

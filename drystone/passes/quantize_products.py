@@ -8,7 +8,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.build import mapped
-from drystone.ir.dialect import MAX_EXTRAS, RoundRows
+from drystone.ir.dialect import MAX_EXTRAS, Embedding, RoundRows
 from drystone.ir.encoding import encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program
@@ -23,7 +23,7 @@ from drystone.passes.observe_ranges import Point
 from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import asked_of, first_match, no_match
-from drystone.passes.weights import drop_unused, model_names, new_weight, weight_key
+from drystone.passes.weights import drop_unused, model_names, new_weight, stored_weight, weight_key
 from drystone.targets.target import CpuTarget
 
 #: The largest code of activations.
@@ -57,6 +57,15 @@ class QuantizeProducts:
       for every row, found when the model runs: the vector-wise quantization of LLM.int8() (Dettmers et al.
       2022). t are sums of the weight's codes times 127, which the scales are divided by. What several
       products read is rounded once.
+    - A table that embeddings look rows up in, whose product it is too (tied heads), is one of the same codes:
+
+      Before:  %e = "dry.embedding"(%w, %i) : tensor<7x64xf32>
+      After:   %q = "dry.embedding"(%c, %i) : tensor<7x64xi8>
+               %r = "dry.embedding"(%scales, %i) : tensor<7x1xf32>
+               %e = linalg.generic ins(%q, %r) {q * r}
+
+      Products with it are then of x as it is, without c[k] (below).
+
     - Only products in f32 whose k is a multiple of 4 and whose epilogue has room for four operands more.
     - A row with a NaN or an infinity gives NaN; one of zeros, zeros.
     - With `ranges`, the extremes of every k of x by the names of `points`, what is large in x is
@@ -182,6 +191,9 @@ class _Group:
         """What every k of the weights is multiplied by, f32 [k]; None where nothing is known of x."""
         if self.name not in self.of.ranges:
             return None
+        if any(_lookups(self.program, key) for _, key in self.products):
+            op, key = self.products[0]  # rows of a table are no columns of one product's
+            return np.ones(self._array(key).shape[1 - _outputs(op)], np.float32)
         large = self.of.ranges[self.name].peaks
         weights = [np.abs(self._array(key)).max(_outputs(op)) for op, key in self.products]
         least = np.finfo(np.float32).tiny ** 0.5
@@ -250,6 +262,8 @@ class _Group:
             columns = {"scale": wide, "shift": -held.zero * wide * sums} if held.zero else {"scale": wide}
         byte, real = ir.IntegerType.get_signless(8), ir.F32Type.get()
         made = new_weight(self.program, f"{key}.int8", codes, tensor_type(codes.shape, byte))
+        if axis == 0:
+            _look_up(self.program, key, made, scales)
         return made, [
             new_weight(self.program, f"{key}.{name}", each.astype(np.float32), tensor_type(each.shape, real))
             for name, each in columns.items()
@@ -262,6 +276,40 @@ class _Group:
 
     def _array(self, key: str) -> Array:
         return np.asarray(self.program.weights[key])
+
+
+def _lookups(program: Program, key: str) -> list[Any]:
+    """The embeddings whose table a weight is."""
+    lookups = ops(main_block(program), "dry.embedding")
+    return [op for op in lookups if weight_key(op.operation.operands[0]) == key]
+
+
+def _look_up(program: Program, key: str, made: Any, scales: Array) -> None:
+    """Let the embeddings whose table a weight is read its codes, and a scale for each of its rows."""
+    real, rows, kind = ir.F32Type.get(), "", tensor_type([len(scales), 1], ir.F32Type.get())
+    for op in _lookups(program, key):
+        result, indices = op.operation.results[0], op.operation.operands[1]
+        extents, rank = shape(result), result.type.rank
+        with ir.InsertionPoint(op), op.operation.location:
+            table = stored_weight(str(weight_key(made)), made.type)
+            if rows:
+                scale = stored_weight(rows, kind)
+            else:
+                scale = new_weight(program, f"{key}.rows", scales.reshape(-1, 1), kind)
+                rows = str(weight_key(scale))
+            codes = Embedding(tensor_type(extents, table.type.element_type), table, indices).out
+            factors = Embedding(tensor_type([*extents[:-1], 1], real), scale, indices).out
+            dims = [ir.AffineDimExpr.get(d) for d in range(rank - 1)]
+            first = ir.AffineMap.get(rank, 0, [*dims, ir.AffineConstantExpr.get(0)])
+            whole, into = ir.AffineMap.get_identity(rank), tensor.EmptyOp(sizes_of(codes), real).result
+            numbers = mapped(
+                [codes, factors],
+                into,
+                [whole, first, whole],
+                lambda code, factor, _: arith.MulFOp(real_of(code), factor).result,
+            )
+        result.replace_all_uses_with(numbers)
+        op.operation.erase()
 
 
 def _groups(program: Program, of: QuantizeProducts) -> list[_Group]:

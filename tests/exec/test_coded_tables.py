@@ -138,6 +138,45 @@ def test_tied_weights_are_held_once_as_codes(name: str) -> None:
     assert not any(leaf.shape[:1] == (300,) or leaf.shape[:2] == (10, 64) for leaf in held.values())
 
 
+@pytest.mark.parametrize("how", ["rows", "calibrated", "static"])
+def test_tied_weights_of_products_in_bytes_are_held_once(how: str) -> None:
+    model, calls = decoder(tied=True), None if how == "rows" else [CALL]
+    asked = drystone.Quantize("int8", dynamic=False) if how == "static" else "int8"
+    fitted = drystone.compile(model, CALL, quantize={"head.*": asked}, calibration=calls)
+    with torch.no_grad():
+        wanted = rounded(model, formats.int8_row(), ("head.weight",))
+    result = fitted(*CALL).numpy()
+    assert np.linalg.norm(result - wanted) < 2e-2 * np.linalg.norm(wanted)
+    held = {leaf.name: leaf for leaf in fitted.manifest.weights if leaf.name.startswith("head.weight")}
+    sizes = {name: np.prod(leaf.shape) for name, leaf in held.items()}
+    assert [name for name, size in sizes.items() if size >= 300 * 64] == ["head.weight.int8.packed"]
+    assert held["head.weight.int8.packed"].dtype == "i8"
+
+
+class Tied(nn.Module):
+    """Rows of a table, and the products of others with all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(70, 20)
+
+    def forward(self, tokens: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.table(tokens), x @ self.table.weight.T
+
+
+def test_rows_of_bytes_are_codes_times_their_scales() -> None:
+    """Rows of the last panel too, which is not full, and for numbers of rows known at the call."""
+    torch.manual_seed(3)
+    model, tokens, x = Tied().eval(), torch.tensor([[0, 69, 5], [64, 31, 32]]), torch.randn(4, 20)
+    dynamic = {"tokens": {0: torch.export.Dim("calls", min=1, max=9)}, "x": None}
+    fitted = drystone.compile(model, (tokens, x), quantize="int8", dynamic_shapes=dynamic)
+    array, encoding = model.table.weight.detach().numpy(), formats.int8_row()
+    table = decode(encode(array, encoding), encoding, array.shape, "f32")
+    for some in (tokens, tokens[:1]):
+        check(fitted(some, x)[0].numpy(), table[some.numpy()])
+    check(fitted(tokens, x)[1].numpy(), x.numpy() @ table.T, 1e-2)
+
+
 def test_a_shared_weight_goes_by_all_its_names(tmp_path: Path) -> None:
     sizes = []
     for pattern in (r"tokens\.weight", r"head\.weight"):

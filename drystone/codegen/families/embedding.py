@@ -9,7 +9,8 @@ from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import coded_matrix, dry_op, narrowed
 from drystone.codegen.families.rows import over_rows, split_at
 from drystone.codegen.families.tiling import chunk_end, tile_width
-from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.ir.encoding import codes_of
 from drystone.targets.target import CpuTarget
 
 #: What is done with a tile of a row that starts at a column.
@@ -20,12 +21,15 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.embedding."""
     op = dry_op(kernel)
     table, indices, out = op.tensor(op.main.table), op.tensor(op.main.indices), op.inits[0]
-    coded = coded_matrix(op, op.main.table)
-    if coded is None and (table.dtype != out.dtype or len(table.shape) != 2):
-        return None
+    coded, pack = coded_matrix(op, op.main.table), None
+    if coded is None:
+        pack = codes_of(op.main.table.type).pack
+        if table.dtype != out.dtype or (len(table.shape) != 2 and (pack is None or len(table.shape) != 4)):
+            return None
     single = not indices.shape
     out, indices = split_at(out, len(out.shape) - 1), split_at(indices)
-    rows, columns = (table.dim(0), table.dim(1)) if coded is None else map(index, op.main.table.type.shape)
+    plain = coded is None and pack is None
+    rows, columns = (table.dim(0), table.dim(1)) if plain else map(index, op.main.table.type.shape)
     width = tile_width(target, table.dtype if coded is None else "f32", columns, 4 if coded is None else 2)
 
     def row(t: TileBuilder, r: Index) -> None:
@@ -36,7 +40,9 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
             size = tile.shape[-1]
             t.store(out, [j] if single else [r, j], tile, [size] if single else [None, size])
 
-        if coded is None:
+        if pack is not None:
+            _unpacked(t, table, place, give)
+        elif coded is None:
             t.loop(columns, width, lambda j: give(j, t.load(table, [place, j], [None, width])))
         else:
             _decoded(t, coded, place, width, lambda j, tile: give(j, narrowed(t, tile, out.dtype)))
@@ -50,6 +56,17 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
         over_rows(t, indices.dim(0), columns, lambda r: row(t, r))
 
     return tile_program("embedding", op.tensors, body, op.scalars)
+
+
+def _unpacked(t: TileBuilder, table: Tensor, row: Index, give: Given) -> None:
+    """give(k, numbers) for the numbers of one row of a table [panels, k / g, width, g], g at once."""
+    _, count, width, some = (n or 0 for n in table.shape)
+
+    def group(j: Index) -> None:
+        at: list[Index | int] = [row // width, j, row % width, 0]
+        give(j * some, t.load(table, at, [None, None, None, some]))
+
+    t.loop(count, 1, group)
 
 
 def _decoded(t: TileBuilder, coded: CodedMatrix, row: Index, width: int, give: Given) -> None:
