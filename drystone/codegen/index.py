@@ -8,7 +8,8 @@ from typing import Any
 @dataclass(frozen=True)
 class Index:
     """An integer expression. Leaves: const (args[0]), var (name), dim (tensor name, axis), scalar (name),
-    element (a tile of one integer element, by its number), distinct (two tensors' names: 1 where they do not
+    element (a tile of one integer element, by its number, and the least and the largest that it is
+    promised to be), distinct (two tensors' names: 1 where they do not
     start at the same memory, else 0). Inner nodes: add, sub, mul, floordiv, ceildiv, mod, min, max."""
 
     kind: str

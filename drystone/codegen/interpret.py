@@ -39,6 +39,7 @@ from drystone.codegen.tile import (
     When,
 )
 from drystone.dtypes import Array
+from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype, to_element, widen
 from drystone.ir.scalars import apply
 
@@ -105,7 +106,10 @@ class Frame:
                 one, other = (self.tensors[name] for name in e.args)
                 return int(not np.shares_memory(one, other))
             case "element":
-                return int(self.tiles[e.args[0]].reshape(()))
+                value = int(self.tiles[e.args[0]].reshape(()))
+                if e.args[1:] and not e.args[1] <= value <= e.args[2]:
+                    raise InternalError(f"{e} is {value}, not within {e.args[1]} and {e.args[2]}")
+                return value
         a, b = (self.index(arg) for arg in e.args)
         return folded(e.kind, a, b)
 
@@ -201,6 +205,8 @@ class Frame:
         source = self.array(s.source)
         where = [self.tiles[t.number] for t in s.indices]
         inside = [np.clip(w, 0, n - 1) for w, n in zip(where, source.shape, strict=True)]
+        if s.inside and any((i != w).any() for i, w in zip(inside, where, strict=True)):
+            raise InternalError(f"positions outside {s.source} were promised to lie inside")
         found = _converted(source[tuple(inside)], s.source.held, s.result.dtype)
         return np.array(np.broadcast_to(found, s.result.shape))
 

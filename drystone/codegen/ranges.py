@@ -125,20 +125,23 @@ class Facts:
         )
 
     def _next(self, form: Linear) -> Index | None:
-        """The atom to eliminate first: compound ones, then variables from the innermost out."""
+        """The atom to eliminate first: compound ones, then variables from the innermost out, whose bounds
+        may have elements in them, then those."""
         atoms = [atom for atom, _ in form.terms]
         for atom in atoms:
-            if atom.kind not in ("var", "dim"):
+            if atom.kind not in ("var", "dim", "element"):
                 return atom
         for var in reversed(self.bounds):
             if var in atoms:
                 return var
-        return next((atom for atom in atoms if atom.kind == "var"), None)
+        return next((atom for atom in atoms if atom.kind in ("var", "element")), None)
 
     def _bounds(self, atom: Index, *, lower: bool) -> Iterable[list[Linear]]:
         """Ways to bound an atom from below or above; a way of several bounds holds only if each suffices."""
         if atom in self.bounds:
             return [[self.bounds[atom][0 if lower else 1]]]
+        if atom.kind == "element" and atom.args[1:]:
+            return [[Linear((), atom.args[1 if lower else 2])]]
         if atom.kind not in ("min", "max", "floordiv", "ceildiv", "mod", "mul"):
             return []
         a, b = (self.linear(arg) for arg in atom.args)

@@ -20,11 +20,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Gather:
-    """result[..] = source[indices[0][..], indices[1][..], ...]; the integer tiles broadcast as in apply."""
+    """result[..] = source[indices[0][..], indices[1][..], ...]; the integer tiles broadcast as in apply.
+    inside: whether all positions are promised to lie inside the tensor."""
 
     result: Tile
     source: Tensor
     indices: tuple[Tile, ...]
+    inside: bool = False
 
 
 @dataclass(frozen=True)

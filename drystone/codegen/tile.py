@@ -19,7 +19,8 @@ Meaning of the statements
 - `store`: the mirror of load; what lies outside the tensor is not written. A tile of the tensor's own element
   is encoded, one of the element it is held as is written as it is.
 - `prefetch`: a place that is stored to, or read, soon may come into the cache; nothing else happens.
-- `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it.
+- `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it,
+  unless all are promised to lie inside.
 - `lookup`: each element is the number in a short list that the low bits of an integer say.
 - `shuffle`: each byte is the one in a table of 64, made when the kernel runs, that six low bits say.
 - A tensor `collapse`d names the same memory with neighbouring dimensions joined into one; a `part` of one of
@@ -276,12 +277,13 @@ class TileBuilder:
         self._emit(Load(result, source, where, tuple(shape), tuple(steps or [1] * len(where)), fill))
         return result
 
-    def gather(self, source: Tensor, indices: Sequence[Tile]) -> Tile:
-        """A tile of elements of `source` at positions given by one integer tile per dimension."""
+    def gather(self, source: Tensor, indices: Sequence[Tile], *, inside: bool = False) -> Tile:
+        """A tile of elements of `source` at positions given by one integer tile per dimension; `inside`: a
+        promise that all of them lie in it."""
         if len(indices) != len(source.shape):
             raise ValueError(f"gather from {source} with {len(indices)} indices")
         result = self._tile(broadcast([tile.shape for tile in indices]), source.dtype)
-        self._emit(Gather(result, source, tuple(indices)))
+        self._emit(Gather(result, source, tuple(indices), inside))
         return result
 
     def lookup(self, index: Tile, numbers: Sequence[float]) -> Tile:
@@ -389,9 +391,10 @@ class TileBuilder:
         self._emit(Reshape(result, arg))
         return result
 
-    def element(self, tile: Tile) -> Index:
-        """The only element of an integer tile, as an index (for gathers)."""
-        return Index("element", (tile.number,))
+    def element(self, tile: Tile, within: tuple[int, int] | None = None) -> Index:
+        """The only element of an integer tile, as an index. within: a promise of the least and the largest
+        that it can be, which lets a target leave out bounds checks."""
+        return Index("element", (tile.number, *(within or ())))
 
 
 def tile_program(

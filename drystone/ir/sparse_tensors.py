@@ -78,7 +78,7 @@ def to_scipy(parts: Parts, encoding: Sparse, shape: Sequence[int]) -> Any:
     values = encoding.values.decode(take("values", parts), pattern.kept(shape))
     plain = isinstance(encoding.values, Codes) and not encoding.values.coded
     values = values.astype(widen(parts["values"]).dtype) if plain else values.astype(np.float32)
-    if isinstance(pattern, Compressed):
+    if isinstance(pattern, Compressed) and not pattern.strip:
         listed = (values, parts["index"].astype(np.int32), parts["starts"])
         if pattern.block != (1, 1):
             if pattern.axis == 0 and not any(n % b for n, b in zip(shape, pattern.block, strict=True)):
@@ -147,7 +147,7 @@ def sparse_tensor_encoding(pattern: Pattern, rank: int) -> str | None:
             own = dims[pattern.axis]
             levels = [f"{d} floordiv {pattern.of} : dense" if d == own else f"{d} : dense" for d in dims]
             levels.append(f"{own} mod {pattern.of} : structured[{pattern.kept_of}, {pattern.of}]")
-        case Compressed() if rank == 2:
+        case Compressed(strip=0) if rank == 2:
             order = dims if pattern.axis == 0 else dims[::-1]
             if pattern.block == (1, 1):
                 levels = [f"{order[0]} : dense", f"{order[1]} : compressed"]

@@ -7,9 +7,22 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element
-from drystone.ir.encoding import Codes, Encoding, Joined, Learned, Pack, Parts, Per, Scale, Table, Words
+from drystone.ir.encoding import (
+    Codes,
+    Encoding,
+    Joined,
+    Learned,
+    Pack,
+    Parts,
+    Per,
+    Scale,
+    Sparse,
+    Table,
+    Words,
+)
 from drystone.ir.encoding.code import Code, Floats, Integers, Numbers
 from drystone.ir.encoding.parts import put, take
+from drystone.passes.lists import Lists
 
 #: Bits of codes up to which kernels look their numbers up.
 _LISTED = 5
@@ -23,14 +36,23 @@ _SHORT = 4
 
 @dataclass(frozen=True)
 class Panels:
-    """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`."""
+    """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. few:
+    whether it is multiplied with so few rows that a sparse one is not cut into strips."""
 
     shape: tuple[int, int]
     axis: int
     width: int
+    few: bool = False
+
+    @property
+    def lists(self) -> Lists:
+        """How it lies where it is sparse."""
+        return Lists(self.shape, self.axis, self.few)
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""
+        if isinstance(encoding, Sparse):
+            return self.lists.joined(encoding)
         reason = self._reason(encoding)
         if reason or not isinstance(encoding, Codes):
             return reason
@@ -42,6 +64,9 @@ class Panels:
 
     def problem(self, parts: Parts, encoding: Encoding) -> str:
         """Why kernels do not read the numbers of these parts; "" where they do."""
+        if isinstance(encoding, Sparse):
+            listed = self.lists.joined(encoding)
+            return listed if isinstance(listed, str) else ""
         reason = self._reason(encoding)
         if reason or not isinstance(encoding, Codes):
             return reason
@@ -73,6 +98,8 @@ class Panels:
 
     def join(self, parts: Parts, encoding: Encoding) -> Array:
         """The array of `joined` with the numbers of these parts."""
+        if isinstance(encoding, Sparse):
+            return self.lists.join(parts, encoding)
         joined = self.joined(encoding)
         assert isinstance(joined, Joined) and isinstance(joined.base, Codes) and isinstance(encoding, Codes)
         made = joined.base.laid(encoding.stored(parts, self.shape))

@@ -6,12 +6,23 @@ from math import prod
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import Codes, Joined, Pack, codes_of, encode, encoding_of, is_coded, with_encoding
+from drystone.ir.encoding import (
+    Codes,
+    Joined,
+    Pack,
+    Sparse,
+    codes_of,
+    encode,
+    encoding_of,
+    is_coded,
+    with_encoding,
+)
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
+from drystone.passes.lists import FEW
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
@@ -51,7 +62,11 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
     if kind.rank != 2 or not kind.has_static_shape or kind.get_dim_size(axis) == 1:
         return None
     n, k = kind.shape
-    return Panels((n, k), axis, panel_width(target, kind.get_dim_size(axis)))
+    width = panel_width(target, kind.get_dim_size(axis))
+    if not isinstance(encoding_of(kind), Sparse):
+        return Panels((n, k), axis, width)
+    rows = shape_of(op.results[0].type)[:-1]
+    return Panels((n, k), axis, width, None not in rows and prod(n or 0 for n in rows) <= FEW)
 
 
 def panels_of_table(kind: Any) -> Panels | None:
@@ -75,6 +90,8 @@ class PackWeights:
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
       outputs share once for these; one after the other in one array (#dry.joined).
+    - A sparse matrix b: its elements output by output (#dry.compressed along the outputs), in strips of
+      inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
       One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where

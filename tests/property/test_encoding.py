@@ -153,7 +153,7 @@ def patterns(draw: st.DrawFn, shape: tuple[int, ...]) -> Pattern:
     count = draw(st.integers(0, int(np.prod(shape))))
     given = [
         Structured(axis, draw(st.integers(1, of)), of),
-        Compressed(draw(st.integers(0, blocks)), block, draw(st.integers(0, 1))),
+        Compressed(draw(st.integers(0, blocks)), block, draw(st.integers(0, 1)), draw(st.integers(0, 4))),
         Compressed(count),
         Coordinates(count),
         Bitmap(count),

@@ -6,11 +6,12 @@ from typing import Any
 
 from drystone.codegen.elements import is_float, wide
 from drystone.codegen.families.decoding import CodedMatrix
+from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.region import dtype_of
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.encoding import Joined, Pack, encoding_of, is_coded, storage_element, storage_shape
+from drystone.ir.encoding import Joined, Pack, Sparse, encoding_of, is_coded, storage_element, storage_shape
 from drystone.ir.encoding import pack_of as kind_pack
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
@@ -90,15 +91,27 @@ def pack_of(value: Any) -> Pack | None:
 
 
 def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
-    """The coded matrix that an operand is; None where it holds the numbers themselves."""
+    """The coded matrix that an operand is; None where it holds the numbers themselves,
+    or lists of them."""
     kind = uncast(value).type
     if not is_coded(kind):
         return None
     encoding = encoding_of(kind)
     if not isinstance(encoding, Joined):
         raise InternalError(f"no kernel decodes {kind}")
+    if isinstance(encoding.base, Sparse):
+        return None
     n, k = kind.shape
     return CodedMatrix.of(encoding, (n, k), op.tensor(value))
+
+
+def listed_matrix(op: DryOp, value: Any) -> ListedMatrix | None:
+    """The matrix of lists that an operand is; None where it is another one."""
+    kind = uncast(value).type
+    encoding = encoding_of(kind)
+    if not isinstance(encoding, Joined) or not isinstance(encoding.base, Sparse):
+        return None
+    return ListedMatrix.of(encoding, list(kind.shape), op.tensor(value))
 
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:

@@ -16,10 +16,11 @@ from drystone.codegen.elements import width
 from drystone.codegen.families.coded_schedule import coded_default, coded_features, coded_space
 from drystone.codegen.families.coded_work import work_of
 from drystone.codegen.families.decoding import CodedMatrix
-from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, pack_of
+from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, listed_matrix, pack_of
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
+from drystone.codegen.families.matmul_listed import listed_product
 from drystone.codegen.families.matmul_panels import panels
 from drystone.codegen.families.matmul_schedule import (
     DECODED,
@@ -47,6 +48,8 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     form = forms[0] if forms else None
     if form is None:
         return None
+    if form.listed is not None:
+        return listed_product(form, target)
     if form.coded is not None:
         product = product_of(forms, target)
         return panels(forms, product, coded_default(product, target), target)
@@ -65,6 +68,8 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     forms = _forms(kernel)
     form = forms[0] if forms else None
     if form is None:
+        return None
+    if form.listed is not None:
         return None
     plain = form.coded is None and form.pack is None
     if plain and (form.transposed or form.b.shape[-1] == 1):
@@ -125,7 +130,8 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
     known = tuple((n, form) for n, form in inner.items() if form is not None)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded_matrix(op, main.b))
+    coded, listed = coded_matrix(op, main.b), listed_matrix(op, main.b)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, listed)
 
 
 def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:

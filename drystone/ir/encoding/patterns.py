@@ -107,16 +107,26 @@ class Structured(Pattern):
 class Compressed(Pattern):
     """`count` elements, or blocks of them, of a matrix, listed row by row of blocks (`axis` 0: CSR and BSR)
     or column by column (1: CSC and BSC). Part "index" has the column (row) of blocks of each, ascending, and
-    "starts" where each row (column) begins in the list, and its end. Of blocks what is held is
-    [count, *block], with zeros beyond ragged ends."""
+    "starts" where each row (column) begins in the list, and its end. In strips, which stay in a cache, all
+    rows of the first `strip` columns are listed, then all of the next ones (cache blocking: Nishtala et al.
+    2007); "starts" has the rows of one strip after the other, and "index" counts from the strip's first
+    column. Of blocks what is held is [count, *block], with zeros beyond ragged ends."""
 
     count: int  #: elements or blocks that are held
     block: tuple[int, int] = (1, 1)  #: rows and columns of a block
     axis: int = 0  #: what is listed one after the other: rows (0) or columns (1)
+    strip: int = 0  #: columns (rows) of blocks of a strip; 0: all
 
     def _blocks(self, shape: Sequence[int]) -> tuple[int, int]:
         """Rows and columns of blocks."""
         return -(-shape[0] // self.block[0]), -(-prod(shape[1:]) // self.block[1])
+
+    def _lists(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """Strips, lists of each, and the longest that a list can be."""
+        blocks = self._blocks(shape)
+        listed, others = blocks[self.axis], blocks[1 - self.axis]
+        longest = self.strip or max(others, 1)
+        return max(1, -(-others // longest)), listed, longest
 
     def kept(self, shape: Sequence[int]) -> Shape:
         """One behind the other."""
@@ -124,34 +134,41 @@ class Compressed(Pattern):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Index and starts."""
-        blocks = self._blocks(shape)
+        strips, listed, longest = self._lists(shape)
         return {
-            "index": ((self.count,), index_element(blocks[1 - self.axis])),
-            "starts": ((blocks[self.axis] + 1,), "i32"),
+            "index": ((self.count,), index_element(longest)),
+            "starts": ((strips * listed + 1,), "i32"),
         }
 
     def _squares(self, numbers: Array) -> Array:
-        """The sum of squares of every block, listed ones along rows."""
+        """The sum of squares of every block, in the order of the list, [lists, longest]; those of the last
+        strip that are beyond the end -1."""
         rows, columns = self._blocks(numbers.shape)
         matrix = np.square(numbers.reshape(numbers.shape[0], -1))
         missing = [n * b - m for n, b, m in zip((rows, columns), self.block, matrix.shape, strict=True)]
         padded = np.pad(matrix, [(0, n) for n in missing])
         sums = padded.reshape(rows, self.block[0], columns, self.block[1]).sum((1, 3))
-        return np.asarray(sums if self.axis == 0 else sums.T)
+        sums = sums if self.axis == 0 else sums.T
+        strips, listed, longest = self._lists(numbers.shape)
+        whole = np.pad(sums, [(0, 0), (0, strips * longest - sums.shape[1])], constant_values=-1)
+        ordered = whole.reshape(listed, strips, longest).transpose(1, 0, 2)
+        return np.asarray(ordered.reshape(strips * listed, longest))
 
     def find(self, numbers: Array) -> Parts:
         """The largest, in order."""
         squares = self._squares(numbers)
-        listed, others = squares.shape
+        lists, longest = squares.shape
         places = np.sort(np.argsort(-squares, axis=None, kind="stable")[: self.count])
         held = numpy_dtype(self.parts(numbers.shape)["index"][1])
-        starts = np.searchsorted(places, np.arange(listed + 1) * others).astype(np.int32)
-        return {"index": (places % max(others, 1)).astype(held), "starts": starts}
+        starts = np.searchsorted(places, np.arange(lists + 1) * longest).astype(np.int32)
+        return {"index": (places % longest).astype(held), "starts": starts}
 
     def places(self, parts: Parts, shape: Sequence[int]) -> Array:
         """Those of the elements of the blocks."""
         lists = np.repeat(np.arange(len(parts["starts"]) - 1), np.diff(parts["starts"]))
-        pair = (lists, parts["index"].astype(np.int64))
+        _, listed, longest = self._lists(shape)
+        strip, number = np.divmod(lists, max(listed, 1))
+        pair = (number, strip * longest + parts["index"].astype(np.int64))
         down, right = pair if self.axis == 0 else pair[::-1]
         row = down[:, None, None] * self.block[0] + np.arange(self.block[0])[:, None]
         column = right[:, None, None] * self.block[1] + np.arange(self.block[1])
@@ -161,14 +178,14 @@ class Compressed(Pattern):
 
     def problems(self, shape: Sequence[int]) -> Iterator[str]:
         """What cannot be for a tensor of this shape."""
-        if not shape or self.axis not in (0, 1) or min(self.block) < 1:
+        if not shape or self.axis not in (0, 1) or min(self.block) < 1 or self.strip < 0:
             yield f"lists along axis {self.axis} of blocks {list(self.block)} of a tensor {list(shape)}"
         elif not 0 <= self.count <= prod(self._blocks(shape)):
             yield f"{self.count} blocks {list(self.block)} of {prod(self._blocks(shape))}"
 
     def settled(self, numbers: Array) -> "Compressed":
         """With all that are not zeros alone."""
-        return replace(self, count=int(np.count_nonzero(self._squares(numbers != 0))))
+        return replace(self, count=int(np.count_nonzero(self._squares(numbers != 0) > 0)))
 
 
 @dataclass(frozen=True)

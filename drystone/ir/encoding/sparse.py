@@ -36,12 +36,11 @@ class Sparse(Encoding):
         return put("values", self.values.encode(values, take("values", given), search)) | where
 
     def decode(self, parts: Parts, shape: Sequence[int]) -> Array:
-        """The elements at their places."""
+        """The elements at their places; those that are listed twice are added up."""
         places = self.pattern.places(parts, shape)
         values = self.values.decode(take("values", parts), self.pattern.kept(shape))
-        out = np.zeros(prod(shape))
-        out[places[places >= 0]] = values[places >= 0]
-        return out.reshape(tuple(shape))
+        inside = places >= 0
+        return np.bincount(places[inside], values[inside], prod(shape)).reshape(tuple(shape))
 
     def settled(self, numbers: Array) -> "Sparse":
         """With a pattern that holds all that is not 0, where it can."""

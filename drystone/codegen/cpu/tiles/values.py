@@ -212,6 +212,8 @@ class Transposed(Value):
             return self.of.part(self.source((*row, 0))[:-1], j)
         if self.scalar:
             return self.of.element(self.source((*row, 0)))
+        if self._in_block(row, j):
+            return self._block(row, j)
         return self.low.gathered(
             [self.of.element(self.source((*row, i))) for i in _lanes(self, j)], self.dtype
         )
@@ -220,7 +222,7 @@ class Transposed(Value):
         """Whether a part lies in a square of whole registers of a plain transpose."""
         size = self.low.lanes
         whole = self.live(j) == size and row[-1] // size * size + size <= self.of.last
-        return self.order == (1, 0) and self.dtype in ("f32", "i32") and whole
+        return self.order == (1, 0) and self.dtype in ("f32", "i32") and not self.of.scalar and whole
 
     def _block(self, row: Row, j: int) -> str:
         """A square transposed in registers: halves change places, then quarters, ..."""

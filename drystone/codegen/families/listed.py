@@ -1,0 +1,59 @@
+"""Matrices of which kernels read a list of elements for every output."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from drystone.codegen.families.decoding import parts
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
+from drystone.errors import InternalError
+from drystone.ir.encoding import Compressed, Joined, Sparse
+
+
+@dataclass(frozen=True)
+class ListedMatrix:
+    """A matrix of `outputs` lists as a kernel is given it: `Joined` parts, each a tensor that lies in the
+    parameter's bytes. In strips, the lists of the first `strip` columns come first, then the next ones'."""
+
+    pattern: Compressed
+    tensors: Mapping[str, Tensor]
+    outputs: int
+    depth: int  #: columns
+
+    @staticmethod
+    def of(encoding: Joined, shape: Sequence[int], tensor: Tensor) -> "ListedMatrix":
+        """The matrix that lies in a parameter."""
+        base = encoding.base
+        if not isinstance(base, Sparse) or not isinstance(base.pattern, Compressed):
+            raise InternalError(f"no kernel reads lists of {encoding}")
+        axis = base.pattern.axis
+        return ListedMatrix(base.pattern, parts(encoding, shape, tensor), shape[axis], shape[1 - axis])
+
+    @property
+    def strip(self) -> int:
+        """Columns of a strip."""
+        return self.pattern.strip or self.depth
+
+    @property
+    def strips(self) -> int:
+        """How many there are."""
+        return -(-self.depth // self.strip)
+
+    def bounds(self, t: TileBuilder, strip: Index, output: Index) -> tuple[Index, Index]:
+        """Where the list of an output in a strip begins, and where it ends."""
+        at, count = strip * self.outputs + output, self.pattern.count
+        starts = self.tensors["starts"]
+        first, end = (t.element(t.load(starts, [at + d], [None]), (0, count)) for d in (0, 1))
+        return first, end
+
+    def column(self, t: TileBuilder, j: Index) -> Index:
+        """The column of an element, counted from its strip's first."""
+        return t.element(t.load(self.tensors["index"], [j], [None]), (0, self.strip - 1))
+
+    def columns(self, t: TileBuilder, j: Index, count: int) -> Tile:
+        """The columns of some elements, counted from their strip's first, [1, count], i32."""
+        held = t.reshape(t.load(self.tensors["index"], [j], [count]), (1, count))
+        return held if held.dtype == "i32" else t.apply("arith.extsi", held, dtype="i32")
+
+    def numbers(self, t: TileBuilder, j: Index, count: int) -> Tile:
+        """Some elements, [1, count]."""
+        return t.reshape(t.load(self.tensors["values"], [j], [count]), (1, count))

@@ -1,0 +1,121 @@
+"""Products with sparse matrices, executed, against dense ones in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone.codegen import interpret
+from drystone.ir.encoding import (
+    Bitmap,
+    Codes,
+    Compressed,
+    Coordinates,
+    Encoding,
+    Pattern,
+    Positions,
+    Sparse,
+    Structured,
+    decode,
+    encode,
+)
+from drystone.targets import registry
+from tests.exec.kernels import compiled
+from tests.exec.test_coded import check, check_compiled, product
+
+PATTERNS: dict[str, Pattern] = {
+    "csr": Compressed(0),
+    "csc": Compressed(0, axis=1),
+    "blocks": Compressed(0, (8, 4)),
+    "coordinates": Coordinates(0),
+    "bitmap": Bitmap(0),
+    "rows": Positions(0, 0),
+    "columns": Positions(1, 0),
+    "2:4": Structured(1, 2, 4),
+    "1:4 down": Structured(0, 1, 4),
+}
+
+
+def sparse(
+    name: str, shape: tuple[int, int], density: float, element: str = "f32"
+) -> tuple[np.ndarray, Encoding]:
+    """A matrix with some empty rows, and its encoding in a pattern."""
+    random = np.random.default_rng(len(name) + shape[0])
+    array = np.where(random.random(shape) < density, random.standard_normal(shape), 0).astype(np.float32)
+    array[:: max(shape[0] // 3, 1)] = 0
+    encoding = Sparse(PATTERNS[name], Codes(element)).settled(array)
+    return decode(encode(array, encoding), encoding, shape, "f32"), encoding
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_every_pattern(name: str, axis: int) -> None:
+    """With few rows and with some, on vectors of 256 bits or this machine's."""
+    n, k = 37, 150
+    array, encoding = sparse(name, (n, k) if axis == 0 else (k, n), 0.15)
+    for m, machine in ((2, registry.resolve("cpu")), (19, registry.resolve(("cpu", "cpu:avx2")[axis]))):
+        check_compiled(*product(encoding, m, n, k, machine, axis=axis, given=array), machine)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.4, 1.0])
+def test_any_number_of_elements_in_strips(density: float) -> None:
+    machine = registry.resolve("cpu")
+    array, encoding = sparse("csr", (50, 300), density)
+    for m in (1, 30, 140):
+        check_compiled(*product(encoding, m, 50, 300, machine, given=array), machine)
+
+
+@pytest.mark.parametrize("element", ["bf16", "f16"])
+def test_short_elements(element: str) -> None:
+    machine = registry.resolve("cpu")
+    array, encoding = sparse("csr", (40, 200), 0.2, element)
+    for m in (1, 20):
+        program, arrays, expected = product(encoding, m, 40, 200, machine, element=element, given=array)
+        check_compiled(program, arrays, expected, machine)
+
+
+def test_the_meaning_of_the_programs() -> None:
+    for m in (1, 3, 18):
+        array, encoding = sparse("csr", (20, 140), 0.2)
+        program, arrays, expected = product(encoding, m, 20, 140, registry.resolve("cpu:avx512"), given=array)
+        interpret.run(program, arrays)
+        check(arrays[-1], expected)
+
+
+def test_rows_known_at_the_call() -> None:
+    machine = registry.resolve("cpu")
+    array, encoding = sparse("csr", (70, 160), 0.2)
+    program, *_ = product(encoding, 1, 70, 160, machine, dynamic=True, given=array)
+    call = compiled(program)
+    for m in (1, 3, 17, 130):
+        same, arrays, expected = product(encoding, m, 70, 160, machine, dynamic=True, given=array)
+        assert str(same) == str(program)
+        call(arrays)
+        check(arrays[-1], expected)
+
+
+class Layers(nn.Module):
+    """Products with biases, an activation between them, and a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(48, 80), nn.Linear(80, 48)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.down(torch.nn.functional.gelu(self.up(x)))
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_a_model_with_sparse_weights(rows: int) -> None:
+    """Epilogues run as with dense weights, and the artifact holds lists."""
+    torch.manual_seed(0)
+    model, x = Layers().eval(), torch.randn(rows, 48)
+    with torch.no_grad():
+        for layer in (model.up, model.down):
+            layer.weight.mul_(torch.rand_like(layer.weight) < 0.1)
+    pattern = Sparse(Compressed(0), Codes("f32"))
+    fitted = drystone.compile(model, (x,), quantize={".*weight": pattern})
+    np.testing.assert_allclose(fitted(x), model(x).detach(), atol=1e-5)
+    dense = drystone.compile(model, (x,))
+    assert fitted.memory.weights < 0.5 * dense.memory.weights
