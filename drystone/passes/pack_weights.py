@@ -63,10 +63,14 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
         return None
     n, k = kind.shape
     width = panel_width(target, kind.get_dim_size(axis))
-    if not isinstance(encoding_of(kind), Sparse):
+    encoding = encoding_of(kind)
+    if not isinstance(encoding, Sparse):
         return Panels((n, k), axis, width)
-    rows = shape_of(op.results[0].type)[:-1]
-    return Panels((n, k), axis, width, None not in rows and prod(n or 0 for n in rows) <= FEW)
+    rows, values = shape_of(op.results[0].type)[:-1], encoding.values
+    few = None not in rows and prod(n or 0 for n in rows) <= FEW
+    held = codes_of(op.operands[0].type).held_as
+    alike = isinstance(values, Codes) and values.element == held
+    return Panels((n, k), axis, width, few, target.neighbours(held, held) if alike else 1)
 
 
 def panels_of_table(kind: Any) -> Panels | None:
@@ -91,7 +95,8 @@ class PackWeights:
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
       outputs share once for these; one after the other in one array (#dry.joined).
     - A sparse matrix b: its elements output by output (#dry.compressed along the outputs), in strips of
-      inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them.
+      inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them. Blocks
+      of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
       One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where

@@ -119,3 +119,44 @@ def test_a_model_with_sparse_weights(rows: int) -> None:
     np.testing.assert_allclose(fitted(x), model(x).detach(), atol=1e-5)
     dense = drystone.compile(model, (x,))
     assert fitted.memory.weights < 0.5 * dense.memory.weights
+
+
+@pytest.mark.parametrize("block", [(16, 16), (8, 4), (32, 16), (16, 64), (128, 8), (4, 4)], ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_blocks(block: tuple[int, int], axis: int) -> None:
+    """Of outputs and inputs, with ragged ends; blocks of few outputs are lists of elements."""
+    n, k, machine = 120, 150, registry.resolve(("cpu", "cpu:avx2")[axis])
+    array, encoding = blocks((n, k), block, axis)
+    for m in (1, 21):
+        program, arrays, expected = product(encoding, m, n, k, machine, axis=axis, given=array)
+        assert ("x".join(map(str, (block[1], block[0]))) in str(program)) == (block[0] >= 8)
+        check_compiled(program, arrays, expected, machine)
+
+
+def blocks(
+    shape: tuple[int, int], block: tuple[int, int], axis: int, element: str = "f32"
+) -> tuple[np.ndarray, Encoding]:
+    """A matrix [outputs, inputs], or turned where axis is 1, a third of whose blocks are not zeros."""
+    random = np.random.default_rng(sum(shape) + block[0])
+    grid = [-(-n // b) for n, b in zip(shape, block, strict=True)]
+    whole = np.kron(random.random(grid) < 0.3, np.ones(block)) * random.standard_normal(
+        [n * b for n, b in zip(grid, block, strict=True)]
+    )
+    array = whole[: shape[0], : shape[1]]
+    array, block = (array, block) if axis == 0 else (array.T, block[::-1])
+    encoding = Sparse(Compressed(0, block), Codes(element)).settled(array)
+    return decode(encode(array, encoding), encoding, array.shape, "f32"), encoding
+
+
+@pytest.mark.parametrize("rows", [1, 8, 40])
+@pytest.mark.parametrize("block", [(16, 16), (32, 32)], ids=str)
+def test_blocks_of_pairs(rows: int, block: tuple[int, int]) -> None:
+    """Of bf16, which units multiply in pairs: on vectors, and in tile registers where there are some."""
+    torch.manual_seed(1)
+    layer, x = nn.Linear(128, 96, bias=True).eval(), torch.randn(rows, 128)
+    array, pattern = blocks((96, 128), block, 0, "bf16")
+    layer.weight.data = torch.from_numpy(np.ascontiguousarray(array))
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(layer, (x,), quantize={".*weight": pattern}, options=options)
+    wide = x.to(torch.bfloat16).double() @ layer.weight.double().T + layer.bias.double()
+    np.testing.assert_allclose(fitted(x), wide.detach(), atol=2e-5)

@@ -1,12 +1,12 @@
 """Matrices of which kernels read a list of elements for every output."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drystone.codegen.families.decoding import parts
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.errors import InternalError
-from drystone.ir.encoding import Compressed, Joined, Sparse
+from drystone.ir.encoding import Codes, Compressed, Joined, Sparse
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,15 @@ class ListedMatrix:
 
     pattern: Compressed
     tensors: Mapping[str, Tensor]
-    outputs: int
+    outputs: int  #: lists
     depth: int  #: columns
+    group: int = 1  #: neighbouring inputs of a block that lie side by side
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Outputs and inputs of a block."""
+        axis = self.pattern.axis
+        return self.pattern.block[axis], self.pattern.block[1 - axis]
 
     @staticmethod
     def of(encoding: Joined, shape: Sequence[int], tensor: Tensor) -> "ListedMatrix":
@@ -25,8 +32,18 @@ class ListedMatrix:
         base = encoding.base
         if not isinstance(base, Sparse) or not isinstance(base.pattern, Compressed):
             raise InternalError(f"no kernel reads lists of {encoding}")
-        axis = base.pattern.axis
-        return ListedMatrix(base.pattern, parts(encoding, shape, tensor), shape[axis], shape[1 - axis])
+        axis, pattern, values = base.pattern.axis, base.pattern, base.values
+        named = parts(encoding, shape, tensor)
+        made = ListedMatrix(pattern, named, -(-shape[axis] // pattern.block[axis]), shape[1 - axis])
+        pack = values.pack if isinstance(values, Codes) else None
+        if pack is None:
+            return made
+        # A block's inputs down, its outputs, each with a group of inputs, across.
+        (outputs, inputs), group = made.block, (pack.inner_tiles or (1,))[0]
+        own = named["values"]
+        held = pattern.count, inputs // group, outputs * group
+        named |= {"values": tensor.part(own.offset or 0, held, own.dtype, own.code)}
+        return replace(made, tensors=named, group=group)
 
     @property
     def strip(self) -> int:
@@ -46,8 +63,9 @@ class ListedMatrix:
         return first, end
 
     def column(self, t: TileBuilder, j: Index) -> Index:
-        """The column of an element, counted from its strip's first."""
-        return t.element(t.load(self.tensors["index"], [j], [None]), (0, self.strip - 1))
+        """The column of an element or block, counted from its strip's first."""
+        last = -(-self.strip // self.block[1]) - 1
+        return t.element(t.load(self.tensors["index"], [j], [None]), (0, max(last, 0)))
 
     def columns(self, t: TileBuilder, j: Index, count: int) -> Tile:
         """The columns of some elements, counted from their strip's first, [1, count], i32."""

@@ -18,6 +18,7 @@ from drystone.codegen.families.coded_work import work_of
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, listed_matrix, pack_of
 from drystone.codegen.families.epilogue import flattened
+from drystone.codegen.families.matmul_blocks import block_product
 from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_listed import listed_product
@@ -49,7 +50,8 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     if form is None:
         return None
     if form.listed is not None:
-        return listed_product(form, target)
+        blocks = form.listed.block != (1, 1)
+        return block_product(form, target) if blocks else listed_product(form, target)
     if form.coded is not None:
         product = product_of(forms, target)
         return panels(forms, product, coded_default(product, target), target)
