@@ -147,8 +147,9 @@ class Frame:
             case Gather():
                 return self.gather(s)
             case Lookup():
-                places = self.tiles[s.index.number] & (len(s.numbers) - 1)
-                return np.array(s.numbers, np.float32).take(places)
+                if isinstance(s.numbers, Tile):
+                    return _looked_up(self.tiles[s.numbers.number], self.tiles[s.index.number])
+                return _looked_up(np.array(s.numbers, np.float32), self.tiles[s.index.number])
             case Shuffle():
                 return np.take(self.tiles[s.table.number][0], self.tiles[s.index.number] & 63)
             case Full():
@@ -246,3 +247,11 @@ class Frame:
     def bind(self, tiles: Sequence[Tile], values: Sequence[Array]) -> None:
         """Name values."""
         self.tiles.update((t.number, value) for t, value in zip(tiles, values, strict=True))
+
+
+def _looked_up(table: Array, index: Array) -> Array:
+    """The elements of a table's rows that the low bits of indices say."""
+    places = index.astype(np.int64) & (table.shape[-1] - 1)
+    rows = np.broadcast_shapes(table.shape[:-1], places.shape[:-1]) if places.ndim else ()
+    wide = [np.broadcast_to(each, (*rows, each.shape[-1])) for each in (table, places)]
+    return np.take_along_axis(wide[0], wide[1], axis=-1)

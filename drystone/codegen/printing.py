@@ -23,6 +23,7 @@ from drystone.codegen.tile import (
     Split,
     Statement,
     Store,
+    Tile,
     Transpose,
     When,
 )
@@ -47,7 +48,7 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 places = ", ".join(map(str, s.indices))
                 lines.append(f"{pad}{s.result} = gather {s.source.name}[{places}] -> {s.result.shape}")
             case Lookup():
-                lines.append(f"{pad}{s.result} = lookup {s.index} in {list(s.numbers)}")
+                lines.append(f"{pad}{s.result} = lookup {s.index} in {_listed(s.numbers)}")
             case Shuffle():
                 lines.append(f"{pad}{s.result} = shuffle {s.table} by {s.index}")
             case Store():
@@ -94,3 +95,7 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
             case When():
                 lines.append(f"{pad}when {s.left} < {s.right}")
                 statements(s.body, depth + 1, lines)
+
+
+def _listed(numbers: tuple[float, ...] | Tile) -> str:
+    return str(numbers) if isinstance(numbers, Tile) else str(list(numbers))

@@ -31,11 +31,12 @@ class Gather:
 
 @dataclass(frozen=True)
 class Lookup:
-    """result[..] = numbers[index[..] mod their count], a power of two; indices are i32, numbers f32."""
+    """result[.., i] = numbers[index[.., i] mod their count], a power of two; indices are i32, numbers f32: a
+    list that is known, or a tile, [.., count], of few."""
 
     result: Tile
     index: Tile
-    numbers: tuple[float, ...]
+    numbers: tuple[float, ...] | Tile
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ Meaning of the statements
 - `prefetch`: a place that is stored to, or read, soon may come into the cache; nothing else happens.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it,
   unless all are promised to lie inside.
-- `lookup`: each element is the number in a short list that the low bits of an integer say.
+- `lookup`: each element is the number in a short list, or in a row of a tile, that the low bits of an integer
+  say.
 - `shuffle`: each byte is the one in a table of 64, made when the kernel runs, that six low bits say.
 - A tensor `collapse`d names the same memory with neighbouring dimensions joined into one; a `part` of one of
   bytes names some of them as a tensor of its own.
@@ -286,12 +287,21 @@ class TileBuilder:
         self._emit(Gather(result, source, tuple(indices), inside))
         return result
 
-    def lookup(self, index: Tile, numbers: Sequence[float]) -> Tile:
-        """For each element of an integer tile (i32) the f32 that its low bits are the place of in a list."""
-        if len(numbers) & (len(numbers) - 1) or index.dtype != "i32":
-            raise ValueError(f"lookup of {index.dtype} among {len(numbers)} numbers")
-        result = self._tile(index.shape, "f32")
-        self._emit(Lookup(result, index, tuple(numbers)))
+    def lookup(self, index: Tile, numbers: Sequence[float] | Tile) -> Tile:
+        """For each element of an integer tile (i32) the f32 that its low bits are the place of in a list, or
+        in a row of a tile; one row of indices is used with every row of that."""
+        count = numbers.shape[-1] if isinstance(numbers, Tile) else len(numbers)
+        if count & (count - 1) or index.dtype != "i32":
+            raise ValueError(f"lookup of {index.dtype} among {count} numbers")
+        if not isinstance(numbers, Tile):
+            result = self._tile(index.shape, "f32")
+            self._emit(Lookup(result, index, tuple(numbers)))
+            return result
+        if numbers.dtype != "f32" or count > 16:
+            raise ValueError(f"lookup among {count} numbers {numbers.dtype} of a tile")
+        outer = broadcast([index.shape[:-1], numbers.shape[:-1]])
+        result = self._tile([*outer, index.shape[-1]], "f32")
+        self._emit(Lookup(result, index, numbers))
         return result
 
     def shuffle(self, table: Tile, index: Tile) -> Tile:

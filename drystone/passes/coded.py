@@ -36,20 +36,19 @@ _SHORT = 4
 
 @dataclass(frozen=True)
 class Panels:
-    """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. few:
-    whether it is multiplied with so few rows that a sparse one is not cut into strips. group: neighbouring
-    inputs that a unit sums, of blocks of a sparse one."""
+    """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. Of a
+    sparse one: `rows` it is multiplied with (0: any number), `group` neighbouring inputs that a unit sums."""
 
     shape: tuple[int, int]
     axis: int
     width: int
-    few: bool = False
+    rows: int = 0
     group: int = 1
 
     @property
     def lists(self) -> Lists:
         """How it lies where it is sparse."""
-        return Lists(self.shape, self.axis, self.few, self.group)
+        return Lists(self.shape, self.axis, self.width, self.rows, self.group)
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""

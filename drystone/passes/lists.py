@@ -1,13 +1,27 @@
 """Sparse weights in the form that kernels of products read: lists of elements, output by output."""
 
 from dataclasses import dataclass, replace
-from math import prod
+from math import lcm, prod
 
 import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, Compressed, Joined, Pack, Parts, Pattern, Sparse
+from drystone.ir.encoding import (
+    BY_RANGE,
+    Codes,
+    Compressed,
+    Encoding,
+    Joined,
+    Pack,
+    Parts,
+    Pattern,
+    Per,
+    Scale,
+    Sparse,
+    Structured,
+    Words,
+)
 from drystone.ir.encoding.parts import put, take
 
 #: Elements of a list in a strip, about: enough to be worth the sums that are fetched for them; columns of the
@@ -17,23 +31,31 @@ _LISTED, _NARROWEST = 16, 64
 FEW = 3
 #: Outputs of a block that are worth a vector.
 _OUTPUTS = 8
+#: Rows for which groups are read as such; inputs of a group that a register picks from.
+_GROUPED, _PICKED = 16, (2, 4, 8)
 #: Elements that kernels read.
 _READ = ("f32", "f16", "bf16")
 
 
 @dataclass(frozen=True)
 class Lists:
-    """How a matrix of a shape lies for a product: outputs along `axis`, in strips unless rows are few; blocks
-    in whole vectors with `group` neighbouring inputs side by side."""
+    """How a sparse matrix of a shape lies for a product of so many rows (0: any number): its outputs along
+    `axis`. Groups of inputs for few rows, in panels of `width`; blocks with `group` neighbouring inputs side
+    by side; else lists of elements, in strips unless rows are fewer still."""
 
     shape: tuple[int, int]
     axis: int
-    few: bool = False
+    width: int
+    rows: int = 0
     group: int = 1
 
     def joined(self, encoding: Sparse) -> Joined | str:
         """The encoding in which a kernel reads the numbers of a sparse one; or why none does."""
         values, pattern = encoding.values, encoding.pattern
+        held = self._group_values(values)
+        if self._in_groups(pattern) and held is not None:
+            assert isinstance(pattern, Structured)
+            return Joined(Sparse(self._groups(pattern), held))
         if not isinstance(values, Codes) or values.coded or values.element not in _READ:
             return f"kernels read lists of {', '.join(_READ)}"
         if self._in_blocks(pattern):
@@ -44,6 +66,35 @@ class Lists:
         count = prod(pattern.kept(self.shape))
         listed = Compressed(count, axis=self.axis, strip=self._strip(count))
         return Joined(Sparse(listed, Codes(values.element)))
+
+    def _in_groups(self, pattern: Pattern) -> bool:
+        """Whether kernels read n of m inputs as such: those that a register picks from, in whole words."""
+        if not isinstance(pattern, Structured) or pattern.axis == self.axis or self.rows > _GROUPED:
+            return False
+        slots = pattern.kept(self.shape)[pattern.axis]
+        bits = self._groups(pattern).places_held.code.bits
+        return pattern.of in _PICKED and slots % lcm(32 // bits, pattern.kept_of) == 0
+
+    def _groups(self, pattern: Structured) -> Structured:
+        """Places in words, each of a power of two bits."""
+        bits = 1 << (pattern.places_held.code.bits - 1).bit_length()
+        return replace(pattern, held=Codes(f"uint{bits}", None, Words(self.axis, self.width)))
+
+    def _group_values(self, values: Encoding) -> Codes | None:
+        """How numbers of groups lie, in panels: elements, and bytes with a scale for each output; None for
+        others, which no kernel reads."""
+        order = Pack((self.axis,), (self.width,), (self.axis, 1 - self.axis))
+        if not isinstance(values, Codes) or not isinstance(values.element, str):
+            return None
+        if values.element in _READ and not values.coded:
+            return Codes(values.element, None, order)
+        scale = values.scale
+        if values.element != "int8" or scale is None or set(scale.children()) != {"scale"}:
+            return None
+        each, rows = scale.held, scale.per.all_sizes(2) == Per.row(1 - self.axis).all_sizes(2)
+        if not rows or not isinstance(each, Codes) or each.element not in _READ or each.scale is not None:
+            return None
+        return Codes("int8", Scale(scale.per, replace(each, layout=Pack((0,), (self.width,)))), order)
 
     def _in_blocks(self, pattern: Pattern) -> bool:
         """Whether kernels read blocks as such: those that fill a good part of vectors with their outputs."""
@@ -57,19 +108,36 @@ class Lists:
             return Codes(values.element, None, Pack((inputs,), (self.group,), order))
         return Codes(values.element, None, Pack((), (), order))
 
+    def _grouped(self, parts: Parts, encoding: Sparse, held: Sparse) -> Parts:
+        """The parts of groups in panels."""
+        kept, pattern, values = encoding.pattern.kept(self.shape), held.pattern, held.values
+        assert isinstance(pattern, Structured) and isinstance(encoding.pattern, Structured)
+        assert isinstance(values, Codes) and isinstance(encoding.values, Codes)
+        places = encoding.pattern.places_held.decode(take("index", parts), kept)
+        own = take("values", parts)
+        made = values.laid(encoding.values.stored(own, kept))
+        if values.scale is not None and encoding.values.scale is not None:
+            scale, each = values.scale.held, encoding.values.scale.held
+            assert isinstance(scale, Codes) and isinstance(each, Codes)
+            made |= put("scale", scale.laid(each.stored(take("scale", own), values.scale.per.shape(kept))))
+        return put("values", made) | put("index", pattern.places_held.encode(places, {}, BY_RANGE))
+
     def _strip(self, count: int) -> int:
         """Columns of a strip, 0 for all: a power of two in which a list has enough elements."""
         outputs, columns = self.shape[self.axis], self.shape[1 - self.axis]
         wanted = _LISTED * outputs * columns / max(count, 1)
         strip = max(_NARROWEST, 1 << int(np.ceil(np.log2(max(wanted, 1)))))
-        return strip if strip < columns and not self.few else 0
+        return strip if strip < columns and not 0 < self.rows <= FEW else 0
 
     def join(self, parts: Parts, encoding: Sparse) -> Array:
         """The array of `joined` with the numbers of these parts."""
         joined = self.joined(encoding)
         assert isinstance(joined, Joined) and isinstance(joined.base, Sparse)
         pattern, values = joined.base.pattern, encoding.values
-        assert isinstance(pattern, Compressed) and isinstance(values, Codes)
+        assert isinstance(values, Codes)
+        if isinstance(pattern, Structured):
+            return joined.join(self._grouped(parts, encoding, joined.base), self.shape)
+        assert isinstance(pattern, Compressed)
         kept = encoding.pattern.kept(self.shape)
         elements = values.stored(take("values", parts), kept)
         places = encoding.pattern.places(parts, self.shape)

@@ -22,7 +22,6 @@ from drystone.ir.shapes import layouts
 from drystone.ir.values import main_block, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
-from drystone.passes.lists import FEW
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
@@ -67,10 +66,10 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
     if not isinstance(encoding, Sparse):
         return Panels((n, k), axis, width)
     rows, values = shape_of(op.results[0].type)[:-1], encoding.values
-    few = None not in rows and prod(n or 0 for n in rows) <= FEW
+    known = 0 if None in rows else prod(n or 0 for n in rows)
     held = codes_of(op.operands[0].type).held_as
     alike = isinstance(values, Codes) and values.element == held
-    return Panels((n, k), axis, width, few, target.neighbours(held, held) if alike else 1)
+    return Panels((n, k), axis, width, known, target.neighbours(held, held) if alike else 1)
 
 
 def panels_of_table(kind: Any) -> Panels | None:

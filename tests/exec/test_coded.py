@@ -28,7 +28,6 @@ from drystone.ir.encoding import (
 )
 from drystone.mlir import func, ir
 from drystone.passes.coded import Panels
-from drystone.passes.lists import FEW
 from drystone.passes.pack_weights import panel_width
 from drystone.targets import registry
 from drystone.targets.target import CpuTarget
@@ -118,7 +117,7 @@ def product(
     shape = (n, k) if axis == 0 else (k, n)
     matrix = rng.standard_normal(shape).astype(np.float32) if given is None else given
     parts = encode(matrix, encoding)
-    panels = Panels((shape[0], shape[1]), axis, panel_width(target, n), m <= FEW and not dynamic)
+    panels = Panels((shape[0], shape[1]), axis, panel_width(target, n), 0 if dynamic else m)
     joined = panels.joined(encoding)
     assert not isinstance(joined, str) and not panels.problem(parts, encoding)
     stored = panels.join(parts, encoding)

@@ -8,10 +8,20 @@ from drystone.codegen.elements import is_float, wide
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.region import dtype_of
+from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.encoding import Joined, Pack, Sparse, encoding_of, is_coded, storage_element, storage_shape
+from drystone.ir.encoding import (
+    Joined,
+    Pack,
+    Sparse,
+    Structured,
+    encoding_of,
+    is_coded,
+    storage_element,
+    storage_shape,
+)
 from drystone.ir.encoding import pack_of as kind_pack
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
@@ -92,7 +102,7 @@ def pack_of(value: Any) -> Pack | None:
 
 def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
     """The coded matrix that an operand is; None where it holds the numbers themselves,
-    or lists of them."""
+    or some of them."""
     kind = uncast(value).type
     if not is_coded(kind):
         return None
@@ -105,13 +115,14 @@ def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
     return CodedMatrix.of(encoding, (n, k), op.tensor(value))
 
 
-def listed_matrix(op: DryOp, value: Any) -> ListedMatrix | None:
-    """The matrix of lists that an operand is; None where it is another one."""
+def sparse_matrix(op: DryOp, value: Any) -> ListedMatrix | StructuredMatrix | None:
+    """The sparse matrix that an operand is; None where it is none."""
     kind = uncast(value).type
     encoding = encoding_of(kind)
     if not isinstance(encoding, Joined) or not isinstance(encoding.base, Sparse):
         return None
-    return ListedMatrix.of(encoding, list(kind.shape), op.tensor(value))
+    kinds = StructuredMatrix if isinstance(encoding.base.pattern, Structured) else ListedMatrix
+    return kinds.of(encoding, list(kind.shape), op.tensor(value))
 
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:

@@ -16,7 +16,7 @@ from drystone.codegen.elements import width
 from drystone.codegen.families.coded_schedule import coded_default, coded_features, coded_space
 from drystone.codegen.families.coded_work import work_of
 from drystone.codegen.families.decoding import CodedMatrix
-from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, listed_matrix, pack_of
+from drystone.codegen.families.dry_op import DryOp, coded_matrix, dry_ops, pack_of, sparse_matrix
 from drystone.codegen.families.epilogue import flattened
 from drystone.codegen.families.matmul_blocks import block_product
 from drystone.codegen.families.matmul_dots import along_k, column
@@ -33,7 +33,9 @@ from drystone.codegen.families.matmul_schedule import (
     space,
 )
 from drystone.codegen.families.matmul_split import splits
+from drystone.codegen.families.matmul_structured import structured_product
 from drystone.codegen.families.matmul_tables import pieces_of
+from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Tensor, TileProgram
 from drystone.mlir import ir
@@ -49,9 +51,8 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     form = forms[0] if forms else None
     if form is None:
         return None
-    if form.listed is not None:
-        blocks = form.listed.block != (1, 1)
-        return block_product(form, target) if blocks else listed_product(form, target)
+    if form.sparse is not None:
+        return _sparse(form, target)
     if form.coded is not None:
         product = product_of(forms, target)
         return panels(forms, product, coded_default(product, target), target)
@@ -71,7 +72,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     form = forms[0] if forms else None
     if form is None:
         return None
-    if form.listed is not None:
+    if form.sparse is not None:
         return None
     plain = form.coded is None and form.pack is None
     if plain and (form.transposed or form.b.shape[-1] == 1):
@@ -88,6 +89,14 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
         first = coded_default(product, target)
         return Search(coded_space(product, target, first), first, features, build)
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
+
+
+def _sparse(form: MatMulForm, target: CpuTarget) -> TileProgram:
+    """The program of a product with a sparse matrix, by how its elements are held."""
+    if isinstance(form.sparse, StructuredMatrix):
+        return structured_product(form, target)
+    lists = form.sparse is not None and form.sparse.block == (1, 1)
+    return listed_product(form, target) if lists else block_product(form, target)
 
 
 def _units(product: Product) -> dict[str, float]:
@@ -132,8 +141,8 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
     known = tuple((n, form) for n, form in inner.items() if form is not None)
-    coded, listed = coded_matrix(op, main.b), listed_matrix(op, main.b)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, listed)
+    coded, sparse = coded_matrix(op, main.b), sparse_matrix(op, main.b)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse)
 
 
 def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:

@@ -41,8 +41,8 @@ class _Shape:
 
 def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     """The program of a product whose b is listed in blocks."""
-    rank, matrix = form.batch, form.listed
-    assert matrix is not None
+    rank, matrix = form.batch, form.sparse
+    assert isinstance(matrix, ListedMatrix)
     shape = _shape(form, matrix, target)
     outputs = matrix.block[0]
 

@@ -10,6 +10,7 @@ from drystone.codegen.families.dry_op import DryOp, narrowed
 from drystone.codegen.families.epilogue import load_extra, operations
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.region import apply_region, spread
+from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.ir.encoding import Pack
 from drystone.mlir import ir
@@ -28,8 +29,8 @@ class MatMulForm:
     """A matrix product: a [*batch, M, K], b [.., K, N] or, `transposed`, [.., N, K] (an extent of 1 in its
     batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
     maps. inner: by their number, operands that are not in memory: the elements of other products of the same
-    a, whose sums are held beside this one's. coded, listed: what reads b, where that holds
-    codes, or lists of elements."""
+    a, whose sums are held beside this one's. coded, sparse: what reads b, where that holds
+    codes, or some of its elements."""
 
     op: DryOp
     a: Tensor
@@ -40,7 +41,7 @@ class MatMulForm:
     transposed: bool
     inner: tuple[tuple[int, "MatMulForm"], ...] = ()
     coded: CodedMatrix | None = None
-    listed: ListedMatrix | None = None
+    sparse: ListedMatrix | StructuredMatrix | None = None
 
     @property
     def batch(self) -> int:
@@ -157,7 +158,7 @@ def promises(form: MatMulForm, t: TileBuilder) -> None:
     for d in range(r):
         if form.a.shape[d] != 1:
             t.same(form.a.dim(d), form.out.dim(d))
-    if form.pack is None and form.coded is None and form.listed is None:
+    if form.pack is None and form.coded is None and form.sparse is None:
         count = len(form.b.shape)
         n, k = (count - 2, count - 1) if form.transposed else (count - 1, count - 2)
         t.same(form.b.dim(n), form.out.dim(r + 1))

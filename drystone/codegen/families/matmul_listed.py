@@ -74,8 +74,8 @@ class _Step:
     @property
     def matrix(self) -> ListedMatrix:
         """What is listed."""
-        assert self.form.listed is not None
-        return self.form.listed
+        assert isinstance(self.form.sparse, ListedMatrix)
+        return self.form.sparse
 
     @property
     def outputs(self) -> Index:

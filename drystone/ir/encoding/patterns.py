@@ -60,9 +60,12 @@ class Structured(Pattern):
     axis: int  #: the axis that the groups are along
     kept_of: int  #: elements of a group that are held
     of: int  #: elements of a group
+    held: Codes | None = None  #: what places in a group are held in; without: as few bits as number them
 
-    def _index(self) -> Codes:
-        return Codes(f"uint{max(1, (self.of - 1).bit_length())}")
+    @property
+    def places_held(self) -> Codes:
+        """What places in a group are held in."""
+        return self.held or Codes(f"uint{max(1, (self.of - 1).bit_length())}")
 
     def kept(self, shape: Sequence[int]) -> Shape:
         """The groups side by side."""
@@ -71,7 +74,7 @@ class Structured(Pattern):
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """A few bits for each element."""
-        return inside("index", self._index().parts(self.kept(shape)))
+        return inside("index", self.places_held.parts(self.kept(shape)))
 
     def find(self, numbers: Array) -> Parts:
         """The largest of every group."""
@@ -82,7 +85,7 @@ class Structured(Pattern):
         groups = turned.reshape(*turned.shape[:-1], -1, self.of)
         index = np.sort(np.argsort(-groups, axis=-1, kind="stable")[..., : self.kept_of], axis=-1)
         index = np.moveaxis(index.reshape(*turned.shape[:-1], -1), -1, self.axis)
-        return put("index", self._index().encode(index.astype(np.float64), {}, BY_RANGE))
+        return put("index", self.places_held.encode(index.astype(np.float64), {}, BY_RANGE))
 
     def places(self, parts: Parts, shape: Sequence[int]) -> Array:
         """Group and place in it."""
@@ -90,7 +93,7 @@ class Structured(Pattern):
         at = [
             np.arange(n).reshape([-1 if e == d else 1 for e in range(len(kept))]) for d, n in enumerate(kept)
         ]
-        index = self._index().decode(take("index", parts), kept).astype(np.int64)
+        index = self.places_held.decode(take("index", parts), kept).astype(np.int64)
         at[self.axis] = at[self.axis] // self.kept_of * self.of + index
         inside = np.broadcast_to(at[self.axis] < shape[self.axis], kept)
         return np.where(inside, np.ravel_multi_index(np.broadcast_arrays(*at), tuple(shape), mode="clip"), -1)
@@ -99,8 +102,12 @@ class Structured(Pattern):
         """What cannot be for a tensor of this shape."""
         if not 0 <= self.axis < len(shape):
             yield f"groups along axis {self.axis} of rank {len(shape)}"
-        if not 1 <= self.kept_of <= self.of <= 256 or self.of < 2:
+        elif not 1 <= self.kept_of <= self.of <= 256 or self.of < 2:
             yield f"{self.kept_of} of every {self.of} elements"
+        elif self.places_held.code.low != 0 or self.places_held.code.high < self.of - 1:
+            yield f"places in groups of {self.of} held as {self.places_held.code.name}"
+        else:
+            yield from (f"places: {p}" for p in self.places_held.problems(self.kept(shape)))
 
 
 @dataclass(frozen=True)

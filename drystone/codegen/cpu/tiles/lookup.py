@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles.values import Row, Value
-from drystone.codegen.tile import Lookup, Shuffle
+from drystone.codegen.tile import Lookup, Shuffle, Tile
 from drystone.errors import InternalError
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ class LookedUp(Value):
 
     def __init__(self, low: "Lowering", s: Lookup) -> None:
         super().__init__(low, s.result.number, s.result.shape, s.result.dtype)
-        self.index, self.numbers = low.value(s.index), s.numbers
-        self.reads = self.index.reads
+        self.index = low.value(s.index)
+        self.numbers = low.value(s.numbers) if isinstance(s.numbers, Tile) else s.numbers
+        self.reads = self.index.reads | (
+            self.numbers.reads if isinstance(self.numbers, Value) else frozenset()
+        )
 
     def settle(self) -> None:
         """Make all parts now."""
@@ -34,11 +37,29 @@ class LookedUp(Value):
 
     def make(self, row: Row, j: int) -> str:
         low = self.low
-        index = self.index.part(row, j)
+        index = self.index.part(_row_of(self.index, row), j)
+        index = low.spread(index, "i32") if self.scalar else index
+        whole = (
+            self._of_tile(row, index)
+            if isinstance(self.numbers, Value)
+            else _picked(low, self.numbers, index)
+        )
         if not self.scalar:
-            return _picked(low, self.numbers, index)
-        whole = _picked(low, self.numbers, low.spread(index, "i32"))
+            return whole
         return low.emit.pure(f"vector.extract {whole}[0] : f32 from {low.vector('f32')}")
+
+    def _of_tile(self, row: Row, index: str) -> str:
+        """The numbers of a row of a tile, which fill a register one after the other again and again."""
+        low, table = self.low, self.numbers
+        assert isinstance(table, Value)
+        count, kind = table.last, low.vector("f32")
+        if count > low.lanes:
+            raise InternalError(f"{low.target.name} picks no numbers of a row of {count}")
+        part = table.spread(_row_of(table, row), 0)
+        if 1 < count < low.lanes:
+            order = [lane % count for lane in range(low.lanes)]
+            part = low.emit.pure(f"vector.shuffle {part}, {part} {order} : {kind}, {kind}")
+        return _permuted(low, part, index)
 
 
 class Shuffled(Value):
@@ -74,15 +95,25 @@ class Shuffled(Value):
         )
 
 
+def _row_of(value: Value, row: Row) -> Row:
+    """The row of a tile of one or as many rows that belongs to one of a result."""
+    missing = len(row) + 1 - len(value.shape)
+    return tuple(0 if n == 1 else i for i, n in zip(row[missing:], value.shape[:-1], strict=True))
+
+
+def _permuted(low: "Lowering", table: str, index: str) -> str:
+    """The elements of a register that the low bits of an index say."""
+    real, whole = low.vector("f32"), low.vector("i32")
+    picked = f'llvm.call_intrinsic "{_PERMUTE[low.lanes]}"({table}, {index})'
+    return low.emit.pure(f"{picked} : ({real}, {whole}) -> {real}")
+
+
 def _picked(low: "Lowering", numbers: tuple[float, ...], index: str) -> str:
     """The numbers at the indices of a register."""
     emit, lanes, count = low.emit, low.lanes, len(numbers)
     real, whole = low.vector("f32"), low.vector("i32")
     if count <= lanes:
-        table = emit.ramp(numbers * (lanes // count), "f32")
-        return emit.pure(
-            f'llvm.call_intrinsic "{_PERMUTE[lanes]}"({table}, {index}) : ({real}, {whole}) -> {real}'
-        )
+        return _permuted(low, emit.ramp(numbers * (lanes // count), "f32"), index)
     step = numbers[1] - numbers[0]
     if all(number == numbers[0] + step * i for i, number in enumerate(numbers)) and lanes not in _PERMUTE_TWO:
         code = emit.binary("arith.andi", index, emit.constant(count - 1, whole), whole)

@@ -26,6 +26,7 @@ from drystone.codegen.tile import (
     Statement,
     Store,
     Tensor,
+    Tile,
     Transpose,
     When,
 )
@@ -60,7 +61,7 @@ def operands(s: Statement) -> set[int]:
         case Gather():
             return {t.number for t in s.indices}
         case Lookup():
-            return {s.index.number}
+            return {s.index.number} | ({s.numbers.number} if isinstance(s.numbers, Tile) else set())
         case Shuffle():
             return {s.table.number, s.index.number}
         case Full():

@@ -7,6 +7,7 @@ from torch import nn
 
 import drystone
 from drystone.codegen import interpret
+from drystone.ir import formats
 from drystone.ir.encoding import (
     Bitmap,
     Codes,
@@ -160,3 +161,33 @@ def test_blocks_of_pairs(rows: int, block: tuple[int, int]) -> None:
     fitted = drystone.compile(layer, (x,), quantize={".*weight": pattern}, options=options)
     wide = x.to(torch.bfloat16).double() @ layer.weight.double().T + layer.bias.double()
     np.testing.assert_allclose(fitted(x), wide.detach(), atol=2e-5)
+
+
+@pytest.mark.parametrize("group", [(2, 4), (1, 4), (4, 8), (1, 2)], ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_groups(group: tuple[int, int], axis: int) -> None:
+    """Of few rows kernels pick inputs for each output, of elements and of bytes with scales of outputs."""
+    n, k, machine = 56, 256, registry.resolve(("cpu", "cpu:avx2")[axis])
+    array = np.random.default_rng(sum(group)).standard_normal((n, k) if axis == 0 else (k, n))
+    for m, values in ((1, Codes("f32")), (3, Codes("bf16")), (16, formats.int8_row(1 - axis))):
+        encoding = Sparse(Structured(1 - axis, *group), values)
+        program, arrays, expected = product(encoding, m, n, k, machine, axis=axis, given=array)
+        assert "lookup" in str(program)
+        check_compiled(program, arrays, expected, machine)
+
+
+def test_the_meaning_of_programs_of_groups() -> None:
+    array = np.random.default_rng(9).standard_normal((24, 64))
+    for m in (1, 5):
+        encoding = Sparse(Structured(1, 2, 4), Codes("f32"))
+        program, arrays, expected = product(encoding, m, 24, 64, registry.resolve("cpu:avx512"), given=array)
+        interpret.run(program, arrays)
+        check(arrays[-1], expected)
+
+
+def test_groups_that_fill_no_words_are_lists() -> None:
+    array = np.random.default_rng(9).standard_normal((24, 36))
+    encoding = Sparse(Structured(1, 2, 4), Codes("f32"))
+    program, arrays, expected = product(encoding, 1, 24, 36, registry.resolve("cpu"), given=array)
+    assert "lookup" not in str(program)
+    check_compiled(program, arrays, expected, registry.resolve("cpu"))
