@@ -92,3 +92,49 @@ module {
     return %5, %6 : tensor<2x?x4xf32>, tensor<4x4xf32>
   }
 }
+
+// case: a table that rows are looked up in too
+func.func @main(%i: tensor<3xi64>, %x: tensor<4x8xf32>) -> (tensor<3x8xf32>, tensor<4x16xf32>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<16x8xf32>
+  %e = "dry.embedding"(%w, %i) : (tensor<16x8xf32>, tensor<3xi64>) -> tensor<3x8xf32>
+  %y = "dry.matmul"(%x, %w) ({
+  ^bb0(%s: f32):
+    "dry.yield"(%s) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>} : (tensor<4x8xf32>, tensor<16x8xf32>) -> tensor<4x16xf32>
+  return %e, %y : tensor<3x8xf32>, tensor<4x16xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d0, d1)>
+#map1 = affine_map<(d0, d1) -> (d0, 0)>
+#map2 = affine_map<(d0, d1) -> (d1)>
+#map3 = affine_map<(d0, d1) -> (d0)>
+module {
+  func.func @main(%arg0: tensor<3xi64>, %arg1: tensor<4x8xf32>) -> (tensor<3x8xf32>, tensor<4x16xf32>) {
+    %0 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8xi8>
+    %1 = "dry.weight"() {key = "w.rows"} : () -> tensor<16x1xf32>
+    %2 = "dry.embedding"(%0, %arg0) : (tensor<16x8xi8>, tensor<3xi64>) -> tensor<3x8xi8>
+    %3 = "dry.embedding"(%1, %arg0) : (tensor<16x1xf32>, tensor<3xi64>) -> tensor<3x1xf32>
+    %4 = tensor.empty() : tensor<3x8xf32>
+    %5 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel"]} ins(%2, %3 : tensor<3x8xi8>, tensor<3x1xf32>) outs(%4 : tensor<3x8xf32>) {
+    ^bb0(%in: i8, %in_0: f32, %out: f32):
+      %11 = arith.sitofp %in : i8 to f32
+      %12 = arith.mulf %11, %in_0 : f32
+      linalg.yield %12 : f32
+    } -> tensor<3x8xf32>
+    %6:3 = "dry.round_rows"(%arg1) {operandSegmentSizes = array<i32: 1, 0>, resultSegmentSizes = array<i32: 1, 1, 1>} : (tensor<4x8xf32>) -> (tensor<4x8xi8>, tensor<4xf32>, tensor<4xf32>)
+    %7 = "dry.weight"() {key = "w.int8"} : () -> tensor<16x8xi8>
+    %8 = "dry.weight"() {key = "w.scale"} : () -> tensor<16xf32>
+    %9 = "dry.weight"() {key = "w.sum"} : () -> tensor<16xf32>
+    %10 = "dry.matmul"(%6#0, %7, %8, %9, %6#1, %6#2) ({
+    ^bb0(%arg2: i32, %arg3: f32, %arg4: f32, %arg5: f32, %arg6: f32):
+      %11 = arith.sitofp %arg2 : i32 to f32
+      %12 = arith.mulf %11, %arg5 : f32
+      %13 = arith.mulf %arg6, %arg4 : f32
+      %14 = arith.addf %12, %13 : f32
+      %15 = arith.mulf %14, %arg3 : f32
+      "dry.yield"(%15) : (f32) -> ()
+    }) {extra_maps = [#map2, #map2, #map3, #map3], operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 1, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xi8>, tensor<16x8xi8>, tensor<16xf32>, tensor<16xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<4x16xf32>
+    return %5, %10 : tensor<3x8xf32>, tensor<4x16xf32>
+  }
+}

@@ -62,11 +62,12 @@ def _unpacked(t: TileBuilder, table: Tensor, row: Index, give: Given) -> None:
     """give(k, numbers) for the numbers of one row of a table [panels, k / g, width, g], g at once."""
     _, count, width, some = (n or 0 for n in table.shape)
 
-    def group(j: Index) -> None:
-        at: list[Index | int] = [row // width, j, row % width, 0]
-        give(j * some, t.load(table, at, [None, None, None, some]))
+    def at(j: Index) -> tuple[list[Index | int], list[int | None]]:
+        return [row // width, j, row % width, 0], [None, None, None, some]
 
-    t.loop(count, 1, group)
+    # Each group is in a line of its own: all are asked for before the first is waited for.
+    t.loop(count, 1, lambda j: t.prefetch(table, *at(j), read=True))
+    t.loop(count, 1, lambda j: give(j * some, t.load(table, *at(j))))
 
 
 def _decoded(t: TileBuilder, coded: CodedMatrix, row: Index, width: int, give: Given) -> None:
