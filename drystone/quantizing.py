@@ -296,9 +296,9 @@ def _runs(observer: Callable[..., Any], calls: Sequence[Any]) -> Iterator[dict[s
 
 
 def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
-    """By the keys of weights what `ObserveWeights` gives, summed over calls. Raises UserError where numbers
-    are not finite."""
-    found: dict[str, Seen] = {}
+    """By the keys of weights what `ObserveWeights` gives, summed over calls: one object for those that read
+    the same x. Raises UserError where numbers are not finite."""
+    sums, found = dict[str, Seen](), dict[str, Seen]()
     for results in runs:
         for name, moment in results.items():
             kind, _, keys = name.partition(" ")
@@ -313,8 +313,10 @@ def _seen(runs: Iterator[dict[str, Array]]) -> dict[str, Seen]:
                     hint="leave out the calls that give infinities or NaN, or these weights (None)",
                 )
             seen = Seen(float(rows[0]), total, moment.astype(np.float64), float(spread[0]))
-            for key in keys.split(" "):
-                found[key] = found[key] + seen if key in found else seen
+            sums[keys] = sums[keys] + seen if keys in sums else seen
+    for keys, seen in sums.items():
+        for key in keys.split(" "):
+            found[key] = found[key] + seen if key in found else seen
     return found
 
 

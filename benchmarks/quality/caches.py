@@ -1,6 +1,6 @@
 """What caches of fewer bits, or of fewer positions, cost a language model that writes with them.
 
-python -m benchmarks.quality.caches [--seeds 3] [--only "kivi2;int8"] [--output folder]
+python -m benchmarks.quality.caches [--seeds 3] [--stretches 1] [--only "kivi2;int8"] [--output folder]
 
 The byte-level model of `benchmarks.quality.language`, trained on for stretches of 1024 bytes (once for each
 seed, in some minutes), reads unseen text byte by byte as it would write it: every byte enters the caches, and
@@ -10,10 +10,13 @@ is the likeliest; the mean divergence of the distributions, and by how much the 
 256 bytes are left out, whose rows are all in the window at some time.
 
 Where positions are dropped, the first 512 bytes are a prompt, which comes in calls of 64 and is left out.
+Where some caches have more bits, they are those that alone change the distributions most on a stretch of the
+text that the model was trained on.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,26 +36,14 @@ from drystone.env import cache_folder
 
 #: Positions of a cache; those at its start that are not judged; a prompt, and the rows of its calls.
 ROOM, _LEFT_OUT, _PROMPT, _ROWS = 1024, 256, 512, 64
+#: Rows of a call where it is looked for the caches that matter most.
+_TOGETHER = 32
 #: Training for longer stretches: steps, those of a slow start, their rate, and the base of the angles (as
 #: in Xiong et al. 2023).
 _STEPS, _WARM_UP, _RATE, _BASE = 16, 3, 6e-4, 80000.0
 
-#: How caches are held, by what it is called.
-CACHES: Mapping[str, Held | Mapping[str, Held]] = {
-    "int8": "int8",
-    "int4": "int4",
-    "kivi4": "kivi4",
-    "kivi2": "kivi2",
-    "kivi2, keys in groups of 8": Cache(Coded(2, by="channel", group=8), Coded(2), window=64),
-    "k4v2": "k4v2",
-    "2 bits by token": Cache(Coded(2), Coded(2), window=64),
-    "sinks, window of 252": Keep(4, 252),
-    "sinks, window of 60, 192 heavy hitters": Keep(4, 60, heavy=192),
-    "sinks, window of 60, 192 by SnapKV": Keep(4, 60, snap=192),
-    "sinks, window of 124": Keep(4, 124),
-    "sinks, window of 60, 64 heavy hitters": Keep(4, 60, heavy=64),
-    "sinks, window of 60, 64 by SnapKV": Keep(4, 60, snap=64),
-}
+#: How the caches of a model are held.
+Holding = Held | Mapping[str, Held]
 
 
 def _stretches(count: int, seed: int, *, held_out: bool) -> Tensor:
@@ -125,41 +116,83 @@ class Writing(nn.Module):
         return self.model.head(self.model.norm(x))
 
 
-def written(model: Writing, held: Held | Mapping[str, Held] | None, ids: Tensor) -> tuple[Tensor, int]:
-    """The logits after every byte of a stretch, [positions, 256], and the bytes of the caches."""
+def written(model: Writing, held: Holding | None, stretches: Tensor, rows: int = 1) -> tuple[Tensor, int]:
+    """The logits after every byte of some stretches [count, positions], which come in calls of so many rows
+    one after the other, [count, positions, 256], and the bytes of the caches."""
     prompt = _PROMPT if isinstance(held, Keep) else 0
-    rows, count = (_ROWS, torch.export.Dim("rows", min=1, max=_ROWS)) if prompt else (1, None)
+    most, dim = (_ROWS, torch.export.Dim("rows", min=1, max=_ROWS)) if prompt else (rows, None)
     fitted = drystone.compile(
         model,
-        (ids[:, :rows], torch.arange(rows)),
-        dynamic_shapes=None if count is None else ({1: count}, {0: count}),
+        (stretches[:1, :most], torch.arange(most)),
+        dynamic_shapes=None if dim is None else ({1: dim}, {0: dim}),
         caches=held,
     )
-    starts = [*range(0, prompt, rows), *range(prompt, ids.shape[1] + 1)]
-    found = [fitted(ids[:, p:q], torch.arange(p, q)).clone() for p, q in pairwise(starts)]
-    return torch.cat(found, 1)[0], fitted.memory.states
+    starts = [*range(0, prompt, most), *range(prompt, stretches.shape[1] + 1, rows)]
+    found = [
+        torch.cat([fitted(ids[None, p:q], torch.arange(p, q)).clone() for p, q in pairwise(starts)], 1)
+        for ids in stretches
+    ]
+    return torch.cat(found), fitted.memory.states
+
+
+@cache
+def _moving(model: Writing) -> list[str]:
+    """The caches, those first that move the distributions most where they alone are held as "kivi2"."""
+    ids, names = _stretches(1, 11, held_out=False), [name for name, _ in model.named_buffers(recurse=False)]
+    kinds: list[Holding | None] = [None, *({name: "kivi2"} for name in names)]
+    own, *others = (written(model, held, ids[:, :-1], _TOGETHER)[0][:, _LEFT_OUT:] for held in kinds)
+    targets = ids[:, _LEFT_OUT + 1 :]
+    distances = (Distance.of(own, other, targets) for other in others)
+    moved = {name: each.divergence for name, each in zip(names, distances, strict=True)}
+    return sorted(moved, key=lambda name: -moved[name])
+
+
+def mixed(model: Writing, more: int) -> Holding:
+    """As "kivi2" holds them, but for so many caches that move the distributions most, which have 4 bits."""
+    return {name: "kivi4" if n < more else "kivi2" for n, name in enumerate(_moving(model))}
+
+
+#: How caches are held, by what it is called.
+CACHES: Mapping[str, Holding | Callable[[Writing], Holding]] = {
+    "int8": "int8",
+    "int4": "int4",
+    "kivi4": "kivi4",
+    "kivi2": "kivi2",
+    "kivi2, keys in groups of 8": Cache(Coded(2, by="channel", group=8), Coded(2), window=64),
+    "kivi2, 6 of 16 caches in 4 bits": partial(mixed, more=6),
+    "k4v2": "k4v2",
+    "2 bits by token": Cache(Coded(2), Coded(2), window=64),
+    "sinks, window of 252": Keep(4, 252),
+    "sinks, window of 60, 192 heavy hitters": Keep(4, 60, heavy=192),
+    "sinks, window of 60, 192 by SnapKV": Keep(4, 60, snap=192),
+    "sinks, window of 124": Keep(4, 124),
+    "sinks, window of 60, 64 heavy hitters": Keep(4, 60, heavy=64),
+    "sinks, window of 60, 64 by SnapKV": Keep(4, 60, snap=64),
+}
 
 
 def main() -> None:
     """Print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--stretches", type=int, default=1, help="of unseen text")
     parser.add_argument("--only", default="", help="formats whose name has one of these, with ; between them")
     parser.add_argument("--output", type=Path, help="a folder for the table")
     arguments = parser.parse_args()
     chosen = {
         name: e for name, e in CACHES.items() if any(part in name for part in arguments.only.split(";"))
     }
-    ids = _stretches(1, 7, held_out=True)
+    ids = _stretches(arguments.stretches, 7, held_out=True)
     rows: dict[str, list[Distance]] = {name: [] for name in chosen}
     sizes: dict[str, int] = {}
     for seed in range(arguments.seeds):
         model = Writing(longer(seed)).eval()
         reference, sizes["f32"] = written(model, None, ids[:, :-1])
-        for name, held in chosen.items():
+        for name, each in chosen.items():
+            held = each(model) if callable(each) else each
             other, sizes[name] = written(model, held, ids[:, :-1])
             left = _PROMPT if isinstance(held, Keep) else _LEFT_OUT
-            rows[name].append(Distance.of(reference[left:], other[left:], ids[0, left + 1 :]))
+            rows[name].append(Distance.of(reference[:, left:], other[:, left:], ids[:, left + 1 :]))
             print(f"seed {seed}, {name}: {rows[name][-1]}", flush=True)
     columns = f"| caches of {ROOM} positions | KB | of f32 | of bf16 | same byte | divergence | loss |"
     head = f"{columns}\n|{'---|' * 7}\n"

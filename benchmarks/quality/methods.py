@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,7 @@ from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
 from drystone.passes.quantize_weights import BEST
-from drystone.passes.rounding import Method, Seen, scaled
+from drystone.passes.rounding import Member, Method, Seen, scaled
 
 #: Inputs of a call.
 Inputs = tuple[Tensor, ...]
@@ -108,16 +108,16 @@ def rounded(given: Calibrated, encodings: Mapping[str, Encoding], method: Method
     made, stored, count = copy.deepcopy(given.model), 0, 0
     modules = dict(products(made))
     for group in given.groups:
-        matrices, seen = [_matrix(modules[name]) for name in group], given.seen[group[0]]
-        factors = np.ones(matrices[0].shape[1], np.float32)
+        members = [Member(_matrix(modules[name]), encodings[name], method) for name in group]
+        seen, factors = replace(given.seen[group[0]]), None
         if method.scaled and isinstance(modules[group[0]], nn.Linear):
-            shown = seen.centred() if method.corrected else seen
-            factors = scaled(matrices, [encodings[name] for name in group], shown)
-            stored += factors.nbytes
-        for name, matrix in zip(group, matrices, strict=True):
-            encoding = encodings[name]
-            parts = method.parts(matrix * factors, encoding, seen.scaled(1 / factors))
-            found = encoding.decode(parts, matrix.shape) / factors
+            factors = scaled(members, seen)
+            stored += 0 if factors is None else factors.nbytes
+        for name, member in zip(group, members, strict=True):
+            matrix, encoding = member.matrix, member.encoding
+            parts = method.parts(matrix, encoding, seen, factors)
+            found = encoding.decode(parts, matrix.shape)
+            found = found if factors is None else found / factors
             _put(modules[name], found)
             stored += sum(part.nbytes for part in parts.values())
             if method.corrected:

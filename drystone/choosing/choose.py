@@ -1,7 +1,7 @@
 """The choice of formats for weights of which everything is known: sizes, errors, times."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -181,7 +181,7 @@ def _changes(key: str, weight: Weight, held: Mapping[str, Encoding], effect: Eff
     left = 1.0
     if seen is not None and errors.get(_COMPARED, 0.0) > 0:
         encoding = held[_COMPARED]
-        parts = Method(fed_back=True).parts(matrix, encoding, seen)
+        parts = Method(fed_back=True).parts(matrix, encoding, replace(seen))
         better = encoding.decode(parts, matrix.shape) - matrix
         left = min(1.0, output_error(better, moment) / errors[_COMPARED])
     found = {name: slope * left * error for name, error in errors.items()}

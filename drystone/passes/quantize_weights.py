@@ -16,7 +16,7 @@ from drystone.passes.biases import add_to_bias, bias_of
 from drystone.passes.dims import empty_like
 from drystone.passes.generic import last_dim, unwidened
 from drystone.passes.rewriting import erase_dead, tensor_type
-from drystone.passes.rounding import Method, Seen, is_stepwise, scaled
+from drystone.passes.rounding import Member, Method, Seen, is_stepwise, scaled
 from drystone.passes.weight_readers import Reader, first_match, no_match, readers_of
 from drystone.passes.weights import coded_weight, drop_unused, new_weight
 
@@ -80,7 +80,7 @@ class QuantizeWeights:
         times = Counter(key for group in groups for key in {reader.key for reader, _ in group})
         shared, made = frozenset(key for key, count in times.items() if count > 1), _Made()
         for group in groups:
-            _Group(program, group, self.seen, shared, made).replace()
+            _Group(program, group, _copies(self.seen, group), shared, made).replace()
         erase_dead(main_block(program))
         drop_unused(program)
 
@@ -167,14 +167,18 @@ class _Group:
         method = rounding.chosen(self.seen.get(reader.key), biased=once and bias_of(reader.op) is not None)
         return method if once else replace(method, corrected=False)
 
-    def _factors(self, some: Sequence[tuple[Reader, Rounding]]) -> Array:
-        """What the columns of these weights are multiplied by."""
+    def _factors(self, some: Sequence[tuple[Reader, Rounding]]) -> Array | None:
+        """What the columns of these weights are multiplied by; None where that gains nothing."""
         once = {reader.key: (reader, rounding) for reader, rounding in some}.values()
-        matrices = [reader.matrix(self.program.weights[reader.key]) for reader, _ in once]
-        seen = self.seen[some[0][0].key]
-        if all(self._method(*each).corrected for each in once):
-            seen = seen.centred()
-        return scaled(matrices, [rounding.encoding for _, rounding in once], seen)
+        members = [
+            Member(
+                reader.matrix(self.program.weights[reader.key]),
+                rounding.encoding,
+                self._method(reader, rounding),
+            )
+            for reader, rounding in once
+        ]
+        return scaled(members, self.seen[some[0][0].key])
 
     def _divided(self, reader: Reader, factors: Array) -> Any:
         """x divided by the factors, before its first reader."""
@@ -191,15 +195,22 @@ class _Group:
     def _coded(self, reader: Reader, rounding: Rounding, factors: Array | None) -> Any:
         """The weight as `rounding` holds it, at the insertion point."""
         matrix, seen = reader.matrix(self.program.weights[reader.key]), self.seen.get(reader.key)
-        if factors is not None:
-            matrix, seen = matrix * factors, None if seen is None else seen.scaled(1 / factors)
-        method, encoding = self._method(reader, rounding), rounding.encoding.settled(matrix)
-        parts = method.parts(matrix, encoding, seen)
+        wide = matrix if factors is None else matrix * factors
+        method, encoding = self._method(reader, rounding), rounding.encoding.settled(wide)
+        parts = method.parts(matrix, encoding, seen, factors)
         if method.corrected and seen is not None:
-            left = encoding.decode(parts, matrix.shape) - matrix
+            held = encoding.decode(parts, matrix.shape)
+            left = (held if factors is None else held / factors) - matrix
             self.changes[reader.key, reader.turned] = -seen.mean_error(left)
         plain = tensor_type(matrix.shape, reader.weight.type.element_type)
         return coded_weight(self.program, f"{reader.key}.coded", parts, with_encoding(plain, encoding))
+
+
+def _copies(seen: Mapping[str, Seen], group: Sequence[tuple[Reader, Rounding]]) -> dict[str, Seen]:
+    """What calibration showed for a group: what is computed of it is as large, and goes with the group."""
+    found = {reader.key: seen[reader.key] for reader, _ in group if reader.key in seen}
+    copies = {id(each): replace(each) for each in found.values()}
+    return {key: copies[id(each)] for key, each in found.items()}
 
 
 def _check(reader: Reader, rounding: Rounding) -> None:

@@ -10,10 +10,12 @@ from torch.nn import functional as F
 
 import drystone
 from drystone import mlir, passes, quantizing
+from drystone.dtypes import Array
 from drystone.frontend import import_model
 from drystone.ir import formats
 from drystone.ir.encoding import SEARCHED, Codes, Encoding, decode, encode
 from drystone.ir.interpreter import run as interpret
+from drystone.passes.rounding.hessian import Hessian
 from tests.exec.families import relative_error
 
 
@@ -194,6 +196,21 @@ def test_statistics_of_a_convolution_are_those_of_its_windows(stride: int) -> No
     assert seen.rows == len(rows)
     np.testing.assert_allclose(seen.total, rows.sum(0), atol=1e-4)
     np.testing.assert_allclose(seen.moment, rows.T @ rows, rtol=1e-4, atol=1e-3)
+
+
+def test_weights_that_read_one_value_share_what_is_known_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H is factorized once for `a` and `b` together, and once for each of `turned` and `conv`."""
+    found, made = list[int](), Hessian.of
+
+    def counted(matrix: Array) -> Hessian:
+        found.append(len(matrix))
+        return made(matrix)
+
+    monkeypatch.setattr(Hessian, "of", counted)
+    model, calls = small()
+    given = {".*table.*": None, ".*": drystone.Quantize("w4", method="gptq+awq")}
+    drystone.compile(model, (calls[0],), quantize=given, calibration=[(each,) for each in calls])
+    assert sorted(found) == [64, 96, 3 * 64]
 
 
 def test_formats_chosen_within_a_budget() -> None:

@@ -10,7 +10,7 @@ from drystone.errors import UserError
 from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, encode
 from drystone.ir.encoding.settled import Settled
-from drystone.passes.rounding import Method, Seen, output_error, scaled
+from drystone.passes.rounding import Member, Method, Seen, output_error, scaled
 from drystone.passes.rounding.descent import descended, refitted
 from drystone.passes.rounding.feedback import rounded
 
@@ -63,7 +63,7 @@ def test_each_method_is_better_than_the_nearest(name: str) -> None:
 def test_feedback_is_what_its_definition_says() -> None:
     """One column at a time, the inverse of what is left computed anew: Frantar et al. 2022, (2) and (3)."""
     (weight, seen), encoding = case(8, 32), formats.integers(3, 8)
-    moment = seen.damped(0.01)
+    moment = seen.hessian.matrix
     settled = Settled.of(encoding, encode(weight, encoding), weight.shape)
     left, wanted = list(np.argsort(-np.diag(moment), kind="stable")), weight.copy()
     while left:
@@ -72,7 +72,7 @@ def test_feedback_is_what_its_definition_says() -> None:
         wanted[:, left[1:]] -= np.outer(wanted[:, i] - column, inverse[0, 1:] / inverse[0, 0])
         wanted[:, i] = column
         left = left[1:]
-    np.testing.assert_allclose(rounded(weight, settled, moment), wanted, rtol=1e-9)
+    np.testing.assert_allclose(rounded(weight, settled, seen.hessian), wanted, rtol=1e-9)
 
 
 def test_descent_ends_where_no_single_code_is_better() -> None:
@@ -110,9 +110,51 @@ def test_scaling_finds_what_was_planted() -> None:
     large = np.where(np.arange(128) % 32 == 0, 30.0, 1.0)
     encoding, seen = formats.w4(), Seen.of(x * large)
     plain = error(encoding, encode(weight / large, encoding), weight / large, seen)
-    factors = scaled([weight / large], [encoding], seen)
+    factors = scaled([Member(weight / large, encoding, Method.of("awq"))], seen)
+    assert factors is not None
     held = encoding.decode(encode(weight / large * factors, encoding), weight.shape) / factors
     assert output_error(held - weight / large, seen.moment) < 0.3 * plain
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq+awq", "gptq+awq+bias"])
+@pytest.mark.parametrize("name", ["w3", "q4_0", "nf4", "int8_row"])
+def test_scaling_is_no_worse_than_none_for_the_method_that_rounds(method: str, name: str) -> None:
+    """Two weights that read one x, of sizes that differ."""
+    encoding, made = ENCODINGS[name], Method.of(method)
+    members = [Member(case(n)[0], encoding, made) for n in (24, 40)]
+    mixed = np.exp(np.random.default_rng(1).standard_normal((96, 96)))
+    seen = Seen.of(np.random.default_rng(2).standard_normal((300, 96)) @ mixed)
+    factors = scaled(members, seen)
+    plain, found = (sum(each.error(seen, one) for each in members) for one in (None, factors))
+    assert found < plain if factors is not None else found == plain
+
+
+def test_factors_that_feedback_makes_worse_are_left_out() -> None:
+    """Numbers at their nearest gain by factors, and lose where feedback makes up for more without them."""
+    random = np.random.default_rng(0)
+    weight, sizes = random.standard_normal((64, 96)), np.exp(random.standard_normal(96))
+    common = random.standard_normal((800, 6)) @ random.standard_normal((6, 96))
+    seen = Seen.of((common + 0.05 * random.standard_normal((800, 96))) * sizes)
+    plain, fed = (Member(weight, formats.w3(), Method.of(each)) for each in ("awq", "gptq+awq"))
+    factors = scaled([plain], seen)
+    assert factors is not None and plain.error(seen, factors) < 0.9 * plain.error(seen, None)
+    assert fed.error(seen, factors) > fed.error(seen, None)
+    chosen = scaled([fed], seen)
+    assert fed.error(seen, chosen) <= fed.error(seen, None)
+
+
+def test_what_feedback_needs_of_divided_inputs_comes_from_the_inputs() -> None:
+    """In the order of the inputs as they were, and damped as they were."""
+    _, seen = case(8, 32)
+    factors = np.exp(np.random.default_rng(3).standard_normal(32))
+    hessian, wanted = seen.hessian.divided(factors), seen.damped / np.outer(factors, factors)
+    order, factor = seen.hessian.order, hessian.factor
+    np.testing.assert_allclose(hessian.matrix, wanted)
+    assert np.array_equal(hessian.order, order)
+    assert np.array_equal(np.triu(factor), factor) and (np.diag(factor) == 1).all()
+    inverse = np.linalg.inv(factor)
+    diagonal = inverse @ wanted[np.ix_(order, order)] @ inverse.T
+    np.testing.assert_allclose(diagonal, np.diag(np.diag(diagonal)), atol=1e-12 * np.abs(diagonal).max())
 
 
 @pytest.mark.parametrize("method", ["nearest", "gptq", "gptq+rounding"])
@@ -131,7 +173,7 @@ def test_a_bias_takes_the_mean_error(method: str) -> None:
         errors[corrected] = np.square(outputs).sum()
         if corrected:
             np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-9)
-            np.testing.assert_allclose(np.square(outputs).sum(), output_error(left, seen.centred().moment))
+            np.testing.assert_allclose(np.square(outputs).sum(), output_error(left, seen.centred.moment))
     assert errors[True] < 0.95 * errors[False]
 
 
@@ -141,7 +183,7 @@ def test_what_nothing_was_seen_of_is_rounded_to_the_nearest() -> None:
     parts = Method.of("gptq").parts(weight, encoding, seen)
     wanted = encode(weight, encoding, search=SEARCHED)
     assert all(np.array_equal(parts[name], wanted[name]) for name in wanted)
-    assert np.array_equal(scaled([weight], [encoding], seen), np.ones(96, np.float32))
+    assert scaled([Member(weight, encoding, Method.of("awq"))], seen) is None
 
 
 def test_names_of_methods() -> None:

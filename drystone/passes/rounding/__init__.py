@@ -5,7 +5,7 @@ layer's outputs, tr((W - Q) H (W - Q)^T) with H the sum of x^T x over the calibr
 """
 
 from drystone.passes.rounding.methods import Method, is_stepwise
-from drystone.passes.rounding.scaling import scaled
+from drystone.passes.rounding.scaling import Member, scaled
 from drystone.passes.rounding.seen import Seen, output_error
 
-__all__ = ["Method", "Seen", "is_stepwise", "output_error", "scaled"]
+__all__ = ["Member", "Method", "Seen", "is_stepwise", "output_error", "scaled"]

@@ -1,6 +1,6 @@
 """Methods of rounding a weight, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from drystone.dtypes import Array
@@ -11,8 +11,6 @@ from drystone.passes.rounding.descent import descended, refitted
 from drystone.passes.rounding.feedback import rounded
 from drystone.passes.rounding.seen import Seen, output_error
 
-#: The share of the mean of H's diagonal that is added to it.
-_DAMPING = 0.01
 _SWEEPS, _REFITS = 4, 2
 #: Codes whose scales are searched through, and else multiples of the scale that the range asks for, where
 #: columns are rounded one by one.
@@ -56,15 +54,29 @@ class Method:
         """Whether it needs to know what the weight is multiplied with."""
         return self != Method()
 
-    def parts(self, matrix: Array, encoding: Encoding, seen: Seen | None) -> Parts:
-        """The parts that hold a weight, f64 [n, k] (scaled already where that is asked for)."""
+    @property
+    def judged(self) -> "Method":
+        """The method by which it is judged what factors are worth: descent gains about the same for all."""
+        return replace(self, fed_back=self.fed_back or self.descended, descended=False)
+
+    def shown(self, seen: Seen) -> Seen:
+        """What counts of what calibration showed."""
+        return seen.centred if self.corrected else seen
+
+    def parts(
+        self, matrix: Array, encoding: Encoding, seen: Seen | None, factors: Array | None = None
+    ) -> Parts:
+        """The parts that hold a weight, f64 [n, k], or that with its columns multiplied by factors [k], for
+        a product with the x that was seen divided by these."""
+        matrix = matrix if factors is None else matrix * factors
         careful = seen is not None and seen.moment.any() and (self.fed_back or self.descended)
         if seen is None or not careful or not isinstance(encoding, Codes) or not is_stepwise(encoding):
             return encode(matrix, encoding, search=SEARCHED)
-        moment = (seen.centred() if self.corrected else seen).damped(_DAMPING)
-        given = _start(matrix, encoding, moment)
+        hessian = self.shown(seen).hessian
+        hessian = hessian if factors is None else hessian.divided(factors)
+        moment, given = hessian.matrix, _start(matrix, encoding, hessian.matrix)
         settled = Settled.of(encoding, given, matrix.shape)
-        found = rounded(matrix, settled, moment) if self.fed_back else encoding.decode(given, matrix.shape)
+        found = rounded(matrix, settled, hessian) if self.fed_back else encoding.decode(given, matrix.shape)
         for _ in range(_REFITS if self.descended else 0):
             found = descended(matrix, found, settled, moment, _SWEEPS)
             given = refitted(encoding, _held(encoding, given, found), matrix, moment)

@@ -1,19 +1,24 @@
 """What calibration shows of the numbers that a weight is multiplied with."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.passes.rounding.hessian import Hessian
 
 #: Steps between the ends of a row that is rounded to bytes.
 _STEPS = 255
+#: The share of the mean of H's diagonal that is added to it.
+_DAMPING = 0.01
 
 
 @dataclass(frozen=True)
 class Seen:
     """Of the rows x that a product with a weight [n, k] has read: how many, the sum of x, f64 [k], the sum of
-    x^T x, f64 [k, k], and the sum of the squares of what lies between the ends of each row."""
+    x^T x, f64 [k, k], and the sum of the squares of what lies between the ends of each row. What is found of
+    these once, and kept, is as large: an object is for as long as weights that read x are rounded."""
 
     rows: float
     total: Array
@@ -41,10 +46,7 @@ class Seen:
         to an output's squared error for each square of a weight: a step squared, by 12, of every row."""
         return self.spread / _STEPS**2 / 12
 
-    def scaled(self, factors: Array) -> "Seen":
-        """Of the rows times `factors` [k], but for the ends of rows, which stay."""
-        return replace(self, total=self.total * factors, moment=self.moment * factors * factors[:, None])
-
+    @cached_property
     def centred(self) -> "Seen":
         """Of the rows less their mean, but for the sum, which stays: what errors cost where biases make up
         for their mean."""
@@ -55,11 +57,17 @@ class Seen:
         """The mean error of every output, f64 [n], for the error [n, k] of a weight."""
         return left @ self.total / max(self.rows, 1)
 
-    def damped(self, share: float) -> Array:
-        """x^T x with `share` of its mean diagonal added to the diagonal, so that it has an inverse and few
+    @cached_property
+    def damped(self) -> Array:
+        """x^T x with a share of its mean diagonal added to the diagonal, so that it has an inverse and few
         rows do not count for more than they can show."""
         diagonal = np.diag(self.moment)
-        return self.moment + share * float(diagonal.mean()) * np.eye(len(diagonal))
+        return self.moment + _DAMPING * float(diagonal.mean()) * np.eye(len(diagonal))
+
+    @cached_property
+    def hessian(self) -> Hessian:
+        """What feedback needs of that."""
+        return Hessian.of(self.damped)
 
 
 def output_error(left: Array, moment: Array) -> float:

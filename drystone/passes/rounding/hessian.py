@@ -1,0 +1,32 @@
+"""H = x^T x as methods of rounding use it, computed once for all weights that read x."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drystone.dtypes import Array
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """H, f64 [k, k], positive definite; the order in which feedback rounds columns, those first whose inputs
+    are largest, [k]; and R with ones on its diagonal, upper triangular, for which H in this order is
+    R D R^T, D diagonal."""
+
+    matrix: Array
+    order: Array
+    factor: Array
+
+    @staticmethod
+    def of(matrix: Array) -> "Hessian":
+        """Of H."""
+        order = np.argsort(-np.diag(matrix), kind="stable")
+        backward = order[::-1]
+        factor = np.linalg.cholesky(matrix[np.ix_(backward, backward)])[::-1, ::-1]
+        return Hessian(matrix, order, factor / np.diag(factor))
+
+    def divided(self, factors: Array) -> "Hessian":
+        """Of rows that are divided by these, [k]: in the same order, without another factorization."""
+        own = factors[self.order]
+        matrix = self.matrix / factors / factors[:, None]
+        return Hessian(matrix, self.order, self.factor * own / own[:, None])
