@@ -1,6 +1,7 @@
 """What methods of compression cost three models in quality.
 
-python -m benchmarks.quality [--seeds 3] [--models bytes,minilm] [--only "w4;auto"] [--output folder]
+python -m benchmarks.quality [--seeds 3] [--stretches 24] [--models bytes,minilm] [--only "w4;auto"]
+                             [--output folder]
 
 A byte-level language model of 6.6 million parameters, as it is trained and with planted outlier channels
 (mean of the seeds): by how much its loss on unseen text rises, and the standard error of that (losses are
@@ -25,8 +26,8 @@ from benchmarks.quality.measures import Distance
 from benchmarks.quality.methods import METHODS, Calibrated, Compressed, Inputs
 from benchmarks.table import show
 
-#: Stretches of unseen text, sentences, and what is seen in calibration: stretches, images and sentences.
-_SAMPLES, _SENTENCES = 192, 96
+#: Sentences that are judged, and what is seen in calibration: stretches, images and sentences.
+_SENTENCES = 96
 _SEEN, _IMAGES, _READ = 24, 256, 32
 
 Method = Callable[[Calibrated], Compressed]
@@ -57,9 +58,9 @@ def _run(model: nn.Module, inputs: Inputs) -> Tensor:
     return found
 
 
-def language_cases(seeds: int, *, planted: bool) -> list[Case]:
-    """The language models as trained, or with outliers."""
-    batch = language.samples(_SAMPLES, 0)
+def language_cases(seeds: int, stretches: int, *, planted: bool) -> list[Case]:
+    """The language models as trained, or with outliers, on so many stretches of unseen text."""
+    batch = language.samples(stretches, 0)
     seen = (language.samples(_SEEN, 1, held_out=False)[:, :-1],)
     inputs, targets, found = (batch[:, :-1],), batch[:, 1:], []
     for seed in range(seeds):
@@ -113,12 +114,13 @@ def sentence_cases() -> list[Case]:
     return [Case.of(sentences.model(), read, judged, none)]
 
 
-#: By the name of a model: the columns about it, what is measured, and the cases for so many seeds.
-MODELS: dict[str, tuple[str, Callable[[Method, list[Case]], list[str]], Callable[[int], list[Case]]]] = {
+#: By the name of a model: the columns about it, what is measured, and the cases for so many seeds and
+#: stretches.
+MODELS: dict[str, tuple[str, Callable[[Method, list[Case]], list[str]], Callable[[int, int], list[Case]]]] = {
     "bytes": ("bits | loss | divergence | flips", language_cells, partial(language_cases, planted=False)),
     "outliers": ("bits | loss | divergence | flips", language_cells, partial(language_cases, planted=True)),
-    "digits": ("bits | flips", digit_cells, lambda _: digit_cases()),
-    "minilm": ("bits | cosine | ranks", sentence_cells, lambda _: sentence_cases()),
+    "digits": ("bits | flips", digit_cells, lambda *_: digit_cases()),
+    "minilm": ("bits | cosine | ranks", sentence_cells, lambda *_: sentence_cases()),
 }
 
 
@@ -126,6 +128,7 @@ def main() -> None:
     """Print a table for each model, and write them if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--stretches", type=int, default=24, help="of text for the language models")
     parser.add_argument("--models", default=",".join(MODELS), help="names with commas between them")
     parser.add_argument("--only", default="", help="methods whose name has one of these, with ; between them")
     parser.add_argument("--output", type=Path, help="a folder: a file for each model")
@@ -134,7 +137,7 @@ def main() -> None:
     chosen = {name: each for name, each in METHODS.items() if any(part in name for part in parts)}
     for name in arguments.models.split(","):
         columns, cells, made = MODELS[name]
-        cases = made(arguments.seeds)
+        cases = made(arguments.seeds, arguments.stretches)
         head = f"| {name} | {columns} |\n|{'---|' * (columns.count('|') + 2)}\n"
         rows = (f"| {' | '.join([each, *cells(method, cases)])} |" for each, method in chosen.items())
         show(head, rows, None if arguments.output is None else arguments.output / f"quality_{name}.md")

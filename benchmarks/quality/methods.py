@@ -112,13 +112,14 @@ def rounded(given: Calibrated, encodings: Mapping[str, Encoding], method: Method
         seen, factors = replace(given.seen[group[0]]), None
         if method.scaled and isinstance(modules[group[0]], nn.Linear):
             factors = scaled(members, seen)
-            stored += 0 if factors is None else factors.nbytes
+        if factors is not None:
+            members, seen = [each.times(factors) for each in members], seen.divided(factors)
+            stored += factors.nbytes
         for name, member in zip(group, members, strict=True):
             matrix, encoding = member.matrix, member.encoding
-            parts = method.parts(matrix, encoding, seen, factors)
+            parts = method.parts(matrix, encoding, seen)
             found = encoding.decode(parts, matrix.shape)
-            found = found if factors is None else found / factors
-            _put(modules[name], found)
+            _put(modules[name], found if factors is None else found / factors)
             stored += sum(part.nbytes for part in parts.values())
             if method.corrected:
                 stored += _correct(modules[name], -seen.mean_error(found - matrix))

@@ -147,12 +147,17 @@ class _Group:
         some = [each for each in self.members if self._is_scaled(*each)]
         factors = self._factors(some) if some else None
         small = None if factors is None else self._divided(some[0][0], factors)
+        shown = dict(self.seen)
+        if factors is not None:
+            shown |= dict.fromkeys(
+                (reader.key for reader, _ in some), self.seen[some[0][0].key].divided(factors)
+            )
         for reader, rounding in self.members:
             own = factors if (reader, rounding) in some else None
             place = reader.key, reader.turned
             if place not in self.made:
                 with ir.InsertionPoint(reader.weight.owner), reader.op.operation.location:
-                    self.made[place] = self._coded(reader, rounding, own)
+                    self.made[place] = self._coded(reader, rounding, shown.get(reader.key), own)
             with ir.InsertionPoint(reader.op), reader.op.operation.location:
                 _read(reader, self.made[place], None if own is None else small)
             if place in self.changes:
@@ -192,15 +197,15 @@ class _Group:
             small = new_weight(self.program, f"{reader.key}.scaling", 1 / factors, kind)
             return mapped([x, small], empty_like(x), [whole, last, whole], _times)
 
-    def _coded(self, reader: Reader, rounding: Rounding, factors: Array | None) -> Any:
-        """The weight as `rounding` holds it, at the insertion point."""
-        matrix, seen = reader.matrix(self.program.weights[reader.key]), self.seen.get(reader.key)
-        wide = matrix if factors is None else matrix * factors
-        method, encoding = self._method(reader, rounding), rounding.encoding.settled(wide)
-        parts = method.parts(matrix, encoding, seen, factors)
+    def _coded(self, reader: Reader, rounding: Rounding, seen: Seen | None, factors: Array | None) -> Any:
+        """The weight as `rounding` holds it, at the insertion point, where this is known of what it reads."""
+        matrix = reader.matrix(self.program.weights[reader.key])
+        if factors is not None:
+            matrix = matrix * factors
+        method, encoding = self._method(reader, rounding), rounding.encoding.settled(matrix)
+        parts = method.parts(matrix, encoding, seen)
         if method.corrected and seen is not None:
-            held = encoding.decode(parts, matrix.shape)
-            left = (held if factors is None else held / factors) - matrix
+            left = encoding.decode(parts, matrix.shape) - matrix
             self.changes[reader.key, reader.turned] = -seen.mean_error(left)
         plain = tensor_type(matrix.shape, reader.weight.type.element_type)
         return coded_weight(self.program, f"{reader.key}.coded", parts, with_encoding(plain, encoding))

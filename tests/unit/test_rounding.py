@@ -125,8 +125,10 @@ def test_scaling_is_no_worse_than_none_for_the_method_that_rounds(method: str, n
     mixed = np.exp(np.random.default_rng(1).standard_normal((96, 96)))
     seen = Seen.of(np.random.default_rng(2).standard_normal((300, 96)) @ mixed)
     factors = scaled(members, seen)
-    plain, found = (sum(each.error(seen, one) for each in members) for one in (None, factors))
-    assert found < plain if factors is not None else found == plain
+    if factors is not None:
+        known = seen.divided(factors)
+        found = sum(each.times(factors).error(known) for each in members)
+        assert found < sum(each.error(seen) for each in members)
 
 
 def test_factors_that_feedback_makes_worse_are_left_out() -> None:
@@ -137,10 +139,34 @@ def test_factors_that_feedback_makes_worse_are_left_out() -> None:
     seen = Seen.of((common + 0.05 * random.standard_normal((800, 96))) * sizes)
     plain, fed = (Member(weight, formats.w3(), Method.of(each)) for each in ("awq", "gptq+awq"))
     factors = scaled([plain], seen)
-    assert factors is not None and plain.error(seen, factors) < 0.9 * plain.error(seen, None)
-    assert fed.error(seen, factors) > fed.error(seen, None)
+    assert factors is not None and plain.times(factors).error(seen.divided(factors)) < 0.9 * plain.error(seen)
+    assert fed.times(factors).error(seen.divided(factors)) > fed.error(seen)
     chosen = scaled([fed], seen)
-    assert fed.error(seen, chosen) <= fed.error(seen, None)
+    assert chosen is None or fed.times(chosen).error(seen.divided(chosen)) <= fed.error(seen)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_an_error_costs_the_same_for_any_factors(corrected: bool) -> None:
+    (weight, seen), factors = case(), np.exp(np.random.default_rng(3).standard_normal(96))
+    small = seen.divided(factors)
+    seen, small = (seen.centred, small.centred) if corrected else (seen, small)
+    np.testing.assert_allclose(
+        output_error(weight * factors, small.damped), output_error(weight, seen.damped)
+    )
+    np.testing.assert_allclose(
+        output_error(weight * factors, small.moment), output_error(weight, seen.moment)
+    )
+    np.testing.assert_allclose(small.mean_error(weight * factors), seen.mean_error(weight))
+
+
+def test_few_rows_are_trusted_less() -> None:
+    """What is added to the diagonal grows as columns by rows, from a hundredth on."""
+    x = np.random.default_rng(0).standard_normal((64, 32))
+    for times, share in ((1, 0.125), (2, 0.0625), (100, 0.01)):
+        seen = Seen.of(np.tile(x, (times, 1)))
+        np.testing.assert_allclose(
+            seen.damped, seen.moment + share * np.diag(seen.moment).mean() * np.eye(32)
+        )
 
 
 def test_what_feedback_needs_of_divided_inputs_comes_from_the_inputs() -> None:

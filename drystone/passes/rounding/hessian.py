@@ -28,5 +28,9 @@ class Hessian:
     def divided(self, factors: Array) -> "Hessian":
         """Of rows that are divided by these, [k]: in the same order, without another factorization."""
         own = factors[self.order]
-        matrix = self.matrix / factors / factors[:, None]
-        return Hessian(matrix, self.order, self.factor * own / own[:, None])
+        return Hessian(divided(self.matrix, factors), self.order, self.factor * own / own[:, None])
+
+
+def divided(matrix: Array, factors: Array) -> Array:
+    """H [k, k] of rows that are divided by these, [k]."""
+    return matrix / factors / factors[:, None]

@@ -63,17 +63,12 @@ class Method:
         """What counts of what calibration showed."""
         return seen.centred if self.corrected else seen
 
-    def parts(
-        self, matrix: Array, encoding: Encoding, seen: Seen | None, factors: Array | None = None
-    ) -> Parts:
-        """The parts that hold a weight, f64 [n, k], or that with its columns multiplied by factors [k], for
-        a product with the x that was seen divided by these."""
-        matrix = matrix if factors is None else matrix * factors
+    def parts(self, matrix: Array, encoding: Encoding, seen: Seen | None) -> Parts:
+        """The parts that hold a weight, f64 [n, k] (scaled already where that is asked for)."""
         careful = seen is not None and seen.moment.any() and (self.fed_back or self.descended)
         if seen is None or not careful or not isinstance(encoding, Codes) or not is_stepwise(encoding):
             return encode(matrix, encoding, search=SEARCHED)
         hessian = self.shown(seen).hessian
-        hessian = hessian if factors is None else hessian.divided(factors)
         moment, given = hessian.matrix, _start(matrix, encoding, hessian.matrix)
         settled = Settled.of(encoding, given, matrix.shape)
         found = rounded(matrix, settled, hessian) if self.fed_back else encoding.decode(given, matrix.shape)

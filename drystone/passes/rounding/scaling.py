@@ -1,7 +1,7 @@
 """Scaling by activations: what is multiplied by large numbers is made large before it is rounded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from drystone.passes.rounding.seen import Seen, output_error
 #: Powers of the size of x are multiples of 1 / _WHOLE: those of a first round, and of rounds about the best.
 _WHOLE, _STEPS = 20, (4, 2, 1)
 #: Rows of a weight that powers are judged by.
-_ROWS = 256
+_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,22 @@ class Member:
     encoding: Encoding
     method: Method
 
-    def error(self, seen: Seen, factors: Array | None) -> float:
-        """What rounding it costs the outputs where it is multiplied by factors before; infinite where its
-        scales are beyond what they are held in."""
+    def error(self, seen: Seen) -> float:
+        """What rounding it costs the outputs; infinite where its scales are beyond what they are held in."""
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = self.method.parts(self.matrix, self.encoding, seen, factors)
-            held = self.encoding.decode(parts, self.matrix.shape)
-        left = (held if factors is None else held / factors) - self.matrix
+            parts = self.method.parts(self.matrix, self.encoding, seen)
+            left = self.encoding.decode(parts, self.matrix.shape) - self.matrix
         return output_error(left, self.method.shown(seen).damped) if np.isfinite(left).all() else np.inf
+
+    def times(self, factors: Array) -> "Member":
+        """With its columns multiplied."""
+        return replace(self, matrix=self.matrix * factors)
 
     def some(self) -> "Member":
         """Rows that tell about all of them, where an encoding holds so few, rounded as it is judged."""
         rows = self.matrix[:: max(1, len(self.matrix) // _ROWS)]
         few = self.matrix if any(self.encoding.problems(rows.shape)) else rows
-        return Member(few, self.encoding, self.method.judged)
+        return replace(self, matrix=few, method=self.method.judged)
 
 
 def scaled(members: Sequence[Member], seen: Seen) -> Array | None:
@@ -56,16 +58,17 @@ def scaled(members: Sequence[Member], seen: Seen) -> Array | None:
     if not used.any():
         return None
     size = np.where(used, size, size[used].min())
-    found: dict[int, float] = {}
+    found = {0: sum(each.error(seen) for each in judged)}
 
     def tried(power: int) -> float:
         if power not in found:
-            factors = _factors(size, power) if power else None
-            found[power] = sum(each.error(seen, factors) for each in judged)
+            factors = _factors(size, power)
+            known = seen.divided(factors)
+            found[power] = sum(each.times(factors).error(known) for each in judged)
         return found[power]
 
     first, *finer = _STEPS
-    for power in range(0, _WHOLE + 1, first):
+    for power in range(first, _WHOLE + 1, first):
         if tried(power) > min(found.values()):
             break
     for step in finer:

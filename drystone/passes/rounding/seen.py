@@ -6,24 +6,28 @@ from functools import cached_property
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.passes.rounding.hessian import Hessian
+from drystone.passes.rounding.hessian import Hessian, divided
 
 #: Steps between the ends of a row that is rounded to bytes.
 _STEPS = 255
-#: The share of the mean of H's diagonal that is added to it.
-_DAMPING = 0.01
+#: The share of the mean of H's diagonal that is added to it: so much, and so much of k by the rows.
+_DAMPING, _SCARCE = 0.01, 0.25
 
 
 @dataclass(frozen=True)
 class Seen:
     """Of the rows x that a product with a weight [n, k] has read: how many, the sum of x, f64 [k], the sum of
-    x^T x, f64 [k, k], and the sum of the squares of what lies between the ends of each row. What is found of
-    these once, and kept, is as large: an object is for as long as weights that read x are rounded."""
+    x^T x, f64 [k, k], and the sum of the squares of what lies between the ends of each row. Where the rows
+    were divided by factors [k]: what was seen before, and these.
+
+    What is found of them once, and kept, is as large: an object is for as long as weights that read x are
+    rounded."""
 
     rows: float
     total: Array
     moment: Array
     spread: float = 0.0
+    before: "tuple[Seen, Array] | None" = None
 
     @staticmethod
     def of(x: Array) -> "Seen":
@@ -46,10 +50,17 @@ class Seen:
         to an output's squared error for each square of a weight: a step squared, by 12, of every row."""
         return self.spread / _STEPS**2 / 12
 
+    def divided(self, factors: Array) -> "Seen":
+        """Of the rows divided by `factors` [k], but for the ends of rows, which stay."""
+        total, moment = self.total / factors, divided(self.moment, factors)
+        return Seen(self.rows, total, moment, self.spread, (self, factors))
+
     @cached_property
     def centred(self) -> "Seen":
         """Of the rows less their mean, but for the sum, which stays: what errors cost where biases make up
         for their mean."""
+        if self.before is not None:
+            return self.before[0].centred.divided(self.before[1])
         mean = self.total / max(self.rows, 1)
         return replace(self, moment=self.moment - np.outer(self.total, mean))
 
@@ -60,13 +71,19 @@ class Seen:
     @cached_property
     def damped(self) -> Array:
         """x^T x with a share of its mean diagonal added to the diagonal, so that it has an inverse and few
-        rows do not count for more than they can show."""
+        rows do not count for more than they can show: what chance puts into it grows as k by the rows. Rows
+        that are divided have what is added to them divided: an error costs the same for any factors."""
+        if self.before is not None:
+            return divided(self.before[0].damped, self.before[1])
         diagonal = np.diag(self.moment)
-        return self.moment + _DAMPING * float(diagonal.mean()) * np.eye(len(diagonal))
+        share = max(_DAMPING, _SCARCE * len(diagonal) / max(self.rows, 1))
+        return self.moment + share * float(diagonal.mean()) * np.eye(len(diagonal))
 
     @cached_property
     def hessian(self) -> Hessian:
         """What feedback needs of that."""
+        if self.before is not None:
+            return self.before[0].hessian.divided(self.before[1])
         return Hessian.of(self.damped)
 
 
