@@ -159,6 +159,16 @@ def test_other_elements(form: dict[str, Any], element: Any, tolerance: float) ->
 
 
 BYTES: dict[str, Any] = {**BLOCKED, "group": 4, "stored": np.int8, "extras": 2}
+STRIDED_IMAGE: dict[str, Any] = {
+    **BYTES,
+    "layout": "nchw-nhwc",
+    "channels": 3,
+    "size": (23, 35),
+    "kernel": (7, 7),
+    "strides": [2, 2],
+    "padding": [3, 3, 2, 4],
+    "batch": 2,
+}
 IN_BYTES: dict[str, dict[str, Any]] = {
     "flat": BYTES,
     "sums": {**BYTES, "stored": np.int32, "extras": 0},
@@ -171,16 +181,8 @@ IN_BYTES: dict[str, dict[str, Any]] = {
     "not whole lanes": {**BYTES, "channels": 21, "size": (7, 30)},
     "not whole lanes, flat": {**BYTES, "channels": 21, "batch": 2},
     "image": {**BYTES, "layout": "nchw-nhwc", "channels": 3, "size": (9, 70)},
-    "image, strided": {
-        **BYTES,
-        "layout": "nchw-nhwc",
-        "channels": 3,
-        "size": (23, 35),
-        "kernel": (7, 7),
-        "strides": [2, 2],
-        "padding": [3, 3, 2, 4],
-        "batch": 2,
-    },
+    "image, strided": STRIDED_IMAGE,
+    "image, long strides": {**STRIDED_IMAGE, "kernel": (7, 5), "strides": [3, 2], "out": 70},
     "grey image": {**BYTES, "layout": "nchw-nhwc", "channels": 1, "size": (12, 19), "kernel": (5, 4)},
     "image, dilated": {**BYTES, "layout": "nchw-nhwc", "channels": 2, "size": (14, 40), "dilation": [3, 2]},
     "image, height known at the call": {

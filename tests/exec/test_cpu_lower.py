@@ -194,6 +194,32 @@ def test_rounded_rows_side_by_side(rows: int, columns: int, ties: str) -> None:
         np.testing.assert_allclose(one[tie], other[tie], rtol=2**-7)
 
 
+@pytest.mark.parametrize("ends", [(-128, 127), (0, 127), (-128, 90), (-7, 5), (-300, 127)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 16), (3, 16), (5, 32), (2, 48), (3, 64), (2, 80), (4, 24)])
+def test_numbers_rounded_to_bytes(rows: int, columns: int, ends: tuple[int, int]) -> None:
+    x, out = Tensor("x", "f32", (rows, columns)), Tensor("out", "i8", (rows + 1, columns + 2))
+    shift, zero = 1.5 * 2.0**23, 0x4B400000
+
+    def body(t: TileBuilder) -> None:
+        total = t.apply("arith.addf", t.load(x, [0, 0], [rows, columns]), t.full(shift, (1, 1), "f32"))
+        bits = t.apply("arith.bitcast", total, dtype="i32")
+        bits = t.apply("arith.maxsi", bits, t.full(zero + ends[0], (1, 1), "i32"))
+        bits = t.apply("arith.minsi", bits, t.full(zero + ends[1], (1, 1), "i32"))
+        t.store(out, [0, 1], t.apply("arith.trunci", bits, dtype="i8"), [rows, columns])
+
+    program = one_step([x, out], body)
+    numbers = np.random.default_rng(rows).uniform(-150, 150, (rows, columns)).astype(np.float32)
+    numbers[0, :12] = [0.5, 1.5, -0.5, -2.5, 126.5, 127.5, -128.5, 4e6, -4e6, 3e38, -np.inf, np.inf]
+    numbers[-1, -4:] = [-0.0, 126.49999, -127.5, -3e9]
+    agree(program, [numbers, np.full((rows + 1, columns + 2), 77, np.int8)])
+    # Of what is no number any byte between the ends.
+    numbers[0, 0] = np.nan
+    for name in TARGETS:
+        found = [numbers.copy(), np.zeros((rows + 1, columns + 2), np.int8)]
+        compiled(program, registry.resolve(name))(found)
+        assert found[1][0, 1] in range(max(ends[0], -128), ends[1] + 1) or ends[0] < -128
+
+
 def test_bodies_beside_each_other() -> None:
     tensors = [Tensor(name, "f32", (8, 40)) for name in ("a0", "a1", "a2", "a3")]
     a, b, c, d = tensors

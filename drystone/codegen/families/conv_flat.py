@@ -8,7 +8,9 @@ of positions by it, in which those that a tap sees are neighbours again. (The im
 al., "cuDNN: Efficient Primitives for Deep Learning", 2014, with the padding kept in place.)
 
 Where an image is channels first and has few of them (a model's input) the copy also unfolds the taps along
-the width: all they read lies side by side, and one product takes it.
+the width: all they read lies side by side, and one product takes it. So it does for neighbouring taps along
+the height, of integers, as many as one product takes: the last one of them has zeros for weights where there
+are not as many taps left, and what it reads there does not matter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from drystone.codegen.elements import width
+from drystone.codegen.elements import is_float, width
 from drystone.codegen.families.ahead import Ahead
 from drystone.codegen.families.conv_flat_schedule import (
     Flat,
@@ -37,6 +39,8 @@ from drystone.targets.target import CpuTarget
 _TAPS = 64
 #: Positions of a line from which on register tiles that end with a line have few idle rows.
 _LINE = 24
+#: The weights of a tap: where they are, its block and place there, and rows before its first.
+_Weights = tuple[Tensor, Sequence[Index | int], int]
 
 
 def conv_flat(form: ConvForm, target: CpuTarget) -> Search | None:
@@ -91,23 +95,49 @@ class _Flat:
         return 32 * self.lanes // width(self.form.weight.held)
 
     @property
+    def line(self) -> int:
+        """Neighbouring elements of a line of the image that a tap multiplies."""
+        return self.form.summed * self.form.kernel[1] if self.unfolded else self.form.summed
+
+    @property
+    def copied(self) -> int:
+        """The same in whole vectors, as they are copied where taps are unfolded."""
+        return -(-self.line // self.lanes) * self.lanes
+
+    @property
+    def folded(self) -> int:
+        """Neighbouring lines that a tap multiplies at once."""
+        if not self.unfolded or self.form.dilation[0] != 1 or is_float(self.form.weight.held):
+            return 1
+        return max(1, min(self.form.kernel[0], self.unit.depth // self.line))
+
+    @property
+    def over(self) -> int:
+        """Lines that the last tap multiplies, where they are fewer than for the others; else 0."""
+        return self.form.kernel[0] % self.folded
+
+    @property
     def run(self) -> int:
         """Neighbouring elements of the copy that a tap multiplies."""
-        return self.form.summed * self.form.kernel[1] if self.unfolded else self.form.summed
+        return self.line * self.folded
 
     @property
     def room(self) -> int:
         """Elements of a position of the copy."""
         vector = self.vector
-        return -(-self.run // vector) * vector if self.unfolded else self.run + vector
+        if not self.unfolded:
+            return self.run + vector
+        return -(-(self.run - self.line + self.copied) // vector) * vector
 
     @cached_property
     def taps(self) -> list[tuple[int, ...]]:
         """Of every tap, as the weight has them, where the copy has what it sees: plane, lines, positions."""
         form = self.form
         along = [
-            [divmod(k * d, s) for k in range(size)]
-            for size, d, s in zip(form.kernel, form.dilation, form.strides, strict=True)
+            [divmod(k * d, s) for k in range(0, size, step)]
+            for size, d, s, step in zip(
+                form.kernel, form.dilation, form.strides, (self.folded, 1), strict=True
+            )
         ]
         if self.unfolded:
             along[1] = [(0, 0)]
@@ -121,7 +151,7 @@ class _Flat:
         widths = (
             {0} if self.unfolded else {k * form.dilation[1] % form.strides[1] for k in range(form.kernel[1])}
         )
-        heights = {k * form.dilation[0] % form.strides[0] for k in range(form.kernel[0])}
+        heights = {k * form.dilation[0] % form.strides[0] for k in range(0, form.kernel[0], self.folded)}
         return sorted(product(heights, widths))
 
     @cached_property
@@ -215,6 +245,8 @@ class _Step:
         fill = self.unfold if kernel.unfolded else self.fill
         for number, plane in enumerate(kernel.planes):
             fill(number, plane)
+        if kernel.over:
+            self.fill_rest()
         lines = (form.size(form.out, 0) - self.start).min(self.p.high)
         line = form.known_size(form.out, 1) or 0
         end = lines * kernel.across - (kernel.across - line)
@@ -225,14 +257,47 @@ class _Step:
 
         t.loop(last, 1, block, lower=self.first)
 
+    @cached_property
+    def rest(self) -> Tensor:
+        """Room for the weights of the last tap of every block, with zeros where it has fewer lines."""
+        kernel, form = self.kernel, self.kernel.form
+        group = form.group
+        shape = (self.p.blocks, kernel.run // group, form.width * group)
+        return self.t.scratch(shape, form.weight.held)
+
+    def fill_rest(self) -> None:
+        """The weights of the last tap."""
+        kernel, form, t = self.kernel, self.kernel.form, self.t
+        held, wide, some = form.weight.held, form.width * form.group, kernel.over * kernel.line // form.group
+        first, end = (form.kernel[0] - kernel.over) * kernel.line // form.group, kernel.run // form.group
+        weight = form.weight.collapse([[0], [1, 2, 3], [4]])
+        last = (self.first + self.p.blocks).min(-(-form.outside // form.width))
+
+        def copy(b: Index, row: Index) -> None:
+            tile = t.load(weight, [b, first + row, 0], [None, None, wide], held=True)
+            t.store(self.rest, [b - self.first, row, 0], tile, [None, None, wide])
+
+        def blank(b: Index, row: Index) -> None:
+            t.store(self.rest, [b - self.first, row, 0], t.full(0, (wide,), held), [None, None, wide])
+
+        def block(b: Index) -> None:
+            t.loop(some, 1, lambda row: copy(b, row))
+            t.loop(end, 1, lambda row: blank(b, row), lower=some)
+
+        t.loop(last, 1, block, lower=self.first)
+
     def each_line(
-        self, plane: tuple[int, int], copy: Callable[[Index, Index], None], blank: Callable[[Index], None]
+        self,
+        plane: tuple[int, int],
+        copy: Callable[[Index, Index], None],
+        blank: Callable[[Index], None],
+        further: int = 0,
     ) -> None:
         """`copy(line of the copy, line of the image)` for the lines of a plane that lie in the image, `blank`
-        for the others."""
+        for the others; for the lines so many `further`."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
         stride, lines = form.strides[0], kernel.lines(self.p.high)
-        origin = self.start * stride + (plane[0] - form.before[0])
+        origin = self.start * stride + (plane[0] - form.before[0] + further)
         first = (0 - origin).ceildiv(stride).max(0).min(lines)
         end = (form.size(form.x, 0) - origin).ceildiv(stride).min(lines).max(first)
         t.loop(first, 1, blank)
@@ -279,26 +344,37 @@ class _Step:
         kernel, form, t, held = self.kernel, self.kernel.form, self.t, self.kernel.form.weight.held
         base = number * kernel.lines(self.p.high) * kernel.across
         wide_in, channels, step = form.known_size(form.x, 1) or 0, form.summed, kernel.lanes
-        before, stride = form.before[1] * channels, form.strides[1] * channels
-        end = max(before + -(-wide_in // step) * step * channels, kernel.across * stride + kernel.room)
+        before, stride, size = form.before[1] * channels, form.strides[1] * channels, kernel.copied
+        end = max(before + -(-wide_in // step) * step * channels, kernel.across * stride + size)
         chunk = kernel.vector
         end = -(-end // chunk) * chunk
         line = t.scratch((end,), held)
         nothing = t.full(0, (chunk,), held)
         t.loop(end, chunk, lambda at: t.store(line, [at], nothing))
 
-        def copy(i: Index, y: Index) -> None:
-            def mix(w: Index) -> None:
-                t.store(line, [w * channels + before], mixed_channels(t, form, [self.n, y, w], step))
+        # A line is copied in whole vectors, and what comes too much is written over by the next one.
+        for further in range(kernel.folded):
+            offset = further * kernel.line
 
-            def one(w: Index) -> None:
-                tile = t.load(line, [w * stride], [kernel.room])
-                t.store(self.copy, [i * kernel.across + w + base, 0], tile, [None, kernel.room])
+            def copy(i: Index, y: Index, offset: int = offset) -> None:
+                def mix(w: Index) -> None:
+                    t.store(line, [w * channels + before], mixed_channels(t, form, [self.n, y, w], step))
 
-            t.loop(wide_in, step, mix)
-            t.loop(kernel.across, 1, one)
+                def one(w: Index) -> None:
+                    tile = t.load(line, [w * stride], [size])
+                    t.store(self.copy, [i * kernel.across + w + base, offset], tile, [None, size])
 
-        self.each_line(plane, copy, lambda i: self.blank(i * kernel.across + base, 0, kernel.across))
+                t.loop(wide_in, step, mix)
+                t.loop(kernel.across, 1, one)
+
+            def blank(i: Index, offset: int = offset) -> None:
+                def one(w: Index) -> None:
+                    place: list[Index | int] = [i * kernel.across + w + base, offset]
+                    t.store(self.copy, place, t.full(0, (size,), held), [None, size])
+
+                t.loop(kernel.across, 1, one)
+
+            self.each_line(plane, copy, blank, further)
 
     def tile(self, block: Index, at: Index, lines: Index) -> None:
         """One register tile: positions `at`.. of the copy by one block of channels."""
@@ -345,24 +421,32 @@ class _Step:
         """acc and the products of channels `first` to `end` (or what is unfolded) of all taps."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
         group, lines = form.group, kernel.lines(self.p.high)
-        unfolded = [[2, 3]] if kernel.unfolded else [[2], [3]]
-        weight = form.weight.collapse([[0], [1], *unfolded, [4]])
+        packed = form.weight.collapse([[0], [1, 2, 3], [4]] if kernel.unfolded else [[0], [1], [2], [3], [4]])
         for number, (plane, down, on) in enumerate(kernel.taps):
             where = index((plane * lines + down) * kernel.across + on)
             # Tiles of another shape than the usual one are put down where their loop ends.
             acc = laid_down(t, acc) if first and number else acc
-            tap = [number] if kernel.unfolded else list(divmod(number, form.kernel[1]))
-
+            weight, tap, above = packed, list(divmod(number, form.kernel[1])), 0
+            if kernel.unfolded:
+                tap, above = [], number * kernel.run // group
+            of: Index = block
+            if kernel.over and number == len(kernel.taps) - 1:
+                weight, of, above = self.rest, block - self.first, 0
             done = (self.before + at // self.rows) * len(kernel.taps) + number
 
             def some(
-                k: Index, acc: Tile, where: Index = where, tap: Sequence[int] = tap, done: Index = done
+                k: Index,
+                acc: Tile,
+                where: Index = where,
+                weights: _Weights = (weight, [of, *tap], above),
+                done: Index = done,
             ) -> Tile:
+                weight, at_tap, above = weights
                 if ahead is not None:
                     ahead.ask(t, block, done * (end // depth) + k // depth)
                 a = t.load(self.copy, [at + where, k], [self.rows, depth])
-                sizes = [*[None] * (1 + len(tap)), depth // group, form.width * group]
-                b = t.load(weight, [block, *tap, k // group, 0], sizes, held=True)
+                sizes = [*[None] * len(at_tap), depth // group, form.width * group]
+                b = t.load(weight, [*at_tap, k // group + above, 0], sizes, held=True)
                 return t.dot(acc, a, b, tiles=True)
 
             (acc,) = t.loop(end, depth, some, [acc], lower=first)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from drystone.codegen.cpu.tiles.rounded import PACKED, Rounded, packed, rounded, runs
 from drystone.codegen.cpu.tiles.usage import memory_of
 from drystone.codegen.cpu.tiles.values import Interleaved, Row, Value
 from drystone.codegen.elements import width
@@ -275,6 +276,10 @@ def store(low: "Lowering", s: Store) -> None:
     if isinstance(value, Interleaved) and value.paired() and _plain(access, value):
         _store_pairs(low, value, access)
         return
+    found = rounded(low, value)
+    if found is not None and _plain(access, value):
+        _store_rounded(low, value, found, access)
+        return
     checked = access.axes if value.scalar else [a for a in access.axes if a is not access.along]
     for row in value.rows():
         parts = [value.part(row, j) for j in range(value.vectors)]
@@ -314,6 +319,23 @@ def _store_pairs(low: "Lowering", value: Interleaved, access: Access) -> None:
         for j in range(value.last // count):
             memory = f"{access.name}[{access.offset((*row, j * count), ())}]"
             low.emit.line(f"vector.store {value.wide(row, j, 2)}, {memory} : {access.flat}, {kind}")
+
+
+def _store_rounded(low: "Lowering", value: Value, found: Rounded, access: Access) -> None:
+    """Write rows of rounded bytes, as many as one register holds at a time."""
+    places = list(value.places())
+    for first in range(0, len(places), PACKED):
+        some = places[first : first + PACKED]
+        if len(some) < PACKED:
+            some += [some[-1]] * (PACKED - len(some))
+        whole, kind = packed(low, found, some), f"vector<{PACKED * low.lanes}xi8>"
+        for row, j, at, count in runs(places[first : first + PACKED]):
+            memory = f"{access.name}[{access.offset((*row, j * low.lanes), ())}]"
+            part, held = whole, f"vector<{count * low.lanes}xi8>"
+            if count < PACKED:
+                cut = f"offsets = [{at * low.lanes}], sizes = [{count * low.lanes}], strides = [1]"
+                part = low.emit.pure(f"vector.extract_strided_slice {whole} {{{cut}}} : {kind} to {held}")
+            low.emit.line(f"vector.store {part}, {memory} : {access.flat}, {held}")
 
 
 def _write_row(

@@ -5,7 +5,7 @@ one scalar where the last extent is 1. Values are lazy: an operation is emitted 
 chain of elementwise operations runs register by register from its loads to its store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -253,16 +253,23 @@ class Interleaved(Value):
 
     def make(self, row: Row, j: int) -> str:
         low, size = self.low, self.low.lanes
-        rows = [(row[0] * self.group + i,) for i in range(self.group)]
-        if self.group == 2 and self.live(j) == size and self.of.last % size == 0:
-            pair = ", ".join(self.of.part(r, j // 2) for r in rows)
-            half = j % 2 * size // 2
-            order = [half + i // 2 + i % 2 * size for i in range(size)]
-            return low.emit.pure(f"vector.shuffle {pair} {order} : {self.kind}, {self.kind}")
+        rows: list[Row] = [(row[0] * self.group + i,) for i in range(self.group)]
+        if self.group.bit_count() == 1 and self.live(j) == size and self.of.last % size == 0:
+            return self._woven(rows, j)
         places = [(rows[lane % self.group][0], lane // self.group) for lane in _lanes(self, j)]
         if self.scalar:
             return self.of.element(places[0])
         return low.gathered([self.of.element(place) for place in places], self.dtype)
+
+    def _woven(self, rows: Sequence[Row], j: int) -> str:
+        """Vector `j` of rows side by side: of every other one and of those between, each side by side."""
+        if len(rows) == 1:
+            return self.of.part(rows[0], j)
+        size = self.low.lanes
+        pair = ", ".join(self._woven(some, j // 2) for some in (rows[::2], rows[1::2]))
+        half = j % 2 * size // 2
+        order = [half + i // 2 + i % 2 * size for i in range(size)]
+        return self.low.emit.pure(f"vector.shuffle {pair} {order} : {self.kind}, {self.kind}")
 
     def paired(self) -> bool:
         """Whether rows are pairs of 16 bits that fill whole registers."""
