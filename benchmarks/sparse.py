@@ -2,9 +2,9 @@
 
     python -m benchmarks.sparse [work ...] [--rounds 40] [--output benchmarks/results/sparse.md]
 
-Calls take turns; medians of whole calls, and ratios of these. A layer has x as [rows, inputs], as models have
-it; peers are given x already turned, as their products want it. Work that is bound by memory is a row of layers
-whose weights no cache holds.
+Calls take turns; medians of whole calls, and ratios of these. A layer has x as [rows, inputs], as models
+have it; peers are given x already turned, as their products want it. Work that is bound by memory is a row of
+layers whose weights no cache holds.
 """
 
 import argparse

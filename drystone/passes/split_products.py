@@ -12,6 +12,7 @@ from drystone.ir.dialect import MAX_EXTRAS, MatMul
 from drystone.ir.elements import to_element
 from drystone.ir.encoding import (
     Codes,
+    Compressed,
     Diagonal,
     Encoding,
     LowRank,
@@ -20,18 +21,19 @@ from drystone.ir.encoding import (
     OutlierElements,
     Parts,
     Permuted,
+    Sparse,
     Sum,
     encoding_of,
     with_encoding,
 )
-from drystone.ir.encoding.parts import take
+from drystone.ir.encoding.parts import put, take
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.coded import Panels
 from drystone.passes.dims import empty_like, sizes_of
 from drystone.passes.epilogues import extras_of, remade, take_epilogue
-from drystone.passes.generic import dims_map, filled, last_dim
+from drystone.passes.generic import last_dim
 from drystone.passes.pack_weights import panel_width, panels_of
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
@@ -39,9 +41,8 @@ from drystone.passes.weight_readers import products_of
 from drystone.passes.weights import coded_weight, drop_unused, new_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
-#: Columns with elements that are kept apart, of all: where there are more, they are no few. Elements of one
-#: row that are few among its columns: each is fetched by itself.
-_FEW, _SPREAD = 4, 16
+#: Columns with elements that are kept apart, of all: where there are more, they are no few.
+_FEW = 4
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,8 @@ class SplitProducts:
 
     - Sums: a product for every term. Low rank: two thin ones, one after the other.
     - Outlier columns, and outlier elements that lie in few columns (a quarter at most): those of x times what
-      is kept of them, for elements with zeros in between. Elements that are spread over more, of a sixteenth
-      of the columns at most in every row: for every output a sum of x at its own columns, in lists as long as
-      the longest (ELLPACK), those of outputs side by side.
+      is kept of them, for elements with zeros in between. Elements that are spread over more: x times the
+      sparse matrix of what is kept of them.
     - Ranges along the inputs: products of ranges of x. Permuted along the inputs (groups by activations'
       size): x in that order. Diagonal along them: x times its reciprocal.
     - All to any depth, where each part is one that kernels of `target` read, and x and the result are of f32.
@@ -111,16 +111,6 @@ class _Matrix:
     outputs: int
 
 
-@dataclass(frozen=True)
-class _Sparse:
-    """A matrix few elements of which are not 0: for every output the columns and numbers, of an element, of
-    as many as any output has, those that are missing 0, [most, outputs]."""
-
-    index: Array
-    numbers: Array
-    element: str
-
-
 #: What becomes of x before a product: some of its columns, these times numbers, or their product.
 _Step = _Columns | _Times | _Matrix
 
@@ -129,7 +119,7 @@ _Step = _Columns | _Times | _Matrix
 class _Term:
     """A product of what becomes of x in these steps."""
 
-    matrix: _Matrix | _Sparse
+    matrix: _Matrix
     steps: tuple[_Step, ...] = ()
 
 
@@ -146,7 +136,7 @@ def _split(program: Program, op: Any, weight: Any, target: CpuTarget) -> None:
             _Builder(program, str(weight_key(weight)), op).replace(terms)
 
 
-def _is_read(step: _Step | _Sparse, target: CpuTarget) -> bool:
+def _is_read(step: _Step, target: CpuTarget) -> bool:
     """Whether kernels read a matrix as it is held."""
     if not isinstance(step, _Matrix):
         return True
@@ -207,8 +197,7 @@ def _thin(matrix: _Matrix, encoding: LowRank, steps: tuple[_Step, ...]) -> list[
 
 
 def _elements(matrix: _Matrix, encoding: OutlierElements, steps: tuple[_Step, ...]) -> list[_Term]:
-    """The product with elements that lie in few columns, or that are few in every row; none where neither is
-    so."""
+    """The product with elements, of the columns they lie in where these are few."""
     rows, columns = matrix.shape
     index, counts = np.unique(matrix.parts["index"]), np.diff(matrix.parts["starts"])
     if not len(index):
@@ -223,13 +212,10 @@ def _elements(matrix: _Matrix, encoding: OutlierElements, steps: tuple[_Step, ..
         dense = Codes(held)
         parts = {"codes": to_element(numbers, held)}
         return [_Term(_Matrix(parts, dense, (rows, len(index)), matrix.outputs), (*steps, _Columns(index)))]
-    most = int(counts.max())
-    if matrix.outputs or most > columns // _SPREAD:
-        return []
-    place = np.arange(encoding.count) - np.repeat(matrix.parts["starts"][:-1], counts)
-    places, numbers = np.zeros((most, rows), matrix.parts["index"].dtype), np.zeros((most, rows))
-    places[place, row], numbers[place, row] = matrix.parts["index"], elements
-    return [_Term(_Sparse(places, to_element(numbers, held), held), steps)]
+    pattern = Compressed(encoding.count)
+    listed = put("values", Codes(held).laid(to_element(elements, held)))
+    listed |= {name: matrix.parts[name] for name in pattern.parts(matrix.shape)}
+    return [_Term(replace(matrix, parts=listed, encoding=Sparse(pattern, Codes(held))), steps)]
 
 
 @dataclass
@@ -248,12 +234,7 @@ class _Builder:
         identity = ir.AffineMap.get_identity(op.results[0].type.rank)
         main, *others = terms
         for term in others:
-            x, matrix = self.moved_by(term.steps), term.matrix
-            if isinstance(matrix, _Sparse):
-                total = self.sparse(x, matrix, total)
-            else:
-                total = self.product(x, matrix, total)
-        assert isinstance(main.matrix, _Matrix)
+            total = self.product(self.moved_by(term.steps), term.matrix, total)
         given = [self.moved_by(main.steps), self.weight(main.matrix)]
         more = [] if total is None else [(total, identity)]
         made, block = remade(op.opview, given, [*extras_of(op), *more])
@@ -305,30 +286,6 @@ class _Builder:
                 first = arith.AddFOp(first, each).result
             ir.Operation.create("dry.yield", operands=[first])
         return made.out
-
-    def sparse(self, x: Any, matrix: _Sparse, total: Any = None) -> Any:
-        """The product of x and a sparse matrix, and what it is added to: for every output a sum over those
-        columns of x."""
-        rank, f32 = x.type.rank, ir.F32Type.get()
-        most, outputs = matrix.index.shape
-        whole = ir.IntegerType.get_signless(8 * matrix.index.itemsize)
-        kinds = whole, ir.Type.parse(matrix.element)
-        index, numbers = (
-            new_weight(self.program, f"{self.key}.{name}", array, tensor_type([most, outputs], kind))
-            for name, array, kind in zip(
-                ("columns", "numbers"), (matrix.index, matrix.numbers), kinds, strict=True
-            )
-        )
-        if total is None:
-            total = filled(f32, 0.0, [*sizes_of(x, range(rank - 1)), outputs])
-        lists, result = dims_map(rank + 1, [rank, rank - 1]), dims_map(rank + 1, range(rank))
-
-        def added(column: Any, number: Any, before: Any) -> Any:
-            number = number if number.type == f32 else arith.ExtFOp(f32, number).result
-            return arith.AddFOp(before, arith.MulFOp(_picked(x, column), number).result).result
-
-        loops = ["parallel"] * rank + ["reduction"]
-        return build.mapped([index, numbers], total, [lists, lists, result], added, loops)
 
     def columns(self, x: Any, index: Array) -> Any:
         """Some columns of x."""
