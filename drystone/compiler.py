@@ -17,12 +17,23 @@ from drystone import (
     quantizing,
     reproducer,
     scheduling,
+    sparsifying,
     targets,
 )
 from drystone.caches import Held
 from drystone.errors import UserError
 from drystone.ir.program import Program, TensorSpec
-from drystone.options import Budget, Checkpoint, Format, Options, Tune, checkpoint_of, chosen, element_of
+from drystone.options import (
+    Budget,
+    Checkpoint,
+    Format,
+    Options,
+    Tune,
+    Zeroed,
+    checkpoint_of,
+    chosen,
+    element_of,
+)
 from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
@@ -43,7 +54,7 @@ def compile(
     quantize: Format | Mapping[str, Format | None] | None = None,
     calibration: Sequence[Any] | str | os.PathLike[str] | None = None,
     caches: Held | Mapping[str, Held | None] | None = None,
-    sparsify: Any = None,
+    sparsify: Zeroed | Mapping[str, Zeroed | None] | None = None,
     tune: Tune | bool | None = None,
     options: Options | None = None,
 ) -> Fitted:
@@ -54,26 +65,26 @@ def compile(
     dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
     are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
     device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
-    these with other memory levels, does as well. budget: limits to keep. quantize: what weights are
-    held in: "int8" computes their products in bytes, another name of docs/formats.md, an encoding or a
-    `Quantize` rounds the weights alone; or the same for each weight by the first regular expression that
-    matches its name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of
-    keyword arguments, or the only argument) on which the model is run to see the numbers that are rounded, or
-    that weights are multiplied with; or the path of an .npz with an array for every input, by its name, that
-    has the calls along a first axis. caches: what buffers that attention reads as keys or values are held in
-    ("int8", "kivi2", .., a `Cache`, `Keep` or `Heads`), or the same by their names. tune: search for the
-    fastest schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the
-    user can mend: operations that cannot be compiled (all of them, with their lines in the model), a budget
-    that cannot be met, an unknown target, a checkpoint that does not fit.
+    these with other memory levels, does as well. budget: limits to keep. quantize: what weights are held in:
+    "int8" computes their products in bytes, another name of docs/formats.md, an encoding or a `Quantize`
+    rounds the weights alone; or the same for each weight by the first regular expression that matches its
+    name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of keyword
+    arguments, or the only argument) on which the model is run to see the numbers that are rounded, or that
+    weights are multiplied with; or the path of an .npz with an array for every input, by its name, that has
+    the calls along a first axis. caches: what buffers that attention reads as keys or values are held in
+    ("int8", "kivi2", .., a `Cache`, `Keep` or `Heads`), or the same by their names. sparsify: which numbers
+    of weights become 0 before: "2:4", a level such as 0.9 or a `Sparsify`, or the same for each weight by the
+    first regular expression that matches its name (docs/sparsity.md). tune: search for the fastest schedules
+    of the kernels by measuring them (True: five minutes). Raises UserError for what the user can mend:
+    operations that cannot be compiled (all of them, with their lines in the model), a budget that cannot be
+    met, an unknown target, a checkpoint that does not fit.
 
     Weights that need no packing share memory with the model's: changing the model's parameters in place
     changes them too. A saved model has its own.
     """
-    _not_there_yet(sparsify=sparsify)
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    quantized, auto = quantizing.quantization_of(quantize, caches), quantizing.autos(quantize)
-    quantizing.check(quantized, auto, calibration, budget)
+    quantized, auto = _asked(quantize, caches, sparsify, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
         source = _calibrated(source, machine, options, calibration, auto, budget)
@@ -91,6 +102,21 @@ def compile(
     found = accuracy.choose(build, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
     return found if search is None else build(next(c for made, c in built if made is found), search)
+
+
+def _asked(
+    quantize: Format | Mapping[str, Format | None] | None,
+    caches: Held | Mapping[str, Held | None] | None,
+    sparsify: Zeroed | Mapping[str, Zeroed | None] | None,
+    calibration: Sequence[Any] | str | os.PathLike[str] | None,
+    budget: Budget,
+) -> tuple[passes.Quantization, frozenset[str]]:
+    """The passes for what is to be quantized and pruned, and patterns of formats that are to be chosen."""
+    auto = quantizing.autos(quantize)
+    quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
+    sparsifying.check(quantized, calibration)
+    quantizing.check(quantized, auto, calibration, budget)
+    return quantized, auto
 
 
 @dataclass(frozen=True)
@@ -196,6 +222,7 @@ def fit(
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     quantize: Format | Mapping[str, Format | None] | None = None,
     caches: Held | Mapping[str, Held | None] | None = None,
+    sparsify: Zeroed | Mapping[str, Zeroed | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -214,8 +241,7 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    quantized = quantizing.quantization_of(quantize, caches)
-    quantizing.check(quantized, quantizing.autos(quantize), None, Budget())
+    quantized, _ = _asked(quantize, caches, sparsify, None, Budget())
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
@@ -275,15 +301,6 @@ def _schedules(
     if tune is None:
         return tuning.known_choices(program, machine, threads, str(options.database))
     return tuning.tuned_choices(program, machine, threads, tune, shown.note)
-
-
-def _not_there_yet(**arguments: Any) -> None:
-    for name, value in arguments.items():
-        if value not in (None, False):
-            raise UserError(
-                f"compile(..., {name}=...) is not there yet: this version compiles models as they are",
-                hint=f"leave {name} out",
-            )
 
 
 def _streaming(found: scheduling.Streaming | None, weights: Sequence[str]) -> Streaming | None:

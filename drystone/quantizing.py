@@ -198,8 +198,9 @@ def check(
     weights, products = quantized.weights, quantized.products
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if budget.error is not None and quantized != Quantization() and not auto:
+        what = "sparsify= asks for an error of its own" if quantized.sparse.prunings else "these are given"
         raise UserError(
-            "Budget(error=...) judges formats that are chosen, and these are given",
+            f"Budget(error=...) judges formats that are chosen, and {what}",
             hint=f'give quantize="{AUTO}", or leave one of the two out, and compare',
         )
     if budget.error is not None and auto and not 0 < budget.error < math.inf:
@@ -229,8 +230,11 @@ def check(
                 hint='give calibration=[(x,), ..], or take a format with method="nearest"',
             )
         return
-    if not weights.formats and not products.formats and not quantized.integers:
-        raise UserError("calibration is for quantize=, which is not given", hint="leave it out")
+    given = weights.formats or products.formats or quantized.integers or quantized.sparse.prunings
+    if not given:
+        raise UserError(
+            "calibration is for quantize= and sparsify=, which are not given", hint="leave it out"
+        )
     if not isinstance(calls, os.PathLike) and len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
 
@@ -239,12 +243,16 @@ def calibrated(
     quantized: Quantization, build: Callable[[Quantization], Callable[..., Any]], calls: Sequence[Any]
 ) -> Quantization:
     """The passes with what is known after running these calls: `build` compiles the model to observe it."""
-    weights, products = quantized.weights, quantized.products
+    sparse, weights, products = quantized.sparse, quantized.weights, quantized.products
+    if sparse.prunings:
+        seen = _seen(_runs(build(Quantization(sparse.observer)), calls))
+        quantized = replace(quantized, sparse=replace(sparse, seen=seen))
     if quantized.integers:
         return replace(quantized, integers=integers_only(_ranges(quantized, "integers", build, calls)))
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if any(each is not None for _, each in weights.formats):
-        observer = build(Quantization(ObserveWeights(weights.formats, weights.tables, weights.others)))
+        own = ObserveWeights(weights.formats, weights.tables, weights.others)
+        observer = build(Quantization(own, sparse=quantized.sparse))
         quantized = replace(quantized, weights=replace(weights, seen=_seen(_runs(observer, calls))))
     if any(name == INT8 for _, name in products.formats):
         convolutions = QuantizeConvolutions(products.formats)

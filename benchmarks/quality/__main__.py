@@ -4,12 +4,12 @@ python -m benchmarks.quality [--seeds 3] [--stretches 24] [--models bytes,minilm
                              [--output folder]
 
 A byte-level language model of 6.6 million parameters, as it is trained and with planted outlier channels
-(mean of the seeds): by how much its loss on unseen text rises, and the standard error of that (losses are
-compared byte by byte, and stretches of text taken for independent), the divergence of its distributions, and
-how often another byte is the likeliest. A classifier of digits: how often another class is. MiniLM: the mean
-cosine of embeddings, and the rank correlation of the similarities of sentences. Bits are those of a weight,
-with everything that is stored counted. The language model is trained on the first run, in about ten minutes
-for each seed.
+(mean of the seeds; "seeds": each of them): by how much its loss on unseen text rises, and the standard error
+of that (losses are compared byte by byte, and stretches of text taken for independent), the divergence of its
+distributions, and how often another byte is the likeliest. A classifier of digits: how often another class
+is. MiniLM: the mean cosine of embeddings, and the rank correlation of the similarities of sentences. Bits are
+those of a weight, with everything that is stored counted. The language model is trained on the first run, in
+about ten minutes for each seed.
 """
 
 import argparse
@@ -87,6 +87,17 @@ def language_cells(method: Method, cases: list[Case]) -> list[str]:
     ]
 
 
+def seed_cells(method: Method, cases: list[Case]) -> list[str]:
+    """Bits and the distance of each of several models."""
+    made = [method(case.calibrated) for case in cases]
+    found = [case.distance(each.model) for case, each in zip(cases, made, strict=True)]
+    losses, divergences = (
+        (f"{each.loss:+.4f}" for each in found),
+        (f"{each.divergence:.5f}" for each in found),
+    )
+    return [f"{made[0].bits:.2f}", " ".join(losses), " ".join(divergences)]
+
+
 def digit_cells(method: Method, cases: list[Case]) -> list[str]:
     """Bits and flips of the classifier."""
     made = method(cases[0].calibrated)
@@ -119,6 +130,7 @@ def sentence_cases() -> list[Case]:
 MODELS: dict[str, tuple[str, Callable[[Method, list[Case]], list[str]], Callable[[int, int], list[Case]]]] = {
     "bytes": ("bits | loss | divergence | flips", language_cells, partial(language_cases, planted=False)),
     "outliers": ("bits | loss | divergence | flips", language_cells, partial(language_cases, planted=True)),
+    "seeds": ("bits | loss of each | divergence of each", seed_cells, partial(language_cases, planted=False)),
     "digits": ("bits | flips", digit_cells, lambda *_: digit_cases()),
     "minilm": ("bits | cosine | ranks", sentence_cells, lambda *_: sentence_cases()),
 }
@@ -129,7 +141,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--stretches", type=int, default=24, help="of text for the language models")
-    parser.add_argument("--models", default=",".join(MODELS), help="names with commas between them")
+    models = ",".join(name for name in MODELS if name != "seeds")
+    parser.add_argument("--models", default=models, help="names with commas between them")
     parser.add_argument("--only", default="", help="methods whose name has one of these, with ; between them")
     parser.add_argument("--output", type=Path, help="a folder: a file for each model")
     arguments = parser.parse_args()

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
-from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, decode, encode
+from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, Sparse, decode, encode
+from drystone.passes.pruning import METHODS as PRUNING
+from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
 from drystone.passes.quantize_weights import BEST
 from drystone.passes.rounding import Member, Method, Seen, scaled
 
@@ -127,6 +129,18 @@ def rounded(given: Calibrated, encodings: Mapping[str, Encoding], method: Method
     return Compressed(made, 8 * stored / count)
 
 
+def pruned(given: Calibrated, zeros: Zeros, method: str) -> Compressed:
+    """Every weight as the pass `sparsify-weights` prunes it, in f32."""
+    made, stored, count = copy.deepcopy(given.model), 0, 0
+    for name, module in products(made):
+        matrix = _matrix(module)
+        encoding = Sparse(zeros.pattern(*matrix.shape), Codes("f32"))
+        _put(module, Pruning.of(zeros, method).pruned(matrix, given.seen[name]))
+        stored += encoding.bytes(matrix.shape)
+        count += matrix.size
+    return Compressed(made, 8 * stored / count)
+
+
 def _correct(module: nn.Linear | nn.Conv2d, change: np.ndarray) -> int:
     """Add to a layer's bias; the bytes that takes where it has none."""
     shift, old = torch.from_numpy(change).float(), module.bias
@@ -186,7 +200,10 @@ def _nearest(make: Callable[[], Encoding], search: Search) -> Callable[[Calibrat
     return lambda given: round_to_nearest(given, make(), search)
 
 
-#: What is measured: by name, a format and how its scales are chosen.
+#: Zeros that weights are pruned to.
+_ZEROS = {"50 %": Blocks(0.5), "2:4": Groups(2, 4), "70 %": Blocks(0.7), "16x16, 50 %": Blocks(0.5, (16, 16))}
+_PRUNING = (*PRUNING, "wanda+refit", "sparsegpt+refit")
+#: What is measured: by name, a format and how its scales are chosen, or zeros and how they are.
 METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
     {
         name: _nearest(made, search)
@@ -251,5 +268,10 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
             (4.25, "divergence", divergence_of),
             (3.25, "error", error_of),
         )
+    }
+    | {
+        f"{name}, {method}": partial(pruned, zeros=zeros, method=method)
+        for name, zeros in _ZEROS.items()
+        for method in _PRUNING
     }
 )

@@ -1,14 +1,15 @@
 """`drystone compile`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from drystone.cli.common import ARTIFACT, CHECKPOINT, TARGET, save
 from drystone.errors import UserError
-from drystone.options import Budget, Format, Options, Quantize
+from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
 
 
 @click.command("compile")
@@ -46,6 +47,14 @@ from drystone.options import Budget, Format, Options, Quantize
     help="An .npz with an array for every input, by its name, that has calls along its first axis.",
 )
 @click.option("--bits", type=float, help='Mean bits of a weight whose format is "auto".')
+@click.option(
+    "--sparsify",
+    multiple=True,
+    metavar="[NAMES=]ZEROS",
+    help='How weights are pruned: "2:4", a level such as 0.9, or blocks ("16x16"); by names too.',
+)
+@click.option("--level", type=float, help="The part of blocks that become zeros, such as 0.8.")
+@click.option("--pruning", help='Which numbers become zeros: "magnitude", "wanda" or "sparsegpt".')
 @click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
@@ -71,6 +80,9 @@ def compile_command(
     ranges: str | None,
     calibration: Path | None,
     bits: float | None,
+    sparsify: tuple[str, ...],
+    level: float | None,
+    pruning: str | None,
     caches: str | None,
     compute: str | None,
     error: float | None,
@@ -91,6 +103,7 @@ def compile_command(
         quantize=_formats(quantize, method, group, static, ranges),
         calibration=calibration,
         caches=caches,
+        sparsify=_zeros(sparsify, level, pruning),
         options=options,
     )
     save(fitted, output, quiet, began)
@@ -118,10 +131,35 @@ def _formats(
         plain = (method is None and group is None) or (name == "int8" and len(given) > 1)
         return name if plain else Quantize(name, method, group)
 
+    return _by_names(given, format_of)
+
+
+def _zeros(given: Sequence[str], level: float | None, method: str | None) -> Zeroed | None:
+    """How all weights are pruned, or weights by names."""
+    if not given:
+        if level is not None or method is not None:
+            raise UserError(
+                "--level and --pruning say more of --sparsify", hint="give it, such as --sparsify 2:4"
+            )
+        return None
+
+    def zeros_of(name: str) -> Zeroed | None:
+        if name == "none":
+            return None
+        own = _number(name)
+        if isinstance(own, float):
+            return Sparsify(None, own, method)
+        return Sparsify(name, None if ":" in name else level, method)
+
+    return _by_names(given, zeros_of)
+
+
+def _by_names(given: Sequence[str], meant: Callable[[str], Any]) -> Any:
+    """What a text means, or those behind regular expressions and = by these."""
     if len(given) == 1 and "=" not in given[0]:
-        return format_of(given[0])
+        return meant(given[0])
     pairs = (each.rpartition("=") for each in given)
-    return {names or ".*": format_of(name) for names, _, name in pairs}
+    return {names or ".*": meant(text) for names, _, text in pairs}
 
 
 def _number(text: str) -> str | float:

@@ -16,6 +16,7 @@ from drystone.passes.quantize_convolutions import QuantizeConvolutions
 from drystone.passes.quantize_products import INT8, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 from drystone.passes.round_activations import RoundActivations
+from drystone.passes.sparsify_weights import SparsifyWeights
 
 __all__ = [
     "INT8",
@@ -30,6 +31,7 @@ __all__ = [
     "QuantizeWeights",
     "RoundActivations",
     "Rounding",
+    "SparsifyWeights",
     "cascades",
     "copy_of",
     "integers_only",

@@ -1,5 +1,6 @@
 """The pass `observe-weights`: a program gives statistics of what weights are multiplied with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -13,18 +14,17 @@ from drystone.ir.values import main_block, shape
 from drystone.mlir import arith, ints, ir, tensor
 from drystone.passes.dims import as_value, extent, sizes_of
 from drystone.passes.generic import filled, last_dim, leading
-from drystone.passes.quantize_weights import Roundings, chosen
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type
-from drystone.passes.weight_readers import Reader
+from drystone.passes.weight_readers import Reader, asked
 from drystone.passes.weights import drop_unused
 
 
 @dataclass(frozen=True)
 class ObserveWeights:
-    """The results are statistics of the rows x [.., k] that weights which `QuantizeWeights` would round are
-    multiplied with: their number, as f32 [k], the sum of x [k] and of x^T x [k, k], and the sum, [k] times
-    the same, of the squares of what lies between the ends of each row.
+    """The results are statistics of the rows x [.., k] that weights which `QuantizeWeights` would round,
+    or `SparsifyWeights` prune, are multiplied with: their number, as f32 [k], the sum of x [k] and of x^T
+    x [k, k], and the sum, [k] times the same, of the squares of what lies between the ends of each row.
 
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
     After:   %n = linalg.generic ins(%x) {sum of 1} : tensor<64xf32>
@@ -38,15 +38,17 @@ class ObserveWeights:
     - States keep their new values.
     """
 
-    formats: Roundings = ()
+    formats: Sequence[tuple[str, object | None]] = ()
     tables: bool = False
     others: frozenset[str] = frozenset()
+    argument: str = "quantize"
     name: ClassVar[str] = "observe-weights"
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
         found: dict[str, Any] = {}
-        for group in chosen(program, self):
+        groups = asked(program, self.formats, tables=self.tables, others=self.others, argument=self.argument)
+        for group in groups:
             reader = group[0][0]
             if reader.kind == "table" or (reader.kind == "conv" and _groups(reader) > 1):
                 continue

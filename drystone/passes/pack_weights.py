@@ -73,8 +73,11 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
 
 
 def panels_of_table(kind: Any) -> Panels | None:
-    """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece."""
-    return Panels(tuple(kind.shape), 0, 1) if kind.rank == 2 and kind.has_static_shape else None
+    """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece. None
+    where no kernel reads it."""
+    if kind.rank != 2 or not kind.has_static_shape or isinstance(encoding_of(kind), Sparse):
+        return None
+    return Panels(tuple(kind.shape), 0, 1)
 
 
 @dataclass(frozen=True)

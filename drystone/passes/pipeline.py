@@ -46,6 +46,7 @@ from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.round_activations import RoundActivations
 from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
+from drystone.passes.sparsify_weights import SparsifyWeights
 from drystone.passes.spell_out import SpellOut
 from drystone.passes.split_products import SplitProducts
 from drystone.passes.to_integers import ToIntegers
@@ -54,13 +55,15 @@ from drystone.targets.target import CpuTarget
 
 @dataclass(frozen=True)
 class Quantization:
-    """What is done to weights, products, convolutions and caches that are to be quantized."""
+    """What is done to weights, products, convolutions and caches that are to be quantized, and to weights
+    that are to be pruned before."""
 
     weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveRanges = field(default_factory=QuantizeProducts)
     convolutions: QuantizeConvolutions | ObserveRanges = field(default_factory=QuantizeConvolutions)
     activations: RoundActivations = field(default_factory=RoundActivations)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
+    sparse: SparsifyWeights = field(default_factory=SparsifyWeights)
     #: How static codes get their ends.
     observer: Observer = field(default_factory=Observer)
     #: Passes after which a program computes with integers alone: `integers_only(..)`.
@@ -101,8 +104,9 @@ def observing(
     products, convolutions = quantized.products, quantized.convolutions
     assert isinstance(products, QuantizeProducts) and isinstance(convolutions, QuantizeConvolutions)
     if what == "products":
-        return Quantization(products=ObserveRanges(products, observer, seen))
-    return Quantization(convolutions=ObserveRanges(convolutions, observer, seen))
+        return Quantization(products=ObserveRanges(products, observer, seen), sparse=quantized.sparse)
+    observed = ObserveRanges(convolutions, observer, seen)
+    return Quantization(convolutions=observed, sparse=quantized.sparse)
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -124,6 +128,7 @@ def fusing(
     """
     return (
         MultiplyCodes(target),
+        quantized.sparse,
         quantized.weights,
         SplitProducts(target, quantized.in_bytes),
         DecodeWeights(target, quantized.in_bytes),

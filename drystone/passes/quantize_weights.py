@@ -3,21 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.build import flag, mapped
+from drystone.ir.build import mapped
 from drystone.ir.encoding import Encoding, with_encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
-from drystone.mlir import arith, ir, tensor
+from drystone.mlir import arith, ir
 from drystone.passes.biases import add_to_bias, bias_of
 from drystone.passes.dims import empty_like
-from drystone.passes.generic import last_dim, unwidened
+from drystone.passes.generic import last_dim
 from drystone.passes.rewriting import erase_dead, tensor_type
 from drystone.passes.rounding import Member, Method, Seen, is_stepwise, scaled
-from drystone.passes.weight_readers import Reader, first_match, no_match, readers_of
+from drystone.passes.weight_readers import Reader, asked, let_read
 from drystone.passes.weights import coded_weight, drop_unused, new_weight
 
 
@@ -76,51 +76,13 @@ class QuantizeWeights:
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for patterns and encodings that do not fit."""
-        groups = chosen(program, self)
+        groups = asked(program, self.formats, tables=self.tables, others=self.others)
         times = Counter(key for group in groups for key in {reader.key for reader, _ in group})
         shared, made = frozenset(key for key, count in times.items() if count > 1), _Made()
         for group in groups:
             _Group(program, group, _copies(self.seen, group), shared, made).replace()
         erase_dead(main_block(program))
         drop_unused(program)
-
-
-class Choice(Protocol):
-    """What says which weights are to be rounded: see `QuantizeWeights`."""
-
-    @property
-    def formats(self) -> Roundings:
-        """By patterns."""
-
-    @property
-    def tables(self) -> bool:
-        """Whether embeddings are among them."""
-
-    @property
-    def others(self) -> frozenset[str]:
-        """Patterns that may match nothing."""
-
-
-def chosen(program: Program, choice: Choice) -> list[list[tuple[Reader, Rounding]]]:
-    """What is to be rounded, and how, those that multiply one value together. Raises UserError for a pattern
-    that matches nothing."""
-    formats, found = choice.formats, dict[Any, list[tuple[Reader, Rounding]]]()
-    if not formats:
-        return []
-    readers, matched = readers_of(program, tables=choice.tables), set[str | None](choice.others)
-    for reader in readers:
-        pattern = first_match((each for each, _ in formats), program.weights.names(reader.key))
-        matched.add(pattern)
-        rounding = None if pattern is None else dict(formats)[pattern]
-        if rounding is not None:
-            together = unwidened(reader.x) if reader.kind == "product" else reader.op.operation
-            found.setdefault(together, []).append((reader, rounding))
-    for pattern, _ in formats:
-        if pattern not in matched:
-            keys = [reader.key for reader in readers]
-            none = "no product or convolution reads a weight of the model as it is"
-            raise no_match(pattern, keys, "whose bits can be fewer", none)
-    return list(found.values())
 
 
 #: Coded weights, by the key of the weight and whether that is held [inputs, outputs].
@@ -159,7 +121,7 @@ class _Group:
                 with ir.InsertionPoint(reader.weight.owner), reader.op.operation.location:
                     self.made[place] = self._coded(reader, rounding, shown.get(reader.key), own)
             with ir.InsertionPoint(reader.op), reader.op.operation.location:
-                _read(reader, self.made[place], None if own is None else small)
+                let_read(reader, self.made[place], None if own is None else small)
             if place in self.changes:
                 add_to_bias(self.program, reader.op, f"{reader.key}.bias", self.changes[place])
 
@@ -227,33 +189,6 @@ def _check(reader: Reader, rounding: Rounding) -> None:
             hint="give it another format, another group, or None, by its name: "
             f"quantize={{{reader.key!r}: ..}}",
         )
-
-
-def _read(reader: Reader, coded: Any, x: Any | None) -> None:
-    """Let a reader have this weight, at the insertion point, and this x if one is given."""
-    op, kind, wide = reader.op.operation, reader.weight.type, reader.read.type
-    if reader.kind == "conv" or kind != wide:
-        coded = _copied(coded, kind.element_type)
-    if reader.kind == "conv" and kind.rank > 2:
-        groups = [[0], list(range(1, kind.rank))]
-        coded = tensor.ExpandShapeOp(
-            tensor_type(kind.shape, kind.element_type), coded, groups, [], kind.shape
-        )
-        coded = coded.result
-    op.operands[reader.number] = coded if kind == wide else _copied(coded, wide.element_type)
-    if x is not None:
-        op.operands[0] = x
-    if reader.turned:
-        op.attributes["transpose_b"] = flag(True)
-
-
-def _copied(value: Any, element: Any) -> Any:
-    """A plain copy of a tensor, or that in a longer float."""
-    same = [ir.AffineMap.get_identity(value.type.rank)] * 2
-    into = tensor.EmptyOp(list(value.type.shape), element).result
-    if value.type.element_type == element:
-        return mapped([value], into, same, lambda number, _: number)
-    return mapped([value], into, same, lambda number, _: arith.ExtFOp(element, number).result)
 
 
 def _times(x: Any, factor: Any, _: Any) -> Any:

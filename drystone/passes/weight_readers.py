@@ -1,7 +1,7 @@
 """Which operations multiply by a weight of the model or look up its rows, and as what matrix they see it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
@@ -10,16 +10,20 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
+from drystone.ir.build import flag, mapped
 from drystone.ir.elements import to_element, widen
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
+from drystone.mlir import arith, ir, tensor
 from drystone.passes.generic import is_identity, is_widened, maps_of, moved_input, unwidened
-from drystone.passes.rewriting import ops, uses
+from drystone.passes.rewriting import ops, tensor_type, uses
 from drystone.passes.weights import weight_key
 
 Wanted = TypeVar("Wanted")
 #: The elements whose numbers can be rounded.
 _FLOATS = ("f32", "f16", "bf16")
+#: What the weights are that an argument asks something for.
+_WHAT = {"quantize": "whose bits can be fewer", "sparsify": "that can be pruned"}
 #: Names of weights that an error shows.
 _SHOWN = 8
 
@@ -106,12 +110,73 @@ def asked_of(pairs: Sequence[tuple[str, Wanted]], names: Iterable[str]) -> Wante
     return None if pattern is None else dict(pairs)[pattern]
 
 
-def no_match(pattern: str, keys: Sequence[str], what: str, none: str) -> UserError:
-    """The error for a pattern that matches none of these keys, which `what` says what they are of."""
+def no_match(
+    pattern: str, keys: Sequence[str], what: str, none: str, argument: str = "quantize"
+) -> UserError:
+    """The error for a pattern in an argument that matches none of these keys, which `what` says what they are
+    of."""
     shown = ", ".join(dict.fromkeys(keys[:_SHOWN])) + (", .." if len(keys) > _SHOWN else "")
     return UserError(
-        f"quantize: {pattern!r} matches no weight {what}", hint=f"these can: {shown}" if keys else none
+        f"{argument}: {pattern!r} matches no weight {what}", hint=f"these can: {shown}" if keys else none
     )
+
+
+def asked(
+    program: Program,
+    pairs: Sequence[tuple[str, Wanted | None]],
+    *,
+    tables: bool,
+    others: Collection[str] = (),
+    argument: str = "quantize",
+) -> list[list[tuple[Reader, Wanted]]]:
+    """The readers, those that multiply one value together, of weights for which the first pattern that
+    matches asks for something, and what. Raises UserError for a pattern of the `argument` that matches none
+    and is not among `others`."""
+    if not pairs:
+        return []
+    readers, matched = readers_of(program, tables=tables), set[str | None](others)
+    found = dict[Any, list[tuple[Reader, Wanted]]]()
+    for reader in readers:
+        pattern = first_match((each for each, _ in pairs), program.weights.names(reader.key))
+        matched.add(pattern)
+        wanted = None if pattern is None else dict(pairs)[pattern]
+        if wanted is not None:
+            together = unwidened(reader.x) if reader.kind == "product" else reader.op.operation
+            found.setdefault(together, []).append((reader, wanted))
+    for pattern, _ in pairs:
+        if pattern not in matched:
+            keys = [reader.key for reader in readers]
+            none = "no product or convolution reads a weight of the model as it is"
+            raise no_match(pattern, keys, _WHAT[argument], none, argument)
+    return list(found.values())
+
+
+def let_read(reader: Reader, coded: Any, x: Any | None = None) -> None:
+    """Let a reader have a weight [outputs, inputs] in an encoding, at the insertion point, and another x if
+    one is given."""
+    op, kind, wide = reader.op.operation, reader.weight.type, reader.read.type
+    if reader.kind == "conv" or kind != wide:
+        coded = _copied(coded, kind.element_type)
+    if reader.kind == "conv" and kind.rank > 2:
+        groups = [[0], list(range(1, kind.rank))]
+        coded = tensor.ExpandShapeOp(
+            tensor_type(kind.shape, kind.element_type), coded, groups, [], kind.shape
+        )
+        coded = coded.result
+    op.operands[reader.number] = coded if kind == wide else _copied(coded, wide.element_type)
+    if x is not None:
+        op.operands[0] = x
+    if reader.turned:
+        op.attributes["transpose_b"] = flag(True)
+
+
+def _copied(value: Any, element: Any) -> Any:
+    """A plain copy of a tensor, or that in a longer float."""
+    same = [ir.AffineMap.get_identity(value.type.rank)] * 2
+    into = tensor.EmptyOp(list(value.type.shape), element).result
+    if value.type.element_type == element:
+        return mapped([value], into, same, lambda number, _: number)
+    return mapped([value], into, same, lambda number, _: arith.ExtFOp(element, number).result)
 
 
 def is_copy(op: Any) -> bool:

@@ -14,7 +14,7 @@ from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
 
 #: What passes put behind the name of a weight.
-_MADE = re.compile(r"(\.(decoded|folded|coded|scaled|term(\.\d+)?))+$")
+_MADE = re.compile(r"(\.(decoded|folded|coded|pruned|scaled|term(\.\d+)?))+$")
 
 
 def weight_key(value: Any) -> str | None:

@@ -273,8 +273,12 @@ def test_saving_without_a_linker(
 
 def test_what_this_version_does_not_do() -> None:
     assert refused(Batched(), X, sparsify="2:4") == (
-        "compile(..., sparsify=...) is not there yet: this version compiles models as they are\n"
-        "  leave sparsify out"
+        "sparsify: '.*' matches no weight that can be pruned\n"
+        "  no product or convolution reads a weight of the model as it is"
+    )
+    assert refused(Batched(), X, sparsify="channels") == (
+        "sparsify: this version removes no whole channels yet: 'channels'\n"
+        '  give "2:4", a level such as 0.9, or drystone.Sparsify("16x16", 0.8)'
     )
     assert refused(Batched(), X, quantize="w4") == (
         "quantize: '.*' matches no weight whose bits can be fewer\n"

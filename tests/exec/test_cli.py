@@ -60,6 +60,8 @@ def test_calibrated_weights(folder: Path) -> None:
     for arguments, name in (
         (("--quantize", "w4", "--method", "gptq+bias", "--group", "8"), "w4.dry"),
         (("--quantize", "0.*=q8_0"), "names.dry"),
+        (("--sparsify", "2:4", "--pruning", "sparsegpt"), "sparse.dry"),
+        (("--sparsify", "0.*=0.5", "--sparsify", "none"), "level.dry"),
         (("--quantize", "auto", "--bits", "24"), "auto.dry"),
     ):
         asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")
@@ -96,6 +98,7 @@ def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
         (("compile", "model.pt2", "-o", "x.dry", "--ram", "sram=1KB"), "no such memory level"),
         (("compile", "model.pt2", "-o", "x.dry", "--weights", "100"), "the budget for them is 100 B"),
         (("compile", "model.pt2", "-o", "x.dry", "--method", "gptq"), "give it, such as --quantize w4"),
+        (("compile", "model.pt2", "-o", "x.dry", "--level", "0.5"), "give it, such as --sparsify 2:4"),
         (("compile", "model.pt2", "-o", "x.dry", "--quantize", "w5"), "'w5' names no format"),
         (("compile", "model.pt2", "-o", "x.dry", "--quantize", "auto", "--bits", "4"), "calibration="),
         (

@@ -30,12 +30,14 @@ from drystone.passes import (
     QuantizeWeights,
     RoundActivations,
     Rounding,
+    SparsifyWeights,
     pipeline,
     run,
 )
 from drystone.passes.choose_precision import ChoosePrecision
 from drystone.passes.multiply_codes import MultiplyCodes
 from drystone.passes.patch import Patch
+from drystone.passes.pruning import Blocks, Groups, Pruning
 from drystone.passes.ranges import Extremes, Range, Tails
 from drystone.passes.rounding import Seen
 from drystone.passes.spell_out import SpellOut
@@ -56,6 +58,11 @@ PASSES["round-activations"] = RoundActivations(((".*", True),), targets.resolve(
 PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
+)
+PASSES["sparsify-weights"] = SparsifyWeights(
+    (("w|c", Pruning(Blocks(0.05))), (".*", Pruning(Groups(15, 16)))),
+    {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
+    tables=True,
 )
 RANGES = {"a 0": 4, "w 0": 4, "v 2": 4, "d 0": 40, "v 0": 1.5, "u 0": 6, "u 2": 6, "e 0": 10}
 PASSES["quantize-convolutions"] = QuantizeConvolutions(
@@ -91,6 +98,7 @@ TOLERANCE = {
     "quantize-products-static": 2e-1,
     "round-activations": 1e-1,
     "quantize-weights": 1e-1,
+    "sparsify-weights": 0.4,
     "quantize-convolutions": 0.3,
     "multiply-codes": 1e-5,
     "encode-caches": 3e-2,

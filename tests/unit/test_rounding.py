@@ -79,7 +79,7 @@ def test_descent_ends_where_no_single_code_is_better() -> None:
     (weight, seen), encoding = case(4, 16), formats.integers(2, 16)
     settled = Settled.of(encoding, encode(weight, encoding), weight.shape)
     start = settled.nearest(weight)
-    found = descended(weight, start, settled, seen.moment, sweeps=50)
+    found = descended(weight, start, settled.turned().nearest, seen.moment, sweeps=50)
     least = output_error(found - weight, seen.moment)
     assert least < output_error(start - weight, seen.moment)
     for n, k in product(range(4), range(16)):

@@ -1,5 +1,7 @@
 """Rounding by descent: one column, or the scales, at a time is made the best for what all others are."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from drystone.dtypes import Array
@@ -11,15 +13,17 @@ from drystone.ir.encoding.settled import Settled
 _BLOCK, _STEP = 128, 2**22
 
 
-def descended(matrix: Array, start: Array, settled: Settled, moment: Array, sweeps: int) -> Array:
-    """Numbers of codes, from `start`, f64 [n, k], whose squared output error tr((q - w) H (q - w)^T) is no
-    larger: each sweep gives every column in turn the codes that are the best for all others.
+def descended(
+    matrix: Array, start: Array, nearest: Callable[[Array, int], Array], moment: Array, sweeps: int
+) -> Array:
+    """Numbers, from `start`, f64 [n, k], whose squared output error tr((q - w) H (q - w)^T) is no larger: in
+    each sweep every column in turn becomes the best for all others, `nearest` of what is wanted, [n], in its
+    place.
 
     Coordinate descent on the error that AdaRound (Nagel et al. 2020) lowers by training, as QuantEase (Behdin
     et al. 2023) has it; a code may become any other, not only the next above or below.
     """
-    diagonal, turned = np.diag(moment), settled.turned()
-    wide = np.ascontiguousarray(start.T)
+    diagonal, wide = np.diag(moment), np.ascontiguousarray(start.T)
     slope = moment @ (wide - matrix.T)
     for _ in range(sweeps):
         changed = False
@@ -28,7 +32,7 @@ def descended(matrix: Array, start: Array, settled: Settled, moment: Array, swee
             steps = np.zeros((stop - first, wide.shape[1]))
             for k in range(first, stop):
                 here = slope[k] + moment[first:k, k] @ steps[: k - first]
-                column = turned.nearest(wide[k] - here / diagonal[k], k)
+                column = nearest(wide[k] - here / diagonal[k], k)
                 steps[k - first] = column - wide[k]
                 wide[k] = column
             if steps.any():

@@ -21,14 +21,22 @@ class Hessian:
     def of(matrix: Array) -> "Hessian":
         """Of H."""
         order = np.argsort(-np.diag(matrix), kind="stable")
-        backward = order[::-1]
-        factor = np.linalg.cholesky(matrix[np.ix_(backward, backward)])[::-1, ::-1]
-        return Hessian(matrix, order, factor / np.diag(factor))
+        return Hessian(matrix, order, factored(matrix, order)[0])
 
     def divided(self, factors: Array) -> "Hessian":
         """Of rows that are divided by these, [k]: in the same order, without another factorization."""
         own = factors[self.order]
         return Hessian(divided(self.matrix, factors), self.order, self.factor * own / own[:, None])
+
+
+def factored(matrix: Array, order: Array) -> tuple[Array, Array]:
+    """R, f64 [k, k], upper triangular with ones on its diagonal, and d > 0, [k], for which H, in this order
+    of rows and columns, is R diag(d) R^T: where columns up to c are settled and those after it make up for
+    them, an error of c costs d[c] times its square."""
+    backward = order[::-1]
+    factor = np.linalg.cholesky(matrix[np.ix_(backward, backward)])[::-1, ::-1]
+    diagonal = np.diag(factor)
+    return factor / diagonal, np.square(diagonal)
 
 
 def divided(matrix: Array, factors: Array) -> Array:

@@ -73,12 +73,12 @@ class Method:
         settled = Settled.of(encoding, given, matrix.shape)
         found = rounded(matrix, settled, hessian) if self.fed_back else encoding.decode(given, matrix.shape)
         for _ in range(_REFITS if self.descended else 0):
-            found = descended(matrix, found, settled, moment, _SWEEPS)
+            found = descended(matrix, found, settled.turned().nearest, moment, _SWEEPS)
             given = refitted(encoding, _held(encoding, given, found), matrix, moment)
             settled = Settled.of(encoding, given, matrix.shape)
             found = encoding.decode(given, matrix.shape)
         if self.descended:
-            found = descended(matrix, found, settled, moment, _SWEEPS)
+            found = descended(matrix, found, settled.turned().nearest, moment, _SWEEPS)
         return _held(encoding, given, found)
 
 

@@ -1,0 +1,93 @@
+"""What the user asks for with `sparsify=`, as a pass of the pipeline."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from drystone.errors import UserError
+from drystone.options import Sparsify, Zeroed, by_pattern
+from drystone.passes import Quantization, QuantizeWeights, SparsifyWeights
+from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
+
+_HINT = 'give "2:4", a level such as 0.9, or drystone.Sparsify("16x16", 0.8)'
+
+
+def sparsified(
+    quantized: Quantization, given: Zeroed | Mapping[str, Zeroed | None] | None, auto: Collection[str] = ()
+) -> Quantization:
+    """The passes, and the one that prunes weights before, without calibration; `auto`: patterns of weights
+    whose formats are to be chosen. Raises UserError for patterns, levels and methods there are not."""
+    prunings = tuple((pattern, _pruning(each)) for pattern, each in by_pattern("sparsify", given))
+    if not prunings:
+        return quantized
+    if auto or quantized.integers:
+        what = "integer=True" if quantized.integers else '"auto"'
+        raise UserError(
+            f"sparsify: quantize={what} does not know of sparse weights", hint="leave one of the two out"
+        )
+    rounding = quantized.weights
+    assert isinstance(rounding, QuantizeWeights)
+    pruned = SparsifyWeights(prunings, {}, isinstance(given, Mapping), rounding, quantized.in_bytes)
+    # Patterns of formats are checked before weights are pruned, which may leave them none.
+    others = rounding.others.union(pattern for pattern, _ in rounding.formats)
+    return replace(quantized, sparse=pruned, weights=replace(rounding, others=others))
+
+
+def _pruning(each: Zeroed | None) -> Pruning | None:
+    """How a weight is to be pruned; None where it is not."""
+    if each is None:
+        return None
+    if isinstance(each, str):
+        each = Sparsify(each)
+    elif isinstance(each, float | int) and not isinstance(each, bool):
+        each = Sparsify(level=each)
+    if not isinstance(each, Sparsify):
+        raise UserError(f"sparsify={each!r} names no pattern of zeros", hint=_HINT)
+    if each.method is None:
+        return Pruning(_zeros(each))
+    return Pruning.of(_zeros(each), each.method)
+
+
+def _zeros(each: Sparsify) -> Zeros:
+    """Where the zeros are to be."""
+    sizes = re.fullmatch(r"([0-9]+)([:x])([0-9]+)", each.pattern or "1x1")
+    if sizes is None:
+        what = "removes no whole channels yet" if each.pattern == "channels" else "knows no such pattern"
+        raise UserError(f"sparsify: this version {what}: {each.pattern!r}", hint=_HINT)
+    first, second = int(sizes[1]), int(sizes[3])
+    if sizes[2] == ":":
+        if not 1 <= first < second <= 256:
+            raise UserError(
+                f"sparsify: {each.pattern!r}: N of every M numbers are left, 1 <= N < M <= 256",
+                hint='give such as "2:4"',
+            )
+        if each.level is not None:
+            raise UserError(
+                f"sparsify: {each.pattern!r} says itself how many zeros there are, not level={each.level!r}",
+                hint="leave level out",
+            )
+        return Groups(first, second)
+    if first < 1 or second < 1:
+        raise UserError(f"sparsify: no blocks are {each.pattern}", hint='give such as "16x16"')
+    what = "numbers" if each.pattern is None else f"blocks {each.pattern}"
+    example = "0.9" if each.pattern is None else f"drystone.Sparsify({each.pattern!r}, 0.8)"
+    if each.level is None:
+        raise UserError(f"sparsify: what part of the {what} are zeros?", hint=f"give a level: {example}")
+    number = isinstance(each.level, float | int) and not isinstance(each.level, bool)
+    if not number or not 0 < each.level < 1:
+        raise UserError(
+            f"sparsify: {each.level!r} is no part of the {what} that can be zeros",
+            hint=f"give a level between 0 and 1: {example}",
+        )
+    return Blocks(float(each.level), (first, second))
+
+
+def check(quantized: Quantization, calls: Any) -> None:
+    """Raise UserError where calibration is needed and not there."""
+    asked = [pruning for _, pruning in quantized.sparse.prunings if pruning is not None]
+    if calls is None and any(each.calibrated for each in asked):
+        raise UserError(
+            'sparsify: methods but "magnitude" need to see what weights are multiplied with',
+            hint='give calibration=[(x,), ..], the inputs of some calls, or take method="magnitude"',
+        )

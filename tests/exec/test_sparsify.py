@@ -1,0 +1,150 @@
+"""Pruned weights: what `compile(..., sparsify=)` computes, beside torch with the pruned weights."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import drystone
+from drystone.ir.encoding import Codes
+from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
+from drystone.passes.rounding import Seen
+from tests.exec.families import relative_error
+from tests.exec.test_quantize_weights import small
+
+
+def pruned(
+    weight: torch.Tensor, pruning: Pruning, x: torch.Tensor | None = None, turned: bool = False
+) -> Any:
+    """A weight as it is pruned, knowing of the rows x that it is multiplied with."""
+    matrix = (weight.T if turned else weight.flatten(1)).detach().double().numpy()
+    found = pruning.pruned(matrix, None if x is None else Seen.of(x.flatten(0, -2).numpy()))
+    found = torch.from_numpy(np.ascontiguousarray(found)).float()
+    return found.T if turned else found.view(weight.shape)
+
+
+@pytest.mark.parametrize(
+    ("asked", "zeros"),
+    [
+        ("2:4", Groups(2, 4)),
+        (0.9, Blocks(0.9)),
+        (drystone.Sparsify("16x16", 0.5), Blocks(0.5, (16, 16))),
+        (drystone.Sparsify("1:8", method="magnitude"), Groups(1, 8)),
+    ],
+    ids=str,
+)
+def test_weights_are_pruned(asked: Any, zeros: Zeros) -> None:
+    """Those of products, one of them turned, of a convolution, and of a table that is also a head."""
+    model, (x, *_) = small()
+    fitted = drystone.compile(model, (x,), sparsify=asked)
+    with torch.no_grad():
+        for weight in (model.a.weight, model.b.weight, model.conv.weight, model.table.weight):
+            weight.copy_(pruned(weight, Pruning(zeros)))
+        model.turned.copy_(pruned(model.turned, Pruning(zeros), turned=True))
+        assert relative_error(fitted(x), model(x)) < 1e-5
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 96), nn.Linear(96, 48)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(torch.relu(self.a(x)))
+
+
+def pair(seed: int = 0) -> tuple[Pair, list[torch.Tensor]]:
+    """Two products, and inputs that depend on each other."""
+    torch.manual_seed(seed)
+    mixed = torch.randn(12, 64)
+    return Pair().eval(), [torch.randn(40, 12) @ mixed + torch.randn(40, 64) / 5 for _ in range(4)]
+
+
+@pytest.mark.parametrize("method", [None, "wanda", "sparsegpt", "sparsegpt+refit"])
+def test_methods_see_what_the_model_computes(method: str | None) -> None:
+    model, calls = pair()
+    asked = drystone.Sparsify("2:4", method=method)
+    fitted = drystone.compile(model, (calls[0],), sparsify=asked, calibration=calls)
+    x, pruning = torch.cat(calls), Pruning.of(Groups(2, 4), method or "wanda")
+    with torch.no_grad():
+        inner = torch.relu(model.a(x))
+        model.a.weight.copy_(pruned(model.a.weight, pruning, x))
+        model.b.weight.copy_(pruned(model.b.weight, pruning, inner))
+        assert relative_error(fitted(calls[1]), model(calls[1])) < 1e-4
+
+
+def test_better_methods_change_the_model_less() -> None:
+    model, calls = pair()
+    with torch.no_grad():
+        wanted = model(calls[0])
+    errors = []
+    for method in ("magnitude", "wanda", "sparsegpt", "sparsegpt+refit"):
+        asked = drystone.Sparsify(level=0.6, method=method)
+        fitted = drystone.compile(model, (calls[0],), sparsify=asked, calibration=calls)
+        errors.append(relative_error(fitted(calls[0]), wanted))
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.5 * errors[0]
+
+
+def test_zeros_take_no_memory() -> None:
+    model, (x, *_) = pair()
+    plain = drystone.compile(model, (x,)).memory.weights
+    sizes = [drystone.compile(model, (x,), sparsify=level).memory.weights for level in (0.8, 0.9)]
+    assert sizes[1] < sizes[0] < 0.5 * plain
+
+
+def test_by_names_and_formats() -> None:
+    """Sparse weights in bf16, beside codes and products in bytes of others."""
+    model, calls = pair()
+    for asked, formats in (
+        ({".*": "2:4"}, {".*": Codes("bf16")}),
+        ({"a.*": 0.5, ".*": None}, {"b.*": "w4"}),
+        ({"a.*": 0.5}, {"b.*": "int8"}),
+    ):
+        fitted = drystone.compile(model, (calls[0],), sparsify=asked, quantize=formats, calibration=calls)
+        kinds = {leaf.name.split(".packed")[0] for leaf in fitted.manifest.weights}
+        assert "a.weight.pruned" in kinds and ("b.weight.pruned" in kinds) == (
+            ".*" in asked and len(asked) == 1
+        )
+        only = drystone.compile(model, (calls[0],), sparsify=asked, calibration=calls)
+        assert relative_error(fitted(calls[0]), only(calls[0])) < 0.1
+        assert fitted.memory.weights < only.memory.weights
+
+
+def test_models_in_bf16() -> None:
+    model, (x, *calls) = pair()
+    model, calls = model.bfloat16(), [each.bfloat16() for each in calls]
+    fitted = drystone.compile(model, (x.bfloat16(),), sparsify=0.5, calibration=calls)
+    with torch.no_grad():
+        assert relative_error(fitted(x.bfloat16()).float(), model(x.bfloat16()).float()) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sparsify": True}, "names no pattern"),
+        ({"sparsify": "4:2"}, "1 <= N < M <= 256"),
+        ({"sparsify": "0x4"}, "no blocks are 0x4"),
+        ({"sparsify": 1.0}, "1.0 is no part of the numbers"),
+        ({"sparsify": 0}, "0 is no part of the numbers"),
+        ({"sparsify": "8x8"}, "what part of the blocks 8x8 are zeros"),
+        ({"sparsify": drystone.Sparsify()}, "what part of the numbers are zeros"),
+        ({"sparsify": drystone.Sparsify("2:4", 0.5)}, "says itself how many zeros"),
+        ({"sparsify": drystone.Sparsify("64x64", 0.9)}, "a.weight of 96 x 64 has 2 blocks 64 x 64"),
+        ({"sparsify": drystone.Sparsify("2:4", method="obd")}, "no method is called 'obd'"),
+        ({"sparsify": drystone.Sparsify("2:4", method="wanda")}, "give calibration="),
+        ({"sparsify": {"c.*": "2:4"}}, "'c.\\*' matches no weight that can be pruned"),
+        ({"sparsify": {"(": "2:4"}}, "no regular expression"),
+        ({"sparsify": "2:4", "quantize": {"c.*": "w4"}}, "'c.\\*' matches no weight whose bits can be fewer"),
+        ({"sparsify": "2:4", "quantize": "w4"}, "a.weight cannot be sparse in this format"),
+        ({"sparsify": "2:4", "quantize": "int8"}, "products are computed in bytes"),
+        ({"sparsify": "2:4", "quantize": "auto"}, "does not know of sparse weights"),
+        ({"sparsify": "2:4", "budget": drystone.Budget(error=0.1)}, "asks for an error of its own"),
+    ],
+    ids=lambda each: str(each),
+)
+def test_what_is_refused(given: dict[str, Any], message: str) -> None:
+    model, (x, *_) = pair()
+    with pytest.raises(drystone.UserError, match=f"(?s){message}"):
+        drystone.compile(model, (x,), **given)
