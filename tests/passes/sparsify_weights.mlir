@@ -17,7 +17,7 @@ func.func @main(%x: tensor<4x16xf32>) -> (tensor<4x24xf32>, tensor<4x8xf32>) {
 module {
   func.func @main(%arg0: tensor<4x16xf32>) -> (tensor<4x24xf32>, tensor<4x8xf32>) {
     %0 = "dry.weight"() {key = "w.pruned"} : () -> tensor<24x16xf32, #dry.sparse<#dry.compressed<365 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>
-    %1 = "dry.weight"() {key = "v.pruned"} : () -> tensor<8x16xf32, #dry.sparse<#dry.structured<1 : i64, 15 : i64, 16 : i64>, #dry.enc<"f32", unit, unit>>>
+    %1 = "dry.weight"() {key = "v.pruned"} : () -> tensor<8x16xf32, #dry.sparse<#dry.structured<1 : i64, 15 : i64, 16 : i64, unit>, #dry.enc<"f32", unit, unit>>>
     %2 = "dry.matmul"(%arg0, %0) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
@@ -25,7 +25,7 @@ module {
     %3 = "dry.matmul"(%arg0, %1) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
-    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x16xf32>, tensor<8x16xf32, #dry.sparse<#dry.structured<1 : i64, 15 : i64, 16 : i64>, #dry.enc<"f32", unit, unit>>>) -> tensor<4x8xf32>
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x16xf32>, tensor<8x16xf32, #dry.sparse<#dry.structured<1 : i64, 15 : i64, 16 : i64, unit>, #dry.enc<"f32", unit, unit>>>) -> tensor<4x8xf32>
     return %2, %3 : tensor<4x24xf32>, tensor<4x8xf32>
   }
 }
