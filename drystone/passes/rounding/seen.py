@@ -10,8 +10,8 @@ from drystone.passes.rounding.hessian import Hessian, divided
 
 #: Steps between the ends of a row that is rounded to bytes.
 _STEPS = 255
-#: The share of the mean of H's diagonal that is added to it: so much, and so much of k by the rows.
-_DAMPING, _SCARCE = 0.01, 0.25
+#: The share of the median of H's diagonal that is added to it: so much, or so much of k by the rows.
+_DAMPING, _SCARCE = 0.01, 0.5
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,16 @@ class Seen:
 
     @cached_property
     def damped(self) -> Array:
-        """x^T x with a share of its mean diagonal added to the diagonal, so that it has an inverse and few
-        rows do not count for more than they can show: what chance puts into it grows as k by the rows. Rows
-        that are divided have what is added to them divided: an error costs the same for any factors."""
+        """x^T x with a share of the median of its diagonal, zeros apart, added to the diagonal, so that it
+        has an inverse and few rows do not count for more than they can show: what chance puts into it grows
+        as k by the rows. A mean would be that of a few outlier columns. Rows that are divided have what is
+        added to them divided: an error costs the same for any factors."""
         if self.before is not None:
             return divided(self.before[0].damped, self.before[1])
         diagonal = np.diag(self.moment)
+        used = diagonal[diagonal > 0]
         share = max(_DAMPING, _SCARCE * len(diagonal) / max(self.rows, 1))
-        return self.moment + share * float(diagonal.mean()) * np.eye(len(diagonal))
+        return self.moment + share * float(np.median(used) if len(used) else 0.0) * np.eye(len(diagonal))
 
     @cached_property
     def hessian(self) -> Hessian:
