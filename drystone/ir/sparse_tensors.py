@@ -1,7 +1,6 @@
 """Sparse matrices of scipy, one pattern from another, the best pattern for zeros, and how MLIR spells one."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -167,8 +166,3 @@ def sparse_tensor_encoding(pattern: Pattern, rank: int) -> str | None:
         case _:
             return None
     return f"#sparse_tensor.encoding<{{ map = ({', '.join(dims)}) -> ({', '.join(levels)}){bits} }}>"
-
-
-def density(numbers: Array) -> float:
-    """The part of a tensor's elements that are not 0; 1 of an empty one."""
-    return float(np.count_nonzero(numbers) / prod(numbers.shape)) if numbers.size else 1.0

@@ -130,6 +130,12 @@ def widened(t: TileBuilder, tile: Tile) -> Tile:
     return tile if wide(tile.dtype) == tile.dtype else t.apply("arith.extf", tile, dtype=wide(tile.dtype))
 
 
+def widened_to(t: TileBuilder, tile: Tile, dtype: str) -> Tile:
+    """The tile of floats in an element that is as long as the one it is computed in, or longer."""
+    tile = widened(t, tile)
+    return tile if tile.dtype == dtype else t.apply("arith.extf", tile, dtype=dtype)
+
+
 def summand(t: TileBuilder, tile: Tile, dtype: str) -> Tile:
     """The tile as numbers that are summed in an element: floats widened, integers as those or longer."""
     if is_float(tile.dtype) or tile.dtype == dtype:

@@ -40,10 +40,8 @@ class ListedMatrix:
             return made
         # A block's inputs down, its outputs, each with a group of inputs, across.
         (outputs, inputs), group = made.block, (pack.inner_tiles or (1,))[0]
-        own = named["values"]
-        held = pattern.count, inputs // group, outputs * group
-        named |= {"values": tensor.part(own.offset or 0, held, own.dtype, own.code)}
-        return replace(made, tensors=named, group=group)
+        held = named["values"].reshaped((pattern.count, inputs // group, outputs * group))
+        return replace(made, tensors=named | {"values": held}, group=group)
 
     @property
     def strip(self) -> int:

@@ -70,9 +70,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
-    if form is None:
-        return None
-    if form.sparse is not None:
+    if form is None or form.sparse is not None:
         return None
     plain = form.coded is None and form.pack is None
     if plain and (form.transposed or form.b.shape[-1] == 1):

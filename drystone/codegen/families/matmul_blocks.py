@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from drystone.codegen.elements import width as bits_of
-from drystone.codegen.families.dry_op import laid_down, widened
+from drystone.codegen.families.dry_op import laid_down, widened_to
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.tiling import divisor, even, side_by_side
@@ -147,7 +147,4 @@ class _Step:
         """A tile as it is multiplied: as it is held where a unit takes that."""
         if self.matrix.group > 1:
             return self.t.load(source, at, sizes, held=True)
-        tile = widened(self.t, self.t.load(source, at, sizes))
-        return (
-            tile if tile.dtype == self.form.dtype else self.t.apply("arith.extf", tile, dtype=self.form.dtype)
-        )
+        return widened_to(self.t, self.t.load(source, at, sizes), self.form.dtype)

@@ -9,10 +9,10 @@ elements of a list, whose columns of a are gathered.
 from dataclasses import dataclass
 
 from drystone.codegen.elements import width as bits_of
-from drystone.codegen.families.dry_op import widened
+from drystone.codegen.families.dry_op import widened_to
 from drystone.codegen.families.listed import ListedMatrix
-from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
+from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram
 from drystone.targets.target import CpuTarget
 
 #: Registers of sums of one output. Rows up to which columns are gathered.
@@ -24,7 +24,8 @@ _STEPS_OF_THREAD, _CHAINS = 2, 4
 
 def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     """The program of a product whose b is listed."""
-    rank, rows = form.batch, form.out.shape[form.batch]
+    rank, rows, matrix = form.batch, form.out.shape[form.batch], form.sparse
+    assert isinstance(matrix, ListedMatrix)
     lanes = target.lanes(bits_of(form.dtype))
     width = _VECTORS * lanes if rows is None else min(_VECTORS, -(-rows // lanes)) * lanes
     outputs = form.out.shape[rank + 1] or 1
@@ -36,7 +37,7 @@ def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(form, t, lanes, width, high, tuple(batch), m, n)
+            made = _Step(form, t, matrix, lanes, width, high, tuple(batch), m, n)
             if rows is not None:
                 made.gathered() if rows <= _GATHERED else made.turned()
                 return
@@ -64,18 +65,13 @@ class _Step:
 
     form: MatMulForm
     t: TileBuilder
+    matrix: ListedMatrix
     lanes: int
     width: int  #: rows
     high: int  #: outputs
     batch: tuple[Index, ...]
     m: Index
     n: Index
-
-    @property
-    def matrix(self) -> ListedMatrix:
-        """What is listed."""
-        assert isinstance(self.form.sparse, ListedMatrix)
-        return self.form.sparse
 
     @property
     def outputs(self) -> Index:
@@ -130,10 +126,7 @@ class _Step:
 
     def number(self, j: Index, count: int) -> Tile:
         """Numbers of a list, [1, count], in the element that is summed in."""
-        tile = self.matrix.numbers(self.t, j, count)
-        return (
-            tile if tile.dtype == self.form.dtype else self.t.apply("arith.extf", tile, dtype=self.form.dtype)
-        )
+        return widened_to(self.t, self.matrix.numbers(self.t, j, count), self.form.dtype)
 
     def turn(self, k: Index, x: Tensor) -> None:
         """The columns of a from k on as rows of x."""
@@ -141,22 +134,11 @@ class _Step:
 
         def block(i: Index, j: Index) -> None:
             sizes = [*([None] * self.form.batch), n, n]
-            tile = t.load(self.form.a, [*self.batch_of_a(), self.m + j, k + i], sizes)
-            t.store(x, [i, j], t.transpose(self.wide(tile)))
+            at = [*places(self.form, self.form.a, self.batch), self.m + j, k + i]
+            tile = widened_to(t, t.load(self.form.a, at, sizes), self.form.dtype)
+            t.store(x, [i, j], t.transpose(tile))
 
         t.loop(x.dim(0), n, lambda i: t.loop(self.rows, n, lambda j: block(i, j)) and None)
-
-    def batch_of_a(self) -> list[Index]:
-        """Where a's batch dimensions are read."""
-        shape = self.form.a.shape
-        return [index(0) if shape[d] == 1 else at for d, at in enumerate(self.batch)]
-
-    def wide(self, tile: Tile) -> Tile:
-        """A tile in the element that is summed in."""
-        tile = widened(self.t, tile)
-        return (
-            tile if tile.dtype == self.form.dtype else self.t.apply("arith.extf", tile, dtype=self.form.dtype)
-        )
 
     def finished(self, sums: Tensor) -> None:
         """The epilogue of all sums, which lie output by output."""
@@ -194,13 +176,13 @@ class _Step:
         """Sums of a row and the products with the elements of a list."""
         t, n, matrix = self.t, self.lanes, self.matrix
         first, end = matrix.bounds(t, s, output)
-        rows = [t.full(at, (1, 1), "i64") for at in (*self.batch_of_a(), m)]
+        rows = [t.full(at, (1, 1), "i64") for at in (*places(self.form, self.form.a, self.batch), m)]
 
         def some(j: Index, acc: Tile) -> Tile:
             columns = matrix.columns(t, j, n)
             if matrix.strips > 1:
                 columns = t.apply("arith.addi", columns, t.full(s * matrix.strip, (1, 1), "i32"))
-            x = self.wide(t.gather(self.form.a, [*rows, columns], inside=True))
+            x = widened_to(t, t.gather(self.form.a, [*rows, columns], inside=True), self.form.dtype)
             place, last = t.iota(j, (1, n), 1, "i32"), t.full(end, (1, 1), "i32")
             inside = t.apply("arith.cmpi", place, last, predicate="slt", dtype="i1")
             numbers = t.apply(

@@ -70,8 +70,7 @@ class StructuredMatrix:
         what a processor asks for by itself ends with the page."""
         tensor = self.tensors["values"]
         panels, slots, width = (n or 0 for n in tensor.shape)
-        assert tensor.base is not None and tensor.offset is not None
-        rows = tensor.base.part(tensor.offset, (panels * slots, width), tensor.dtype, tensor.code)
+        rows = tensor.reshaped((panels * slots, width))
         ahead = _AHEAD * 8 // (width * bits_of(tensor.held))
         t.prefetch(rows, [panel * slots + slot + ahead, 0], [count, width], read=True)
 

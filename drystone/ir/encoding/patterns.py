@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Self
 
 import numpy as np
 
@@ -20,6 +21,14 @@ from drystone.ir.encoding.scaled import Codes
 def index_element(extent: int) -> str:
     """The shortest element that numbers `extent` positions."""
     return "i16" if extent <= 2**15 else "i32"
+
+
+def block_squares(matrix: Array, block: tuple[int, int]) -> Array:
+    """The sum of squares of every block of a matrix, [rows of blocks, columns of blocks]; ends are ragged."""
+    (rows, columns), (high, wide) = (-(-n // b) for n, b in zip(matrix.shape, block, strict=True)), block
+    missing = rows * high - matrix.shape[0], columns * wide - matrix.shape[1]
+    padded = np.pad(np.square(matrix), [(0, n) for n in missing])
+    return np.asarray(padded.reshape(rows, high, columns, wide).sum((1, 3)))
 
 
 class Pattern(ABC):
@@ -150,11 +159,7 @@ class Compressed(Pattern):
     def _squares(self, numbers: Array) -> Array:
         """The sum of squares of every block, in the order of the list, [lists, longest]; those of the last
         strip that are beyond the end -1."""
-        rows, columns = self._blocks(numbers.shape)
-        matrix = np.square(numbers.reshape(numbers.shape[0], -1))
-        missing = [n * b - m for n, b, m in zip((rows, columns), self.block, matrix.shape, strict=True)]
-        padded = np.pad(matrix, [(0, n) for n in missing])
-        sums = padded.reshape(rows, self.block[0], columns, self.block[1]).sum((1, 3))
+        sums = block_squares(numbers.reshape(numbers.shape[0], -1), self.block)
         sums = sums if self.axis == 0 else sums.T
         strips, listed, longest = self._lists(numbers.shape)
         whole = np.pad(sums, [(0, 0), (0, strips * longest - sums.shape[1])], constant_values=-1)
@@ -196,15 +201,29 @@ class Compressed(Pattern):
 
 
 @dataclass(frozen=True)
-class Coordinates(Pattern):
-    """`count` elements, listed in row-major order. Part "index", [rank, count], has the place of each along
-    every axis (COO)."""
+class Scattered(Pattern):
+    """`count` elements wherever they lie, listed in row-major order."""
 
     count: int  #: elements that are held
 
     def kept(self, shape: Sequence[int]) -> Shape:
         """One behind the other."""
         return (self.count,)
+
+    def problems(self, shape: Sequence[int]) -> Iterator[str]:
+        """What cannot be for a tensor of this shape."""
+        if not 0 <= self.count <= prod(shape):
+            yield f"{self.count} of {prod(shape)} elements"
+
+    def settled(self, numbers: Array) -> Self:
+        """With all that are not 0."""
+        return replace(self, count=int(np.count_nonzero(numbers)))
+
+
+@dataclass(frozen=True)
+class Coordinates(Scattered):
+    """`count` elements, listed in row-major order. Part "index", [rank, count], has the place of each along
+    every axis (COO)."""
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """Index."""
@@ -219,25 +238,11 @@ class Coordinates(Pattern):
         """Joined coordinates."""
         return np.asarray(np.ravel_multi_index(tuple(parts["index"].astype(np.int64)), tuple(shape)))
 
-    def problems(self, shape: Sequence[int]) -> Iterator[str]:
-        """What cannot be for a tensor of this shape."""
-        yield from _count_problem(self.count, shape)
-
-    def settled(self, numbers: Array) -> "Coordinates":
-        """With all that are not 0."""
-        return replace(self, count=int(np.count_nonzero(numbers)))
-
 
 @dataclass(frozen=True)
-class Bitmap(Pattern):
+class Bitmap(Scattered):
     """`count` elements, listed in row-major order; part "mask" has a bit for every element of the tensor,
     set for those (SMASH: Kanellopoulos et al. 2019, section 3)."""
-
-    count: int  #: elements that are held
-
-    def kept(self, shape: Sequence[int]) -> Shape:
-        """One behind the other."""
-        return (self.count,)
 
     def parts(self, shape: Sequence[int]) -> dict[str, Held]:
         """A bit for every element."""
@@ -252,14 +257,6 @@ class Bitmap(Pattern):
     def places(self, parts: Parts, shape: Sequence[int]) -> Array:
         """Where the mask is set."""
         return np.flatnonzero(Codes("uint1").decode(take("mask", parts), shape))
-
-    def problems(self, shape: Sequence[int]) -> Iterator[str]:
-        """What cannot be for a tensor of this shape."""
-        yield from _count_problem(self.count, shape)
-
-    def settled(self, numbers: Array) -> "Bitmap":
-        """With all that are not 0."""
-        return replace(self, count=int(np.count_nonzero(numbers)))
 
 
 @dataclass(frozen=True)
@@ -306,8 +303,3 @@ class Positions(Pattern):
 def _largest(numbers: Array, count: int) -> Array:
     """The places, ascending, of so many elements of the largest magnitude in row-major order."""
     return np.sort(np.argsort(-np.abs(numbers), axis=None, kind="stable")[:count])
-
-
-def _count_problem(count: int, shape: Sequence[int]) -> Iterator[str]:
-    if not 0 <= count <= prod(shape):
-        yield f"{count} of {prod(shape)} elements"

@@ -7,6 +7,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.encoding import Compressed, Pattern, Structured
+from drystone.ir.encoding.patterns import block_squares
 
 
 class Zeros(ABC):
@@ -83,9 +84,7 @@ class Blocks(Zeros):
     def left(self, scores: Array, share: float = 1.0) -> Array:
         """The blocks of the largest sums of squares of every row of blocks."""
         (rows, columns), (high, wide) = self._blocks(*scores.shape), self.block
-        missing = rows * high - scores.shape[0], columns * wide - scores.shape[1]
-        squares = np.pad(np.square(scores), [(0, n) for n in missing])
-        sums = squares.reshape(rows, high, columns, wide).sum((1, 3))
+        sums = block_squares(scores, self.block)
         ranks = np.argsort(np.argsort(-sums, axis=1, kind="stable"), axis=1)
         ends = np.array([self._kept(columns * n) for n in range(rows + 1)])
         zeros = (share * (columns - np.diff(ends))).astype(int)
