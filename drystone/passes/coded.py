@@ -37,18 +37,20 @@ _SHORT = 4
 @dataclass(frozen=True)
 class Panels:
     """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. Of a
-    sparse one: `rows` it is multiplied with (0: any number), `group` neighbouring inputs that a unit sums."""
+    sparse one: `rows` it is multiplied with (0: any number), `group` neighbouring inputs that a unit sums,
+    `taps` of a convolution."""
 
     shape: tuple[int, int]
     axis: int
     width: int
     rows: int = 0
     group: int = 1
+    taps: int = 0
 
     @property
     def lists(self) -> Lists:
         """How it lies where it is sparse."""
-        return Lists(self.shape, self.axis, self.width, self.rows, self.group)
+        return Lists(self.shape, self.axis, self.width, self.rows, self.group, self.taps)
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""

@@ -25,8 +25,12 @@ from drystone.ir.encoding import (
 from drystone.ir.encoding.parts import put, take
 
 #: Elements of a list in a strip, about: enough to be worth the sums that are fetched for them; columns of the
-#: narrowest strip, of which 128 rows in f32 fill most of a first cache.
-_LISTED, _NARROWEST = 16, 64
+#: narrowest strip, of which 128 rows in f32 fill most of a first cache; and channels of the narrowest of a
+#: convolution, of which several lines do.
+_LISTED, _NARROWEST, _CHANNELS = 16, 64, 16
+#: The part of a convolution's weight that is held, up to which lists take no more time than all of it: of one
+#: tap, and of several.
+_ONE_TAP, _SEVERAL = 0.1, 0.2
 #: Rows that are few: a kernel gathers columns of each.
 FEW = 3
 #: Outputs of a block that are worth a vector.
@@ -41,13 +45,15 @@ _READ = ("f32", "f16", "bf16")
 class Lists:
     """How a sparse matrix of a shape lies for a product of so many rows (0: any number): its outputs along
     `axis`. Groups of inputs for few rows, in panels of `width`; blocks with `group` neighbouring inputs side
-    by side; else lists of elements, in strips unless rows are fewer still."""
+    by side; else lists of elements, in strips unless rows are fewer still. Of a convolution the inputs are
+    channels times `taps`, and all of it is listed, in strips of channels."""
 
     shape: tuple[int, int]
     axis: int
     width: int
     rows: int = 0
     group: int = 1
+    taps: int = 0
 
     def joined(self, encoding: Sparse) -> Joined | str:
         """The encoding in which a kernel reads the numbers of a sparse one; or why none does."""
@@ -64,12 +70,17 @@ class Lists:
                 Sparse(replace(pattern, axis=self.axis, strip=0), self._block_values(pattern, values))
             )
         count = prod(pattern.kept(self.shape))
+        most = (_ONE_TAP if self.taps == 1 else _SEVERAL) * prod(self.shape)
+        if self.taps and count > most:
+            return f"lists of a convolution pay for up to {int(most)} elements, and this has {count}"
         listed = Compressed(count, axis=self.axis, strip=self._strip(count))
         return Joined(Sparse(listed, Codes(values.element)))
 
     def _in_groups(self, pattern: Pattern) -> bool:
         """Whether kernels read n of m inputs as such: those that a register picks from, in whole words."""
-        if not isinstance(pattern, Structured) or pattern.axis == self.axis or self.rows > _GROUPED:
+        if not isinstance(pattern, Structured) or pattern.axis == self.axis:
+            return False
+        if self.taps or self.rows > _GROUPED:
             return False
         slots = pattern.kept(self.shape)[pattern.axis]
         bits = self._groups(pattern).places_held.code.bits
@@ -98,7 +109,8 @@ class Lists:
 
     def _in_blocks(self, pattern: Pattern) -> bool:
         """Whether kernels read blocks as such: those that fill a good part of vectors with their outputs."""
-        return isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
+        wide = isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
+        return wide and not self.taps
 
     def _block_values(self, pattern: Compressed, values: Codes) -> Codes:
         """How the elements of blocks lie: inputs down, outputs across."""
@@ -123,10 +135,12 @@ class Lists:
         return put("values", made) | put("index", pattern.places_held.encode(places, {}, BY_RANGE))
 
     def _strip(self, count: int) -> int:
-        """Columns of a strip, 0 for all: a power of two in which a list has enough elements."""
+        """Columns of a strip, 0 for all: a power of two, times taps, in which a list has enough elements."""
         outputs, columns = self.shape[self.axis], self.shape[1 - self.axis]
-        wanted = _LISTED * outputs * columns / max(count, 1)
-        strip = max(_NARROWEST, 1 << int(np.ceil(np.log2(max(wanted, 1)))))
+        taps = max(self.taps, 1)
+        wanted = _LISTED * outputs * columns / (max(count, 1) * taps)
+        narrowest = _CHANNELS if self.taps else _NARROWEST
+        strip = taps * max(narrowest, 1 << int(np.ceil(np.log2(max(wanted, 1)))))
         return strip if strip < columns and not 0 < self.rows <= FEW else 0
 
     def join(self, parts: Parts, encoding: Sparse) -> Array:

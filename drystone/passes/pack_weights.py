@@ -18,8 +18,8 @@ from drystone.ir.encoding import (
     with_encoding,
 )
 from drystone.ir.program import Program
-from drystone.ir.shapes import layouts
-from drystone.ir.values import main_block, shape_of
+from drystone.ir.shapes import layouts, spatial_axes
+from drystone.ir.values import main_block, shape, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops, uses
@@ -72,6 +72,22 @@ def panels_of(op: Any, target: CpuTarget) -> Panels | None:
     return Panels((n, k), axis, width, known, target.neighbours(held, held) if alike else 1)
 
 
+def panels_of_convolution(op: Any, target: CpuTarget) -> Panels | None:
+    """How the sparse weight of a dry.conv is to lie, as a matrix [O, C * taps]; None where no kernel reads it
+    as such: in groups, transposed, of few channels or of positions that the call has the number of."""
+    x, weight = op.operands[0], op.operands[1]
+    attributes, result = op.attributes, op.results[0]
+    channels, *kernel = weight.type.shape[1:]
+    sides = zip((x, result), layouts(attributes["layout"].value), strict=True)
+    known = all(shape(each)[d] is not None for each, way in sides for d in spatial_axes(way, each.type.rank))
+    if attributes["transposed"].value or attributes["groups"].value > 1 or len(kernel) > 2:
+        return None
+    if not known or channels < target.lanes(32):
+        return None
+    taps = prod(kernel)
+    return Panels((weight.type.shape[0], channels * taps), 0, target.lanes(32), taps=taps)
+
+
 def panels_of_table(kind: Any) -> Panels | None:
     """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece. None
     where no kernel reads it."""
@@ -99,6 +115,8 @@ class PackWeights:
     - A sparse matrix b: its elements output by output (#dry.compressed along the outputs), in strips of
       inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them. Blocks
       of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums.
+    - The sparse weight of a dry.conv: as that of a matrix [O, C * taps], all of it in lists, in strips of
+      channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
       One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
@@ -127,7 +145,8 @@ class PackWeights:
             ):
                 packer.share(op.operation)
         for op in ops(block, "dry.conv"):
-            packer.pack(op, self._conv(op))
+            if not packer.join(op.operation, 1, panels_of_convolution(op.operation, self.target)):
+                packer.pack(op, self._conv(op))
         for op in ops(block, "dry.recurrent"):
             packer.pack(op, self._recurrent(op))
         erase_dead(block)
@@ -157,29 +176,29 @@ class PackWeights:
 
     def _conv(self, op: Any) -> Pack | None:
         attributes = op.operation.attributes
-        shape = list(op.operation.operands[1].type.shape)
+        extents = list(op.operation.operands[1].type.shape)
         groups = attributes["groups"].value
         if layouts(attributes["layout"].value)[1] != "nhwc" or (
             attributes["transposed"].value and groups > 1
         ):
             return None
         if attributes["transposed"].value:
-            return Pack((1,), (panel_width(self.target, shape[1]),), (1, *range(2, len(shape)), 0))
-        outside = shape[0] // groups
+            return Pack((1,), (panel_width(self.target, extents[1]),), (1, *range(2, len(extents)), 0))
+        outside = extents[0] // groups
         lanes = self.target.lanes(32)
         width = panel_width(self.target, outside)
-        if groups > 1 and outside == 1 and shape[1] == 1:
+        if groups > 1 and outside == 1 and extents[1] == 1:
             width = lanes
         elif groups > 1 and outside % width:
             width = lanes if outside % lanes == 0 else 0
-        order = (0, *range(2, len(shape)), 1)
+        order = (0, *range(2, len(extents)), 1)
         x_type = op.operation.operands[0].type
         x, weight = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
         group = self.target.neighbours(x, weight)
         across = [kind.get_dim_size(kind.rank - 2) for kind in (x_type, op.operation.results[0].type)]
-        known = ir.ShapedType.get_dynamic_size() not in across and shape[-1] <= TAPS and groups == 1
+        known = ir.ShapedType.get_dynamic_size() not in across and extents[-1] <= TAPS and groups == 1
         if group > 1:
-            whole = fills_lanes(op, self.target) if x == "i8" else known and shape[1] % group == 0
+            whole = fills_lanes(op, self.target) if x == "i8" else known and extents[1] % group == 0
             if whole or (x == weight and unfolds(op, x, self.target)):
                 return Pack((0, 1), (width, group), order)
         return Pack((0,), (width,), order) if width else None

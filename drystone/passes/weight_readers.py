@@ -24,6 +24,7 @@ Wanted = TypeVar("Wanted")
 _FLOATS = ("f32", "f16", "bf16")
 #: What the weights are that an argument asks something for.
 _WHAT = {"quantize": "whose bits can be fewer", "sparsify": "that can be pruned"}
+_RESHAPE = "tensor.expand_shape"
 #: Names of weights that an error shows.
 _SHOWN = 8
 
@@ -194,6 +195,14 @@ def reads_of(weight: Any) -> list[tuple[Any, int]]:
         for reader, place in copied:
             found += uses(reader.results[0]) if is_widened(reader) else [(reader, place)]
     return found
+
+
+def convolutions_of(weight: Any) -> list[Any]:
+    """The convolutions whose weight [O, C, *K] a matrix [O, C * taps] is, copied into a plain one."""
+    copies = [user.results[0] for user, _ in uses(weight) if is_copy(user)]
+    reshaped = [user.results[0] for each in copies for user, _ in uses(each) if user.name == _RESHAPE]
+    read = [use for each in reshaped for use in uses(each)]
+    return [user for user, number in read if (user.name, number) == ("dry.conv", 1)]
 
 
 def products_of(weight: Any) -> list[Any]:

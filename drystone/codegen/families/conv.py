@@ -18,6 +18,7 @@ from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwis
 from drystone.codegen.families.conv_direct import conv_direct
 from drystone.codegen.families.conv_flat import conv_flat
 from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
+from drystone.codegen.families.conv_listed import conv_listed
 from drystone.codegen.families.conv_over import conv_over
 from drystone.codegen.families.conv_pointwise import conv_pointwise
 from drystone.codegen.families.tiling import divisor, even
@@ -35,6 +36,8 @@ def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     form = conv_form(kernel)
     if OVER in kernel.operation.attributes:
         return conv_over(form, target)
+    if form.sparse is not None:
+        return conv_listed(form, target)
     found = _search(form, target)
     if found is not None:
         return found.build(found.default)
@@ -52,6 +55,8 @@ def can_write_over(kernel: Any, target: CpuTarget) -> bool:
 
 
 def _search(form: ConvForm, target: CpuTarget) -> Search | None:
+    if form.sparse is not None:
+        return None
     found = conv_flat(form, target) or conv_pointwise(form, target)
     if found is None:
         found = conv_depthwise(form, target) if is_depthwise(form) else conv_direct(form, target)

@@ -7,8 +7,10 @@ from math import gcd, prod
 from typing import Any, TypeVar
 
 from drystone.codegen.elements import wide, width
-from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, summand
+from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, sparse_matrix, summand
 from drystone.codegen.families.epilogue import apply_epilogue, flattened
+from drystone.codegen.families.listed import ListedMatrix
+from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
@@ -35,6 +37,7 @@ class ConvForm:
 
     kernel, strides, before, after (padding) and dilation have one number per spatial dimension; inside and
     outside are the channels of one group. first: x is channels first; nhwc: the result is channels last.
+    sparse: what reads the weight where that holds some of its elements.
     """
 
     op: DryOp
@@ -54,6 +57,7 @@ class ConvForm:
     transposed: bool
     first: bool
     nhwc: bool
+    sparse: ListedMatrix | None = None
 
     @property
     def spatial(self) -> int:
@@ -269,7 +273,16 @@ def conv_form(kernel: Any) -> ConvForm:
         transposed=transposed,
         first=image_layout == "nchw",
         nhwc=result_layout == "nhwc",
+        sparse=_listed(op, main.weight),
     )
+
+
+def _listed(op: DryOp, weight: Any) -> ListedMatrix | None:
+    """The lists that a weight is held as; None where it is plain."""
+    found = sparse_matrix(op, weight)
+    if isinstance(found, StructuredMatrix):
+        raise InternalError("no convolution reads groups of a weight")
+    return found
 
 
 def copy_channels(

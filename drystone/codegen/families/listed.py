@@ -1,18 +1,24 @@
 """Matrices of which kernels read a list of elements for every output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from drystone.codegen.families.decoding import parts
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.errors import InternalError
 from drystone.ir.encoding import Codes, Compressed, Joined, Sparse
 
+#: Steps of a grid for each thread, where each turns columns of its own, so that all end at about the same
+#: time. Registers of sums that are under way at once.
+_STEPS_OF_THREAD, _CHAINS = 2, 4
+
 
 @dataclass(frozen=True)
 class ListedMatrix:
-    """A matrix of `outputs` lists as a kernel is given it: `Joined` parts, each a tensor that lies in the
-    parameter's bytes. In strips, the lists of the first `strip` columns come first, then the next ones'."""
+    """A matrix of `outputs` lists, or the one that a tensor's first axis and all others together are, as a
+    kernel is given it: `Joined` parts, each a tensor that lies in the parameter's bytes. In strips, the lists
+    of the first `strip` columns come first, then the next ones'."""
 
     pattern: Compressed
     tensors: Mapping[str, Tensor]
@@ -33,8 +39,8 @@ class ListedMatrix:
         if not isinstance(base, Sparse) or not isinstance(base.pattern, Compressed):
             raise InternalError(f"no kernel reads lists of {encoding}")
         axis, pattern, values = base.pattern.axis, base.pattern, base.values
-        named = parts(encoding, shape, tensor)
-        made = ListedMatrix(pattern, named, -(-shape[axis] // pattern.block[axis]), shape[1 - axis])
+        named, matrix = parts(encoding, shape, tensor), (shape[0], prod(shape[1:]))
+        made = ListedMatrix(pattern, named, -(-matrix[axis] // pattern.block[axis]), matrix[1 - axis])
         pack = values.pack if isinstance(values, Codes) else None
         if pack is None:
             return made
@@ -73,3 +79,38 @@ class ListedMatrix:
     def numbers(self, t: TileBuilder, j: Index, count: int) -> Tile:
         """Some elements, [1, count]."""
         return t.reshape(t.load(self.tensors["values"], [j], [count]), (1, count))
+
+
+def steps_of_outputs(groups: int | None, threads: int) -> int:
+    """Parts of the outputs that are steps of a grid, where each turns what it multiplies with, for so many
+    groups of rows (None: rows that are not turned): one for each thread where all turn the same, which takes
+    its time, and enough for all to be busy where there are several groups."""
+    if groups is None:
+        return _STEPS_OF_THREAD * threads
+    return threads if groups == 1 else -(-_STEPS_OF_THREAD * threads // groups)
+
+
+def added(
+    t: TileBuilder,
+    sums: Tile,
+    bounds: tuple[Index, Index],
+    product: Callable[[Index, Tile], Tile],
+    lanes: int,
+) -> Tile:
+    """sums [1, width] and the products with the elements of a list, each of which `product` adds to a tile:
+    several side by side where the sums are few registers, of so many lanes, so that none waits for the one
+    before."""
+    first, end = bounds
+    chains = max(1, _CHAINS * lanes // sums.shape[-1])
+
+    def several(i: Index, *accs: Tile) -> list[Tile]:
+        return [product(first + i * chains + c, acc) for c, acc in enumerate(accs)]
+
+    if chains > 1:
+        zeros = [t.full(0, sums.shape, sums.dtype) for _ in range(chains - 1)]
+        rounds = (end - first) // chains
+        sums, *others = t.loop(rounds, 1, several, [sums, *zeros])
+        first = first + rounds * chains
+        for other in others:
+            sums = t.apply("arith.addf", sums, other)
+    return t.loop(end, 1, product, [sums], lower=first)[0]

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 from drystone.codegen.elements import width as bits_of
 from drystone.codegen.families.dry_op import widened_to
-from drystone.codegen.families.listed import ListedMatrix
+from drystone.codegen.families.listed import ListedMatrix, added, steps_of_outputs
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram
 from drystone.targets.target import CpuTarget
 
 #: Registers of sums of one output. Rows up to which columns are gathered.
 _VECTORS, _GATHERED = 8, 3
-#: Steps of a grid for each thread, where each turns columns of its own, so that all end at about the same
-#: time. Registers of sums that are under way at once.
-_STEPS_OF_THREAD, _CHAINS = 2, 4
 
 
 def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
@@ -29,7 +26,8 @@ def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     lanes = target.lanes(bits_of(form.dtype))
     width = _VECTORS * lanes if rows is None else min(_VECTORS, -(-rows // lanes)) * lanes
     outputs = form.out.shape[rank + 1] or 1
-    high = -(-outputs // (_parts(rows, width, target.threads) * lanes)) * lanes
+    groups = None if rows is None or rows <= _GATHERED else -(-rows // width)
+    high = -(-outputs // (steps_of_outputs(groups, target.threads) * lanes)) * lanes
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
@@ -48,15 +46,6 @@ def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
         t.grid([*axes, (form.out.dim(rank + 1), high), (form.out.dim(rank), width)], step)
 
     return program(form, body)
-
-
-def _parts(rows: int | None, width: int, threads: int) -> int:
-    """Parts of the outputs: one for each thread where all turn the same columns, which takes its time, and
-    enough for all to be busy where there are several groups of rows, or few."""
-    if rows is None or rows <= _GATHERED:
-        return _STEPS_OF_THREAD * threads
-    groups = -(-rows // width)
-    return threads if groups == 1 else -(-_STEPS_OF_THREAD * threads // groups)
 
 
 @dataclass(frozen=True)
@@ -91,38 +80,21 @@ class _Step:
         x = t.scratch((strip, self.width), dtype)
         t.loop(self.outputs, 1, lambda i: t.store(sums, [i, 0], t.full(0, shape, dtype)))
 
+        def product(j: Index, acc: Tile) -> Tile:
+            return t.dot(acc, self.number(j, 1), t.load(x, [self.matrix.column(t, j), 0], shape))
+
         def some(k: Index) -> None:
             self.turn(k, x)
 
             def output(i: Index) -> None:
-                first, end = self.matrix.bounds(t, k // strip, self.n + i)
-                t.store(sums, [i, 0], self.added(x, first, end, t.load(sums, [i, 0], shape)))
+                bounds = self.matrix.bounds(t, k // strip, self.n + i)
+                acc = added(t, t.load(sums, [i, 0], shape), bounds, product, self.lanes)
+                t.store(sums, [i, 0], acc)
 
             t.loop(self.outputs, 1, output)
 
         t.loop(self.form.depth, strip, some)
         self.finished(sums)
-
-    def added(self, x: Tensor, first: Index, end: Index, sums: Tile) -> Tile:
-        """sums and the products of a list with rows of x: of several elements side by side where the sums are
-        few, so that none waits for the one before."""
-        t, chains = self.t, max(1, _CHAINS * self.lanes // self.width)
-
-        def add(j: Index, acc: Tile) -> Tile:
-            at = self.matrix.column(t, j)
-            return t.dot(acc, self.number(j, 1), t.load(x, [at, 0], sums.shape))
-
-        def several(i: Index, *accs: Tile) -> list[Tile]:
-            return [add(first + i * chains + c, acc) for c, acc in enumerate(accs)]
-
-        if chains > 1:
-            zeros = [t.full(0, sums.shape, sums.dtype) for _ in range(chains - 1)]
-            rounds = (end - first) // chains
-            sums, *others = t.loop(rounds, 1, several, [sums, *zeros])
-            first = first + rounds * chains
-            for other in others:
-                sums = t.apply("arith.addf", sums, other)
-        return t.loop(end, 1, add, [sums], lower=first)[0]
 
     def number(self, j: Index, count: int) -> Tile:
         """Numbers of a list, [1, count], in the element that is summed in."""
