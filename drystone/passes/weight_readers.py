@@ -198,10 +198,10 @@ def reads_of(weight: Any) -> list[tuple[Any, int]]:
 
 
 def convolutions_of(weight: Any) -> list[Any]:
-    """The convolutions whose weight [O, C, *K] a matrix [O, C * taps] is, copied into a plain one."""
+    """The convolutions whose weight [O, C, *K] this is, or a matrix [O, C * taps] copied into a plain one."""
     copies = [user.results[0] for user, _ in uses(weight) if is_copy(user)]
     reshaped = [user.results[0] for each in copies for user, _ in uses(each) if user.name == _RESHAPE]
-    read = [use for each in reshaped for use in uses(each)]
+    read = [use for each in (weight, *reshaped) for use in uses(each)]
     return [user for user, number in read if (user.name, number) == ("dry.conv", 1)]
 
 
