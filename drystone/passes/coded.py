@@ -38,7 +38,7 @@ _SHORT = 4
 class Panels:
     """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. Of a
     sparse one: `rows` it is multiplied with (0: any number), `group` neighbouring inputs that a unit sums,
-    `taps` of a convolution."""
+    `taps` of a convolution; `left`: it is the left operand, and multiplied with so many columns."""
 
     shape: tuple[int, int]
     axis: int
@@ -46,11 +46,12 @@ class Panels:
     rows: int = 0
     group: int = 1
     taps: int = 0
+    left: bool = False
 
     @property
     def lists(self) -> Lists:
         """How it lies where it is sparse."""
-        return Lists(self.shape, self.axis, self.width, self.rows, self.group, self.taps)
+        return Lists(self.shape, self.axis, self.width, self.rows, self.group, self.taps, self.left)
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""

@@ -27,7 +27,7 @@ from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panels_of, panels_of_convolution, panels_of_table
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
-from drystone.passes.weight_readers import convolutions_of, is_copy, products_of, reads_of
+from drystone.passes.weight_readers import convolutions_of, factors_of, is_copy, reads_of
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
@@ -56,8 +56,8 @@ class DecodeWeights:
       of codes, codebooks that are learned or chosen for each group, groups along the outputs, and codes or
       scales some of which are no finite numbers. Without a target all are decoded, and with one those of
       which `formats` ask `quantize-products` to make bytes.
-    - Products read sparse matrices of f32, f16 or bf16 in any pattern; convolutions such a matrix
-      [O, C * taps] as their weight, in lists.
+    - Products read sparse matrices of f32, f16 or bf16 in any pattern, as either operand; convolutions such a
+      matrix [O, C * taps] as their weight, in lists.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.
     - What else reads such a weight reads it decoded.
@@ -128,8 +128,8 @@ def _kept(program: Program, value: Any, target: CpuTarget) -> list[_Use]:
             _read_codes(value, user, number)
             kept.append((user, number))
 
-    for user in products_of(value):
-        keep(user, 1, panels_of(user, target))
+    for user, number in factors_of(value):
+        keep(user, number, panels_of(user, target, number))
     if isinstance(encoding, Sparse) and isinstance(encoding.pattern, Compressed):
         for user in convolutions_of(value):
             keep(user, 1, panels_of_convolution(user, target))

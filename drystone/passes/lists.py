@@ -27,7 +27,7 @@ from drystone.ir.encoding.parts import put, take
 #: Elements of a list in a strip, about: enough to be worth the sums that are fetched for them; columns of the
 #: narrowest strip, of which 128 rows in f32 fill most of a first cache; and channels of the narrowest of a
 #: convolution, of which several lines do.
-_LISTED, _NARROWEST, _CHANNELS = 16, 64, 16
+_LISTED, _NARROWEST, _CHANNELS = 12, 64, 16
 #: The part of a convolution's weight that is held, up to which lists take no more time than all of it: of one
 #: tap, and of several.
 _ONE_TAP, _SEVERAL = 0.1, 0.2
@@ -46,7 +46,8 @@ class Lists:
     """How a sparse matrix of a shape lies for a product of so many rows (0: any number): its outputs along
     `axis`. Groups of inputs for few rows, in panels of `width`; blocks with `group` neighbouring inputs side
     by side; else lists of elements, in strips unless rows are fewer still. Of a convolution the inputs are
-    channels times `taps`, and all of it is listed, in strips of channels."""
+    channels times `taps`, and all of it is listed, in strips of channels. `left`: it is the left operand, and
+    what is said of rows holds for columns of the right one."""
 
     shape: tuple[int, int]
     axis: int
@@ -54,6 +55,7 @@ class Lists:
     rows: int = 0
     group: int = 1
     taps: int = 0
+    left: bool = False
 
     def joined(self, encoding: Sparse) -> Joined | str:
         """The encoding in which a kernel reads the numbers of a sparse one; or why none does."""
@@ -113,10 +115,11 @@ class Lists:
         return wide and not self.taps
 
     def _block_values(self, pattern: Compressed, values: Codes) -> Codes:
-        """How the elements of blocks lie: inputs down, outputs across."""
+        """How the elements of blocks lie: inputs down, outputs across, so that lanes are outputs; the other
+        way round where lanes are columns of the right operand."""
         outputs, inputs = self.axis + 1, 2 - self.axis
-        order = (0, inputs, outputs)
-        if self.group > 1 and pattern.block[1 - self.axis] % self.group == 0:
+        order = (0, outputs, inputs) if self.left else (0, inputs, outputs)
+        if self.group > 1 and not self.left and pattern.block[1 - self.axis] % self.group == 0:
             return Codes(values.element, None, Pack((inputs,), (self.group,), order))
         return Codes(values.element, None, Pack((), (), order))
 

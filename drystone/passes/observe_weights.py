@@ -22,9 +22,10 @@ from drystone.passes.weights import drop_unused
 
 @dataclass(frozen=True)
 class ObserveWeights:
-    """The results are statistics of the rows x [.., k] that weights which `QuantizeWeights` would round,
-    or `SparsifyWeights` prune, are multiplied with: their number, as f32 [k], the sum of x [k] and of x^T
-    x [k, k], and the sum, [k] times the same, of the squares of what lies between the ends of each row.
+    """The results are statistics of the rows x [.., k], or columns, that weights which `QuantizeWeights`
+    would round, or `SparsifyWeights` prune, are multiplied with: their number, as f32 [k], the sum of x [k]
+    and of x^T x [k, k], and the sum, [k] times the same, of the squares of what lies between the ends of
+    each.
 
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>) ; return %y
     After:   %n = linalg.generic ins(%x) {sum of 1} : tensor<64xf32>
@@ -54,12 +55,27 @@ class ObserveWeights:
                 continue
             keys = " ".join(dict.fromkeys(each.key for each, _ in group))
             with ir.InsertionPoint(reader.op), reader.op.operation.location:
-                x = _wide(_unfolded(reader) if reader.kind == "conv" else reader.x)
+                x = _wide(_rows(reader))
                 for name, value in _statistics(x).items():
                     found[f"{name} {keys}"] = value
         give(program, found)
         erase_dead(main_block(program))
         drop_unused(program)
+
+
+def _rows(reader: Reader) -> Any:
+    """What a weight is multiplied with, [.., k]."""
+    if reader.kind == "conv":
+        return _unfolded(reader)
+    attributes, x = reader.op.operation.attributes, reader.x
+    return _turned(x) if reader.kind == "left" and not attributes["transpose_b"].value else x
+
+
+def _turned(x: Any) -> Any:
+    """A matrix with its axes swapped."""
+    into = tensor.EmptyOp(sizes_of(x, [1, 0]), x.type.element_type).result
+    maps = [ir.AffineMap.get_permutation([1, 0]), ir.AffineMap.get_identity(2)]
+    return mapped([x], into, maps, lambda one, _: one)
 
 
 def _groups(reader: Reader) -> int:
@@ -119,11 +135,8 @@ def _moment(x: Any, k: int) -> Any:
         outer = shape(x)[:-1]
         rows = None if None in outer else prod(n for n in outer if n is not None)
         x = tensor.CollapseShapeOp(tensor_type([rows, k], f32), x, [list(range(rank - 1)), [rank - 1]]).result
-    into = tensor.EmptyOp([k, *sizes_of(x, [0])], f32).result
-    swapped = [ir.AffineMap.get_permutation([1, 0]), ir.AffineMap.get_identity(2)]
-    turned = mapped([x], into, swapped, lambda one, _: one)
     op = MatMul(
-        tensor_type([k, k], f32), turned, x, transpose_b=build.flag(False), extra_maps=build.array([])
+        tensor_type([k, k], f32), _turned(x), x, transpose_b=build.flag(False), extra_maps=build.array([])
     )
     build.identity_epilogue(op, f32)
     return op.out

@@ -54,22 +54,23 @@ def product_panel_width(target: CpuTarget, rows: int, k: int, n: int, beside: Se
     return 2 * width if low and fits and whole and rows >= _MANY else width
 
 
-def panels_of(op: Any, target: CpuTarget) -> Panels | None:
-    """How the coded matrix of a dry.matmul is to lie; None where b is no matrix, or one column."""
-    kind = op.operands[1].type
-    axis = 0 if op.attributes["transpose_b"].value else 1
+def panels_of(op: Any, target: CpuTarget, number: int = 1) -> Panels | None:
+    """How the coded matrix that is an operand of a dry.matmul is to lie; None where it is no matrix, or has
+    one output, and on the left where it is not sparse."""
+    kind, left = op.operands[number].type, number == 0
+    axis = 0 if left or op.attributes["transpose_b"].value else 1
     if kind.rank != 2 or not kind.has_static_shape or kind.get_dim_size(axis) == 1:
         return None
     n, k = kind.shape
     width = panel_width(target, kind.get_dim_size(axis))
-    encoding = encoding_of(kind)
+    encoding, result = encoding_of(kind), shape_of(op.results[0].type)
     if not isinstance(encoding, Sparse):
-        return Panels((n, k), axis, width)
-    rows, values = shape_of(op.results[0].type)[:-1], encoding.values
-    known = 0 if None in rows else prod(n or 0 for n in rows)
-    held = codes_of(op.operands[0].type).held_as
-    alike = isinstance(values, Codes) and values.element == held
-    return Panels((n, k), axis, width, known, target.neighbours(held, held) if alike else 1)
+        return None if left else Panels((n, k), axis, width)
+    vectors, values = result[-1:] if left else result[:-1], encoding.values
+    known = 0 if None in vectors else prod(n or 0 for n in vectors)
+    held = codes_of(op.operands[1 - number].type).held_as
+    alike = isinstance(values, Codes) and values.element == held and not left
+    return Panels((n, k), axis, width, known, target.neighbours(held, held) if alike else 1, left)
 
 
 def panels_of_convolution(op: Any, target: CpuTarget) -> Panels | None:
@@ -112,9 +113,10 @@ class PackWeights:
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
       outputs share once for these; one after the other in one array (#dry.joined).
-    - A sparse matrix b: its elements output by output (#dry.compressed along the outputs), in strips of
+    - A sparse matrix b, or a: its elements output by output (#dry.compressed along the outputs), in strips of
       inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them. Blocks
-      of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums.
+      of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums; their outputs down
+      where the matrix is a.
     - The sparse weight of a dry.conv: as that of a matrix [O, C * taps], all of it in lists, in strips of
       channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
@@ -136,7 +138,8 @@ class PackWeights:
         packer = _Packer(program)
         block = main_block(program)
         for op in ops(block, "dry.matmul"):
-            if not packer.join(op.operation, 1, panels_of(op.operation, self.target)):
+            panels = [panels_of(op.operation, self.target, number) for number in (0, 1)]
+            if not any(packer.join(op.operation, number, each) for number, each in enumerate(panels)):
                 packer.pack(op, self._matmul(op))
         for op in ops(block, "dry.embedding"):
             table = op.operation.operands[0]

@@ -58,6 +58,8 @@ class QuantizeWeights:
     - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
       one of [O, C * K], which is copied plain and reshaped. One that is read in a longer float, as in models
       in bf16, is copied plain, and widened, before it is read.
+    - A matrix that is the left operand of a product becomes sparse where that is asked for; for codes it is
+      left as it is, for no kernel reads them there.
     - `seen` has for a weight's key what calibration showed of x, which methods but "nearest" need.
     - Where a method scales by activations, all weights that read x are multiplied by one s[k] before they are
       rounded, and x by r = 1 / s, which is fused into what computes x. Convolutions are not scaled, nor are
@@ -130,7 +132,7 @@ class _Group:
         return once and self._method(reader, rounding).scaled
 
     def _method(self, reader: Reader, rounding: Rounding) -> Method:
-        once = reader.kind != "table" and reader.key not in self.shared
+        once = reader.kind in ("product", "conv") and reader.key not in self.shared
         method = rounding.chosen(self.seen.get(reader.key), biased=once and bias_of(reader.op) is not None)
         return method if once else replace(method, corrected=False)
 

@@ -12,6 +12,7 @@ from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import flag, mapped
 from drystone.ir.elements import to_element, widen
+from drystone.ir.encoding import Sparse
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, tensor
@@ -32,7 +33,7 @@ _SHOWN = 8
 @dataclass(frozen=True)
 class Reader:
     """An operation and the key of the weight it reads, as it is or in a longer float, operand `number`. kind:
-    "product", "conv" or "table"."""
+    "product", "left" (of a product whose left operand it is), "conv" or "table"."""
 
     op: Any
     key: str
@@ -41,7 +42,7 @@ class Reader:
     @property
     def number(self) -> int:
         """The place of the weight among the operands."""
-        return 0 if self.kind == "table" else 1
+        return 0 if self.kind in ("table", "left") else 1
 
     @property
     def read(self) -> Any:
@@ -56,7 +57,7 @@ class Reader:
     @property
     def x(self) -> Any:
         """What the weight is multiplied with; None for a table."""
-        return None if self.kind == "table" else self.op.operation.operands[0]
+        return None if self.kind == "table" else self.op.operation.operands[1 - self.number]
 
     @property
     def turned(self) -> bool:
@@ -82,13 +83,17 @@ class Reader:
         return np.ascontiguousarray(held).reshape(list(kind.shape))
 
 
-def readers_of(program: Program, *, tables: bool) -> list[Reader]:
-    """The readers of plain weights of floats in `@main`, in order: products with matrices, convolutions that
-    are not transposed, and with `tables` embeddings; those of a weight that a product reads in any case."""
+def readers_of(program: Program, *, tables: bool, left: bool = False) -> list[Reader]:
+    """The readers of plain weights of floats in `@main`, in order: products with matrices, with `left` those
+    whose left operand one is too, convolutions that are not transposed, and with `tables` embeddings; those
+    of a weight that a product reads in any case."""
     found = []
     for op in ops(main_block(program), "dry.matmul", "dry.conv", "dry.embedding"):
         kind = {"dry.matmul": "product", "dry.conv": "conv"}.get(op.operation.name, "table")
-        value = unwidened(op.operation.operands[0 if kind == "table" else 1])
+        a, *others = (unwidened(each) for each in op.operation.operands)
+        value = a if kind == "table" else others[0]
+        if kind == "product" and left and weight_key(a) is not None and weight_key(value) is None:
+            kind, value = "left", a
         key, held = weight_key(value), value.type
         if key is None or held.encoding is not None or str(held.element_type) not in _FLOATS:
             continue
@@ -97,6 +102,12 @@ def readers_of(program: Program, *, tables: bool) -> list[Reader]:
         found.append(Reader(op, key, kind))
     multiplied = {each.key for each in found if each.kind != "table"}
     return [each for each in found if tables or each.key in multiplied]
+
+
+def _is_for(wanted: object, reader: Reader) -> bool:
+    """Whether what is asked for is done to a weight: one that is a left operand becomes sparse or stays."""
+    encoding = getattr(wanted, "encoding", None)
+    return reader.kind != "left" or encoding is None or isinstance(encoding, Sparse)
 
 
 def first_match(patterns: Iterable[str], names: Iterable[str]) -> str | None:
@@ -135,19 +146,23 @@ def asked(
     and is not among `others`."""
     if not pairs:
         return []
-    readers, matched = readers_of(program, tables=tables), set[str | None](others)
+    readers, matched = readers_of(program, tables=tables, left=True), set[str | None](others)
     found = dict[Any, list[tuple[Reader, Wanted]]]()
     for reader in readers:
         pattern = first_match((each for each, _ in pairs), program.weights.names(reader.key))
-        matched.add(pattern)
         wanted = None if pattern is None else dict(pairs)[pattern]
+        if not _is_for(wanted, reader):
+            continue
+        matched.add(pattern)
         if wanted is not None:
             together = unwidened(reader.x) if reader.kind == "product" else reader.op.operation
             found.setdefault(together, []).append((reader, wanted))
     for pattern, _ in pairs:
         if pattern not in matched:
-            keys = [reader.key for reader in readers]
-            none = "no product or convolution reads a weight of the model as it is"
+            keys = [reader.key for reader in readers if _is_for(dict(pairs)[pattern], reader)]
+            none = (
+                "no product or convolution reads a weight of the model as it is; left operands can be sparse"
+            )
             raise no_match(pattern, keys, _WHAT[argument], none, argument)
     return list(found.values())
 
@@ -205,6 +220,11 @@ def convolutions_of(weight: Any) -> list[Any]:
     return [user for user, number in read if (user.name, number) == ("dry.conv", 1)]
 
 
+def factors_of(weight: Any) -> list[tuple[Any, int]]:
+    """The products that a weight is a factor of, in any of these ways, and which operand it is."""
+    return [(user, number) for user, number in reads_of(weight) if user.name == "dry.matmul" and number < 2]
+
+
 def products_of(weight: Any) -> list[Any]:
-    """The products whose right operand a weight is, in any of these ways."""
-    return [user for user, number in reads_of(weight) if (user.name, number) == ("dry.matmul", 1)]
+    """The products whose right operand a weight is."""
+    return [user for user, number in factors_of(weight) if number == 1]

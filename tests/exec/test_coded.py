@@ -110,29 +110,34 @@ def product(
     element: str = "f32",
     choice: Mapping[str, int] | None = None,
     given: Any = None,
+    left: bool = False,
 ) -> tuple[TileProgram, list[Any], Any]:
     """The program of a product with a coded matrix, what it is called with, and its result in float64.
-    choice: parameters of its schedule; given: the numbers of the matrix."""
+    choice: parameters of its schedule; given: the numbers of the matrix; left: it is the left operand,
+    [n, k], and the other one is [k, m] or, with axis 1, [m, k]."""
     rng = np.random.default_rng(m + n + k)
-    shape = (n, k) if axis == 0 else (k, n)
+    shape = (n, k) if axis == 0 or left else (k, n)
     matrix = rng.standard_normal(shape).astype(np.float32) if given is None else given
     parts = encode(matrix, encoding)
-    panels = Panels((shape[0], shape[1]), axis, panel_width(target, n), 0 if dynamic else m)
+    outputs = 0 if left else axis
+    panels = Panels((shape[0], shape[1]), outputs, panel_width(target, n), 0 if dynamic else m, left=left)
     joined = panels.joined(encoding)
     assert not isinstance(joined, str) and not panels.problem(parts, encoding)
     stored = panels.join(parts, encoding)
     numbers = decode(parts, encoding, shape, "f32")
     np.testing.assert_array_equal(decode({"codes": stored}, joined, shape, "f32"), numbers)
-    a = to_element(rng.uniform(-1, 1, (m, k)), element)
+    columns = left and axis == 0
+    x = to_element(rng.uniform(-1, 1, (k, m) if columns else (m, k)), element)
     with shared_context(), ir.Location.unknown():
         unknown, f32 = ir.ShapedType.get_dynamic_size(), ir.F32Type.get()
         rows = unknown if dynamic else m
-        left = with_encoding(ir.RankedTensorType.get([rows, k], f32), Codes(element))
+        other = ir.RankedTensorType.get([k, rows] if columns else [rows, k], f32)
         weight = with_encoding(ir.RankedTensorType.get(shape, f32), joined)
-        out = ir.RankedTensorType.get([rows, n], f32)
+        out = ir.RankedTensorType.get([n, rows] if left else [rows, n], f32)
+        given = [with_encoding(other, Codes(element)), weight][:: -1 if left else 1]
         module = ir.Module.create()
         with ir.InsertionPoint(module.body):
-            kernel = func.FuncOp("k", ir.FunctionType.get([left, weight, out], [out]), visibility="private")
+            kernel = func.FuncOp("k", ir.FunctionType.get([*given, out], [out]), visibility="private")
             block = kernel.add_entry_block()
             with ir.InsertionPoint(block):
                 made = dialect.MatMul(
@@ -140,7 +145,7 @@ def product(
                     block.arguments[0],
                     block.arguments[1],
                     [],
-                    transpose_b=build.flag(axis == 0),
+                    transpose_b=build.flag(axis == (1 if left else 0)),
                     extra_maps=build.maps([]),
                 )
                 build.identity_epilogue(made, f32)
@@ -149,9 +154,12 @@ def product(
         point = None if search is None else search.default | dict(choice or {})
         program = families.tile_program_of(kernel, target, point)
     assert program is not None
-    wide = numbers.astype(np.float64)
-    expected = widen(a).astype(np.float64) @ (wide.T if axis == 0 else wide)
-    return program, [a, stored, np.full((m, n), 77, np.float32)], expected
+    wide, vectors = numbers.astype(np.float64), widen(x).astype(np.float64)
+    if left:
+        expected = wide @ (vectors if columns else vectors.T)
+        return program, [stored, x, np.full((n, m), 77, np.float32)], expected
+    expected = vectors @ (wide.T if axis == 0 else wide)
+    return program, [x, stored, np.full((m, n), 77, np.float32)], expected
 
 
 def check(results: Any, expected: Any, tolerance: float = 1e-5) -> None:

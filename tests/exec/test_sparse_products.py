@@ -59,6 +59,17 @@ def test_every_pattern(name: str, axis: int) -> None:
         check_compiled(*product(encoding, m, n, k, machine, axis=axis, given=array), machine)
 
 
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_every_pattern_on_the_left(name: str, turned: bool) -> None:
+    """With few columns and with some, which lie as such or as rows."""
+    n, k = 37, 150
+    array, encoding = sparse(name, (n, k), 0.15)
+    for m, machine in ((2, "cpu:avx2"), (19, "cpu"), (32, "cpu"), (300, "cpu")):
+        target = registry.resolve(machine)
+        check_compiled(*product(encoding, m, n, k, target, axis=int(turned), given=array, left=True), target)
+
+
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.4, 1.0])
 def test_any_number_of_elements_in_strips(density: float) -> None:
     machine = registry.resolve("cpu")
@@ -68,29 +79,33 @@ def test_any_number_of_elements_in_strips(density: float) -> None:
 
 
 @pytest.mark.parametrize("element", ["bf16", "f16"])
-def test_short_elements(element: str) -> None:
+@pytest.mark.parametrize("left", [False, True])
+def test_short_elements(element: str, left: bool) -> None:
     machine = registry.resolve("cpu")
     array, encoding = sparse("csr", (40, 200), 0.2, element)
-    for m in (1, 20):
-        program, arrays, expected = product(encoding, m, 40, 200, machine, element=element, given=array)
-        check_compiled(program, arrays, expected, machine)
+    for m in (1, 16, 20):
+        made = product(encoding, m, 40, 200, machine, element=element, given=array, left=left)
+        check_compiled(*made, machine)
 
 
-def test_the_meaning_of_the_programs() -> None:
+@pytest.mark.parametrize("left", [False, True])
+def test_the_meaning_of_the_programs(left: bool) -> None:
     for m in (1, 3, 18):
         array, encoding = sparse("csr", (20, 140), 0.2)
-        program, arrays, expected = product(encoding, m, 20, 140, registry.resolve("cpu:avx512"), given=array)
+        machine = registry.resolve("cpu:avx512")
+        program, arrays, expected = product(encoding, m, 20, 140, machine, given=array, left=left)
         interpret.run(program, arrays)
         check(arrays[-1], expected)
 
 
-def test_rows_known_at_the_call() -> None:
+@pytest.mark.parametrize("left", [False, True])
+def test_vectors_known_at_the_call(left: bool) -> None:
     machine = registry.resolve("cpu")
     array, encoding = sparse("csr", (70, 160), 0.2)
-    program, *_ = product(encoding, 1, 70, 160, machine, dynamic=True, given=array)
+    program, *_ = product(encoding, 1, 70, 160, machine, dynamic=True, given=array, left=left)
     call = compiled(program)
     for m in (1, 3, 17, 130):
-        same, arrays, expected = product(encoding, m, 70, 160, machine, dynamic=True, given=array)
+        same, arrays, expected = product(encoding, m, 70, 160, machine, dynamic=True, given=array, left=left)
         assert str(same) == str(program)
         call(arrays)
         check(arrays[-1], expected)
@@ -122,6 +137,36 @@ def test_a_model_with_sparse_weights(rows: int) -> None:
     assert fitted.memory.weights < 0.5 * dense.memory.weights
 
 
+class Graph(nn.Module):
+    """A convolution over a graph, whose adjacency is the left operand of a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adjacency = nn.Parameter(torch.rand(90, 90) * (torch.rand(90, 90) < 0.05))
+        self.bias = nn.Parameter(torch.randn(90, 1))
+        self.layer = nn.Linear(24, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.adjacency @ self.layer(x) + self.bias)
+
+
+def test_a_model_with_a_sparse_left_operand() -> None:
+    """It is found by quantize= and pruned by sparsify=, with what its columns are; codes leave it alone."""
+    torch.manual_seed(0)
+    model, x = Graph().eval(), torch.randn(90, 24)
+    expected = model(x).detach()
+    pattern = Sparse(Compressed(0), Codes("f32"))
+    fitted = drystone.compile(model, (x,), quantize={"adjacency": pattern})
+    np.testing.assert_allclose(fitted(x), expected, atol=1e-5)
+    assert fitted.memory.weights < drystone.compile(model, (x,)).memory.weights - 0.8 * 4 * 90 * 90
+    pruned = drystone.compile(model, (x,), sparsify={"adjacency": 0.5}, calibration=[(x,)])
+    np.testing.assert_allclose(pruned(x), expected, atol=1e-5)
+    coded = drystone.compile(model, (x,), quantize="int8_row")
+    np.testing.assert_allclose(coded(x), expected, atol=0.05)
+    with pytest.raises(drystone.UserError, match="'adjacency' matches no weight"):
+        drystone.compile(model, (x,), quantize={"adjacency": "w4"})
+
+
 @pytest.mark.parametrize("block", [(16, 16), (8, 4), (32, 16), (16, 64), (128, 8), (4, 4)], ids=str)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_blocks(block: tuple[int, int], axis: int) -> None:
@@ -131,6 +176,27 @@ def test_blocks(block: tuple[int, int], axis: int) -> None:
     for m in (1, 21):
         program, arrays, expected = product(encoding, m, n, k, machine, axis=axis, given=array)
         assert ("x".join(map(str, (block[1], block[0]))) in str(program)) == (block[0] >= 8)
+        check_compiled(program, arrays, expected, machine)
+
+
+@pytest.mark.parametrize("block", [(16, 16), (8, 4), (32, 16), (12, 64), (4, 4)], ids=str)
+@pytest.mark.parametrize("machine", ["cpu", "cpu:avx2"])
+def test_blocks_on_the_left(block: tuple[int, int], machine: str) -> None:
+    n, k, target = 120, 150, registry.resolve(machine)
+    array, encoding = blocks((n, k), block, 0)
+    for m, turned in ((1, False), (21, False), (40, True), (128, False)):
+        made = product(encoding, m, n, k, target, axis=int(turned), given=array, left=True)
+        check_compiled(*made, target)
+
+
+@pytest.mark.parametrize("group", [(2, 4), (1, 2)], ids=str)
+def test_groups_on_the_left(group: tuple[int, int]) -> None:
+    n, k, machine = 56, 256, registry.resolve("cpu")
+    array = np.random.default_rng(sum(group)).standard_normal((n, k))
+    for m, values in ((1, Codes("f32")), (3, Codes("bf16")), (16, formats.int8_row(1))):
+        encoding = Sparse(Structured(1, *group), values)
+        program, arrays, expected = product(encoding, m, n, k, machine, given=array, left=True)
+        assert "lookup" in str(program)
         check_compiled(program, arrays, expected, machine)
 
 

@@ -44,9 +44,11 @@ class ListedMatrix:
         pack = values.pack if isinstance(values, Codes) else None
         if pack is None:
             return made
-        # A block's inputs down, its outputs, each with a group of inputs, across.
+        # A block's inputs down, its outputs, each with a group of inputs, across; or the other way round.
         (outputs, inputs), group = made.block, (pack.inner_tiles or (1,))[0]
-        held = named["values"].reshaped((pattern.count, inputs // group, outputs * group))
+        down = pack.outer_perm == (0, axis + 1, 2 - axis)
+        inner = (outputs, inputs) if down else (inputs // group, outputs * group)
+        held = named["values"].reshaped((pattern.count, *inner))
         return replace(made, tensors=named | {"values": held}, group=group)
 
     @property

@@ -139,8 +139,9 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
         if joined is not None:
             a, out, extras = a.collapse(groups), out.collapse(groups), tuple(joined)
     known = tuple((n, form) for n, form in inner.items() if form is not None)
-    coded, sparse = coded_matrix(op, main.b), sparse_matrix(op, main.b)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse)
+    coded, left = coded_matrix(op, main.b), sparse_matrix(op, main.a)
+    sparse = left or sparse_matrix(op, main.b)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse, left is not None)
 
 
 def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:

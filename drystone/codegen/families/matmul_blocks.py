@@ -1,9 +1,9 @@
 """Products with a matrix of which blocks are listed, output by output of blocks.
 
-The register tile is some rows of the result by the outputs of a block, as in a product with panels; it sums
-over the blocks that are listed, whose inputs are read where they lie in a (BSR: Im and Yelick 2001). Short
-elements that a dot unit multiplies lie in groups of neighbouring inputs; tile registers take 16 or 32 of the
-outputs.
+The register tile is some of the vectors that are multiplied by the outputs of a block, as in a product with
+panels; it sums over the blocks that are listed, whose inputs are read where they lie (BSR: Im and Yelick
+2001). Lanes are outputs, or vectors where those are columns. Short elements that a dot unit multiplies lie in
+groups of neighbouring inputs; tile registers take 16 or 32 of the outputs.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,18 @@ from math import gcd
 from drystone.codegen.elements import width as bits_of
 from drystone.codegen.families.dry_op import laid_down, widened_to
 from drystone.codegen.families.listed import ListedMatrix
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
 from drystone.codegen.families.tiling import divisor, even, side_by_side
+from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
 #: Registers that are left for operands and addresses, and registers of one row of sums at most.
 _OPERANDS, _WIDE = 6, 4
-#: Rows that pass by the blocks of an output, at most: those blocks stay in a cache meanwhile.
+#: Registers of sums of one output, where lanes are vectors, at most.
+_ACROSS = 2
+#: Vectors that pass by the blocks of an output, at most: those blocks stay in a cache meanwhile.
 _HIGH = 512
 #: Rows and columns of a tile register.
 _SIDE = 16
@@ -29,79 +32,75 @@ _SIDE = 16
 
 @dataclass(frozen=True)
 class _Shape:
-    """rows x width of the result are summed at once, `depth` inputs of a block at a time; `high` rows pass by
-    one list."""
+    """vectors x outputs of the result are summed at once, `depth` inputs of a block at a time; `high` vectors
+    pass by one list."""
 
-    rows: int
-    width: int
+    vectors: int
+    outputs: int
     depth: int
     high: int
-    tiles: bool
+    tiles: bool = False
 
 
 def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
-    """The program of a product whose b is listed in blocks."""
-    rank, matrix = form.batch, form.sparse
+    """The program of a product one of whose matrices is listed in blocks."""
+    matrix, vectors = form.sparse, Vectors(form, target.lanes(bits_of(form.dtype)))
     assert isinstance(matrix, ListedMatrix)
-    shape = _shape(form, matrix, target)
+    shape = _shape(vectors, matrix, target)
     outputs = matrix.block[0]
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
-        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
+        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(form.batch)]
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(form, t, matrix, shape, tuple(batch), m, n)
+            made = _Step(vectors, t, matrix, shape, tuple(batch), m, n)
             t.loop(
                 made.end,
-                shape.rows,
-                lambda i: t.loop(outputs, shape.width, lambda c: made.tile(i, c)) and None,
+                shape.vectors,
+                lambda i: t.loop(outputs, shape.outputs, lambda c: made.tile(i, c)) and None,
             )
 
-        t.grid([*axes, (form.out.dim(rank + 1), outputs), (form.out.dim(rank), shape.high)], step)
+        t.grid([*axes, (vectors.outputs, outputs), (vectors.count, shape.high)], step)
 
     return program(form, body)
 
 
-def _shape(form: MatMulForm, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
+def _shape(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
     """How much is summed at once."""
-    rows, (outputs, inputs) = form.out.shape[form.batch], matrix.block
-    unit = _unit(form, matrix, target)
+    (outputs, inputs), unit, lanes = matrix.block, _unit(vectors, matrix, target), vectors.lanes
     if unit is not None:
         width = 2 * _SIDE if outputs % (2 * _SIDE) == 0 else _SIDE
-        high = 2 * _SIDE if rows is None or rows > _SIDE else _SIDE
-        return _Shape(high, width, gcd(inputs, unit.depth), _HIGH, True)
-    lanes = target.lanes(bits_of(form.dtype))
+        high = 2 * _SIDE if vectors.known is None or vectors.known > _SIDE else _SIDE
+        return _Shape(high, width, gcd(inputs, unit.depth), _HIGH, tiles=True)
+    if vectors.across:
+        some = lanes * even(-(-(vectors.known or _HIGH) // lanes), _ACROSS)
+        left = (target.registers - _OPERANDS) * lanes // some
+        return _Shape(some, divisor(outputs, left), divisor(inputs, 16), some * max(1, _HIGH // some))
     width = divisor(outputs, _WIDE * lanes)
     registers = target.registers - _OPERANDS - -(-width // lanes)
-    apart = (form.depth.constant or 0) * bits_of(form.a.held) // 8
-    some = even(rows, side_by_side(apart, max(1, registers // -(-width // lanes)), target))
-    group = matrix.group
-    return _Shape(
-        some,
-        width,
-        divisor(inputs // group, max(1, 16 // group)) * group,
-        some * max(1, _HIGH // some),
-        False,
-    )
+    apart = (vectors.form.depth.constant or 0) * bits_of(vectors.held.held) // 8
+    some = even(vectors.known, side_by_side(apart, max(1, registers // -(-width // lanes)), target))
+    depth = divisor(inputs // matrix.group, max(1, 16 // matrix.group)) * matrix.group
+    return _Shape(some, width, depth, some * max(1, _HIGH // some))
 
 
-def _unit(form: MatMulForm, matrix: ListedMatrix, target: CpuTarget) -> DotUnit | None:
-    """The tile unit that does it, for more than a few rows of elements that it multiplies."""
-    rows, (outputs, inputs) = form.out.shape[form.batch], matrix.block
-    held = form.a.held, matrix.tensors["values"].held
+def _unit(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> DotUnit | None:
+    """The tile unit that does it, for more than a few vectors of elements that it multiplies."""
+    outputs, inputs = matrix.block
+    held = vectors.held.held, matrix.tensors["values"].held
     unit = target.dot(*held, tiles=True) if matrix.group > 1 else None
-    known = rows is None or rows >= _SIDE // 2
+    known = vectors.known is None or vectors.known >= _SIDE // 2
     fits = unit is not None and outputs % _SIDE == 0 and unit.fills(inputs) and unit.group == matrix.group
     return unit if known and fits else None
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Some rows, from m on, of the outputs of a block, from n on."""
+    """Some vectors, from m on, and the outputs of a block, from n on."""
 
-    form: MatMulForm
+    vectors: Vectors
     t: TileBuilder
     matrix: ListedMatrix
     shape: _Shape
@@ -111,11 +110,11 @@ class _Step:
 
     @property
     def end(self) -> Index:
-        """How many rows there are."""
-        return (self.form.out.dim(self.form.batch) - self.m).min(self.shape.high)
+        """How many vectors there are."""
+        return (self.vectors.count - self.m).min(self.shape.high)
 
-    def tile(self, i: Index, column: Index) -> None:
-        """The result of some rows of some outputs."""
+    def tile(self, i: Index, output: Index) -> None:
+        """The result of some outputs for some vectors."""
         t, p, matrix, m = self.t, self.shape, self.matrix, self.m + i
         outputs, inputs = matrix.block
         first, end = matrix.bounds(t, index(0), self.n // outputs)
@@ -123,28 +122,39 @@ class _Step:
         def block(j: Index, acc: Tile) -> Tile:
             k = matrix.column(t, j) * inputs
             for d in range(0, inputs, p.depth):
-                acc = t.dot(acc, self.left(m, k + d), self.right(j, d, column), tiles=p.tiles)
+                acc = self.added(acc, m, k + d, j, d, output)
             return acc
 
-        (acc,) = t.loop(end, 1, block, [t.full(0, (p.rows, p.width), self.form.dtype)], lower=first)
+        extents = (p.outputs, p.vectors) if self.vectors.across else (p.vectors, p.outputs)
+        (acc,) = t.loop(end, 1, block, [t.full(0, extents, self.vectors.form.dtype)], lower=first)
         acc = laid_down(t, acc) if p.tiles else acc
-        finish(self.form, t, acc, [*self.batch, m, self.n + column])
+        place = [self.n + output, m] if self.vectors.across else [m, self.n + output]
+        finish(self.vectors.form, t, acc, [*self.batch, *place])
 
-    def left(self, m: Index, k: Index) -> Tile:
-        """Rows of a, some columns from k on."""
-        at = [*places(self.form, self.form.a, self.batch), m, k]
-        sizes = [*([None] * self.form.batch), self.shape.rows, self.shape.depth]
-        return self.loaded(self.form.a, at, sizes)
+    def added(self, acc: Tile, m: Index, k: Index, j: Index, first: int, output: Index) -> Tile:
+        """Sums and the products of vectors from m on with some outputs of block j: with inputs from the first
+        on, which are those from k on of the matrix."""
+        t, p, group = self.t, self.shape, self.matrix.group
+        if self.vectors.across:
+            x = self.vectors.tile(t, self.batch, m, k, (p.depth, p.vectors))
+            block = self.block([j, output, index(first)], [None, p.outputs, p.depth])
+            return t.dot(acc, block, x)
+        x = self.loaded(
+            self.vectors.held,
+            self.vectors.read(self.batch, m, k),
+            [*([None] * self.vectors.form.batch), p.vectors, p.depth],
+        )
+        block = self.block(
+            [j, index(first // group), output * group], [None, p.depth // group, p.outputs * group]
+        )
+        return t.dot(acc, x, block, tiles=p.tiles)
 
-    def right(self, j: Index, first: int, column: Index) -> Tile:
-        """Some inputs of block j, from the first on, of some outputs."""
-        group, p = self.matrix.group, self.shape
-        at = [j, index(first // group), column * group]
-        sizes = [None, p.depth // group, p.width * group]
+    def block(self, at: Sequence[Index], sizes: Sequence[int | None]) -> Tile:
+        """Some of a block."""
         return self.loaded(self.matrix.tensors["values"], at, sizes)
 
     def loaded(self, source: Tensor, at: Sequence[Index], sizes: Sequence[int | None]) -> Tile:
         """A tile as it is multiplied: as it is held where a unit takes that."""
         if self.matrix.group > 1:
             return self.t.load(source, at, sizes, held=True)
-        return widened_to(self.t, self.t.load(source, at, sizes), self.form.dtype)
+        return widened_to(self.t, self.t.load(source, at, sizes), self.vectors.form.dtype)

@@ -30,7 +30,7 @@ class MatMulForm:
     batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
     maps. inner: by their number, operands that are not in memory: the elements of other products of the same
     a, whose sums are held beside this one's. coded, sparse: what reads b, where that holds
-    codes, or some of its elements."""
+    codes, or some of its elements; `left`: it is a that is sparse."""
 
     op: DryOp
     a: Tensor
@@ -42,6 +42,7 @@ class MatMulForm:
     inner: tuple[tuple[int, "MatMulForm"], ...] = ()
     coded: CodedMatrix | None = None
     sparse: ListedMatrix | StructuredMatrix | None = None
+    left: bool = False
 
     @property
     def batch(self) -> int:
@@ -51,7 +52,9 @@ class MatMulForm:
     @property
     def depth(self) -> Index:
         """K"""
-        return self.a.dim(self.batch + 1)
+        if not self.left:
+            return self.a.dim(self.batch + 1)
+        return self.b.dim(len(self.b.shape) - (1 if self.transposed else 2))
 
     @property
     def group(self) -> int:
@@ -154,10 +157,16 @@ def result_tile(
 def promises(form: MatMulForm, t: TileBuilder) -> None:
     """Extents that the operation makes equal."""
     r = form.batch
-    t.same(form.a.dim(r), form.out.dim(r))
-    for d in range(r):
-        if form.a.shape[d] != 1:
-            t.same(form.a.dim(d), form.out.dim(d))
+    if form.left:
+        t.same(form.b.dim(len(form.b.shape) - (2 if form.transposed else 1)), form.out.dim(r + 1))
+        for d in range(r):
+            if form.b.shape[d] != 1:
+                t.same(form.b.dim(d), form.out.dim(d))
+    else:
+        t.same(form.a.dim(r), form.out.dim(r))
+        for d in range(r):
+            if form.a.shape[d] != 1:
+                t.same(form.a.dim(d), form.out.dim(d))
     if form.pack is None and form.coded is None and form.sparse is None:
         count = len(form.b.shape)
         n, k = (count - 2, count - 1) if form.transposed else (count - 1, count - 2)

@@ -1,168 +1,184 @@
 """Products with a matrix whose elements are listed, output by output.
 
-For many rows of a, lanes are rows: a strip of a's columns is turned, so that it stays in the first cache, and
-every element that is listed adds a row of it, times a number, to the sums of its output. Strips make the
-lists of one short enough for that (cache blocking: Nishtala et al. 2007, section 3). For few rows, lanes are
-elements of a list, whose columns of a are gathered.
+For many vectors, lanes are vectors: a strip of their numbers lies side by side, so that it stays in the first
+cache, and every element that is listed adds those of one input, times a number, to the sums of its output.
+Strips make the lists of one short enough for that (cache blocking: Nishtala et al. 2007, section 3). For few,
+lanes are elements of a list, whose inputs are gathered.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from drystone.codegen.elements import width as bits_of
 from drystone.codegen.families.dry_op import widened_to
 from drystone.codegen.families.listed import ListedMatrix, added, steps_of_outputs
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram
+from drystone.codegen.families.matmul_form import MatMulForm, program, promises
+from drystone.codegen.families.vectors import Vectors
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import CpuTarget
 
-#: Registers of sums of one output. Rows up to which columns are gathered.
+#: Registers of sums of one output. Vectors up to which inputs are gathered.
 _VECTORS, _GATHERED = 8, 3
 
 
 def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
-    """The program of a product whose b is listed."""
-    rank, rows, matrix = form.batch, form.out.shape[form.batch], form.sparse
+    """The program of a product one of whose matrices is listed."""
+    lanes, matrix = target.lanes(bits_of(form.dtype)), form.sparse
+    vectors, count = Vectors(form, lanes), Vectors(form, lanes).known
     assert isinstance(matrix, ListedMatrix)
-    lanes = target.lanes(bits_of(form.dtype))
-    width = _VECTORS * lanes if rows is None else min(_VECTORS, -(-rows // lanes)) * lanes
-    outputs = form.out.shape[rank + 1] or 1
-    groups = None if rows is None or rows <= _GATHERED else -(-rows // width)
-    high = -(-outputs // (steps_of_outputs(groups, target.threads) * lanes)) * lanes
+    width = _VECTORS * lanes if count is None else min(_VECTORS, -(-count // lanes)) * lanes
+    groups = None if count is None or count <= _GATHERED else -(-count // width)
+    parts = steps_of_outputs(groups, target.threads)
+    high = -(-(vectors.outputs.constant or 1) // (parts * lanes)) * lanes
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
-        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
+        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(form.batch)]
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(form, t, matrix, lanes, width, high, tuple(batch), m, n)
-            if rows is not None:
-                made.gathered() if rows <= _GATHERED else made.turned()
+            made = _Step(vectors, t, matrix, lanes, width, high, tuple(batch), m, n)
+            if count is not None:
+                made.gathered() if count <= _GATHERED else made.turned()
                 return
-            count = form.out.dim(rank)
-            t.when(_GATHERED, count, made.turned)
-            t.when(count, _GATHERED + 1, made.gathered)
+            t.when(_GATHERED, vectors.count, made.turned)
+            t.when(vectors.count, _GATHERED + 1, made.gathered)
 
-        t.grid([*axes, (form.out.dim(rank + 1), high), (form.out.dim(rank), width)], step)
+        t.grid([*axes, (vectors.outputs, high), (vectors.count, width)], step)
 
     return program(form, body)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Some outputs, from n on, of some rows, from m on."""
+    """Some outputs, from n on, of some vectors, from m on."""
 
-    form: MatMulForm
+    vectors: Vectors
     t: TileBuilder
     matrix: ListedMatrix
     lanes: int
-    width: int  #: rows
+    width: int  #: vectors
     high: int  #: outputs
     batch: tuple[Index, ...]
     m: Index
     n: Index
 
     @property
-    def outputs(self) -> Index:
-        """Outputs of this step."""
-        return (self.form.out.dim(self.form.batch + 1) - self.n).min(self.high)
+    def dtype(self) -> str:
+        """The element that is summed in."""
+        return self.vectors.form.dtype
 
     @property
-    def rows(self) -> Index:
-        """Rows of this step."""
-        return (self.form.out.dim(self.form.batch) - self.m).min(self.width)
+    def outputs(self) -> Index:
+        """Outputs of this step."""
+        return (self.vectors.outputs - self.n).min(self.high)
+
+    @property
+    def count(self) -> Index:
+        """Vectors of this step."""
+        return (self.vectors.count - self.m).min(self.width)
 
     def turned(self) -> None:
-        """Lanes are rows."""
-        t, dtype, shape = self.t, self.form.dtype, (1, self.width)
-        sums = t.scratch((self.high, self.width), dtype)
-        strip = self.matrix.strip
-        x = t.scratch((strip, self.width), dtype)
-        t.loop(self.outputs, 1, lambda i: t.store(sums, [i, 0], t.full(0, shape, dtype)))
+        """Lanes are vectors."""
+        t, strips, width = self.t, self.matrix.strips, self.width
+        laid = None if self.vectors.lie(width) else t.scratch((self.matrix.strip, width), self.dtype)
+        # Where vectors are columns an output's sums are a piece of a row of the result.
+        rows = self.vectors.across
+        sums = None if rows and strips == 1 else t.scratch((self.high, width), self.dtype)
 
-        def product(j: Index, acc: Tile) -> Tile:
-            return t.dot(acc, self.number(j, 1), t.load(x, [self.matrix.column(t, j), 0], shape))
+        def begun(i: Index) -> Tile:
+            return t.full(0, (1, width), self.dtype)
 
-        def some(k: Index) -> None:
-            self.turn(k, x)
+        def kept(i: Index) -> Tile:
+            return begun(i) if sums is None or strips == 1 else t.load(sums, [i, 0], (1, width))
 
-            def output(i: Index) -> None:
-                bounds = self.matrix.bounds(t, k // strip, self.n + i)
-                acc = added(t, t.load(sums, [i, 0], shape), bounds, product, self.lanes)
+        def keep(i: Index, acc: Tile) -> None:
+            if sums is not None:
                 t.store(sums, [i, 0], acc)
 
-            t.loop(self.outputs, 1, output)
+        def end(i: Index, acc: Tile) -> None:
+            self.vectors.finish(t, acc, self.batch, self.m, self.n + i)
 
-        t.loop(self.form.depth, strip, some)
-        self.finished(sums)
+        last = index(strips - 1)
+        if strips > 1:
+            self.strip(laid, index(0), begun, keep)
+            t.loop(last, 1, lambda s: self.strip(laid, s, kept, keep), lower=1)
+        self.strip(laid, last, kept, end if rows else keep)
+        if sums is not None and not rows:
+            counts = self.count, self.outputs
+            self.vectors.finish_all(t, sums, self.batch, (self.m, self.n), counts)
+
+    def strip(
+        self,
+        laid: Tensor | None,
+        strip: Index,
+        begin: Callable[[Index], Tile],
+        end: Callable[[Index, Tile], None],
+    ) -> None:
+        """The products of all lists of a strip with the vectors, which are laid out there where they do not
+        lie so."""
+        t, k = self.t, strip * self.matrix.strip
+        if laid is not None:
+            self.vectors.lay(t, laid, self.batch, self.m, self.count, k)
+
+        def numbers(column: Index) -> Tile:
+            if laid is not None:
+                return t.load(laid, [column, 0], (1, self.width))
+            return self.vectors.tile(t, self.batch, self.m, k + column, (1, self.width))
+
+        def product(j: Index, acc: Tile) -> Tile:
+            return t.dot(acc, self.number(j, 1), numbers(self.matrix.column(t, j)))
+
+        def output(i: Index) -> None:
+            bounds = self.matrix.bounds(t, strip, self.n + i)
+            end(i, added(t, begin(i), bounds, product, self.lanes))
+
+        t.loop(self.outputs, 1, output)
 
     def number(self, j: Index, count: int) -> Tile:
         """Numbers of a list, [1, count], in the element that is summed in."""
-        return widened_to(self.t, self.matrix.numbers(self.t, j, count), self.form.dtype)
-
-    def turn(self, k: Index, x: Tensor) -> None:
-        """The columns of a from k on as rows of x."""
-        t, n = self.t, self.lanes
-
-        def block(i: Index, j: Index) -> None:
-            sizes = [*([None] * self.form.batch), n, n]
-            at = [*places(self.form, self.form.a, self.batch), self.m + j, k + i]
-            tile = widened_to(t, t.load(self.form.a, at, sizes), self.form.dtype)
-            t.store(x, [i, j], t.transpose(tile))
-
-        t.loop(x.dim(0), n, lambda i: t.loop(self.rows, n, lambda j: block(i, j)) and None)
-
-    def finished(self, sums: Tensor) -> None:
-        """The epilogue of all sums, which lie output by output."""
-        t, n = self.t, self.lanes
-
-        def block(i: Index, j: Index) -> None:
-            tile = t.transpose(t.load(sums, [i, j], [n, n]))
-            finish(self.form, t, tile, [*self.batch, self.m + j, self.n + i])
-
-        t.loop(self.outputs, n, lambda i: t.loop(self.rows, n, lambda j: block(i, j)) and None)
+        return widened_to(self.t, self.matrix.numbers(self.t, j, count), self.dtype)
 
     def gathered(self) -> None:
         """Lanes are elements of a list."""
         t, n, matrix = self.t, self.lanes, self.matrix
-        sums = t.scratch((n, n), self.form.dtype)
+        sums = t.scratch((n, n), self.dtype)
 
-        def row(m: Index) -> None:
+        def vector(m: Index) -> None:
             def block(i: Index) -> None:
                 t.loop((self.outputs - i).min(n), 1, lambda o: output(i, o))
                 total = t.reduce("arith.addf", t.load(sums, [0, 0], [n, n]), 1)
-                finish(self.form, t, t.transpose(total), [*self.batch, m, self.n + i])
+                self.vectors.finish(t, total, self.batch, m, self.n + i)
 
             def output(i: Index, o: Index) -> None:
                 def strip(s: Index, acc: Tile) -> Tile:
                     return self.picked(m, s, self.n + i + o, acc)
 
-                (acc,) = t.loop(matrix.strips, 1, strip, [t.full(0, (1, n), self.form.dtype)])
+                (acc,) = t.loop(matrix.strips, 1, strip, [t.full(0, (1, n), self.dtype)])
                 t.store(sums, [o, 0], acc)
 
             t.loop(self.outputs, n, block)
 
-        t.loop(self.m + self.rows, 1, row, lower=self.m)
+        t.loop(self.m + self.count, 1, vector, lower=self.m)
 
     def picked(self, m: Index, s: Index, output: Index, acc: Tile) -> Tile:
-        """Sums of a row and the products with the elements of a list."""
+        """Sums of a vector and the products with the elements of a list."""
         t, n, matrix = self.t, self.lanes, self.matrix
         first, end = matrix.bounds(t, s, output)
-        rows = [t.full(at, (1, 1), "i64") for at in (*places(self.form, self.form.a, self.batch), m)]
 
         def some(j: Index, acc: Tile) -> Tile:
             columns = matrix.columns(t, j, n)
             if matrix.strips > 1:
                 columns = t.apply("arith.addi", columns, t.full(s * matrix.strip, (1, 1), "i32"))
-            x = widened_to(t, t.gather(self.form.a, [*rows, columns], inside=True), self.form.dtype)
+            x = self.vectors.gathered(t, self.batch, m, columns)
             place, last = t.iota(j, (1, n), 1, "i32"), t.full(end, (1, 1), "i32")
             inside = t.apply("arith.cmpi", place, last, predicate="slt", dtype="i1")
             numbers = t.apply(
                 "arith.select",
                 inside,
                 self.number(j, n),
-                t.full(0, (1, 1), self.form.dtype),
-                dtype=self.form.dtype,
+                t.full(0, (1, 1), self.dtype),
+                dtype=self.dtype,
             )
             return t.apply("math.fma", numbers, x, acc)
 

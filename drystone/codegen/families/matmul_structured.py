@@ -1,58 +1,59 @@
-"""Products of few rows with a matrix of whose every m neighbouring inputs n are held (N:M).
+"""Products of few vectors with a matrix of whose every m neighbouring inputs n are held (N:M).
 
 Lanes are outputs. A register of words has the places of elements of neighbouring outputs in its lanes, which
-shifts bring down; they pick the elements of a row's m inputs that each output multiplies. So the numbers that
-are 0 are neither read nor multiplied.
+shifts bring down; they pick the elements of a vector's m inputs that each output multiplies. So the numbers
+that are 0 are neither read nor multiplied.
 """
 
 from dataclasses import dataclass
 
-from drystone.codegen.families.dry_op import widened
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.elements import width as bits_of
+from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.families.tiling import even
+from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram
 from drystone.targets.target import CpuTarget
 
-#: Sums that are formed side by side, so that no operation waits for the one before; rows at most.
-_CHAINS, _ROWS = 4, 8
+#: Sums that are formed side by side, so that no operation waits for the one before; vectors at most.
+_CHAINS, _VECTORS = 4, 8
 
 
 def structured_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
-    """The program of a product whose b is held in panels of N:M."""
-    rank, matrix = form.batch, form.sparse
+    """The program of a product one of whose matrices is held in panels of N:M."""
+    matrix, vectors = form.sparse, Vectors(form, target.lanes(bits_of(form.dtype)))
     assert isinstance(matrix, StructuredMatrix)
-    rows = even(form.out.shape[rank], _ROWS)
+    some = even(vectors.known, _VECTORS)
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
-        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
+        axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(form.batch)]
 
         def step(*at: Index) -> None:
             *batch, m, n = at
-            _Step(form, t, matrix, rows, tuple(batch), m, n).run()
+            _Step(vectors, t, matrix, some, tuple(batch), m, n).run()
 
-        t.grid([*axes, (form.out.dim(rank), rows), (form.out.dim(rank + 1), matrix.width)], step)
+        t.grid([*axes, (vectors.count, some), (vectors.outputs, matrix.width)], step)
 
     return program(form, body)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Some rows, from m on, of the outputs of a panel, from n on."""
+    """Some vectors, from m on, and the outputs of a panel, from n on."""
 
-    form: MatMulForm
+    vectors: Vectors
     t: TileBuilder
     matrix: StructuredMatrix
-    rows: int
+    some: int
     batch: tuple[Index, ...]
     m: Index
     n: Index
 
     def run(self) -> None:
         """Do it."""
-        t, matrix, chains = self.t, self.matrix, max(1, _CHAINS // self.rows)
-        panel, zero = self.n // matrix.width, t.full(0, (self.rows, matrix.width), self.form.dtype)
+        t, matrix, chains = self.t, self.matrix, max(1, _CHAINS // self.some)
+        panel, zero = self.n // matrix.width, t.full(0, (self.some, matrix.width), self.vectors.form.dtype)
 
         def some(first: Index, *sums: Tile) -> list[Tile]:
             accs, tables = list(sums), dict[int, Tile]()
@@ -75,11 +76,10 @@ class _Step:
             total = t.apply("arith.addf", total, other)
         scale = matrix.scale(t, panel)
         total = total if scale is None else t.apply("arith.mulf", total, scale)
-        finish(self.form, t, total, [*self.batch, self.m, self.n])
+        total = t.transpose(total) if self.vectors.across else total
+        place = [self.n, self.m] if self.vectors.across else [self.m, self.n]
+        finish(self.vectors.form, t, total, [*self.batch, *place])
 
     def inputs(self, k: Index) -> Tile:
-        """The inputs of a group of every row, [rows, of]."""
-        at = [*places(self.form, self.form.a, self.batch), self.m, k]
-        return widened(
-            self.t, self.t.load(self.form.a, at, [*([None] * self.form.batch), self.rows, self.matrix.group])
-        )
+        """The inputs of a group of every vector, [vectors, of]."""
+        return self.vectors.rows(self.t, self.batch, self.m, k, (self.some, self.matrix.group))
