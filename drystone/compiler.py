@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -39,7 +39,16 @@ from drystone.plans import Plans
 from drystone.progress import Steps, steps
 from drystone.runtime import accuracy, native
 from drystone.runtime.fitted import Fitted
-from drystone.runtime.manifest import ChosenFormat, KernelCall, KeyPasses, Leaf, Manifest, Patched, Streaming
+from drystone.runtime.manifest import (
+    ChosenFormat,
+    KernelCall,
+    KeyPasses,
+    Leaf,
+    Manifest,
+    Patched,
+    SparseWeight,
+    Streaming,
+)
 
 
 def compile(
@@ -116,7 +125,7 @@ def _asked(
     quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
     sparsifying.check(quantized, calibration)
     quantizing.check(quantized, auto, calibration, budget)
-    return quantized, auto
+    return replace(quantized, settled=passes.Sparsity(sparsifying.are_bytes_asked(budget))), auto
 
 
 @dataclass(frozen=True)
@@ -241,7 +250,7 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    quantized, _ = _asked(quantize, caches, sparsify, None, Budget())
+    quantized, _ = _asked(quantize, caches, sparsify, None, Budget(ram=0 if level is None else None))
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
@@ -270,8 +279,9 @@ def _plans(
 ) -> Plans:
     """Optimize an imported program and choose its schedules; what it then gets within budgets."""
     step("optimize")
-    listed = passes.pipeline(machine, element_of(options.compute), source.quantized)
     threads = _threads(machine, options)
+    quantized = source.quantized if search is None else _timing(source, machine, options)
+    listed = passes.pipeline(machine, element_of(options.compute), quantized)
     fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name)
     assert fused is not None, "the pipeline computes nothing piece by piece"
 
@@ -283,6 +293,19 @@ def _plans(
     step("plan")
     codegen.add_workspaces(program, machine, schedules)
     return Plans(program, fused, machine, schedules, schedule, options.plan_seconds)
+
+
+def _timing(source: _Source, machine: targets.CpuTarget, options: Options) -> passes.Quantization:
+    """The source's passes, which measure whether products are faster with sparse matrices."""
+    own, quantized = replace(options, progress=False, database=None), source.quantized
+
+    def build(program: Program) -> Fitted:
+        alone = replace(source, kept=[program], quantized=passes.Quantization(settled=None), formats=())
+        return _trip(alone, machine, Budget(), own, None)
+
+    timed = sparsifying.measured(machine, _threads(machine, options), build)
+    settled = None if quantized.settled is None else replace(quantized.settled, timed=timed)
+    return replace(quantized, settled=settled)
 
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:
@@ -331,6 +354,19 @@ def _key_passes(
     return tuple(found)
 
 
+def _sparsity(program: Program, calls: Sequence[codegen.KernelCall]) -> tuple[SparseWeight, ...]:
+    """Weights with many zeros, in the manifest's words."""
+    found = []
+    for each in program.zeros:
+        name = passes.model_name(each.key)
+        reads = (
+            n for n, call in enumerate(calls) if any(passes.made_of(key, each.key) for key in call.weights)
+        )
+        given = {key: value for key, value in asdict(each).items() if key != "key"}
+        found.append(SparseWeight(weight=name, call=next(reads, -1), **given))
+    return tuple(found)
+
+
 def _manifest(
     program: Program,
     unfused: int,
@@ -370,4 +406,5 @@ def _manifest(
         picture=scheduling.svg(memory.problem, memory.plan, memory.streaming),
         streaming=_streaming(memory.streaming, code.weights),
         patched=patched,
+        sparsity=_sparsity(program, code.calls),
     )

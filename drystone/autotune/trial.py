@@ -80,7 +80,7 @@ class Bench:
                 array.reshape(-1).view(np.uint8)[...] = 0xAA
             candidate()
             self._compare()
-            return _timed(candidate, self._default, seconds)
+            return in_turns(candidate, self._default, seconds)
         finally:
             candidate.close()
 
@@ -174,7 +174,7 @@ class _Callable:
             self._pool = None
 
 
-def _timed(candidate: Callable[[], float], default: Callable[[], float], seconds: float) -> Timing:
+def in_turns(candidate: Callable[[], float], default: Callable[[], float], seconds: float) -> Timing:
     """Turns of both for about `seconds`, for longer where they do not agree with each other."""
     ratios: list[float] = []
     baselines: list[float] = []

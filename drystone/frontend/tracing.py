@@ -20,6 +20,7 @@ from drystone.frontend.decompositions import table
 from drystone.frontend.dequantized import hold_weights, without_subclasses
 from drystone.frontend.origin import place_of_error, restore, traces
 from drystone.frontend.scans import without_scans
+from drystone.frontend.semi_structured import without_semi_structured
 from drystone.frontend.training import refuse_training
 
 
@@ -35,7 +36,7 @@ def export(
     with _quiet():
         program = _load(model) if isinstance(model, str | os.PathLike) else model
         if isinstance(program, torch.nn.Module):
-            program = _traced(program, args, named, dynamic_shapes)
+            program = _traced(without_semi_structured(program), args, named, dynamic_shapes)
         elif not isinstance(program, ExportedProgram):
             raise _no_model(model)
         refuse_training(program)

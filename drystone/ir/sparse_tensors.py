@@ -1,6 +1,6 @@
 """Sparse matrices of scipy, one pattern from another, the best pattern for zeros, and how MLIR spells one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ _ELEMENTS = {
     "int64": "i64",
 }
 #: Patterns that zeros are tried for: N:M along the last axis, and blocks that units of processors take.
-_GROUPS = ((1, 4), (2, 4), (4, 8), (1, 2))
-_BLOCKS = ((4, 4), (8, 8), (16, 16), (32, 32), (16, 64), (1, 16), (16, 1))
+GROUPS = ((1, 4), (2, 4), (4, 8), (1, 2))
+BLOCKS = ((4, 4), (8, 8), (16, 16), (32, 32), (16, 64), (1, 16), (16, 1))
 
 
 def from_scipy(matrix: Any) -> tuple[Parts, Sparse]:
@@ -112,20 +112,27 @@ def best_pattern(numbers: Array, values: Codes) -> Sparse | None:
     shape = numbers.shape
     if numbers.size == 0 or len(shape) < 2:
         return None
-    given: list[Pattern] = [Structured(axis, n, m) for n, m in _GROUPS for axis in (len(shape) - 1, 0)]
+    given: list[Pattern] = [Structured(axis, n, m) for n, m in GROUPS for axis in (len(shape) - 1, 0)]
     given += [Positions(axis, 0) for axis in range(len(shape))]
-    given += [
-        Compressed(0, block) for block in _BLOCKS if all(n >= b for n, b in zip(shape, block, strict=False))
-    ]
+    given += [Compressed(0, block) for block in BLOCKS]
     given += [Compressed(0), Compressed(0, axis=1), Bitmap(0)]
-    found = []
-    for pattern in given:
-        settled = pattern.settled(numbers)
-        if isinstance(settled, Structured) and not _fits(settled, numbers):
-            continue
-        found.append(Sparse(settled, values))
-    best = min(found, key=lambda each: each.bytes(shape))
+    best = min(fitting(numbers, given, values), key=lambda each: each.bytes(shape))
     return best if best.bytes(shape) < values.bytes(shape) else None
+
+
+def fitting(numbers: Array, patterns: Iterable[Pattern], values: Codes) -> list[Sparse]:
+    """The encodings, in order, of those of some patterns that hold all that is not 0 of a tensor; blocks are
+    no larger than it."""
+    found, whole = [], numbers != 0
+    for pattern in patterns:
+        if isinstance(pattern, Compressed) and any(
+            n < b for n, b in zip(numbers.shape, pattern.block, strict=False)
+        ):
+            continue
+        settled = pattern.settled(whole)
+        if not isinstance(settled, Structured) or _fits(settled, whole):
+            found.append(Sparse(settled, values))
+    return found
 
 
 def _fits(pattern: Structured, numbers: Array) -> bool:

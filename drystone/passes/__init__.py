@@ -11,12 +11,23 @@ from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.expose_weights import ExposeWeights
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.pipeline import Quantization, integers_only, observing, outlining, pipeline, unfused
+from drystone.passes.pipeline import (
+    Quantization,
+    Sparsity,
+    integers_only,
+    observing,
+    outlining,
+    pipeline,
+    unfused,
+)
 from drystone.passes.quantize_convolutions import QuantizeConvolutions
 from drystone.passes.quantize_products import INT8, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 from drystone.passes.round_activations import RoundActivations
+from drystone.passes.settle_sparsity import Timed
+from drystone.passes.sparse_costs import SparseProduct
 from drystone.passes.sparsify_weights import SparsifyWeights
+from drystone.passes.weights import made_of, model_name
 
 __all__ = [
     "INT8",
@@ -31,10 +42,15 @@ __all__ = [
     "QuantizeWeights",
     "RoundActivations",
     "Rounding",
+    "SparseProduct",
     "SparsifyWeights",
+    "Sparsity",
+    "Timed",
     "cascades",
     "copy_of",
     "integers_only",
+    "made_of",
+    "model_name",
     "observing",
     "outlining",
     "pipeline",

@@ -85,14 +85,7 @@ class DecodeWeights:
         with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
             arrays = list(pool.map(self._decoded, held))
         for (op, reads), array in zip(found, arrays, strict=True):
-            kind = with_encoding(op.operation.results[0].type, None)
-            with ir.InsertionPoint(op), op.operation.location:
-                made = new_weight(program, f"{weight_key(op.operation.results[0])}.decoded", array, kind)
-            for user, number in reads:
-                if is_copy(user):
-                    user.results[0].replace_all_uses_with(made)
-                else:
-                    user.operands[number] = made
+            read_decoded(program, op, array, reads)
         erase_dead(block)
         drop_unused(program)
 
@@ -101,6 +94,19 @@ class DecodeWeights:
         if not self.numbers:
             return np.broadcast_to(np.zeros((), numpy_dtype(element)), shape)
         return np.ascontiguousarray(decode(parts, encoding, shape, element))
+
+
+def read_decoded(program: Program, op: Any, array: Array, reads: list[_Use] | None = None) -> Any:
+    """Let these uses of a weight, or all, read it decoded, as this array; that weight."""
+    value = op.operation.results[0]
+    with ir.InsertionPoint(op), op.operation.location:
+        made = new_weight(program, f"{weight_key(value)}.decoded", array, with_encoding(value.type, None))
+    for user, number in uses(value) if reads is None else reads:
+        if is_copy(user):
+            user.results[0].replace_all_uses_with(made)
+        else:
+            user.operands[number] = made
+    return made
 
 
 def _held(program: Program, op: Any) -> tuple[Parts, Encoding, tuple[int, ...], str]:

@@ -24,7 +24,7 @@ class Pass(Protocol):
 
 def copy_of(program: Program) -> Program:
     """The same program, to be rewritten apart; both hold the same arrays."""
-    return Program(mlir.copy_of(program.module), program.weights.copy(), program.signature)
+    return Program(mlir.copy_of(program.module), program.weights.copy(), program.signature, [*program.zeros])
 
 
 def run(

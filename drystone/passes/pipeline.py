@@ -17,6 +17,7 @@ from drystone.passes.few_digits import FewDigits
 from drystone.passes.flatten_matmul import FlattenMatmul
 from drystone.passes.fold_batch_norm import FoldBatchNorm
 from drystone.passes.fold_constants import FoldConstants
+from drystone.passes.fold_weights import FoldWeights
 from drystone.passes.fuse_concat import FuseConcat
 from drystone.passes.fuse_elementwise import FuseElementwise
 from drystone.passes.fuse_epilogue import FuseEpilogue
@@ -44,6 +45,7 @@ from drystone.passes.recognize_attention import RecognizeAttention
 from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.round_activations import RoundActivations
+from drystone.passes.settle_sparsity import SettleSparsity, Timed
 from drystone.passes.simplify import Simplify
 from drystone.passes.slice_rows import SliceRows
 from drystone.passes.sparsify_weights import SparsifyWeights
@@ -54,9 +56,17 @@ from drystone.targets.target import CpuTarget
 
 
 @dataclass(frozen=True)
+class Sparsity:
+    """How it is decided whether weights with zeros are held without them: see `SettleSparsity`."""
+
+    keep: bool = False
+    timed: Timed | None = None
+
+
+@dataclass(frozen=True)
 class Quantization:
-    """What is done to weights, products, convolutions and caches that are to be quantized, and to weights
-    that are to be pruned before."""
+    """What is done to weights, products, convolutions and caches that are to be quantized, to weights that
+    are to be pruned before, and to those that have zeros then."""
 
     weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveRanges = field(default_factory=QuantizeProducts)
@@ -64,6 +74,7 @@ class Quantization:
     activations: RoundActivations = field(default_factory=RoundActivations)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
     sparse: SparsifyWeights = field(default_factory=SparsifyWeights)
+    settled: Sparsity | None = field(default_factory=Sparsity)
     #: How static codes get their ends.
     observer: Observer = field(default_factory=Observer)
     #: Passes after which a program computes with integers alone: `integers_only(..)`.
@@ -74,6 +85,14 @@ class Quantization:
         """The formats of weights whose products are computed, or observed to be computed, in bytes."""
         products = self.products.of if isinstance(self.products, ObserveRanges) else self.products
         return products.formats if isinstance(products, QuantizeProducts) else ()
+
+    def settling(self, target: CpuTarget, element: str | None) -> tuple[SettleSparsity, ...]:
+        """What decides how weights with zeros are held, where products of f32 are held as `element`. Nothing
+        where the model computes with integers alone."""
+        if self.settled is None or self.integers:
+            return ()
+        left, own = self.sparse.prunings, self.settled
+        return (SettleSparsity(target, element, self.in_bytes, left, own.keep, own.timed),)
 
 
 _AS_IT_IS = Quantization()
@@ -128,8 +147,10 @@ def fusing(
     """
     return (
         MultiplyCodes(target),
+        FoldWeights(),
         quantized.sparse,
         quantized.weights,
+        *quantized.settling(target, element),
         SplitProducts(target, quantized.in_bytes),
         DecodeWeights(target, quantized.in_bytes),
         Simplify(),

@@ -14,7 +14,7 @@ from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
 
 #: What passes put behind the name of a weight.
-_MADE = re.compile(r"(\.(decoded|folded|coded|pruned|scaled|term(\.\d+)?))+$")
+_MADE = re.compile(r"(\.(packed|decoded|folded|coded|pruned|sparse|scaled|bf16|f16|term)(\.\d+)?)+$")
 
 
 def weight_key(value: Any) -> str | None:
@@ -56,6 +56,21 @@ def coded_weight(program: Program, key: str, parts: Parts, kind: Any) -> Any:
 def model_name(key: str) -> str:
     """What the model calls the weight that an array was made from."""
     return _MADE.sub("", key)
+
+
+def is_made(key: str) -> bool:
+    """Whether a pass made the array, rather than the model or its checkpoint having it."""
+    return model_name(key) != key
+
+
+def is_asked(key: str) -> bool:
+    """Whether `quantize-weights` made the array, in a format that the user asks for."""
+    return ".coded" in key.removeprefix(model_name(key))
+
+
+def made_of(key: str, other: str) -> bool:
+    """Whether the array of a key is that of another one, or what `pack-weights` and the like made of it."""
+    return key == other or (key.startswith(f"{other}.") and model_name(key) == model_name(other))
 
 
 def model_names(program: Program, key: str) -> tuple[str, ...]:

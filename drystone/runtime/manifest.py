@@ -104,13 +104,47 @@ class ChosenFormat:
 
 
 @dataclass(frozen=True)
+class SparseWeight:
+    """A weight with many zeros: its extents, the part of its numbers that are zeros, how products read it
+    ("lists", "blocks 16x16", "2:4", .. or "dense"), the rows it is multiplied with (0: any number), its bytes
+    so and as plain numbers, the place among the kernel calls of the first that reads it (-1: none), the time
+    of its product as a sparse matrix for one of the dense product, whether that is measured or estimated, and
+    why it is held so."""
+
+    weight: str
+    outputs: int
+    inputs: int
+    zeros: float
+    held: str
+    rows: int
+    size: int
+    dense: int
+    call: int
+    time: float
+    measured: bool
+    why: str
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it is held without its zeros."""
+        return self.held != "dense"
+
+    def __str__(self) -> str:
+        held = (
+            f"held as {self.held}, {self.size / self.dense:.0%} of the bytes" if self.sparse else "held dense"
+        )
+        return f"{self.weight}: {self.zeros:.0%} zeros, {held}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """See the fields' names; `plan` holds the planner's order, homes, bound and status; `picture` is the plan
     drawn as SVG; `initial` gives for every state the index of its first value among the weights; `levels` has
     for each memory level its name, where it starts in the arena and the bytes that are used of it; `unfused`
     is the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
     keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
-    `patched`: what is computed piece by piece; `formats`: those that were chosen for weights."""
+    `patched`: what is computed piece by piece; `formats`: those that were chosen for weights; `sparsity`:
+    weights with many zeros."""
 
     target: str
     required: tuple[str, ...]
@@ -135,6 +169,7 @@ class Manifest:
     streaming: Streaming | None = None
     patched: tuple[Patched, ...] = ()
     formats: tuple[ChosenFormat, ...] = ()
+    sparsity: tuple[SparseWeight, ...] = ()
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -209,6 +244,7 @@ class Manifest:
             attention=tuple(KeyPasses(**each) for each in data.pop("attention")),
             assertions=tuple(data.pop("assertions")),
             formats=tuple(ChosenFormat(**each) for each in data.pop("formats", ())),
+            sparsity=tuple(SparseWeight(**each) for each in data.pop("sparsity", ())),
             patched=tuple(
                 Patched(**{**each, "pieces": tuple(each["pieces"])}) for each in data.pop("patched", ())
             ),

@@ -90,7 +90,8 @@ class Report:
                 f"{row.call.name[:28]:28} {row.seconds * 1e6:9.1f} {part:5.1f} {row.call.flops / 1e6:9.2f} "
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
-        notes = map(str, (*self.manifest.patched, *self.manifest.attention, *self.manifest.formats))
+        m = self.manifest
+        notes = map(str, (*m.patched, *m.attention, *m.formats, *m.sparsity))
         return "\n".join([*lines, *filter(None, (self.summary, self.traffic, self.streamed)), *notes])
 
     def to_html(self, path: str | Path) -> Path:

@@ -7,13 +7,15 @@ from typing import Any
 @dataclass(frozen=True)
 class KernelCall:
     """One kernel call, or a copy between memory levels, for reports: the kernel's name, its kind (family),
-    the model's line, bytes touched and arithmetic operations at the symbols' upper bounds."""
+    the model's line, bytes touched and arithmetic operations at the symbols' upper bounds, and the weights
+    that it reads."""
 
     name: str
     kind: str
     where: str
     bytes: int
     flops: int
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,9 @@ def _listed(
         op, cost = calls[step.call].op, costs[step.call]
         kernel = kernels[op.attributes["callee"].value]
         places = ", ".join(map(str, ir_places(op)))
-        yield KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops)
+        read = [found.buffers[name] for name in calls[step.call].inputs]
+        weights = tuple(found.weights[each.slot] for each in read if each.kind == "weight")
+        yield KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops, weights)
 
 
 def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,0 +1,141 @@
+"""What products with sparse matrices take beside the same ones dense: what decides whether a weight with
+zeros is held without them where nothing is measured.
+
+A model of three kernels, fitted to measurements (`python -m benchmarks.sparse_costs` prints both side by
+side): for so many rows the ratio is `base + slope * held`, where `held` is the part of the numbers that is,
+zeros of blocks and groups included. Between rows that were measured it is interpolated in their logarithm.
+Of lists the base is what turning x and the result takes, which is shared by fewer numbers in a small matrix.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2, prod
+
+from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured
+from drystone.passes.coded import Panels
+from drystone.passes.pack_weights import panel_width
+from drystone.targets.target import CpuTarget
+
+#: Rows, base and slope.
+_Line = tuple[int, float, float]
+#: By what a kernel reads, of numbers in f32 or where no unit sums shorter ones several at a time.
+_LONG: dict[str, Sequence[_Line]] = {
+    "lists": (
+        (1, 0.21, 1.56),
+        (4, 0.2, 3.9),
+        (16, 0.16, 2.8),
+        (64, 0.13, 1.6),
+        (128, 0.18, 1.5),
+        (512, 0.13, 1.6),
+    ),
+    "blocks": ((1, 0.16, 0.7), (16, 0.12, 0.98), (128, 0.05, 1.63), (512, 0.14, 1.85)),
+    "groups": ((1, 0.14, 0.62), (4, 0.3, 0.64), (8, 0.4, 0.8), (16, 0.35, 1.9)),
+}
+#: Of numbers in bf16 that a vector unit sums in pairs, and that tile registers sum besides.
+_PAIRS: dict[str, Sequence[_Line]] = {
+    kind: tuple((rows, base, 2 * slope) for rows, base, slope in line) for kind, line in _LONG.items()
+}
+_TILES: dict[str, Sequence[_Line]] = {
+    "lists": ((1, 0.61, 8.2), (4, 0.27, 7.0), (16, 0.73, 8.5), (128, 0.75, 7.2), (512, 0.55, 9.2)),
+    "blocks": ((1, 0.41, 0.93), (16, 0.59, 0.24), (128, 0.39, 1.2), (512, 0.52, 1.75)),
+    "groups": ((1, 0.26, 1.3), (4, 0.28, 1.3), (8, 0.6, 2.8), (16, 1.0, 4.5)),
+}
+#: Rows that stand for any number.
+_ANY = (1, 16, 128)
+#: Extents that the bases of lists are those of; how they grow for others with the share that turning has of
+#: the work, for some rows and for more.
+_SQUARE, _SOME, _SHARED = 1024, 16, 0.7
+
+
+@dataclass(frozen=True)
+class SparseProduct:
+    """rows [m, k] (0: any number) times a constant matrix [outputs n, inputs k] in a sparse encoding, which
+    products would be of plain numbers of the `element`, dense, instead."""
+
+    rows: int
+    shape: tuple[int, int]
+    encoding: Sparse
+    element: str
+
+    @property
+    def size(self) -> int:
+        """Bytes, as it is encoded."""
+        return self.encoding.bytes(self.shape)
+
+    def joined(self, target: CpuTarget, rows: int | None = None) -> Joined | str:
+        """The encoding in which a kernel for `target` reads it; or why none does."""
+        width = panel_width(target, self.shape[0])
+        group = target.neighbours(self.element, self.element)
+        return Panels(self.shape, 0, width, self.rows if rows is None else rows, group).joined(self.encoding)
+
+    def estimated(self, target: CpuTarget) -> float | None:
+        """The seconds for one of the dense product; of any number of rows the most of some. None where no
+        kernel reads it."""
+        lines = self._lines(target)
+        return None if not lines else max(base + slope * held for base, slope, held in lines)
+
+    def pays_from(self, target: CpuTarget, limit: float) -> float | None:
+        """The part of the numbers, or of the blocks, that would have to be zeros for the estimate to be below
+        a limit; None where that is not free, or no part is enough."""
+        if isinstance(self.encoding.pattern, Structured):
+            return None
+        held = min(((limit - base) / slope for base, slope, _ in self._lines(target)), default=0.0)
+        return 1 - held if held > 0 else None
+
+    def _lines(self, target: CpuTarget) -> list[tuple[float, float, float]]:
+        """Base, slope, and the part of the numbers that is held, for its rows or those that stand for any;
+        none where no kernel reads it."""
+        found = []
+        for rows in (self.rows,) if self.rows else _ANY:
+            joined = self.joined(target, rows)
+            if isinstance(joined, str):
+                return []
+            assert isinstance(joined.base, Sparse)
+            kind = read_as(joined.base)
+            base, slope = _between(self._table(target)[kind], rows)
+            if kind == "lists":
+                base *= (_SQUARE / 2 * sum(1 / n for n in self.shape)) ** (1 if rows <= _SOME else _SHARED)
+            found.append((base, slope, prod(joined.base.pattern.kept(self.shape)) / prod(self.shape)))
+        return found
+
+    def _table(self, target: CpuTarget) -> dict[str, Sequence[_Line]]:
+        unit = target.dot(self.element, self.element)
+        if self.element == "f32" or unit is None or unit.group == 1:
+            return _LONG
+        return _TILES if target.dot(self.element, self.element, tiles=True) else _PAIRS
+
+
+def read_as(encoding: Sparse) -> str:
+    """What a kernel that reads a sparse matrix in panels does: "groups", "blocks" or "lists"."""
+    pattern = encoding.pattern
+    if isinstance(pattern, Structured):
+        return "groups"
+    return "blocks" if isinstance(pattern, Compressed) and pattern.block != (1, 1) else "lists"
+
+
+def named(encoding: Sparse, joined: Joined) -> str:
+    """How a matrix in this encoding is read, for people: "lists", "blocks 16x16", "2:4"; with the element of
+    its numbers where that is not f32."""
+    assert isinstance(joined.base, Sparse)
+    own, pattern = encoding.pattern, joined.base.pattern
+    if isinstance(pattern, Structured):
+        name = f"{pattern.kept_of}:{pattern.of}"
+    elif isinstance(pattern, Compressed) and pattern.block != (1, 1):
+        name = f"blocks {pattern.block[0]}x{pattern.block[1]}"
+    else:
+        name = f"lists ({own.kept_of}:{own.of})" if isinstance(own, Structured) else "lists"
+    held = encoding.values
+    short = isinstance(held, Codes) and held.element != "f32"
+    return f"{name} of {held.element}" if short and isinstance(held, Codes) else name
+
+
+def _between(lines: Sequence[_Line], rows: int) -> tuple[float, float]:
+    """Base and slope for so many rows."""
+    at = bisect_left([line[0] for line in lines], rows)
+    if at in (0, len(lines)) or lines[at][0] == rows:
+        return lines[min(at, len(lines) - 1)][1:]
+    (low, *first), (high, *second) = lines[at - 1], lines[at]
+    part = (log2(rows) - log2(low)) / (log2(high) - log2(low))
+    base, slope = (a + part * (b - a) for a, b in zip(first, second, strict=True))
+    return base, slope

@@ -1,0 +1,202 @@
+"""Weights that have zeros already: they are found, products read them in the way that is faster, and it is
+said which that is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.sparse import SparseSemiStructuredTensorCUTLASS
+from torch.sparse._semi_structured_conversions import sparse_semi_structured_from_dense_cutlass
+
+import drystone
+from drystone.runtime.manifest import SparseWeight
+from tests.exec.families import relative_error
+
+
+def layer(inputs: int = 256, outputs: int = 256) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, outputs).eval()
+
+
+def elements(weight: torch.Tensor, level: float) -> None:
+    weight.mul_(torch.rand_like(weight) >= level)
+
+
+def blocks(weight: torch.Tensor, level: float) -> None:
+    kept = torch.rand(weight.shape[0] // 16, weight.shape[1] // 16) >= level
+    weight.mul_(torch.kron(kept.float(), torch.ones(16, 16)))
+
+
+def groups(weight: torch.Tensor, level: float) -> None:
+    """2:4, and the level is half."""
+    each = weight.view(len(weight), -1, 4)
+    each.scatter_(-1, each.abs().argsort(-1)[..., :2], 0)
+
+
+def found(model: nn.Module, x: torch.Tensor, **given: Any) -> list[SparseWeight]:
+    """What is said of the weights of a model that computes the same as torch."""
+    fitted = drystone.compile(model, (x,), **given)
+    with torch.no_grad():
+        assert relative_error(fitted(x).float(), model(x).float()) < (
+            1e-5 if x.dtype == torch.float32 else 1e-2
+        )
+    leaves = {leaf.name for leaf in fitted.manifest.weights}
+    for each in fitted.manifest.sparsity:
+        assert each.sparse == any(f"{each.weight}." in name and ".sparse" in name for name in leaves) or given
+        assert str(each) in str(fitted.report(x, runs=1))
+    return list(fitted.manifest.sparsity)
+
+
+@pytest.mark.parametrize(
+    ("zeros", "level", "rows", "held"),
+    [
+        (elements, 0.98, 1, "lists"),
+        (elements, 0.95, 128, "lists"),
+        (elements, 0.5, 128, "dense"),
+        (elements, 0.2, 128, None),
+        (blocks, 0.9, 128, "blocks 16x16"),
+        (blocks, 0.4, 512, "dense"),
+        (groups, 0.5, 1, "2:4"),
+        (groups, 0.5, 300, "dense"),
+    ],
+    ids=str,
+)
+def test_zeros_are_left_out_where_that_is_faster(
+    zeros: Any, level: float, rows: int, held: str | None
+) -> None:
+    """Few zeros are not worth a word, and what is held dense is said to be."""
+    model = layer()
+    zeros(model.weight.data, level)
+    said = found(model, torch.randn(rows, 256))
+    assert len(said) == (held is not None)
+    for each in said:
+        assert each.held in str(held) and abs(each.zeros - level) < 0.05 and each.rows == rows
+        assert each.sparse == (each.time < 0.9) and not each.measured
+        assert each.size < each.dense if each.sparse else each.size == each.dense
+
+
+def test_masks_of_torch_before_and_after_they_are_made_permanent() -> None:
+    model, x = nn.Sequential(layer(), nn.ReLU(), layer()), torch.randn(64, 256)
+    prune.l1_unstructured(model[0], "weight", 0.95)
+    prune.ln_structured(model[2], "weight", 0.5, n=2, dim=0)
+    masked = found(model, x)
+    for module in (model[0], model[2]):
+        prune.remove(module, "weight")
+    assert masked == found(model, x)
+    assert [each.weight for each in masked] == ["0.weight", "2.weight"] and masked[0].sparse
+
+
+def test_semi_structured_weights_of_torch() -> None:
+    """As they are made on GPUs."""
+    model, x = nn.Sequential(layer(), layer()).half(), torch.randn(1, 256).half()
+    groups(model[0].weight.data, 0.5)
+    dense = model[0].weight.data
+    held = SparseSemiStructuredTensorCUTLASS(
+        dense.shape, *sparse_semi_structured_from_dense_cutlass(dense), None, None, None
+    )
+    wanted = model(x).detach()
+    model[0].weight = nn.Parameter(held, requires_grad=False)
+    fitted = drystone.compile(model, (x,))
+    assert relative_error(fitted(x).float(), wanted.float()) < 1e-2
+    assert fitted.manifest.sparsity[0].held.startswith("2:4")
+
+
+def test_masked_weights_have_the_names_of_the_model() -> None:
+    """Patterns of quantize= and sparsify= match them."""
+    model, x = nn.Sequential(layer(), layer()), torch.randn(64, 256)
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    fitted = drystone.compile(model, (x,), quantize={r"0\.weight": "w4"}, sparsify={r"1\.weight": 0.95})
+    kinds = {leaf.name for leaf in fitted.manifest.weights}
+    assert {"0.weight.folded.coded.packed", "1.weight.pruned.packed"} <= kinds
+    assert relative_error(fitted(x), model(x).detach()) < 1.5
+
+
+def test_bytes_are_kept_few_where_a_budget_counts_them() -> None:
+    model, x = layer(), torch.randn(300, 256)
+    elements(model.weight.data, 0.8)
+    given = {"budget": drystone.Budget(weights="120KB")}
+    said = found(model, x, **given)
+    assert [each.sparse for each in said] == [True]
+    elements(model.weight.data, 0.0)
+    wide = layer()
+    with pytest.raises(drystone.UserError):
+        drystone.compile(wide, (x,), **given)
+
+
+def test_the_user_can_leave_weights_as_they_are() -> None:
+    model, x = layer(), torch.randn(16, 256)
+    elements(model.weight.data, 0.95)
+    assert found(model, x)[0].sparse
+    assert not found(model, x, sparsify={".*": None})
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_short_elements(dtype: torch.dtype) -> None:
+    model = layer(1024, 1024)
+    elements(model.weight.data, 0.99)
+    said = found(model.to(dtype), torch.randn(4, 1024).to(dtype))
+    assert said[0].held.startswith("lists of") and said[0].dense == 2 * 1024 * 1024
+
+
+def test_products_of_f32_in_bf16_hold_what_is_left_in_bf16() -> None:
+    model, x = layer(1024, 1024), torch.randn(4, 1024)
+    elements(model.weight.data, 0.99)
+    fitted = drystone.compile(model, (x,), options=drystone.Options(compute="bf16"))
+    assert fitted.manifest.sparsity[0].held == "lists of bf16"
+    assert relative_error(fitted(x), model(x).detach()) < 1e-2
+
+
+def test_rows_known_at_the_call_are_judged_by_the_slowest() -> None:
+    model, rows = layer(), torch.export.Dim("rows", min=2, max=500)
+    elements(model.weight.data, 0.98)
+    fitted = drystone.compile(model, (torch.randn(8, 256),), dynamic_shapes=({0: rows},))
+    (said,) = fitted.manifest.sparsity
+    assert said.sparse and said.rows == 0 and "any number of rows" in said.why
+    for n in (2, 77, 400):
+        x = torch.randn(n, 256)
+        assert relative_error(fitted(x), model(x).detach()) < 1e-5
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(128, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(self.table(x).relu(), self.table.weight)
+
+
+def test_a_table_that_is_also_a_head_stays_as_it_is() -> None:
+    model, x = Tied().eval(), torch.arange(40)
+    elements(model.table.weight.data, 0.95)
+    (said,) = found(model, x)
+    assert not said.sparse and "something else" in said.why
+
+
+def test_pruned_weights_are_decoded_where_that_is_faster() -> None:
+    model, x = layer(), torch.randn(300, 256)
+    fitted = drystone.compile(model, (x,), sparsify="2:4")
+    (said,) = fitted.manifest.sparsity
+    assert (said.held, said.zeros, said.size) == ("dense", 0.5, said.dense)
+    small = drystone.compile(model, (x,), sparsify="2:4", budget=drystone.Budget(weights="1MB"))
+    assert small.manifest.sparsity[0].sparse and small.memory.weights < fitted.memory.weights
+    assert relative_error(small(x), fitted(x)) < 1e-5
+
+
+def test_the_tuner_measures_both(tmp_path: Path) -> None:
+    model, x = layer(), torch.randn(64, 256)
+    elements(model.weight.data, 0.95)
+    tune = drystone.Tune(minutes=None, trials=1, database=str(tmp_path / "tuning.db"))
+    (said,) = found(model, x, tune=tune)
+    assert said.measured and said.sparse == (said.time < 1) and " take " in said.why
+
+
+def test_artifacts_say_it_too(tmp_path: Path) -> None:
+    model, x = layer(), torch.randn(64, 256)
+    elements(model.weight.data, 0.95)
+    fitted = drystone.compile(model, (x,))
+    fitted.save(tmp_path / "model.dry")
+    assert drystone.load(tmp_path / "model.dry").manifest.sparsity == fitted.manifest.sparsity
