@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -46,9 +46,9 @@ from drystone.runtime.manifest import (
     Leaf,
     Manifest,
     Patched,
-    SparseWeight,
     Streaming,
 )
+from drystone.sparse_weight import SparseWeight
 
 
 def compile(
@@ -355,15 +355,13 @@ def _key_passes(
 
 
 def _sparsity(program: Program, calls: Sequence[codegen.KernelCall]) -> tuple[SparseWeight, ...]:
-    """Weights with many zeros, in the manifest's words."""
+    """Weights with many zeros, by the model's names, and the calls that read them."""
     found = []
     for each in program.zeros:
-        name = passes.model_name(each.key)
         reads = (
-            n for n, call in enumerate(calls) if any(passes.made_of(key, each.key) for key in call.weights)
+            n for n, call in enumerate(calls) if any(passes.made_of(key, each.weight) for key in call.weights)
         )
-        given = {key: value for key, value in asdict(each).items() if key != "key"}
-        found.append(SparseWeight(weight=name, call=next(reads, -1), **given))
+        found.append(replace(each, weight=passes.model_name(each.weight), call=next(reads, -1)))
     return tuple(found)
 
 

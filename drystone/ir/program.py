@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drystone.dtypes import Array
+from drystone.sparse_weight import SparseWeight
 
 
 @dataclass(frozen=True)
@@ -91,29 +92,6 @@ class WeightStore:
         self._arrays = {key: array for key, array in self._arrays.items() if key in keys}
 
 
-@dataclass(frozen=True)
-class Zeros:
-    """What was found of a weight with many zeros, and how products read it.
-
-    key: what it is stored under. outputs, inputs: its extents. zeros: the part of its numbers that are. held:
-    as a sparse matrix ("lists", "blocks 16x16", "2:4") or "dense". rows: it is multiplied with (0: any
-    number). size: bytes that it takes, and `dense` bytes as plain numbers. time: of the best sparse kernel,
-    or that which reads it, for one of the dense kernel; `measured` or estimated. why: it is held so.
-    """
-
-    key: str
-    outputs: int
-    inputs: int
-    zeros: float
-    held: str
-    rows: int
-    size: int
-    dense: int
-    time: float
-    measured: bool
-    why: str
-
-
 @dataclass
 class Program:
     """A module with one public function `@main`, the weights its `dry.weight` operations name, its call, and
@@ -122,4 +100,4 @@ class Program:
     module: Any
     weights: WeightStore
     signature: Signature
-    zeros: list[Zeros] = field(default_factory=list)
+    zeros: list[SparseWeight] = field(default_factory=list)

@@ -20,15 +20,23 @@ from drystone.ir.encoding import (
     encoding_of,
     with_encoding,
 )
-from drystone.ir.program import Program, Zeros
+from drystone.ir.program import Program
 from drystone.ir.sparse_tensors import BLOCKS, GROUPS, fitting
 from drystone.ir.values import main_block, shape
 from drystone.mlir import ir
 from drystone.passes.decode_weights import read_decoded
+from drystone.passes.pack_weights import panels_of_convolution
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.sparse_costs import SparseProduct, named
-from drystone.passes.weight_readers import Reader, first_match, let_read, products_of, readers_of
+from drystone.passes.weight_readers import (
+    Reader,
+    convolutions_of,
+    first_match,
+    let_read,
+    products_of,
+    readers_of,
+)
 from drystone.passes.weights import (
     coded_weight,
     drop_unused,
@@ -38,6 +46,7 @@ from drystone.passes.weights import (
     weight_key,
     weight_parts,
 )
+from drystone.sparse_weight import SparseWeight
 from drystone.targets.target import CpuTarget
 
 #: The measured seconds of a product with this matrix for one of the dense product; None where there are none.
@@ -56,13 +65,13 @@ _PATTERNS: tuple[Pattern, ...] = (
     Compressed(0),
 )
 #: Why a weight stays dense that something else than products read.
-_READ_BESIDES = "something else than products reads it"
+_READ_BESIDES = "operations of several kinds read it"
 
 
 @dataclass(frozen=True)
 class SettleSparsity:
-    """Weights of products that have many zeros become sparse where a kernel for `target` takes less time with
-    them than the dense one; those that are sparse become plain where none does.
+    """Weights of products and convolutions that have many zeros become sparse where a kernel for `target` is
+    faster with them than the dense one; those that are sparse become plain where none is.
 
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<96x64xf32>)
     After:   %y = "dry.matmul"(%x, %v) : (tensor<8x64xf32>, tensor<96x64xf32, #dry.sparse<..>>)
@@ -71,7 +80,8 @@ class SettleSparsity:
       what `timed` measures or, without, what is estimated (`sparse_costs`); of any number of rows the most.
     - A weight is held as the `element` that products of f32 are computed in. A turned one becomes [outputs,
       inputs].
-    - Left alone are weights that something besides products reads, products in bytes (`in_bytes`), weights
+    - Of a convolution lists of the matrix [O, C * taps], of f32; time is estimated.
+    - Left alone are weights that operations of several kinds read, products in bytes (`in_bytes`), weights
       that the first pattern of `prunings` leaves as they are, and sparse ones in formats that were asked for
       by themselves (`quantize-weights`): it is only noted how they are held.
     - With `keep` a weight stays or becomes sparse wherever that is fewer bytes.
@@ -108,13 +118,14 @@ class SettleSparsity:
         left = first is not None and dict(self.prunings)[first] is None
         if left or holds_bytes(program, self.in_bytes, key) or not _has_many_zeros(array):
             return
-        reader, products = readers[0], [each for each in readers if each.kind == "product"]
+        reader = readers[0]
         matrix, kind = reader.matrix(array), reader.weight.type
-        if len(products) < len(readers) or any(each.turned != reader.turned for each in readers):
-            if products:
+        alike = all((each.kind, each.turned) == (reader.kind, reader.turned) for each in readers)
+        if not alike or reader.kind == "table":
+            if any(each.kind != "table" for each in readers):
                 program.zeros.append(_Found(matrix, array.nbytes, why=_READ_BESIDES).noted(key))
             return
-        found = self._found(matrix, [_rows(each.op) for each in readers], str(kind.element_type), ())
+        found = self._found(matrix, [each.op for each in readers], str(kind.element_type), ())
         if found.best is None or not found.sparse:
             program.zeros.append(found.noted(key))
             return
@@ -131,14 +142,17 @@ class SettleSparsity:
         """Let products read a sparse weight as is faster: decoded, as it is, or in another pattern."""
         value = op.operation.results[0]
         key, kind = str(weight_key(value)), value.type
-        products = products_of(value)
-        if kind.rank != 2 or not all(each.attributes["transpose_b"].value for each in products):
+        read = products_of(value) or convolutions_of(value)
+        turned = [
+            each for each in read if each.name == "dry.matmul" and not each.attributes["transpose_b"].value
+        ]
+        if kind.rank != 2 or turned:
             return
         element, matrix = str(kind.element_type), encoding.decode(weight_parts(program, value), kind.shape)
-        found = self._found(matrix, [_rows(each) for each in products], element, (encoding,))
+        found = self._found(matrix, read, element, (encoding,))
         if found.best is None or is_asked(key) or (is_made(key) and encoding.values != Codes(element)):
-            why = "its format is asked for" if products else "no product reads it"
-            program.zeros.append(replace(found, sparse=bool(products), why=why).noted(key))
+            why = found.why if found.best is None else "its format is asked for"
+            program.zeros.append(replace(found, sparse=found.best is not None, why=why).noted(key))
             return
         with ir.InsertionPoint(op), op.operation.location:
             if not found.sparse:
@@ -151,9 +165,9 @@ class SettleSparsity:
                 made = value
         program.zeros.append(found.noted(str(weight_key(made))))
 
-    def _found(self, matrix: Array, rows: Sequence[int], element: str, own: Sequence[Sparse]) -> "_Found":
+    def _found(self, matrix: Array, read: Sequence[Any], element: str, own: Sequence[Sparse]) -> "_Found":
         """How a weight [outputs, inputs] of the element, which is held in `own` if that is sparse, is best
-        held for products of so many rows."""
+        held for the products, or convolutions, that read it."""
         held = self.element if element == "f32" and self.element else element
         dense, best = Codes(held).bytes(matrix.shape), None
         given = [Sparse(each.pattern, Codes(held)) for each in own]
@@ -162,27 +176,45 @@ class SettleSparsity:
         others = fitting(matrix, _PATTERNS, Codes(held))
         others = [each for each in others if prod(each.pattern.kept(matrix.shape)) <= most]
         for encoding in [*given, *others]:
-            cases = [SparseProduct(n, (matrix.shape[0], matrix.shape[1]), encoding, held) for n in set(rows)]
-            known = [(time, each) for each in cases if (time := each.estimated(self.target)) is not None]
+            cases = [self._case(each.operation, matrix, encoding, held) for each in read]
+            known = [
+                (time, each)
+                for each in cases
+                if each is not None and (time := each.estimated(self.target)) is not None
+            ]
             if known and len(known) == len(cases):
                 time, case = max(known, key=lambda each: each[0])
                 best = min(best or (time, case), (time, case), key=self._rank)
         if best is None:
             return _Found(matrix, dense, why="no kernel reads its zeros")
         time, case = best
-        measured = self.timed(case, matrix) if self.timed is not None and time < _UNCERTAIN else None
+        sure = self.timed is None or case.taps or time >= _UNCERTAIN
+        measured = None if sure or self.timed is None else self.timed(case, matrix)
         joined = case.joined(self.target)
         assert isinstance(joined, Joined)
         time, limit = (time, _FASTER) if measured is None else (measured, 1.0)
         size, name = joined.bytes(matrix.shape), named(case.encoding, joined)
         faster, smaller = time < limit, self.keep and size < dense
-        at = f"{case.rows} row{'s' * (case.rows > 1)}" if case.rows else "any number of rows"
+        at = f" at {case.rows} row{'s' * (case.rows > 1)}" if case.rows else " at any number of rows"
         verb = "take" if measured is not None else "are estimated to take"
-        why = f"{name} {verb} {time:.2f} of the time of dense at {at}"
+        why = f"{name} {verb} {time:.2f} of the time of dense{'' if case.taps else at}"
         level = case.pays_from(self.target, _FASTER) if measured is None and not faster else None
         why += "" if level is None else f", and pay from {level:.0%} zeros"
         why += "" if faster or not smaller else "; fewer bytes are asked for"
         return _Found(matrix, dense, case, time, measured is not None, faster or smaller, size, name, why)
+
+    def _case(self, op: Any, matrix: Array, encoding: Sparse, held: str) -> SparseProduct | None:
+        """A product, or a convolution, with the weight in an encoding; None where no kernel reads that."""
+        extents = matrix.shape[0], matrix.shape[1]
+        if op.name == "dry.matmul":
+            rows = shape(op.results[0])[:-1]
+            known = 0 if None in rows else prod(n or 0 for n in rows)
+            return SparseProduct(known, extents, encoding, held)
+        panels = panels_of_convolution(op, self.target) if held == "f32" else None
+        listed = isinstance(encoding.pattern, Compressed)
+        return (
+            None if panels is None or not listed else SparseProduct(0, extents, encoding, held, panels.taps)
+        )
 
     def _rank(self, found: tuple[float, SparseProduct]) -> tuple[float, float]:
         """What is to be least: time, and bytes of what takes as long; or the other way round."""
@@ -204,21 +236,15 @@ class _Found:
     name: str = "dense"
     why: str = ""
 
-    def noted(self, key: str) -> Zeros:
+    def noted(self, key: str) -> SparseWeight:
         """It in the program's words, for a weight that is stored under this key."""
         outputs, inputs = self.matrix.shape
         zeros = 1 - int(np.count_nonzero(self.matrix)) / self.matrix.size
         rows = 0 if self.best is None else self.best.rows
         held, size = (self.name, self.size) if self.sparse else ("dense", self.dense)
-        return Zeros(
+        return SparseWeight(
             key, outputs, inputs, zeros, held, rows, size, self.dense, self.time, self.measured, self.why
         )
-
-
-def _rows(product: Any) -> int:
-    """The rows of a product; 0 where they are not known."""
-    rows = shape(product.operation.results[0])[:-1]
-    return 0 if None in rows else prod(n or 0 for n in rows)
 
 
 def _has_many_zeros(array: Array) -> bool:

@@ -31,6 +31,8 @@ _LONG: dict[str, Sequence[_Line]] = {
     ),
     "blocks": ((1, 0.16, 0.7), (16, 0.12, 0.98), (128, 0.05, 1.63), (512, 0.14, 1.85)),
     "groups": ((1, 0.14, 0.62), (4, 0.3, 0.64), (8, 0.4, 0.8), (16, 0.35, 1.9)),
+    "taps": ((1, 0.35, 2.1),),
+    "points": ((1, 0.5, 3.5),),
 }
 #: Of numbers in bf16 that a vector unit sums in pairs, and that tile registers sum besides.
 _PAIRS: dict[str, Sequence[_Line]] = {
@@ -51,12 +53,14 @@ _SQUARE, _SOME, _SHARED = 1024, 16, 0.7
 @dataclass(frozen=True)
 class SparseProduct:
     """rows [m, k] (0: any number) times a constant matrix [outputs n, inputs k] in a sparse encoding, which
-    products would be of plain numbers of the `element`, dense, instead."""
+    products would be of plain numbers of the `element`, dense, instead; or a convolution of so many `taps`,
+    whose inputs are channels times these."""
 
     rows: int
     shape: tuple[int, int]
     encoding: Sparse
     element: str
+    taps: int = 0
 
     @property
     def size(self) -> int:
@@ -67,7 +71,8 @@ class SparseProduct:
         """The encoding in which a kernel for `target` reads it; or why none does."""
         width = panel_width(target, self.shape[0])
         group = target.neighbours(self.element, self.element)
-        return Panels(self.shape, 0, width, self.rows if rows is None else rows, group).joined(self.encoding)
+        panels = Panels(self.shape, 0, width, self.rows if rows is None else rows, group, self.taps)
+        return panels.joined(self.encoding)
 
     def estimated(self, target: CpuTarget) -> float | None:
         """The seconds for one of the dense product; of any number of rows the most of some. None where no
@@ -87,12 +92,12 @@ class SparseProduct:
         """Base, slope, and the part of the numbers that is held, for its rows or those that stand for any;
         none where no kernel reads it."""
         found = []
-        for rows in (self.rows,) if self.rows else _ANY:
+        for rows in (self.rows,) if self.rows or self.taps else _ANY:
             joined = self.joined(target, rows)
             if isinstance(joined, str):
                 return []
             assert isinstance(joined.base, Sparse)
-            kind = read_as(joined.base)
+            kind = read_as(joined.base, self.taps)
             base, slope = _between(self._table(target)[kind], rows)
             if kind == "lists":
                 base *= (_SQUARE / 2 * sum(1 / n for n in self.shape)) ** (1 if rows <= _SOME else _SHARED)
@@ -101,14 +106,17 @@ class SparseProduct:
 
     def _table(self, target: CpuTarget) -> dict[str, Sequence[_Line]]:
         unit = target.dot(self.element, self.element)
-        if self.element == "f32" or unit is None or unit.group == 1:
+        if self.taps or self.element == "f32" or unit is None or unit.group == 1:
             return _LONG
         return _TILES if target.dot(self.element, self.element, tiles=True) else _PAIRS
 
 
-def read_as(encoding: Sparse) -> str:
-    """What a kernel that reads a sparse matrix in panels does: "groups", "blocks" or "lists"."""
+def read_as(encoding: Sparse, taps: int = 0) -> str:
+    """What a kernel reads that has a sparse matrix in panels: "groups", "blocks" or "lists"; of a convolution
+    "taps" or, where it has one, "points"."""
     pattern = encoding.pattern
+    if taps:
+        return "taps" if taps > 1 else "points"
     if isinstance(pattern, Structured):
         return "groups"
     return "blocks" if isinstance(pattern, Compressed) and pattern.block != (1, 1) else "lists"

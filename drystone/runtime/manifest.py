@@ -11,6 +11,7 @@ import numpy as np
 from drystone.dtypes import DTYPES, Array
 from drystone.runtime import memory
 from drystone.runtime.extent import evaluate
+from drystone.sparse_weight import SparseWeight
 
 FORMAT = 1
 
@@ -101,39 +102,6 @@ class ChosenFormat:
     def __str__(self) -> str:
         held = self.format or "as it is"
         return f"{self.weight}: {held}, {self.bits:.2f} bits, results change by {self.change:.1e}"
-
-
-@dataclass(frozen=True)
-class SparseWeight:
-    """A weight with many zeros: its extents, the part of its numbers that are zeros, how products read it
-    ("lists", "blocks 16x16", "2:4", .. or "dense"), the rows it is multiplied with (0: any number), its bytes
-    so and as plain numbers, the place among the kernel calls of the first that reads it (-1: none), the time
-    of its product as a sparse matrix for one of the dense product, whether that is measured or estimated, and
-    why it is held so."""
-
-    weight: str
-    outputs: int
-    inputs: int
-    zeros: float
-    held: str
-    rows: int
-    size: int
-    dense: int
-    call: int
-    time: float
-    measured: bool
-    why: str
-
-    @property
-    def sparse(self) -> bool:
-        """Whether it is held without its zeros."""
-        return self.held != "dense"
-
-    def __str__(self) -> str:
-        held = (
-            f"held as {self.held}, {self.size / self.dense:.0%} of the bytes" if self.sparse else "held dense"
-        )
-        return f"{self.weight}: {self.zeros:.0%} zeros, {held}: {self.why}"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.sparse import SparseSemiStructuredTensorCUTLASS
 from torch.sparse._semi_structured_conversions import sparse_semi_structured_from_dense_cutlass
 
 import drystone
-from drystone.runtime.manifest import SparseWeight
+from drystone.sparse_weight import SparseWeight
 from tests.exec.families import relative_error
 
 
@@ -62,7 +62,7 @@ def found(model: nn.Module, x: torch.Tensor, **given: Any) -> list[SparseWeight]
         (groups, 0.5, 1, "2:4"),
         (groups, 0.5, 300, "dense"),
     ],
-    ids=str,
+    ids=lambda each: getattr(each, "__name__", str(each)),
 )
 def test_zeros_are_left_out_where_that_is_faster(
     zeros: Any, level: float, rows: int, held: str | None
@@ -173,7 +173,19 @@ def test_a_table_that_is_also_a_head_stays_as_it_is() -> None:
     model, x = Tied().eval(), torch.arange(40)
     elements(model.table.weight.data, 0.95)
     (said,) = found(model, x)
-    assert not said.sparse and "something else" in said.why
+    assert not said.sparse and "several kinds" in said.why
+
+
+@pytest.mark.parametrize(("level", "held"), [(0.9, "lists"), (0.6, "dense")])
+def test_convolutions(level: float, held: str) -> None:
+    torch.manual_seed(0)
+    model, x = (
+        nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32)).eval(),
+        torch.randn(1, 32, 20, 20),
+    )
+    elements(model[0].weight.data, level)
+    (said,) = found(model, x)
+    assert (said.held, said.inputs) == (held, 288)
 
 
 def test_pruned_weights_are_decoded_where_that_is_faster() -> None:
