@@ -19,7 +19,8 @@ from drystone.frontend.types import ELEMENTS
 from drystone.ir.encoding import Codes, Per
 
 _own = torch.ops.quantized_decomposed
-_CONSTANTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+#: What a program holds.
+CONSTANTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _aten = torch.ops.aten
 _CONVERSIONS = (_aten.to.dtype, _aten._to_copy.default)
 #: What leaves the numbers of a constant as they are.
@@ -63,7 +64,7 @@ def hold_weights(program: ExportedProgram) -> tuple[ExportedProgram, dict[str, H
                 name += "_"
             found[name] = (node.name, held)
     if found:
-        program = _copied(program)
+        program = copied(program, program.state_dict, dict(program.constants))
     nodes = {node.name: node for node in program.graph.nodes}
     for name, (place, _) in found.items():
         _replace(program, nodes[place], name)
@@ -71,8 +72,10 @@ def hold_weights(program: ExportedProgram) -> tuple[ExportedProgram, dict[str, H
     return program, {name: held for name, (_, held) in found.items()}
 
 
-def _copied(program: ExportedProgram) -> ExportedProgram:
-    """The same program with a graph of its own; it has the same tensors."""
+def copied(
+    program: ExportedProgram, state: dict[str, torch.Tensor], constants: dict[str, Any]
+) -> ExportedProgram:
+    """The same program with a graph of its own and these tensors."""
     graph = copy.deepcopy(program.graph)
     for old, new in zip(program.graph.nodes, graph.nodes, strict=True):
         # Copies avoid the names of Python's builtins.
@@ -81,11 +84,11 @@ def _copied(program: ExportedProgram) -> ExportedProgram:
         root=program.graph_module,
         graph=graph,
         graph_signature=copy.deepcopy(program.graph_signature),
-        state_dict=program.state_dict,
+        state_dict=state,
         range_constraints=program.range_constraints,
         module_call_graph=program.module_call_graph,
         example_inputs=program.example_inputs,
-        constants=dict(program.constants),
+        constants=constants,
         verifiers=program.verifiers,
     )
 
@@ -101,7 +104,7 @@ class _Constants:
         self._names = {
             spec.arg.name: spec.target
             for spec in signature.input_specs
-            if spec.kind in _CONSTANTS and spec.target not in changed
+            if spec.kind in CONSTANTS and spec.target not in changed
         }
         self._known = {name: known[target].detach() for name, target in self._names.items()}
 

@@ -21,6 +21,7 @@ from drystone.frontend.dequantized import hold_weights, without_subclasses
 from drystone.frontend.origin import place_of_error, restore, traces
 from drystone.frontend.scans import without_scans
 from drystone.frontend.semi_structured import without_semi_structured
+from drystone.frontend.sparse import hold_sparse
 from drystone.frontend.training import refuse_training
 
 
@@ -42,13 +43,14 @@ def export(
         refuse_training(program)
         program = without_subclasses(program)
         without_scans(program)
+        program, sparse = hold_sparse(program)
         program, encoded = hold_weights(program)
         known = traces(program)
         program = _attempt(
             "torch could not take the exported model apart", lambda: program.run_decompositions(table())
         )
         restore(program, known)
-    return program, encoded, args, named
+    return program, sparse | encoded, args, named
 
 
 def example_call(

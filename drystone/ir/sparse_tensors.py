@@ -1,4 +1,4 @@
-"""Sparse matrices of scipy, one pattern from another, the best pattern for zeros, and how MLIR spells one."""
+"""Sparse matrices of scipy and torch, one pattern from another, the best for zeros, how MLIR spells one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -49,23 +49,86 @@ def from_scipy(matrix: Any) -> tuple[Parts, Sparse]:
     kind = matrix.format if matrix.format in ("csr", "csc", "bsr", "coo") else "csr"
     held = matrix.asformat(kind).copy()
     held.sum_duplicates()
-    values = held.data
     if kind == "coo":
         order = np.lexsort((held.col, held.row))
         pattern: Pattern = Coordinates(len(held.data))
-        where, values = {"index": np.array([held.row[order], held.col[order]])}, held.data[order]
-    else:
-        if kind != "bsr":
-            held.sort_indices()
-        block = tuple(map(int, held.blocksize)) if kind == "bsr" else (1, 1)
-        pattern = Compressed(len(held.indices), (block[0], block[1]), 1 if kind == "csc" else 0)
-        where, values = {"index": held.indices, "starts": held.indptr}, held.data
+        where = {"index": np.array([held.row[order], held.col[order]])}
+        return _declared(where, held.data[order], pattern, element, matrix.shape)
+    if kind != "bsr":
+        held.sort_indices()
+    block = tuple(map(int, held.blocksize)) if kind == "bsr" else (1, 1)
+    pattern = Compressed(len(held.indices), (block[0], block[1]), 1 if kind == "csc" else 0)
+    return _declared(
+        {"index": held.indices, "starts": held.indptr}, held.data, pattern, element, matrix.shape
+    )
+
+
+def _declared(
+    where: Parts, values: Array, pattern: Pattern, element: str, shape: Sequence[int]
+) -> tuple[Parts, Sparse]:
+    """The parts, in the shapes and elements that the encoding says, and that."""
     encoding = Sparse(pattern, Codes(element))
-    declared = encoding.parts(matrix.shape)
-    parts = where | {"values": values.reshape(declared["values"][0])}
+    declared, parts = encoding.parts(shape), where | {"values": values}
     return {
-        name: np.ascontiguousarray(parts[name], numpy_dtype(declared[name][1])) for name in declared
+        name: np.ascontiguousarray(parts[name], numpy_dtype(held)).reshape(extents)
+        for name, (extents, held) in declared.items()
     }, encoding
+
+
+def from_torch(tensor: Any, element: str) -> tuple[Parts, Sparse]:
+    """The parts and the encoding of a sparse matrix of torch [rows, columns], of CSR, CSC, BSR, BSC or COO,
+    whose numbers are elements of the IR. COO may have any number of axes. Elements that it lists are held, 0
+    or not; those listed twice are added up. Raises UserError for batches of matrices, and for elements that
+    are themselves tensors (dense dimensions)."""
+    shape, tensor = tuple(map(int, tensor.shape)), tensor.detach().cpu()
+    kind = str(tensor.layout).removeprefix("torch.sparse_")
+    if tensor.dense_dim() or (kind != "coo" and len(shape) != 2):
+        raise UserError(
+            f"a sparse tensor {list(shape)} of torch with {tensor.dense_dim()} dense dimensions",
+            hint="matrices of elements, or of blocks of them, can be held",
+        )
+    if kind == "coo":
+        summed = tensor.coalesce()
+        index, held = summed.indices().numpy(), summed.values()
+        return _declared({"index": index}, _numbers(held), Coordinates(held.shape[0]), element, shape)
+    axis = 0 if kind in ("csr", "bsr") else 1
+    starts, index = (
+        (tensor.crow_indices(), tensor.col_indices())
+        if axis == 0
+        else (tensor.ccol_indices(), tensor.row_indices())
+    )
+    values = _numbers(tensor.values())
+    block = (values.shape[1], values.shape[2]) if kind in ("bsr", "bsc") else (1, 1)
+    where = {"index": index.numpy(), "starts": starts.numpy()}
+    return _declared(where, values, Compressed(len(values), block, axis), element, shape)
+
+
+def _numbers(values: Any) -> Array:
+    """A dense tensor of torch as numpy has it: numbers of 16 bits that it has none for as their bits."""
+    import torch
+
+    plain = values.contiguous()
+    array: Array = plain.view(torch.uint16).numpy() if plain.dtype == torch.bfloat16 else plain.numpy()
+    return array
+
+
+def to_torch(parts: Parts, encoding: Sparse, shape: Sequence[int]) -> Any:
+    """The sparse matrix of torch that one [rows, columns] is: CSR, CSC, BSR or COO, by its pattern; of others
+    CSR. Values are decoded."""
+    import torch
+
+    held = to_scipy(parts, encoding, shape)
+    values = torch.from_numpy(np.ascontiguousarray(held.data))
+    size = tuple(shape)
+    if held.format == "coo":
+        return torch.sparse_coo_tensor(np.array([held.row, held.col]), values, size)
+    made = {
+        "csr": torch.sparse_csr_tensor,
+        "csc": torch.sparse_csc_tensor,
+        "bsr": torch.sparse_bsr_tensor,
+    }[held.format]
+    starts, index = (torch.from_numpy(each.astype(np.int64)) for each in (held.indptr, held.indices))
+    return made(starts, index, values, size)
 
 
 def to_scipy(parts: Parts, encoding: Sparse, shape: Sequence[int]) -> Any:

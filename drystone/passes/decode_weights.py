@@ -135,7 +135,7 @@ def _kept(program: Program, value: Any, target: CpuTarget) -> list[_Use]:
             kept.append((user, number))
 
     for user, number in factors_of(value):
-        keep(user, number, panels_of(user, target, number))
+        keep(user, number, panels_of(user, target, number, encoding))
     if isinstance(encoding, Sparse) and isinstance(encoding.pattern, Compressed):
         for user in convolutions_of(value):
             keep(user, 1, panels_of_convolution(user, target))

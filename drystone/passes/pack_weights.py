@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from drystone.errors import InternalError
 from drystone.ir.encoding import (
     Codes,
+    Encoding,
     Joined,
     Pack,
     Sparse,
@@ -54,23 +55,27 @@ def product_panel_width(target: CpuTarget, rows: int, k: int, n: int, beside: Se
     return 2 * width if low and fits and whole and rows >= _MANY else width
 
 
-def panels_of(op: Any, target: CpuTarget, number: int = 1) -> Panels | None:
+def panels_of(op: Any, target: CpuTarget, number: int = 1, encoding: Encoding | None = None) -> Panels | None:
     """How the coded matrix that is an operand of a dry.matmul is to lie; None where it is no matrix, or has
-    one output, and on the left where it is not sparse."""
+    one output, and on the left where it is not sparse. encoding: that of the weight, where the operand is a
+    plain copy of it."""
     kind, left = op.operands[number].type, number == 0
     axis = 0 if left or op.attributes["transpose_b"].value else 1
     if kind.rank != 2 or not kind.has_static_shape or kind.get_dim_size(axis) == 1:
         return None
     n, k = kind.shape
     width = panel_width(target, kind.get_dim_size(axis))
-    encoding, result = encoding_of(kind), shape_of(op.results[0].type)
+    encoding, result = encoding or encoding_of(kind), shape_of(op.results[0].type)
     if not isinstance(encoding, Sparse):
         return None if left else Panels((n, k), axis, width)
+    if is_coded(op.operands[1 - number].type):
+        return None
     vectors, values = result[-1:] if left else result[:-1], encoding.values
     known = 0 if None in vectors else prod(n or 0 for n in vectors)
     held = codes_of(op.operands[1 - number].type).held_as
     alike = isinstance(values, Codes) and values.element == held and not left
-    return Panels((n, k), axis, width, known, target.neighbours(held, held) if alike else 1, left)
+    group = target.neighbours(held, held) if alike else 1
+    return Panels((n, k), axis, width, known, group, left=left)
 
 
 def panels_of_convolution(op: Any, target: CpuTarget) -> Panels | None:

@@ -32,6 +32,7 @@ from drystone.passes.sparse_costs import SparseProduct, named
 from drystone.passes.weight_readers import (
     Reader,
     convolutions_of,
+    factors_of,
     first_match,
     let_read,
     products_of,
@@ -146,7 +147,8 @@ class SettleSparsity:
         turned = [
             each for each in read if each.name == "dry.matmul" and not each.attributes["transpose_b"].value
         ]
-        if kind.rank != 2 or turned:
+        left = any(number == 0 for _, number in factors_of(value))
+        if kind.rank != 2 or turned or left:
             return
         element, matrix = str(kind.element_type), encoding.decode(weight_parts(program, value), kind.shape)
         found = self._found(matrix, read, element, (encoding,))

@@ -1,5 +1,7 @@
 """Products with sparse matrices, executed, against dense ones in float64."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -257,3 +259,60 @@ def test_groups_that_fill_no_words_are_lists() -> None:
     program, arrays, expected = product(encoding, 1, 24, 36, registry.resolve("cpu"), given=array)
     assert "lookup" not in str(program)
     check_compiled(program, arrays, expected, registry.resolve("cpu"))
+
+
+class Held(nn.Module):
+    """Products with a sparse tensor that the model holds."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.bias = nn.Parameter(torch.randn(weight.shape[0], 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = torch.sparse.mm(self.weight, x)
+        return torch.sparse.addmm(self.bias.expand(-1, x.shape[1]), self.weight, torch.relu(first)) + (
+            self.weight @ first
+        )
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc", "coo", "bsr"])
+def test_a_model_that_holds_a_sparse_tensor(layout: str) -> None:
+    """It stays sparse: the artifact has what it lists."""
+    torch.manual_seed(2)
+    blocks = torch.rand(16, 16) < 0.1
+    dense = torch.kron(blocks, torch.ones(8, 8)) * torch.randn(128, 128) * 0.1
+    made = {"csr": dense.to_sparse_csr, "csc": dense.to_sparse_csc, "coo": dense.to_sparse_coo}
+    weight = dense.to_sparse_bsr((8, 8)) if layout == "bsr" else made[layout]()
+    model, x = Held(weight).eval(), torch.randn(128, 20)
+    fitted = drystone.compile(model, (x,))
+    np.testing.assert_allclose(fitted(x), model(x).detach(), atol=1e-5)
+    assert fitted.memory.weights < 0.4 * dense.nbytes
+
+
+class Read(nn.Module):
+    """Does something to a sparse tensor that it holds."""
+
+    def __init__(self, action: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(6).to_sparse_csr())
+        self.action = action
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.action(self.weight, x)
+
+
+def test_what_reads_a_sparse_tensor() -> None:
+    """Its elements where they are asked for; what a dense tensor is not is refused, at the model's line."""
+    x = torch.randn(6, 6)
+    dense = Read(lambda w, x: w.to_dense() + x)
+    np.testing.assert_allclose(drystone.compile(dense, (x,))(x), dense(x))
+    for action, what in (
+        (lambda w, x: w.values().sum() + x, "a sparse tensor is read by aten.values"),
+        (lambda w, x: torch.sparse.mm(w, w).to_dense() + x, "two sparse tensors are factors"),
+        (lambda w, x: w, "returns a sparse tensor"),
+    ):
+        with pytest.raises(drystone.UserError, match=what):
+            drystone.compile(Read(action), (x,))
+    with pytest.raises(drystone.UserError, match="input `x` is a sparse tensor"):
+        drystone.compile(Read(lambda w, x: x @ w.to_dense()), (torch.eye(6).to_sparse_csr(),))

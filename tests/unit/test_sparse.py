@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from drystone.errors import UserError
@@ -22,7 +23,15 @@ from drystone.ir.encoding import (
     decode,
     encode,
 )
-from drystone.ir.sparse_tensors import best_pattern, converted, from_scipy, sparse_tensor_encoding, to_scipy
+from drystone.ir.sparse_tensors import (
+    best_pattern,
+    converted,
+    from_scipy,
+    from_torch,
+    sparse_tensor_encoding,
+    to_scipy,
+    to_torch,
+)
 from drystone.mlir import context, ir
 
 PLAIN = Codes("f32")
@@ -182,3 +191,34 @@ def test_problems_are_said() -> None:
         next(Sparse(Bitmap(2), Codes("int4", None, Planes(Pack((3,), (2,))))).problems((4, 4)))[:8]
         == "values: "
     )
+
+
+LAYOUTS = {
+    "csr": lambda dense: dense.to_sparse_csr(),
+    "csc": lambda dense: dense.to_sparse_csc(),
+    "coo": lambda dense: dense.to_sparse_coo(),
+    "bsr": lambda dense: dense.to_sparse_bsr((4, 2)),
+    "bsc": lambda dense: dense.to_sparse_bsc((2, 4)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_from_torch_and_back(layout: str) -> None:
+    dense = torch.from_numpy(matrix(0.2, (24, 36)))
+    given = LAYOUTS[layout](dense)
+    parts, encoding = from_torch(given, "f32")
+    np.testing.assert_array_equal(decode(parts, encoding, dense.shape, "f32"), dense)
+    back = to_torch(parts, encoding, tuple(dense.shape))
+    assert back.layout == (given.layout if layout != "bsc" else torch.sparse_csr)
+    assert torch.equal(back.to_dense(), dense)
+
+
+def test_short_elements_and_those_listed_twice_from_torch() -> None:
+    dense = torch.from_numpy(matrix(0.2)).to(torch.bfloat16)
+    parts, encoding = from_torch(dense.to_sparse_csr(), "bf16")
+    np.testing.assert_array_equal(decode(parts, encoding, SHAPE, "f32"), dense.float())
+    twice = torch.sparse_coo_tensor([[1, 0, 1], [2, 3, 2]], [1.0, 2.0, 4.0], (2, 4))
+    parts, encoding = from_torch(twice, "f32")
+    np.testing.assert_array_equal(decode(parts, encoding, (2, 4), "f32"), [[0, 0, 0, 2], [0, 0, 5, 0]])
+    with pytest.raises(UserError, match="dense dimensions"):
+        from_torch(torch.ones(4, 3, 2).to_sparse_csr(dense_dim=1), "f32")
