@@ -169,3 +169,22 @@ def fours(random: np.random.Generator, outputs: int, inputs: int, nvidia: bool) 
         for k in range(inputs):
             weight[n, k] = torch.tensor(E2M1[codes[n, k]]) * scales[n, k // group]
     return tensors, weight.numpy()
+
+
+def masked(weight: torch.Tensor, flat: bool) -> dict[str, torch.Tensor]:
+    """The tensors of a layer of compressed-tensors whose weight [outputs, inputs] is sparse: rows as long as
+    each other (2:4), or all numbers one behind the other."""
+    numbers = weight.float().numpy()
+    bits = np.zeros((weight.shape[0], -(-weight.shape[1] // 8)), np.uint8)
+    for n, k in zip(*np.nonzero(numbers), strict=True):
+        bits[n, k // 8] |= 1 << k % 8
+    values = weight[torch.from_numpy(numbers != 0)]
+    tensors = {"bitmask": torch.from_numpy(bits), "compressed": values}
+    counts = torch.from_numpy((numbers != 0).sum(1))
+    if flat:
+        tensors["row_offsets"] = torch.cumsum(counts, 0) - counts
+        return tensors | {"shape": torch.tensor(weight.shape)}
+    return tensors | {
+        "compressed": values.reshape(len(weight), -1),
+        "shape": torch.tensor(weight.shape).reshape(-1, 1),
+    }

@@ -184,6 +184,46 @@ def test_groups_are_found_by_the_layers_they_name(tmp_path: Path) -> None:
     assert "no group of its config.json names it" in refused(written(tmp_path, tensors, config))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("form", ["sparse-24-bitmask", "sparse-bitmask"])
+def test_sparse_weights(tmp_path: Path, form: str, dtype: torch.dtype) -> None:
+    """Their zeros are there again; what a product reads of them is the compiler's business."""
+    weight = torch.randn(OUTPUTS, 36, generator=torch.Generator().manual_seed(0)).to(dtype)
+    if form == "sparse-bitmask":
+        weight[:, ::5], weight[3] = 0, 0
+    else:
+        weight.view(OUTPUTS, -1, 4)[..., 1::2] = 0
+    config = {"quant_method": "compressed-tensors", "sparsity_config": {"format": form}}
+    folder = written(tmp_path, quantized.masked(weight, form == "sparse-bitmask"), config)
+    element = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}[dtype]
+    held = opened(Checkpoint(folder)).find(["layer.weight"], weight.shape, element)
+    assert held is not None and held.encoding == Codes(element)
+    assert np.array_equal(decode(held.parts, held.encoding, weight.shape, "f32"), weight.float().numpy())
+    opened(Checkpoint(folder)).check([["layer.weight"]], [])
+
+
+def test_sparse_weights_in_codes(tmp_path: Path) -> None:
+    tensors, weight = quantized.floats(np.random.default_rng(0), *SHAPE, (1, INPUTS))
+    left = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0)) < 0.5
+    codes = (tensors.pop("weight").float() * left).to(torch.float8_e4m3fn)
+    config = compressed("float-quantized", type="float", num_bits=8, strategy="channel")
+    config["sparsity_config"] = {"format": "sparse-bitmask"}
+    masked = quantized.masked(codes.view(torch.uint8), flat=True)
+    masked["compressed"] = masked["compressed"].view(torch.float8_e4m3fn)
+    ours, _ = found(written(tmp_path, tensors | masked, config))
+    assert np.array_equal(ours, np.where(left.numpy(), weight, 0))
+
+
+def test_what_cannot_be_taken_of_sparse_weights_is_named(tmp_path: Path) -> None:
+    weight = torch.ones(SHAPE)
+    config = {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-bitmask"}}
+    tensors = quantized.masked(weight, flat=True)
+    short = tensors | {"compressed": tensors["compressed"][1:]}
+    assert "layer.compressed has 2047 numbers, and layer.bitmask has 2048" in refused(
+        written(tmp_path, short, config)
+    )
+
+
 def test_what_is_not_quantized_is_plain(tmp_path: Path) -> None:
     weight = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     for config in (None, GPTQ_4, compressed("pack-quantized", strategy="channel")):
@@ -227,7 +267,7 @@ PACKED = "pack-quantized"
             {},
             {**compressed(PACKED), "sparsity_config": {"format": "sparse-24"}},
             SHAPE,
-            "has a sparsity_config",
+            "its sparsity_config is 'sparse-24'",
         ),
         ({}, GPTQ_4, (2, 32, 32), "is quantized, and the model's has shape [2, 32, 32]"),
     ],

@@ -16,6 +16,8 @@ _FORMATS = (
     *("pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "nvfp4-pack-quantized"),
     *("mxfp4-pack-quantized", "mxfp8-quantized", "dense"),
 )
+#: What says which numbers of a weight are held, by the name of the format in `sparsity_config`.
+_SPARSE = ("sparse-24-bitmask", "sparse-bitmask")
 _FLOATS = {"nvfp4-pack-quantized": "e2m1", "mxfp4-pack-quantized": "e2m1"}
 
 
@@ -23,27 +25,36 @@ class CompressedTensors(Method):
     """weight_packed [outputs, words] has codes of an output along the inputs, those of integers less their
     lowest and only whole ones in a word, those of floats of 4 bits two to a byte; weight is not packed.
     weight_scale as its strategy says; weight_zero_point like it, or packed along the outputs; weight_g_idx
-    [inputs] the group of each input; weight_global_scale is what scales are divided by."""
+    [inputs] the group of each input; weight_global_scale is what scales are divided by.
+
+    Of a sparse weight bitmask [outputs, bytes] has a bit for every input, the first in the lowest, and
+    compressed, in place of weight, the numbers where it is set; all others are 0."""
 
     suffixes: ClassVar[tuple[str, ...]] = (
         *("weight_packed", "weight", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"),
         *("weight_global_scale", "input_scale", "input_zero_point", "input_global_scale", "output_scale"),
         *("output_zero_point", "k_scale", "v_scale", "q_scale"),
+        *("compressed", "bitmask", "shape", "row_offsets"),
     )
 
     def __init__(self, store: Store, config: dict[str, Any]) -> None:
         super().__init__(store, config)
         self._groups = list((config.get("config_groups") or {}).values())
-        for key, kind in (("sparsity_config", "format"), ("transform_config", "config_groups")):
-            if (config.get(key) or {}).get(kind) not in (None, "dense", {}):
-                raise self.fail(f"it has a {key}, which drystone does not know", "write it without")
+        sparse = (config.get("sparsity_config") or {}).get("format")
+        if sparse not in (None, "dense", *_SPARSE):
+            raise self.fail(f"its sparsity_config is {sparse!r}", f"drystone reads {', '.join(_SPARSE)}")
+        if (config.get("transform_config") or {}).get("config_groups"):
+            raise self.fail("it has a transform_config, which drystone does not know", "write it without")
 
     def quantized(self, own: dict[str, str]) -> bool:
-        """Whether there are codes with scales."""
-        return "weight_scale" in own
+        """Whether there are codes with scales, or numbers that a mask says the places of."""
+        return "weight_scale" in own or "bitmask" in own
 
     def weight(self, layer: str, own: dict[str, str], shape: tuple[int, ...]) -> Held:
-        """Codes, scales and zero points in the order of groups."""
+        """Codes, scales and zero points in the order of groups; without scales the numbers themselves."""
+        if "weight_scale" not in own:
+            held = self._masked(layer, own, shape)
+            return Held(shape, held.encoding, held.parts)
         group = self._group(layer.removesuffix("."))
         said = group.get("weights") or {}
         form = str(group.get("format") or self.config.get("format") or "dense")
@@ -88,9 +99,7 @@ class CompressedTensors(Method):
         """The name of the code, and the codes [outputs, inputs]."""
         bits, kind = int(said.get("num_bits", 8)), str(said.get("type", "int"))
         if "weight_packed" not in own:
-            (name,) = self.of(layer, own, "weight")
-            self.shaped(name, shape)
-            held = self.store.plain(name)
+            name, held = self._whole(layer, own, shape)
             element = str(getattr(held.encoding, "element", ""))
             if element not in ("i8", "e4m3", "e5m2"):
                 raise self.fail(f"{name} is of {element}, and not of codes of 8 bits")
@@ -104,6 +113,27 @@ class CompressedTensors(Method):
             raise self.fail(f"{name} has codes of {bits} bits of {kind}", "drystone reads int of 2 to 8 bits")
         self.shaped(name, (outputs, -(-inputs // (32 // bits))), words)
         return f"int{bits}", _signed(unpack(words, bits, inputs, spare=True), bits)
+
+    def _whole(self, layer: str, own: dict[str, str], shape: tuple[int, ...]) -> tuple[str, Held]:
+        """The name of the tensor that a weight's numbers or codes are in, and all of them."""
+        if "bitmask" in own:
+            return own["bitmask"], self._masked(layer, own, shape)
+        (name,) = self.of(layer, own, "weight")
+        self.shaped(name, shape)
+        return name, self.store.plain(name)
+
+    def _masked(self, layer: str, own: dict[str, str], shape: tuple[int, ...]) -> Held:
+        """The elements that a mask says the places of, among zeros."""
+        given, mask = self.of(layer, own, "compressed", "bitmask")
+        held, (outputs, inputs) = self.store.plain(given), shape
+        bits = self.shaped(mask, (outputs, -(-inputs // 8)))
+        places = np.unpackbits(bits.view(np.uint8), axis=1, count=inputs, bitorder="little").astype(bool)
+        numbers = held.parts["codes"].reshape(-1)
+        if numbers.size != np.count_nonzero(places):
+            raise self.fail(f"{given} has {numbers.size} numbers, and {mask} has {np.count_nonzero(places)}")
+        whole = np.zeros(shape, numbers.dtype)
+        whole[places] = numbers
+        return Held(shape, held.encoding, {"codes": whole})
 
     def _per(self, layer: str, said: dict[str, Any], shape: tuple[int, ...]) -> tuple[Per, tuple[int, ...]]:
         """What shares a scale, and the shape that scales are stored in."""
