@@ -12,6 +12,7 @@ from drystone.dtypes import Array
 from drystone.png import write_png
 from drystone.runtime import peaks
 from drystone.runtime.manifest import KernelCall, Manifest
+from drystone.sparse_weight import SparseWeight
 
 if TYPE_CHECKING:
     from drystone.runtime.fitted import Fitted
@@ -24,6 +25,48 @@ class Row:
     call: KernelCall
     seconds: float
     share: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A weight with many zeros and the kernel call that reads it; where that reads others too its rates are
+    those of all."""
+
+    weight: SparseWeight
+    row: Row
+
+    @property
+    def equivalent(self) -> float:
+        """Operations in a second of a dense kernel that takes as long."""
+        return self.row.call.flops / self.row.seconds if self.row.seconds > 0 else 0.0
+
+    @property
+    def effective(self) -> float:
+        """Operations in a second on numbers that are not 0."""
+        return self.equivalent * (1 - self.weight.zeros)
+
+    @property
+    def speed(self) -> str:
+        """How fast the sparse kernel is beside the dense one: "2.13x estimated"."""
+        if self.weight.time <= 0:
+            return ""
+        how = "measured" if self.weight.measured else "estimated"
+        return f"{1 / self.weight.time:.2f}x {how}"
+
+    def __str__(self) -> str:
+        each = self.weight
+        return (
+            f"{each.weight[:40]:40} {each.held[:20]:20} {100 * each.zeros:5.1f} {each.size / 1024:9.1f} "
+            f"{100 * each.size / each.dense:5.0f}% {self.effective / 1e9:9.1f} {self.equivalent / 1e9:9.1f} "
+            f" {self.speed}"
+        )
+
+
+#: The head of the table of layers.
+_LAYERS = (
+    f"{'weight with zeros':40} {'held':20} {'zeros':>5} {'KiB':>9} {'dense':>6} {'GFLOP/s':>9} {'as dense':>9}"
+    "  beside dense"
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +92,11 @@ class Report:
     def longest(self) -> float:
         """The seconds of the kernel that takes most."""
         return max((row.seconds for row in self.rows), default=0.0) or 1.0
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Weights with many zeros whose kernels are known."""
+        return [Layer(each, self.rows[each.call]) for each in self.manifest.sparsity if each.call >= 0]
 
     @property
     def traffic(self) -> str:
@@ -91,8 +139,10 @@ class Report:
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
         m = self.manifest
-        notes = map(str, (*m.patched, *m.attention, *m.formats, *m.sparsity))
-        return "\n".join([*lines, *filter(None, (self.summary, self.traffic, self.streamed)), *notes])
+        notes = map(str, (*m.patched, *m.attention, *m.formats))
+        layers = [_LAYERS, *map(str, self.layers), *map(str, m.sparsity)] if m.sparsity else []
+        said = filter(None, (self.summary, self.traffic, self.streamed))
+        return "\n".join([*lines, *said, *notes, *layers])
 
     def to_html(self, path: str | Path) -> Path:
         """Write the table and the picture of the memory plan as one self-contained page."""

@@ -212,3 +212,26 @@ def test_artifacts_say_it_too(tmp_path: Path) -> None:
     fitted = drystone.compile(model, (x,))
     fitted.save(tmp_path / "model.dry")
     assert drystone.load(tmp_path / "model.dry").manifest.sparsity == fitted.manifest.sparsity
+
+
+def test_reports_have_a_row_for_every_layer(tmp_path: Path) -> None:
+    model, x = nn.Sequential(layer(), nn.ReLU(), layer(), nn.ReLU(), layer()), torch.randn(64, 256)
+    for module, level in ((model[0], 0.95), (model[2], 0.5)):
+        elements(module.weight.data, level)
+    report = drystone.compile(model, (x,)).report(x, runs=3)
+    sparse, dense = report.layers
+    assert sparse.equivalent == sparse.row.call.flops / sparse.row.seconds
+    assert sparse.row.call.flops >= 2 * 64 * 256 * 256
+    assert sparse.effective == pytest.approx(sparse.equivalent * (1 - sparse.weight.zeros))
+    assert sparse.speed == f"{1 / sparse.weight.time:.2f}x estimated"
+    assert sparse.row.call != dense.row.call and dense.weight.size == dense.weight.dense
+    text, page = str(report), report.to_html(tmp_path / "report.html").read_text()
+    for each in report.layers:
+        assert str(each) in text and f"<td>{each.weight.weight}</td><td>{each.weight.held}</td>" in page
+    assert "Weights with zeros" in page and "95.0" in page
+
+
+def test_reports_of_dense_models_have_none(tmp_path: Path) -> None:
+    report = drystone.compile(layer(), (torch.randn(2, 256),)).report(runs=1)
+    page = report.to_html(tmp_path / "report.html").read_text()
+    assert not report.layers and "zeros" not in str(report) + page
