@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from drystone.caches import Cache, Coded, Heads, Keep
 from drystone.errors import DrystoneError, InternalError, UserError
-from drystone.options import Budget, Checkpoint, Options, Quantize, Sparsify, Tune
+from drystone.options import Budget, Checkpoint, Options, Quantize, Skip, Sparsify, Tune
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "Keep",
     "Options",
     "Quantize",
+    "Skip",
     "Sparsify",
     "Tune",
     "UserError",

@@ -17,6 +17,7 @@ from drystone import (
     quantizing,
     reproducer,
     scheduling,
+    skipping,
     sparsifying,
     targets,
 )
@@ -28,6 +29,7 @@ from drystone.options import (
     Checkpoint,
     Format,
     Options,
+    Skipped,
     Tune,
     Zeroed,
     checkpoint_of,
@@ -64,6 +66,7 @@ def compile(
     calibration: Sequence[Any] | str | os.PathLike[str] | None = None,
     caches: Held | Mapping[str, Held | None] | None = None,
     sparsify: Zeroed | Mapping[str, Zeroed | None] | None = None,
+    skip: Skipped | Mapping[str, Skipped | None] | None = None,
     tune: Tune | bool | None = None,
     options: Options | None = None,
 ) -> Fitted:
@@ -74,26 +77,25 @@ def compile(
     dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
     are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
     device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
-    these with other memory levels, does as well. budget: limits to keep. quantize: what weights are held in:
-    "int8" computes their products in bytes, another name of docs/formats.md, an encoding or a `Quantize`
-    rounds the weights alone; or the same for each weight by the first regular expression that matches its
-    name (docs/quantization.md). calibration: inputs of calls (a tuple of arguments, a mapping of keyword
-    arguments, or the only argument) on which the model is run to see the numbers that are rounded, or that
-    weights are multiplied with; or the path of an .npz with an array for every input, by its name, that has
-    the calls along a first axis. caches: what buffers that attention reads as keys or values are held in
-    ("int8", "kivi2", .., a `Cache`, `Keep` or `Heads`), or the same by their names. sparsify: which numbers
-    of weights become 0 before: "2:4", a level such as 0.9 or a `Sparsify`, or the same for each weight by the
-    first regular expression that matches its name (docs/sparsity.md). tune: search for the fastest schedules
-    of the kernels by measuring them (True: five minutes). Raises UserError for what the user can mend:
-    operations that cannot be compiled (all of them, with their lines in the model), a budget that cannot be
-    met, an unknown target, a checkpoint that does not fit.
+    these with other memory levels, does as well. budget: limits to keep. What follows is for all weights (or
+    buffers), or a mapping for those whose names a regular expression matches, the first that does. quantize:
+    what weights are held in: "int8" computes their products in bytes, another name of docs/formats.md, an
+    encoding or a `Quantize` rounds the weights alone (docs/quantization.md). caches: what buffers that
+    attention reads as keys or values are held in: "int8", "kivi2", .., a `Cache`, `Keep` or `Heads`.
+    sparsify: which numbers of weights become 0 before: "2:4", a level such as 0.9 or a `Sparsify`. skip: what
+    part of the numbers that weights are multiplied with becomes 0 when the model runs, so that products of
+    few rows leave out what meets them: 0.7, 0 (those alone that are 0) or a `Skip` (docs/sparsity.md).
+    calibration: inputs of calls (a tuple of arguments, a mapping of keyword arguments, or the only argument)
+    on which the model is run to see what weights are multiplied with; or the path of an .npz with an array
+    for every input, by its name, that has the calls along a first axis. tune: search for the fastest
+    schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
+    mend, such as operations that cannot be compiled (all of them, with their lines in the model).
 
-    Weights that need no packing share memory with the model's: changing the model's parameters in place
-    changes them too. A saved model has its own.
+    Weights that need no packing share memory with the model's: what changes these in place changes them too.
     """
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
-    quantized, auto = _asked(quantize, caches, sparsify, calibration, budget)
+    quantized, auto = _asked(quantize, caches, sparsify, skip, calibration, budget)
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
         source = _calibrated(source, machine, options, calibration, auto, budget)
@@ -117,13 +119,16 @@ def _asked(
     quantize: Format | Mapping[str, Format | None] | None,
     caches: Held | Mapping[str, Held | None] | None,
     sparsify: Zeroed | Mapping[str, Zeroed | None] | None,
+    skip: Skipped | Mapping[str, Skipped | None] | None,
     calibration: Sequence[Any] | str | os.PathLike[str] | None,
     budget: Budget,
 ) -> tuple[passes.Quantization, frozenset[str]]:
-    """The passes for what is to be quantized and pruned, and patterns of formats that are to be chosen."""
+    """The passes for what is to be quantized, pruned and skipped, and patterns of formats to be chosen."""
     auto = quantizing.autos(quantize)
     quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
+    quantized = skipping.skipped(quantized, skip)
     sparsifying.check(quantized, calibration)
+    skipping.check(quantized, calibration)
     quantizing.check(quantized, auto, calibration, budget)
     return replace(quantized, settled=passes.Sparsity(sparsifying.are_bytes_asked(budget))), auto
 
@@ -232,6 +237,7 @@ def fit(
     quantize: Format | Mapping[str, Format | None] | None = None,
     caches: Held | Mapping[str, Held | None] | None = None,
     sparsify: Zeroed | Mapping[str, Zeroed | None] | None = None,
+    skip: Skipped | Mapping[str, Skipped | None] | None = None,
     level: str | None = None,
     points: int = 8,
     options: Options | None = None,
@@ -250,7 +256,7 @@ def fit(
     if level not in (*levels, None) or (level is None and len(levels) > 1):
         what = "several memory levels" if level is None else f"no memory level {level!r}"
         raise UserError(f"{machine.name} has {what}", hint=f"name one with level=: {', '.join(levels)}")
-    quantized, _ = _asked(quantize, caches, sparsify, None, Budget(ram=0 if level is None else None))
+    quantized, _ = _asked(quantize, caches, sparsify, skip, None, Budget(ram=0 if level is None else None))
     source = _Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:

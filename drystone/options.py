@@ -174,6 +174,25 @@ class Sparsify:
     method: str | None = None
 
 
+@dataclass(frozen=True)
+class Skip:
+    """What products leave out of what their weights are multiplied with (docs/sparsity.md).
+
+    level: the part of these numbers, between 0 and 1, that becomes 0 when the model runs: the least, times
+    what they meet, which calibration shows; 0: those alone that are 0 as it is (behind a ReLU). at: "gate",
+    where a weight reads the results of another one times those of a gate: the gate's numbers, so that rows of
+    both weights are left out; "inputs": what is multiplied with the weight itself; None: the gate where there
+    is one.
+    """
+
+    level: float
+    at: str | None = None
+
+
+#: A level of zeros (0.7), or a `Skip`.
+Skipped = Any
+
+
 #: A pattern of zeros ("2:4"), a level of zeros anywhere (0.9), or a `Sparsify`.
 Zeroed = Any
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drystone import skipping
 from drystone.caches import Held, caches_of
 from drystone.dtypes import Array
 from drystone.errors import UserError
@@ -231,9 +232,10 @@ def check(
             )
         return
     given = weights.formats or products.formats or quantized.integers or quantized.sparse.prunings
-    if not given:
+    if not given and not skipping.is_calibrated(quantized):
         raise UserError(
-            "calibration is for quantize= and sparsify=, which are not given", hint="leave it out"
+            "calibration is for quantize=, sparsify= and levels of skip=, which are not given",
+            hint="leave it out",
         )
     if not isinstance(calls, os.PathLike) and len(calls) == 0:
         raise UserError("calibration has no calls", hint="give the inputs of some, such as [(x,), (y,)]")
@@ -243,6 +245,7 @@ def calibrated(
     quantized: Quantization, build: Callable[[Quantization], Callable[..., Any]], calls: Sequence[Any]
 ) -> Quantization:
     """The passes with what is known after running these calls: `build` compiles the model to observe it."""
+    quantized = skipping.with_thresholds(quantized, lambda passes: _runs(build(passes), calls))
     sparse, weights, products = quantized.sparse, quantized.weights, quantized.products
     if sparse.prunings:
         seen = _seen(_runs(build(Quantization(sparse.observer)), calls))

@@ -55,6 +55,13 @@ from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
 )
 @click.option("--level", type=float, help="The part of blocks that become zeros, such as 0.8.")
 @click.option("--pruning", help='Which numbers become zeros: "magnitude", "wanda" or "sparsegpt".')
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="[NAMES=]LEVEL",
+    help="The part of what weights are multiplied with that becomes 0 when the model runs, such as 0.7 (0: "
+    "only what is 0), so that products of few rows leave out what meets it; by names too.",
+)
 @click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
@@ -83,6 +90,7 @@ def compile_command(
     sparsify: tuple[str, ...],
     level: float | None,
     pruning: str | None,
+    skip: tuple[str, ...],
     caches: str | None,
     compute: str | None,
     error: float | None,
@@ -104,6 +112,7 @@ def compile_command(
         calibration=calibration,
         caches=caches,
         sparsify=_zeros(sparsify, level, pruning),
+        skip=_by_names(skip, lambda text: None if text == "none" else _number(text)) if skip else None,
         options=options,
     )
     save(fitted, output, quiet, began)

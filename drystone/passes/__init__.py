@@ -25,6 +25,7 @@ from drystone.passes.quantize_products import INT8, QuantizeProducts
 from drystone.passes.quantize_weights import QuantizeWeights, Rounding
 from drystone.passes.round_activations import RoundActivations
 from drystone.passes.settle_sparsity import Timed
+from drystone.passes.skip_zeros import Left, ObserveZeros, SkipZeros
 from drystone.passes.sparse_costs import SparseProduct
 from drystone.passes.sparsify_weights import SparsifyWeights
 from drystone.passes.weights import made_of, model_name
@@ -34,7 +35,9 @@ __all__ = [
     "Cascade",
     "EncodeCaches",
     "ExposeWeights",
+    "Left",
     "ObserveWeights",
+    "ObserveZeros",
     "Pass",
     "Quantization",
     "QuantizeConvolutions",
@@ -42,6 +45,7 @@ __all__ = [
     "QuantizeWeights",
     "RoundActivations",
     "Rounding",
+    "SkipZeros",
     "SparseProduct",
     "SparsifyWeights",
     "Sparsity",

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from drystone.ir.build import generic
+from drystone.ir.build import generic, mapped
 from drystone.ir.values import constant_number, dims_of, producer, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor
-from drystone.passes.dims import extent
+from drystone.passes.dims import extent, sizes_of
 from drystone.passes.rewriting import tensor_type
 
 
@@ -138,15 +138,30 @@ def moved_input(op: Any) -> Any:
     return maps[0]
 
 
-def is_widened(op: Any) -> bool:
-    """Whether a linalg.generic is its one input, element for element, in a longer float."""
+def is_other_float(op: Any) -> bool:
+    """Whether a linalg.generic is its one input, element for element, in another float."""
     operation = op.operation
     if operation.name != "linalg.generic" or len(operation.operands) != 2:
         return False
     first, *rest = list(body(op).operations)
-    alone = len(rest) == 1 and first.operation.name == "arith.extf"
+    alone = len(rest) == 1 and first.operation.name in ("arith.extf", "arith.truncf")
     given = body(op).arguments[0]
     return alone and all(map(is_identity, maps_of(op))) and bool(first.operation.operands[0] == given)
+
+
+def is_widened(op: Any) -> bool:
+    """Whether a linalg.generic is its one input, element for element, in a longer float."""
+    return is_other_float(op) and body(op).operations[0].operation.name == "arith.extf"
+
+
+def widened_to(value: Any, element: Any) -> Any:
+    """A tensor of floats, element for element, in a longer one, at the insertion point; the tensor itself
+    where it has that element."""
+    if value.type.element_type == element:
+        return value
+    same = [ir.AffineMap.get_identity(value.type.rank)] * 2
+    into = tensor.EmptyOp(sizes_of(value), element).result
+    return mapped([value], into, same, lambda number, _: arith.ExtFOp(element, number).result)
 
 
 def unwidened(value: Any) -> Any:

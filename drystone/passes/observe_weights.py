@@ -13,7 +13,7 @@ from drystone.ir.shapes import channel_axis, layouts, spatial_axes
 from drystone.ir.values import main_block, shape
 from drystone.mlir import arith, ints, ir, tensor
 from drystone.passes.dims import as_value, extent, sizes_of
-from drystone.passes.generic import filled, last_dim, leading
+from drystone.passes.generic import filled, last_dim, leading, widened_to
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type
 from drystone.passes.weight_readers import Reader, asked
@@ -55,7 +55,7 @@ class ObserveWeights:
                 continue
             keys = " ".join(dict.fromkeys(each.key for each, _ in group))
             with ir.InsertionPoint(reader.op), reader.op.operation.location:
-                x = _wide(_rows(reader))
+                x = widened_to(_rows(reader), ir.F32Type.get())
                 for name, value in _statistics(x).items():
                     found[f"{name} {keys}"] = value
         give(program, found)
@@ -80,17 +80,6 @@ def _turned(x: Any) -> Any:
 
 def _groups(reader: Reader) -> int:
     return int(reader.op.operation.attributes["groups"].value)
-
-
-def _wide(x: Any) -> Any:
-    """The tensor in f32."""
-    f32 = ir.F32Type.get()
-    if x.type.element_type == f32:
-        return x
-    same = [ir.AffineMap.get_identity(x.type.rank)] * 2
-    return mapped(
-        [x], tensor.EmptyOp(sizes_of(x), f32).result, same, lambda a, _: arith.ExtFOp(f32, a).result
-    )
 
 
 def _statistics(x: Any) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
 
+import numpy as np
+
 from drystone.errors import InternalError
+from drystone.ir.elements import widen
 from drystone.ir.encoding import (
     Codes,
     Encoding,
@@ -24,6 +27,7 @@ from drystone.ir.values import main_block, shape, shape_of
 from drystone.mlir import ir
 from drystone.passes.coded import Panels
 from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.thresholds import has_zero_factors, has_zeros
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
@@ -38,6 +42,8 @@ def panel_width(target: CpuTarget, n: int) -> int:
     return wide if 4 * (padded - n) <= padded else lanes
 
 
+#: Rows for which a product leaves out what meets zeros.
+FEW_ROWS = 4
 #: Vector registers that are enough for the sums of a tile four of them wide; rows that are many.
 _REGISTERS, _MANY = 32, 192
 
@@ -114,6 +120,8 @@ class PackWeights:
       in panels twice as wide (product_panel_width); where the target has a
       dot unit for how a and b are held that sums g neighbouring k in a lane, and g divides K: [ceil(N / W),
       K / g, W, g].
+    - Where thresholds leave zeros in a, or in what the result is multiplied with, and rows are few or not
+      known: a finite b input by input, [K, N], or output by output, [N, K], so that rows can be left out.
     - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
@@ -145,7 +153,7 @@ class PackWeights:
         for op in ops(block, "dry.matmul"):
             panels = [panels_of(op.operation, self.target, number) for number in (0, 1)]
             if not any(packer.join(op.operation, number, each) for number, each in enumerate(panels)):
-                packer.pack(op, self._matmul(op))
+                packer.pack(op, self._matmul(program, op))
         for op in ops(block, "dry.embedding"):
             table = op.operation.operands[0]
             if not packer.join(
@@ -160,7 +168,7 @@ class PackWeights:
         erase_dead(block)
         drop_unused(program)
 
-    def _matmul(self, op: Any) -> Pack | None:
+    def _matmul(self, program: Program, op: Any) -> Pack | None:
         kind = op.operation.operands[1].type
         if kind.rank != 2:
             return None
@@ -168,6 +176,9 @@ class PackWeights:
         n, k = kind.get_dim_size(major), kind.get_dim_size(1 - major)
         if n == 1:
             return None
+        if self._skips(program, op):
+            outputs_first = has_zero_factors(op)
+            return Pack((), (), (0, 1) if outputs_first == (major == 0) else (1, 0))
         a, b = (codes_of(op.operation.operands[i].type).held_as for i in range(2))
         group = self.target.neighbours(a, b)
         width = panel_width(self.target, n)
@@ -177,6 +188,17 @@ class PackWeights:
                 width = product_panel_width(self.target, rows, k, n, _columns_beside(op))
             return Pack((major,), (width,), (major, 1 - major))
         return Pack((major, 1 - major), (width, group), (major, 1 - major))
+
+    def _skips(self, program: Program, op: Any) -> bool:
+        """Whether a product can leave out rows of its weight."""
+        rows = prod(n or 1 for n in shape_of(op.operation.results[0].type)[:-1])
+        held = codes_of(op.operation.operands[1].type)
+        if rows > FEW_ROWS or held.coded or held.layout is not None:
+            return False
+        zeros = has_zero_factors(op) or has_zeros(op.operation.operands[0])
+        key = weight_key(op.operation.operands[1])
+        # What is left out is 0 only where it is 0 times a number.
+        return zeros and key is not None and bool(np.isfinite(widen(program.weights[key])).all())
 
     def _recurrent(self, op: Any) -> Pack:
         lanes, hidden = self.target.lanes(32), op.operation.operands[1].type.get_dim_size(1)

@@ -47,6 +47,7 @@ from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.round_activations import RoundActivations
 from drystone.passes.settle_sparsity import SettleSparsity, Timed
 from drystone.passes.simplify import Simplify
+from drystone.passes.skip_zeros import ObserveZeros, SkipZeros
 from drystone.passes.slice_rows import SliceRows
 from drystone.passes.sparsify_weights import SparsifyWeights
 from drystone.passes.spell_out import SpellOut
@@ -66,7 +67,8 @@ class Sparsity:
 @dataclass(frozen=True)
 class Quantization:
     """What is done to weights, products, convolutions and caches that are to be quantized, to weights that
-    are to be pruned before, and to those that have zeros then."""
+    are to be pruned before, and to those that have zeros then; and to numbers that become 0 when the model
+    runs."""
 
     weights: QuantizeWeights | ObserveWeights | ExposeWeights = field(default_factory=QuantizeWeights)
     products: QuantizeProducts | ObserveRanges = field(default_factory=QuantizeProducts)
@@ -75,6 +77,7 @@ class Quantization:
     caches: EncodeCaches = field(default_factory=EncodeCaches)
     sparse: SparsifyWeights = field(default_factory=SparsifyWeights)
     settled: Sparsity | None = field(default_factory=Sparsity)
+    skipping: SkipZeros | ObserveZeros = field(default_factory=SkipZeros)
     #: How static codes get their ends.
     observer: Observer = field(default_factory=Observer)
     #: Passes after which a program computes with integers alone: `integers_only(..)`.
@@ -148,6 +151,7 @@ def fusing(
     return (
         MultiplyCodes(target),
         FoldWeights(),
+        quantized.skipping,
         quantized.sparse,
         quantized.weights,
         *quantized.settling(target, element),

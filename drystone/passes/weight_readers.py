@@ -24,7 +24,11 @@ Wanted = TypeVar("Wanted")
 #: The elements whose numbers can be rounded.
 _FLOATS = ("f32", "f16", "bf16")
 #: What the weights are that an argument asks something for.
-_WHAT = {"quantize": "whose bits can be fewer", "sparsify": "that can be pruned"}
+_WHAT = {
+    "quantize": "whose bits can be fewer",
+    "sparsify": "that can be pruned",
+    "skip": "of which rows can be left out",
+}
 _RESHAPE = "tensor.expand_shape"
 #: Names of weights that an error shows.
 _SHOWN = 8

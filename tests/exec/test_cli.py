@@ -62,6 +62,7 @@ def test_calibrated_weights(folder: Path) -> None:
         (("--quantize", "0.*=q8_0"), "names.dry"),
         (("--sparsify", "3:4", "--pruning", "sparsegpt"), "sparse.dry"),
         (("--sparsify", "0.*=0.2"), "level.dry"),
+        (("--skip", "0.*=0.1"), "skipping.dry"),
         (("--quantize", "auto", "--bits", "24"), "auto.dry"),
     ):
         asked = ("-q", "compile", "model.pt2", "-o", name, *arguments, "--calibration", "calls.npz")

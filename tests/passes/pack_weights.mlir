@@ -166,3 +166,57 @@ module {
     return %3, %4, %5 : tensor<4x40xf32>, tensor<3x32xf32>, tensor<3x32xf32>
   }
 }
+
+// case: what thresholds leave zeros in is multiplied with a weight held input by input; what is multiplied with it, output by output
+func.func @main(%x: tensor<1x16xf32>, %g: tensor<1x24xf32>, %t: tensor<24xf32>) -> tensor<1x16xf32> {
+  %wu = "dry.weight"() {key = "up"} : () -> tensor<16x24xf32>
+  %wd = "dry.weight"() {key = "down"} : () -> tensor<16x24xf32>
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x24xf32>
+  %z = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>, affine_map<(m, n) -> (m, n)>], iterator_types = ["parallel", "parallel"]} ins(%g, %t : tensor<1x24xf32>, tensor<24xf32>) outs(%e : tensor<1x24xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = math.absf %a : f32
+    %c = arith.cmpf ole, %m, %b : f32
+    %r = arith.select %c, %zero, %a : f32
+    linalg.yield %r : f32
+  } -> tensor<1x24xf32>
+  %h = "dry.matmul"(%x, %wu, %z) ({
+  ^bb0(%s: f32, %f: f32):
+    %r = arith.mulf %s, %f : f32
+    "dry.yield"(%r) : (f32) -> ()
+  }) {transpose_b = false, extra_maps = [affine_map<(m, n) -> (m, n)>], operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>} : (tensor<1x16xf32>, tensor<16x24xf32>, tensor<1x24xf32>) -> tensor<1x24xf32>
+  %y = "dry.matmul"(%h, %wd) ({
+  ^bb0(%s: f32):
+    "dry.yield"(%s) : (f32) -> ()
+  }) {transpose_b = true, extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>} : (tensor<1x24xf32>, tensor<16x24xf32>) -> tensor<1x16xf32>
+  return %y : tensor<1x16xf32>
+}
+
+// after:
+#map = affine_map<(d0, d1) -> (d0, d1)>
+#map1 = affine_map<(d0, d1) -> (d1)>
+module {
+  func.func @main(%arg0: tensor<1x16xf32>, %arg1: tensor<1x24xf32>, %arg2: tensor<24xf32>) -> tensor<1x16xf32> {
+    %0 = "dry.weight"() {key = "up.packed"} : () -> tensor<16x24xf32, #dry.enc<"f32", unit, #dry.pack<[], [], [1, 0]>>>
+    %1 = "dry.weight"() {key = "down.packed"} : () -> tensor<16x24xf32, #dry.enc<"f32", unit, #dry.pack<[], [], [1, 0]>>>
+    %cst = arith.constant 0.000000e+00 : f32
+    %2 = tensor.empty() : tensor<1x24xf32>
+    %3 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel"]} ins(%arg1, %arg2 : tensor<1x24xf32>, tensor<24xf32>) outs(%2 : tensor<1x24xf32>) {
+    ^bb0(%in: f32, %in_0: f32, %out: f32):
+      %6 = math.absf %in : f32
+      %7 = arith.cmpf ole, %6, %in_0 : f32
+      %8 = arith.select %7, %cst, %in : f32
+      linalg.yield %8 : f32
+    } -> tensor<1x24xf32>
+    %4 = "dry.matmul"(%arg0, %0, %3) ({
+    ^bb0(%arg3: f32, %arg4: f32):
+      %6 = arith.mulf %arg3, %arg4 : f32
+      "dry.yield"(%6) : (f32) -> ()
+    }) {extra_maps = [#map], operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, transpose_b = false} : (tensor<1x16xf32>, tensor<16x24xf32, #dry.enc<"f32", unit, #dry.pack<[], [], [1, 0]>>>, tensor<1x24xf32>) -> tensor<1x24xf32>
+    %5 = "dry.matmul"(%4, %1) ({
+    ^bb0(%arg3: f32):
+      "dry.yield"(%arg3) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<1x24xf32>, tensor<16x24xf32, #dry.enc<"f32", unit, #dry.pack<[], [], [1, 0]>>>) -> tensor<1x16xf32>
+    return %5 : tensor<1x16xf32>
+  }
+}

@@ -24,12 +24,14 @@ from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.passes import (
     EncodeCaches,
+    Left,
     Pass,
     QuantizeConvolutions,
     QuantizeProducts,
     QuantizeWeights,
     RoundActivations,
     Rounding,
+    SkipZeros,
     SparsifyWeights,
     pipeline,
     run,
@@ -59,6 +61,7 @@ PASSES["quantize-weights"] = QuantizeWeights(
     ((".*", Rounding(formats.integers(8, 16))),),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
 )
+PASSES["skip-zeros"] = SkipZeros(((".*", Left(0)),))
 PASSES["sparsify-weights"] = SparsifyWeights(
     (("w|c", Pruning(Blocks(0.05))), (".*", Pruning(Groups(15, 16)))),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},

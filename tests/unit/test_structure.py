@@ -35,6 +35,7 @@ WHOLE = {
     "plans",
     "quantizing",
     "selftest",
+    "skipping",
     "sparsifying",
 }
 

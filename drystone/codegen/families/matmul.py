@@ -32,6 +32,7 @@ from drystone.codegen.families.matmul_schedule import (
     default,
     space,
 )
+from drystone.codegen.families.matmul_skipping import skipping_product
 from drystone.codegen.families.matmul_split import splits
 from drystone.codegen.families.matmul_structured import structured_product
 from drystone.codegen.families.matmul_tables import pieces_of
@@ -53,6 +54,8 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
         return None
     if form.sparse is not None:
         return _sparse(form, target)
+    if form.skips:
+        return skipping_product(form, product_of(forms, target), target)
     if form.coded is not None:
         product = product_of(forms, target)
         return panels(forms, product, coded_default(product, target), target)
@@ -70,7 +73,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
-    if form is None or form.sparse is not None:
+    if form is None or form.sparse is not None or form.skips:
         return None
     plain = form.coded is None and form.pack is None
     if plain and (form.transposed or form.b.shape[-1] == 1):
@@ -120,6 +123,9 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
     pack = pack_of(main.b)
     transposed = bool(ir.IntegerAttr(main.transpose_b).value)
     logical = len(main.b.type.shape)
+    skips = False
+    if pack is not None and logical == 2 and not pack.inner_dims:  # input by input, or output by output
+        transposed, pack, skips = transposed == (pack.outer_perm == (0, 1)), None, True
     if pack is not None and not (logical == 2 and pack.inner_dims[:1] == (0 if transposed else 1,)):
         return None
     if pack is not None and len(pack.inner_dims) > 1:  # a block's columns with the k that lie beside them
@@ -141,7 +147,7 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
     known = tuple((n, form) for n, form in inner.items() if form is not None)
     coded, left = coded_matrix(op, main.b), sparse_matrix(op, main.a)
     sparse = left or sparse_matrix(op, main.b)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse, left is not None)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse, left is not None, skips)
 
 
 def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:

@@ -1,6 +1,8 @@
 """Matrix products whose right operand lies along k: registers hold neighbours along k, and their lanes are
 summed at the end."""
 
+from collections.abc import Sequence
+
 from drystone.codegen.elements import is_float
 from drystone.codegen.families.dry_op import summand
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
@@ -22,24 +24,33 @@ def along_k(form: MatMulForm, target: CpuTarget) -> TileProgram:
     def body(t: TileBuilder) -> None:
         def step(*at: Index) -> None:
             *batch, j, i = at
-
-            def products(k: Index, acc: Tile) -> Tile:
-                a_at = [*places(form, form.a, batch), i, k]
-                b_at = [*places(form, form.b, batch), j, k]
-                a = t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes])
-                b = t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes])
-                a, b = (summand(t, each, form.dtype) for each in (a, b))
-                return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
-
-            (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, columns, lanes), form.dtype)])
-            total = t.reduce("arith.addf" if is_float(form.dtype) else "arith.addi", acc, 2)
-            finish(form, t, t.reshape(total, (rows, columns)), [*batch, i, j])
+            place = [*batch, i, j]
+            finish(form, t, sums_along_k(form, t, lanes, (rows, columns), place), place)
 
         promises(form, t)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(rank)]
         t.grid([*axes, (form.out.dim(rank + 1), columns), (form.out.dim(rank), rows)], step)
 
     return program(form, body)
+
+
+def sums_along_k(
+    form: MatMulForm, t: TileBuilder, lanes: int, shape: tuple[int, int], place: Sequence[Index]
+) -> Tile:
+    """The sums of a tile of a shape at a place of the result, of a b [.., N, K]."""
+    (rows, columns), (*batch, i, j) = shape, place
+
+    def products(k: Index, acc: Tile) -> Tile:
+        a_at = [*places(form, form.a, batch), i, k]
+        b_at = [*places(form, form.b, batch), j, k]
+        a = t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes])
+        b = t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes])
+        a, b = (summand(t, each, form.dtype) for each in (a, b))
+        return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
+
+    (acc,) = t.loop(form.depth, lanes, products, [t.full(0, (rows, columns, lanes), form.dtype)])
+    total = t.reduce("arith.addf" if is_float(form.dtype) else "arith.addi", acc, 2)
+    return t.reshape(total, (rows, columns))
 
 
 def column(form: MatMulForm, target: CpuTarget) -> TileProgram:

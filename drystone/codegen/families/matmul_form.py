@@ -30,7 +30,8 @@ class MatMulForm:
     batch is repeated), stored as `pack` says, out [*batch, M, N], and the epilogue's operands with their
     maps. inner: by their number, operands that are not in memory: the elements of other products of the same
     a, whose sums are held beside this one's. coded, sparse: what reads b, where that holds
-    codes, or some of its elements; `left`: it is a that is sparse."""
+    codes, or some of its elements; `left`: it is a that is sparse. skips: b is held so that rows of it
+    can be left out."""
 
     op: DryOp
     a: Tensor
@@ -43,6 +44,7 @@ class MatMulForm:
     coded: CodedMatrix | None = None
     sparse: ListedMatrix | StructuredMatrix | None = None
     left: bool = False
+    skips: bool = False
 
     @property
     def batch(self) -> int:

@@ -117,7 +117,7 @@ def panel_width(kind: Any) -> int:
         layout = encoding.base.layout if isinstance(encoding.base, Codes) else None
         return layout.width if isinstance(layout, Words) else 0
     pack = pack_of(kind)
-    return 0 if pack is None else pack.inner_tiles[0]
+    return 0 if pack is None or not pack.inner_tiles else pack.inner_tiles[0]
 
 
 def storage_shape(kind: Any) -> tuple[int, ...]:
