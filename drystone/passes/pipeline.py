@@ -36,6 +36,7 @@ from drystone.passes.outline_kernels import OutlineKernels
 from drystone.passes.pack_weights import PackWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.patch import Patch
+from drystone.passes.phases import Phases
 from drystone.passes.pick_one_hot import PickOneHot
 from drystone.passes.quantize_convolutions import QuantizeConvolutions
 from drystone.passes.quantize_products import Formats, QuantizeProducts
@@ -86,8 +87,12 @@ class Quantization:
     @property
     def in_bytes(self) -> Formats:
         """The formats of weights whose products are computed, or observed to be computed, in bytes."""
-        products = self.products.of if isinstance(self.products, ObserveRanges) else self.products
-        return products.formats if isinstance(products, QuantizeProducts) else ()
+        return _formats(self.products)
+
+    @property
+    def convolved_in_bytes(self) -> Formats:
+        """The same of convolutions."""
+        return _formats(self.convolutions)
 
     def settling(self, target: CpuTarget, element: str | None) -> tuple[SettleSparsity, ...]:
         """What decides how weights with zeros are held, where products of f32 are held as `element`. Nothing
@@ -96,6 +101,12 @@ class Quantization:
             return ()
         left, own = self.sparse.prunings, self.settled
         return (SettleSparsity(target, element, self.in_bytes, left, own.keep, own.timed),)
+
+
+def _formats(each: Pass) -> Formats:
+    """The formats of the weights that a pass, or the one that it observes for, makes bytes of."""
+    of = each.of if isinstance(each, ObserveRanges) else each
+    return of.formats if isinstance(of, QuantizeProducts | QuantizeConvolutions) else ()
 
 
 _AS_IT_IS = Quantization()
@@ -181,6 +192,7 @@ def fusing(
         SliceRows(),
         FuseSiblings(),
         FoldBatchNorm(),
+        Phases(quantized.convolved_in_bytes),
         quantized.convolutions.on(target),
         *quantized.integers,
         FlattenMatmul(),

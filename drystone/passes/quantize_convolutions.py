@@ -19,6 +19,7 @@ from drystone.passes.byte_arithmetic import code_of, is_homogeneous, real_of, sc
 from drystone.passes.dims import empty_like
 from drystone.passes.epilogues import extras_of, remade
 from drystone.passes.generic import last_dim
+from drystone.passes.moves import move, permutation_of
 from drystone.passes.observe_ranges import Point
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.ranges import Range
@@ -51,8 +52,9 @@ class QuantizeConvolutions:
       Of depthwise convolutions the image alone is held in bytes: their weights are few, and their products
       take less time than moving the image does.
     - A result is made as bytes where all that read it are such convolutions, the epilogues of convolutions
-      (residuals), averages, or maximum pools whose result is one of bytes; others keep f32, and a copy is
-      rounded. Averages of bytes are f32, and one map makes of them what they count, or bytes again.
+      (residuals), averages, or maximum pools whose result is one of bytes, also behind slices, reshapes and
+      transposes, which are then of bytes; others keep f32, and a copy is rounded. Averages of bytes are f32,
+      and one map makes of them what they count, or bytes again.
     - An epilogue of additions, maxima and minima computes multiples of the step it is rounded to.
     """
 
@@ -186,15 +188,24 @@ class _Rewriter:
         """Decide which values are made as bytes, and what their codes count."""
         least = float(np.finfo(np.float32).tiny)
         self.steps = {value: max(peak, least) / _LARGEST for value, peak in self.peaks.items()}
-        for value in list(self.steps):
-            if _is_largest(producer(value)):
-                image = producer(value).operation.operands[0]
-                self.steps[image] = self.steps[value] = max(self.steps[value], self.steps.get(image, 0))
+        pending = list(self.steps)
+        while pending:
+            value = pending.pop()
+            source = producer(value).operation.operands[0] if _keeps(producer(value)) else None
+            alike = [value] if source is None else [source, *self._alike(source)]
+            step = max(self.steps.get(each, 0) for each in alike)
+            pending += [each for each in alike if self.steps.get(each) != step]
+            self.steps |= dict.fromkeys(alike, step)
         self.made = {value for value in self.steps if producer_name(value) in ("dry.conv", "dry.pool")}
         kept = {value for value in self.made if self._can_be_made(value)}
         while kept != self.made:
             self.made = kept
             kept = {value for value in self.made if self._can_be_made(value)}
+
+    def _alike(self, source: Any) -> list[Any]:
+        """What has numbers of a value, unrounded, and a step."""
+        readers = [user.results[0] for user, number in uses(source) if number == 0 and _keeps(user.opview)]
+        return [each for each in readers if each in self.steps]
 
     def _can_be_made(self, value: Any) -> bool:
         """Whether what makes a value can make bytes of it, and all that read it can take them."""
@@ -208,13 +219,29 @@ class _Rewriter:
     def _takes(self, user: Any, number: int) -> bool:
         if user.name == "dry.conv":
             return number > 1 or (number == 0 and user.results[0] in self.chosen)
-        return user.name == "dry.pool" and (user.results[0] in self.made or _is_average(user.opview))
+        if user.name == "dry.pool":
+            return user.results[0] in self.made or _is_average(user.opview)
+        return number == 0 and _is_moved(user) and all(self._takes(*use) for use in uses(user.results[0]))
 
     def code(self, value: Any) -> Any:
-        """The bytes of a value, rounded at the insertion point where nothing has made them."""
+        """The bytes of a value: moved, or rounded, at the insertion point where nothing has made them."""
         if value not in self.codes:
-            self.codes[value] = self._rounded(value, 1 / self.steps[value])
+            source = value
+            while (maker := producer(source)) is not None and _is_moved(maker.operation):
+                source = maker.operation.operands[0]
+            moved = source is not value and source in self.made
+            self.codes[value] = self._moved(value) if moved else self._rounded(value, 1 / self.steps[value])
         return self.codes[value]
+
+    def _moved(self, value: Any) -> Any:
+        """The bytes of a value that is a slice, a reshape or a transpose of another one."""
+        op = value.owner
+        given, p = self.code(op.operands[0]), permutation_of(value)
+        if p is not None:
+            return move(given, p)
+        named = {key: op.attributes[key] for key in op.attributes}
+        operands = [given, *list(op.operands)[1:]]
+        return ir.Operation.create(op.name, [_in_bytes(value)], operands, named).results[0]
 
     def _rounded(self, value: Any, factor: float) -> Any:
         """The bytes closest to the multiple of a tensor, at the insertion point."""
@@ -362,6 +389,17 @@ def _is_largest(op: Any) -> bool:
         return False
     kind, layout = (op.operation.attributes[name].value for name in ("kind", "layout"))
     return bool(kind == "max" and layout == "nhwc")
+
+
+def _is_moved(op: Any) -> bool:
+    """Whether an operation gives numbers of its first operand as they are."""
+    views = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.extract_slice")
+    return op.name in views or (op.name == "linalg.generic" and permutation_of(op.results[0]) is not None)
+
+
+def _keeps(op: Any) -> bool:
+    """Whether an operation gives numbers of its first operand: as they are, or the largest."""
+    return _is_largest(op) or (op is not None and _is_moved(op.operation))
 
 
 def _is_average(op: Any) -> bool:

@@ -14,7 +14,7 @@ from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
 
 #: What passes put behind the name of a weight.
-_MADE = re.compile(r"(\.(packed|decoded|folded|coded|pruned|sparse|scaled|bf16|f16|term)(\.\d+)?)+$")
+_MADE = re.compile(r"(\.(packed|decoded|folded|coded|pruned|sparse|scaled|phases|bf16|f16|term)(\.\d+)?)+$")
 
 
 def weight_key(value: Any) -> str | None:

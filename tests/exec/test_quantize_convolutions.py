@@ -125,6 +125,51 @@ def test_images_move_as_bytes() -> None:
     assert moved[1] < 0.55 * moved[0]
 
 
+@pytest.mark.parametrize("shape", [(4, 2, 1, 0), (3, 2, 1, 1), (2, 2, 0, 0), (3, 1, 1, 0)], ids=str)
+def test_transposed_ones_are_phases_in_bytes(shape: tuple[int, int, int, int]) -> None:
+    """Kernel, stride, padding and more of the result: what lies between is rounded once, and moved as
+    bytes."""
+    torch.manual_seed(0)
+    first = nn.ConvTranspose2d(32, 16, *shape[:3], output_padding=shape[3]).eval()
+    second, x = nn.Conv2d(16, 8, 1).eval(), torch.randn(1, 32, 9, 7)
+    fitted = drystone.compile(nn.Sequential(first, second), (x,), quantize="int8", calibration=[(x,)])
+    weight = first.weight.detach()
+    tall, wide = shape[1], shape[1]
+    rounded = torch.empty_like(weight, dtype=torch.float64)
+    for y in range(tall):
+        for across in range(wide):
+            phase = weight[:, :, (y + shape[2]) % tall :: tall, (across + shape[2]) % wide :: wide]
+            largest = phase.abs().amax((0, 2, 3)).clamp(min=1e-30)[:, None, None]
+            place = rounded[:, :, (y + shape[2]) % tall :: tall, (across + shape[2]) % wide :: wide]
+            place.copy_(codes(phase, largest) * largest.double() / 127)
+    image = codes(x, x.abs().max()) * x.abs().max() / 127
+    named = {"stride": first.stride, "padding": first.padding, "output_padding": first.output_padding}
+    made = F.conv_transpose2d(image, rounded, first.bias.double(), **named).detach()
+    wanted = exact(made, first(x).abs().max(), second).detach()
+    assert relative_error(fitted(x), wanted) < 2e-3
+    assert sum("conv" in call.kind for call in fitted.manifest.kernels) == 2
+
+
+def test_pools_of_one_image_share_its_step() -> None:
+    """Maxima of other windows have other largest numbers, and bytes of the same scale."""
+
+    class Pools(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = (nn.Conv2d(8, 8, 1) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            y = self.third(x)
+            return self.first(F.max_pool2d(y, 5)), self.second(F.max_pool2d(y, 2))
+
+    torch.manual_seed(0)
+    model, x = Pools().eval(), torch.randn(1, 8, 9, 9)
+    x[..., 5:] *= 4  # beyond what the first pool sees
+    fitted = drystone.compile(model, (x,), quantize="int8", calibration=[(x,)])
+    for made, wanted in zip(fitted(x), model(x), strict=True):
+        assert relative_error(made, wanted.detach()) < 0.05
+
+
 def test_without_calibration_convolutions_are_not_computed_in_bytes() -> None:
     model, x = nn.Conv2d(16, 16, 3), torch.randn(1, 16, 8, 8)
     with pytest.raises(drystone.UserError, match="convolutions need calibration="):
