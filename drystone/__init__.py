@@ -13,7 +13,7 @@ from drystone.options import Budget, Checkpoint, Options, Quantize, Skip, Sparsi
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
-    from drystone import ops
+    from drystone import ops, sparse
     from drystone.compiler import compile, fit
 
 __all__ = [
@@ -36,12 +36,13 @@ __all__ = [
     "fit",
     "load",
     "ops",
+    "sparse",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in ("compile", "fit"):
         return getattr(import_module("drystone.compiler"), name)
-    if name == "ops":
-        return import_module("drystone.ops")
+    if name in ("ops", "sparse"):
+        return import_module(f"drystone.{name}")
     raise AttributeError(f"module 'drystone' has no attribute {name!r}")

@@ -14,6 +14,7 @@ from drystone.codegen.statements import Valued
 from drystone.codegen.tile import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Full,
     Gather,
@@ -28,6 +29,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Scatter,
     Shuffle,
     Split,
     Statement,
@@ -130,6 +132,10 @@ class Frame:
                     self.execute(s.body)
                 case Store():
                     self.store(s)
+                case Scatter():
+                    self.scatter(s)
+                case Compress():
+                    self.compress(s)
                 case Prefetch():
                     pass
                 case Grid():
@@ -233,6 +239,23 @@ class Frame:
         tile = _converted(self.tiles[s.value.number], s.value.dtype, s.target.held)
         tile = tile.reshape([len(w) for w in where])
         target[np.ix_(*(w[i] for w, i in zip(where, inside, strict=True)))] = tile[np.ix_(*inside)]
+
+    def scatter(self, s: Scatter) -> None:
+        """Each element that is kept to its own position."""
+        keep = self.tiles[s.keep.number]
+        where = tuple(self.tiles[t.number][keep] for t in s.indices)
+        target = self.array(s.target)
+        if any(((w < 0) | (w >= n)).any() for w, n in zip(where, target.shape, strict=True)):
+            raise InternalError(f"positions outside {s.target} were promised to lie inside")
+        target[where] = _converted(self.tiles[s.value.number][keep], s.value.dtype, s.target.held)
+
+    def compress(self, s: Compress) -> None:
+        """The elements that are kept, side by side."""
+        kept = self.tiles[s.value.number][self.tiles[s.keep.number]]
+        target, at = self.array(s.target), self.index(s.at)
+        if not 0 <= at <= at + len(kept) <= len(target):
+            raise InternalError(f"{len(kept)} elements at {at} do not lie inside {s.target}")
+        target[at : at + len(kept)] = _converted(kept, s.value.dtype, s.target.held)
 
     def loop(self, s: Loop) -> None:
         """As scf.for: the carried tiles go round."""

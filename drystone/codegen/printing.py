@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from drystone.codegen.statements import Written
 from drystone.codegen.tile import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Full,
     Gather,
@@ -19,6 +21,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Scatter,
     Shuffle,
     Split,
     Statement,
@@ -51,8 +54,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = lookup {s.index} in {_listed(s.numbers)}")
             case Shuffle():
                 lines.append(f"{pad}{s.result} = shuffle {s.table} by {s.index}")
-            case Store():
-                lines.append(f"{pad}store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}")
+            case Store() | Scatter() | Compress():
+                lines.append(f"{pad}{_written(s)}")
             case Prefetch():
                 read = "to read " if s.read else ""
                 lines.append(f"{pad}prefetch {read}{s.target.name}{_place(s.at, s.sizes, s.steps)}")
@@ -95,6 +98,17 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
             case When():
                 lines.append(f"{pad}when {s.left} < {s.right}")
                 statements(s.body, depth + 1, lines)
+
+
+def _written(s: Written) -> str:
+    match s:
+        case Store():
+            return f"store {s.target.name}{_place(s.at, s.sizes, s.steps)}, {s.value}"
+        case Scatter():
+            places = ", ".join(map(str, s.indices))
+            return f"scatter {s.target.name}[{places}], {s.value} where {s.keep}"
+        case Compress():
+            return f"compress {s.target.name}[{s.at}], {s.value} where {s.keep}"
 
 
 def _listed(numbers: tuple[float, ...] | Tile) -> str:

@@ -60,6 +60,28 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Scatter:
+    """target[indices[0][..], ...] = value[..] where `keep` is true, all of which lies inside; of several at
+    one place it has one."""
+
+    value: Tile
+    target: Tensor
+    indices: tuple[Tile, ...]
+    keep: Tile
+
+
+@dataclass(frozen=True)
+class Compress:
+    """The elements of one row, value[0, ..], for which `keep` is true, side by side in a tensor of one
+    dimension from `at` on, all of which lies inside."""
+
+    value: Tile
+    target: Tensor
+    at: Index
+    keep: Tile
+
+
+@dataclass(frozen=True)
 class Prefetch:
     """The memory of a tile that is written, or `read`, soon (`far`: into the second cache only)."""
 
@@ -216,4 +238,6 @@ class Beside:
 Lazy = Load | Gather | Lookup | Shuffle | Full | Iota | Apply | Transpose | Interleave | Split | Reshape
 #: What has a tile as its result.
 Valued = Lazy | Dot | Reduce
-Statement = Valued | Store | Prefetch | Loop | Grid | When | Beside
+#: What writes a tile.
+Written = Store | Scatter | Compress
+Statement = Valued | Written | Prefetch | Loop | Grid | When | Beside

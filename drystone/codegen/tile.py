@@ -18,6 +18,8 @@ Meaning of the statements
   is held as another element than its own is decoded, unless the tile is wanted as it is `held`.
 - `store`: the mirror of load; what lies outside the tensor is not written. A tile of the tensor's own element
   is encoded, one of the element it is held as is written as it is.
+- `scatter`: each element to a position of its own, or left out; of several with one position one is there.
+- `compress`: the elements of a row that are chosen, side by side.
 - `prefetch`: a place that is stored to, or read, soon may come into the cache; nothing else happens.
 - `gather`: each element of the tile from its own position; positions outside the tensor are clamped into it,
   unless all are promised to lie inside.
@@ -50,6 +52,7 @@ from drystone.codegen.operands import Scalar, Shared, Tensor, Tile, broadcast, d
 from drystone.codegen.statements import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Full,
     Gather,
@@ -62,6 +65,7 @@ from drystone.codegen.statements import (
     Prefetch,
     Reduce,
     Reshape,
+    Scatter,
     Shuffle,
     Split,
     Statement,
@@ -73,6 +77,7 @@ from drystone.codegen.statements import (
 __all__ = [
     "Apply",
     "Beside",
+    "Compress",
     "Dot",
     "Full",
     "Gather",
@@ -88,6 +93,7 @@ __all__ = [
     "Reshape",
     "Rounds",
     "Scalar",
+    "Scatter",
     "Shared",
     "Shuffle",
     "Split",
@@ -327,6 +333,20 @@ class TileBuilder:
             raise ValueError(f"store of {value.shape} into {target} with sizes {sizes}")
         where = tuple(index(i) for i in at)
         self._emit(Store(value, target, where, sizes, tuple(steps or [1] * len(where))))
+
+    def scatter(self, target: Tensor, indices: Sequence[Tile], value: Tile, keep: Tile) -> None:
+        """Write those elements of a tile that `keep` (i1) says to positions given by one integer tile per
+        dimension, which all lie inside."""
+        if len(indices) != len(target.shape) or any(t.shape != value.shape for t in (*indices, keep)):
+            raise ValueError(f"scatter of {value.shape} into {target} with {len(indices)} indices")
+        self._emit(Scatter(value, target, tuple(indices), keep))
+
+    def compress(self, target: Tensor, at: Index | int, value: Tile, keep: Tile) -> None:
+        """Write those elements of one row [1, n] that `keep` (i1) says side by side from `at` on into a
+        tensor of one dimension, inside of which all lie."""
+        if len(target.shape) != 1 or value.shape[0] != 1 or keep.shape != value.shape:
+            raise ValueError(f"compress of {value.shape} into {target} by {keep.shape}")
+        self._emit(Compress(value, target, index(at), keep))
 
     def prefetch(
         self, target: Tensor, at: Starts, shape: Sizes, *, read: bool = False, far: bool = False

@@ -36,6 +36,7 @@ WHOLE = {
     "quantizing",
     "selftest",
     "skipping",
+    "sparse",
     "sparsifying",
 }
 

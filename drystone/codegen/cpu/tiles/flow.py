@@ -9,6 +9,7 @@ from drystone.codegen.cpu.tiles.contraction import dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
 from drystone.codegen.cpu.tiles.lookup import LookedUp, Shuffled
+from drystone.codegen.cpu.tiles.placed import placed
 from drystone.codegen.cpu.tiles.usage import Body, memory_of, uses
 from drystone.codegen.cpu.tiles.values import (
     Full,
@@ -25,6 +26,7 @@ from drystone.codegen.statements import Lazy
 from drystone.codegen.tile import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Gather,
     Grid,
@@ -37,6 +39,7 @@ from drystone.codegen.tile import (
     Reduce,
     Reshape,
     Scalar,
+    Scatter,
     Shuffle,
     Split,
     Store,
@@ -69,6 +72,9 @@ def execute(low: "Lowering", body: Body) -> None:
                 value = low.value(s.value)
                 if not (isinstance(value, matrix.InTiles) and matrix.store(low, value, s)):
                     store(low, s)
+            case Scatter() | Compress():
+                low.settle(frozenset({memory_of(s.target)}), later)
+                placed(low, s)
             case Prefetch():
                 prefetch(low, s)
             case Loop():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from drystone.codegen.tile import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Gather,
     Grid,
@@ -13,6 +14,7 @@ from drystone.codegen.tile import (
     Lookup,
     Loop,
     Reduce,
+    Scatter,
     Shuffle,
     Statement,
     Store,
@@ -47,7 +49,7 @@ def step_cost(body: Sequence[Statement]) -> int:
                 total += math.prod(s.result.shape) * (_FUNCTION if s.op.startswith("math.") else 1)
             case Load() | Gather() | Lookup() | Shuffle():
                 total += math.prod(s.result.shape)
-            case Store():
+            case Store() | Scatter() | Compress():
                 total += math.prod(s.value.shape)
             case Reduce():
                 total += math.prod(s.arg.shape)

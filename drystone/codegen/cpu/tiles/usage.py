@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TypeGuard
 
+from drystone.codegen.statements import Written
 from drystone.codegen.tile import (
     Apply,
     Beside,
+    Compress,
     Dot,
     Full,
     Gather,
@@ -21,6 +23,7 @@ from drystone.codegen.tile import (
     Prefetch,
     Reduce,
     Reshape,
+    Scatter,
     Shuffle,
     Split,
     Statement,
@@ -56,6 +59,10 @@ def operands(s: Statement) -> set[int]:
             return _elements(s.at)
         case Store():
             return {s.value.number} | _elements(s.at)
+        case Scatter():
+            return {s.value.number, s.keep.number} | {t.number for t in s.indices}
+        case Compress():
+            return {s.value.number, s.keep.number} | _elements([s.at])
         case Prefetch():
             return _elements(s.at)
         case Gather():
@@ -105,7 +112,7 @@ def made(body: Body) -> frozenset[int]:
     for s in body:
         if isinstance(s, Loop):
             found |= {t.number for t in (*s.carried, *s.results)}
-        elif not isinstance(s, Store | Prefetch | When | Grid | Beside):
+        elif not isinstance(s, Written | Prefetch | When | Grid | Beside):
             found.add(s.result.number)
         found |= made(inner(s))
     return frozenset(found)
@@ -116,7 +123,7 @@ def stores(body: Body) -> frozenset[str]:
     """Memory that a body writes."""
     found: set[str] = set()
     for s in body:
-        found |= {memory_of(s.target)} if isinstance(s, Store) else stores(inner(s))
+        found |= {memory_of(s.target)} if isinstance(s, Written) else stores(inner(s))
     return frozenset(found)
 
 
