@@ -100,17 +100,21 @@ def compile(
     if calibration is not None:
         source = _calibrated(source, machine, options, calibration, auto, budget)
     search = chosen(None if tune is True else tune, Tune) if tune else None
-    built: list[tuple[Fitted, str | None]] = []
 
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
-        built.append((_trip(source, machine, budget, replace(options, compute=compute), search), compute))
-        return built[-1][0]
+        return _trip(source, machine, budget, replace(options, compute=compute), search)
 
     if budget.error is None or auto:
         return build(options.compute, search)
     source = replace(source, kept=source.kept or [])
     call = frontend.example_call(model, example_inputs, kwargs)
-    found = accuracy.choose(build, budget.error, options.compute, *call)
+    built: list[tuple[Fitted, str | None]] = []
+
+    def tried(compute: str | None) -> Fitted:
+        built.append((build(compute), compute))
+        return built[-1][0]
+
+    found = accuracy.choose(tried, budget.error, options.compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
     return found if search is None else build(next(c for made, c in built if made is found), search)
 
