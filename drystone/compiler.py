@@ -415,4 +415,5 @@ def _manifest(
         streaming=_streaming(memory.streaming, code.weights),
         patched=patched,
         sparsity=_sparsity(program, code.calls),
+        removed=tuple(program.removed),
     )

@@ -199,7 +199,8 @@ def check(
     weights, products = quantized.weights, quantized.products
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if budget.error is not None and quantized != Quantization() and not auto:
-        what = "sparsify= asks for an error of its own" if quantized.sparse.prunings else "these are given"
+        pruned = quantized.sparse.prunings or quantized.shrunk.removals
+        what = "sparsify= asks for an error of its own" if pruned else "these are given"
         raise UserError(
             f"Budget(error=...) judges formats that are chosen, and {what}",
             hint=f'give quantize="{AUTO}", or leave one of the two out, and compare',
@@ -231,7 +232,8 @@ def check(
                 hint='give calibration=[(x,), ..], or take a format with method="nearest"',
             )
         return
-    given = weights.formats or products.formats or quantized.integers or quantized.sparse.prunings
+    pruned = quantized.sparse.prunings or quantized.shrunk.removals
+    given = weights.formats or products.formats or quantized.integers or pruned
     if not given and not skipping.is_calibrated(quantized):
         raise UserError(
             "calibration is for quantize=, sparsify= and levels of skip=, which are not given",
@@ -246,16 +248,20 @@ def calibrated(
 ) -> Quantization:
     """The passes with what is known after running these calls: `build` compiles the model to observe it."""
     quantized = skipping.with_thresholds(quantized, lambda passes: _runs(build(passes), calls))
-    sparse, weights, products = quantized.sparse, quantized.weights, quantized.products
+    shrunk, sparse = quantized.shrunk, quantized.sparse
+    weights, products = quantized.weights, quantized.products
+    if shrunk.removals:
+        shrunk = replace(shrunk, seen=_seen(_runs(build(Quantization(shrunk.observer)), calls)))
+        quantized = replace(quantized, shrunk=shrunk)
     if sparse.prunings:
-        seen = _seen(_runs(build(Quantization(sparse.observer)), calls))
+        seen = _seen(_runs(build(Quantization(sparse.observer, shrunk=shrunk)), calls))
         quantized = replace(quantized, sparse=replace(sparse, seen=seen))
     if quantized.integers:
         return replace(quantized, integers=integers_only(_ranges(quantized, "integers", build, calls)))
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
     if any(each is not None for _, each in weights.formats):
         own = ObserveWeights(weights.formats, weights.tables, weights.others)
-        observer = build(Quantization(own, sparse=quantized.sparse))
+        observer = build(Quantization(own, sparse=quantized.sparse, shrunk=shrunk))
         quantized = replace(quantized, weights=replace(weights, seen=_seen(_runs(observer, calls))))
     if any(name == INT8 for _, name in products.formats):
         convolutions = QuantizeConvolutions(products.formats)

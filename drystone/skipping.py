@@ -22,8 +22,9 @@ def skipped(quantized: Quantization, given: Skipped | Mapping[str, Skipped | Non
     asked = tuple((pattern, _left(each)) for pattern, each in by_pattern("skip", given))
     if not any(left is not None for _, left in asked):
         return quantized
-    if quantized.integers or quantized.sparse.prunings or getattr(quantized.weights, "formats", ()):
-        what = "sparsify=" if quantized.sparse.prunings else "quantize="
+    pruned = quantized.sparse.prunings or quantized.shrunk.removals
+    if quantized.integers or pruned or getattr(quantized.weights, "formats", ()):
+        what = "sparsify=" if pruned else "quantize="
         raise UserError(
             f"skip: kernels read weights that {what} holds otherwise as a whole",
             hint="leave one of the two out",

@@ -1,4 +1,4 @@
-"""Weights with many zeros, as the compiler tells of them."""
+"""Weights with many zeros, and channels that are gone, as the compiler tells of them."""
 
 from dataclasses import dataclass
 
@@ -37,3 +37,20 @@ class SparseWeight:
             f"held as {self.held}, {self.size / self.dense:.0%} of the bytes" if self.sparse else "held dense"
         )
         return f"{self.weight}: {self.zeros:.0%} zeros, {held}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Channels and neurons, or `heads` of attention, that were to go: the names of the weights whose outputs
+    they are, how many there were and are, and why all stay ("": they need not)."""
+
+    weights: tuple[str, ...]
+    heads: bool
+    units: int
+    left: int
+    why: str
+
+    def __str__(self) -> str:
+        named, what = ", ".join(self.weights), "heads" if self.heads else "channels"
+        stay = f"all {self.units} {what} stay: {self.why}"
+        return f"{named}: {stay if self.why else f'{self.left} of {self.units} {what} are left'}"

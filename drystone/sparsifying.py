@@ -17,10 +17,15 @@ from drystone.mlir import ir
 from drystone.options import Budget, Sparsify, Zeroed, by_pattern
 from drystone.passes import Quantization, QuantizeWeights, SparseProduct, SparsifyWeights, Timed
 from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
+from drystone.passes.shrink_channels import Removal, ShrinkChannels
 from drystone.runtime.fitted import Fitted
 from drystone.targets.target import CpuTarget
 
-_HINT = 'give "2:4", a level such as 0.9, or drystone.Sparsify("16x16", 0.8)'
+_HINT = (
+    'give "2:4", a level such as 0.9, drystone.Sparsify("16x16", 0.8) or drystone.Sparsify("channels", 0.5)'
+)
+#: Patterns of what is removed.
+CHANNELS, HEADS = "channels", "heads"
 
 
 def sparsified(
@@ -28,8 +33,8 @@ def sparsified(
 ) -> Quantization:
     """The passes, and the one that prunes weights before, without calibration; `auto`: patterns of weights
     whose formats are to be chosen. Raises UserError for patterns, levels and methods there are not."""
-    prunings = tuple((pattern, _pruning(each)) for pattern, each in by_pattern("sparsify", given))
-    if not prunings:
+    asked = by_pattern("sparsify", given)
+    if not asked:
         return quantized
     if auto or quantized.integers:
         what = "integer=True" if quantized.integers else '"auto"'
@@ -38,22 +43,45 @@ def sparsified(
         )
     rounding = quantized.weights
     assert isinstance(rounding, QuantizeWeights)
+    found = tuple((pattern, _spelled_out(each)) for pattern, each in asked)
+    removals = tuple((pattern, None if each is None else _removal(each)) for pattern, each in found)
+    prunings = tuple((p, None if each is None or _removal(each) else _pruning(each)) for p, each in found)
+    if any(each is not None for _, each in removals):
+        quantized = replace(quantized, shrunk=ShrinkChannels(removals))
+    if all(each is None for _, each in prunings) and quantized.shrunk.removals:
+        return quantized
     pruned = SparsifyWeights(prunings, {}, isinstance(given, Mapping), rounding, quantized.in_bytes)
     # Patterns of formats are checked before weights are pruned, which may leave them none.
     others = rounding.others.union(pattern for pattern, _ in rounding.formats)
     return replace(quantized, sparse=pruned, weights=replace(rounding, others=others))
 
 
-def _pruning(each: Zeroed | None) -> Pruning | None:
-    """How a weight is to be pruned; None where it is not."""
-    if each is None:
-        return None
+def _spelled_out(each: Zeroed | None) -> Sparsify | None:
+    """What a pattern, or a level, stands for; None where a weight is not pruned."""
     if isinstance(each, str):
-        each = Sparsify(each)
-    elif isinstance(each, float | int) and not isinstance(each, bool):
-        each = Sparsify(level=each)
-    if not isinstance(each, Sparsify):
+        return Sparsify(each)
+    if isinstance(each, float | int) and not isinstance(each, bool):
+        return Sparsify(level=each)
+    if not isinstance(each, Sparsify | None):
         raise UserError(f"sparsify={each!r} names no pattern of zeros", hint=_HINT)
+    return each
+
+
+def _removal(each: Sparsify) -> Removal | None:
+    """What is removed of a weight's outputs; None where numbers become 0 instead."""
+    if each.pattern not in (CHANNELS, HEADS):
+        return None
+    if each.method not in (None, "magnitude", "wanda"):
+        raise UserError(
+            f"sparsify: {each.pattern} go by what they contribute, not by {each.method!r}",
+            hint='give method="magnitude" or "wanda", or leave it out',
+        )
+    level = _level(each, each.pattern, f"drystone.Sparsify({each.pattern!r}, 0.5)")
+    return Removal(level, each.pattern == HEADS, each.method == "wanda", each.method == "magnitude")
+
+
+def _pruning(each: Sparsify) -> Pruning:
+    """How a weight is to be pruned."""
     if each.method is None:
         return Pruning(_zeros(each))
     return Pruning.of(_zeros(each), each.method)
@@ -63,8 +91,7 @@ def _zeros(each: Sparsify) -> Zeros:
     """Where the zeros are to be."""
     sizes = re.fullmatch(r"([0-9]+)([:x])([0-9]+)", each.pattern or "1x1")
     if sizes is None:
-        what = "removes no whole channels yet" if each.pattern == "channels" else "knows no such pattern"
-        raise UserError(f"sparsify: this version {what}: {each.pattern!r}", hint=_HINT)
+        raise UserError(f"sparsify={each.pattern!r} names no pattern of zeros", hint=_HINT)
     first, second = int(sizes[1]), int(sizes[3])
     if sizes[2] == ":":
         if not 1 <= first < second <= 256:
@@ -82,6 +109,11 @@ def _zeros(each: Sparsify) -> Zeros:
         raise UserError(f"sparsify: no blocks are {each.pattern}", hint='give such as "16x16"')
     what = "numbers" if each.pattern is None else f"blocks {each.pattern}"
     example = "0.9" if each.pattern is None else f"drystone.Sparsify({each.pattern!r}, 0.8)"
+    return Blocks(_level(each, what, example), (first, second))
+
+
+def _level(each: Sparsify, what: str, example: str) -> float:
+    """The part that becomes zeros, or goes."""
     if each.level is None:
         raise UserError(f"sparsify: what part of the {what} are zeros?", hint=f"give a level: {example}")
     number = isinstance(each.level, float | int) and not isinstance(each.level, bool)
@@ -90,7 +122,7 @@ def _zeros(each: Sparsify) -> Zeros:
             f"sparsify: {each.level!r} is no part of the {what} that can be zeros",
             hint=f"give a level between 0 and 1: {example}",
         )
-    return Blocks(float(each.level), (first, second))
+    return float(each.level)
 
 
 def are_bytes_asked(budget: Budget) -> bool:
@@ -102,7 +134,8 @@ def are_bytes_asked(budget: Budget) -> bool:
 def check(quantized: Quantization, calls: Any) -> None:
     """Raise UserError where calibration is needed and not there."""
     asked = [pruning for _, pruning in quantized.sparse.prunings if pruning is not None]
-    if calls is None and any(each.calibrated for each in asked):
+    gone = [removal for _, removal in quantized.shrunk.removals if removal is not None]
+    if calls is None and any([each.calibrated for each in asked] + [each.calibrated for each in gone]):
         raise UserError(
             'sparsify: methods but "magnitude" need to see what weights are multiplied with',
             hint='give calibration=[(x,), ..], the inputs of some calls, or take method="magnitude"',

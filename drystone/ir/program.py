@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drystone.dtypes import Array
-from drystone.sparse_weight import SparseWeight
+from drystone.sparse_weight import Removed, SparseWeight
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class WeightStore:
         self._arrays[name] = array
         return name
 
+    def replace(self, key: str, array: Array) -> None:
+        """Store another array under a key that there is; its names stay."""
+        assert key in self._arrays, key
+        self._arrays[key] = array
+
     def call(self, key: str, others: Iterable[str]) -> None:
         """Note other names that the model has for what is stored under `key`."""
         self._others[key] = tuple(others)
@@ -95,9 +100,10 @@ class WeightStore:
 @dataclass
 class Program:
     """A module with one public function `@main`, the weights its `dry.weight` operations name, its call, and
-    what passes found of weights with zeros."""
+    what passes found of weights with zeros and removed of channels."""
 
     module: Any
     weights: WeightStore
     signature: Signature
     zeros: list[SparseWeight] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)

@@ -24,7 +24,8 @@ class Pass(Protocol):
 
 def copy_of(program: Program) -> Program:
     """The same program, to be rewritten apart; both hold the same arrays."""
-    return Program(mlir.copy_of(program.module), program.weights.copy(), program.signature, [*program.zeros])
+    copy = mlir.copy_of(program.module), program.weights.copy(), program.signature
+    return Program(*copy, [*program.zeros], [*program.removed])
 
 
 def run(

@@ -1,7 +1,7 @@
 """The list of passes a target's programs go through: data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from drystone.ir.pieces import Span
@@ -47,6 +47,7 @@ from drystone.passes.recognize_norm import RecognizeNorm
 from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.round_activations import RoundActivations
 from drystone.passes.settle_sparsity import SettleSparsity, Timed
+from drystone.passes.shrink_channels import ShrinkChannels
 from drystone.passes.simplify import Simplify
 from drystone.passes.skip_zeros import ObserveZeros, SkipZeros
 from drystone.passes.slice_rows import SliceRows
@@ -77,6 +78,7 @@ class Quantization:
     activations: RoundActivations = field(default_factory=RoundActivations)
     caches: EncodeCaches = field(default_factory=EncodeCaches)
     sparse: SparsifyWeights = field(default_factory=SparsifyWeights)
+    shrunk: ShrinkChannels = field(default_factory=ShrinkChannels)
     settled: Sparsity | None = field(default_factory=Sparsity)
     skipping: SkipZeros | ObserveZeros = field(default_factory=SkipZeros)
     #: How static codes get their ends.
@@ -135,11 +137,11 @@ def observing(
     if what == "integers":
         return Quantization(integers=(SpellOut(), ObserveRanges(ToIntegers(), observer, seen)))
     products, convolutions = quantized.products, quantized.convolutions
+    before = Quantization(sparse=quantized.sparse, shrunk=quantized.shrunk)
     assert isinstance(products, QuantizeProducts) and isinstance(convolutions, QuantizeConvolutions)
     if what == "products":
-        return Quantization(products=ObserveRanges(products, observer, seen), sparse=quantized.sparse)
-    observed = ObserveRanges(convolutions, observer, seen)
-    return Quantization(convolutions=observed, sparse=quantized.sparse)
+        return replace(before, products=ObserveRanges(products, observer, seen))
+    return replace(before, convolutions=ObserveRanges(convolutions, observer, seen))
 
 
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
@@ -162,6 +164,7 @@ def fusing(
     return (
         MultiplyCodes(target),
         FoldWeights(),
+        quantized.shrunk,
         quantized.skipping,
         quantized.sparse,
         quantized.weights,

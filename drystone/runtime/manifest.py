@@ -11,7 +11,7 @@ import numpy as np
 from drystone.dtypes import DTYPES, Array
 from drystone.runtime import memory
 from drystone.runtime.extent import evaluate
-from drystone.sparse_weight import SparseWeight
+from drystone.sparse_weight import Removed, SparseWeight
 
 FORMAT = 1
 
@@ -112,7 +112,7 @@ class Manifest:
     is the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
     keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
     `patched`: what is computed piece by piece; `formats`: those that were chosen for weights; `sparsity`:
-    weights with many zeros."""
+    weights with many zeros; `removed`: channels and heads."""
 
     target: str
     required: tuple[str, ...]
@@ -138,6 +138,7 @@ class Manifest:
     patched: tuple[Patched, ...] = ()
     formats: tuple[ChosenFormat, ...] = ()
     sparsity: tuple[SparseWeight, ...] = ()
+    removed: tuple[Removed, ...] = ()
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -213,6 +214,9 @@ class Manifest:
             assertions=tuple(data.pop("assertions")),
             formats=tuple(ChosenFormat(**each) for each in data.pop("formats", ())),
             sparsity=tuple(SparseWeight(**each) for each in data.pop("sparsity", ())),
+            removed=tuple(
+                Removed(**{**each, "weights": tuple(each["weights"])}) for each in data.pop("removed", ())
+            ),
             patched=tuple(
                 Patched(**{**each, "pieces": tuple(each["pieces"])}) for each in data.pop("patched", ())
             ),

@@ -64,8 +64,8 @@ class Layer:
 
 #: The head of the table of layers.
 _LAYERS = (
-    f"{'weight with zeros':40} {'held':20} {'zeros':>5} {'KiB':>9} {'dense':>6} {'GFLOP/s':>9} {'as dense':>9}"
-    "  beside dense"
+    f"{'weight with zeros':40} {'held':20} {'zeros':>5} {'KiB':>9} {'dense':>6} {'GFLOP/s':>9} "
+    f"{'as dense':>9}  beside dense"
 )
 
 
@@ -139,7 +139,7 @@ class Report:
                 f"{row.call.bytes / 1024:9.1f} {100 * row.share:7.0f}%  {row.call.where}"
             )
         m = self.manifest
-        notes = map(str, (*m.patched, *m.attention, *m.formats))
+        notes = map(str, (*m.patched, *m.attention, *m.formats, *m.removed))
         layers = [_LAYERS, *map(str, self.layers), *map(str, m.sparsity)] if m.sparsity else []
         said = filter(None, (self.summary, self.traffic, self.streamed))
         return "\n".join([*lines, *said, *notes, *layers])

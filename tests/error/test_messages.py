@@ -274,15 +274,18 @@ def test_saving_without_a_linker(
 def test_what_this_version_does_not_do() -> None:
     assert refused(Batched(), X, sparsify="2:4") == (
         "sparsify: '.*' matches no weight that can be pruned\n"
-        "  no product or convolution reads a weight of the model as it is"
+        "  no product or convolution reads a weight of the model as it is; left operands can be sparse"
     )
     assert refused(Batched(), X, sparsify="channels") == (
-        "sparsify: this version removes no whole channels yet: 'channels'\n"
-        '  give "2:4", a level such as 0.9, or drystone.Sparsify("16x16", 0.8)'
+        "sparsify: what part of the channels are zeros?\n  give a level: drystone.Sparsify('channels', 0.5)"
+    )
+    assert refused(Batched(), X, sparsify=drystone.Sparsify("channels", 0.5)) == (
+        "sparsify: '.*' matches no weight whose outputs can go\n"
+        "  no product or convolution reads a weight of the model as it is"
     )
     assert refused(Batched(), X, quantize="w4") == (
         "quantize: '.*' matches no weight whose bits can be fewer\n"
-        "  no product or convolution reads a weight of the model as it is"
+        "  no product or convolution reads a weight of the model as it is; left operands can be sparse"
     )
     assert refused(Batched(), X, quantize="int5").startswith(
         'quantize=\'int5\' names no format\n  give "int8", "auto", an encoding, or one of '

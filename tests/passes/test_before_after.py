@@ -19,7 +19,16 @@ def test_pass(name: str, title: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize("name", cases.PASSES)
 def test_running_a_pass_again_changes_nothing(name: str) -> None:
-    once = ("outline-kernels", "patch", "quantize", "sparsify", "skip", "encode-caches", "to-integers")
+    once = (
+        "outline-kernels",
+        "patch",
+        "quantize",
+        "sparsify",
+        "shrink",
+        "skip",
+        "encode-caches",
+        "to-integers",
+    )
     if name.startswith(once):
         pytest.skip(
             "kernels are not outlined again, spans count the operations of the program before, a pattern "
