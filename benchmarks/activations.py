@@ -60,6 +60,14 @@ def main() -> None:
     calls = {"dense": drystone.compile(model, (x,), options=options, tune=tune)}
     for name, skip in ways(given.level).items():
         calls[name] = drystone.compile(model, (x,), skip=skip, calibration=seen, options=options)
+    calls["gate, in q8_0"] = drystone.compile(
+        model,
+        (x,),
+        skip=ways(given.level)["gate"],
+        quantize={".*gate.*": drystone.Quantize("q8_0", method="nearest")},
+        calibration=seen,
+        options=options,
+    )
     taken = {name: list[float]() for name in calls}
     for number in range(given.rounds + 3):
         for name, call in calls.items():
@@ -67,8 +75,15 @@ def main() -> None:
             call(x)
             if number >= 3:
                 taken[name].append(time.perf_counter() - begin)
-    size = given.layers * 3 * inputs * hidden * (2 if given.element == "bf16" else 4)
-    live = {"dense": 1.0, "gate": (1 + 2 * (1 - given.level)) / 3, "gate and inputs": 1 - given.level}
+    width, left = torch.finfo(dtype).bits // 8, 1 - given.level
+    size = given.layers * inputs * hidden * width
+    #: Of one weight of the three.
+    live = {
+        "dense": 3,
+        "gate": 1 + 2 * left,
+        "gate and inputs": 3 * left,
+        "gate, in q8_0": 1.0625 / width + 2 * left,
+    }
     dense = float(np.median(taken["dense"]))
     print("| zeros | ms | of dense | GB/s |\n| --- | --- | --- | --- |")
     for name, each in taken.items():

@@ -1,7 +1,7 @@
 """The whole trip on one page: each stage of the compiler, called once, in order."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -76,8 +76,8 @@ def compile(
     kwargs: one call's arguments; their shapes and element types are fixed, but for the dimensions that
     dynamic_shapes (as in torch.export.export) declares. checkpoint: a file or folder with the weights, which
     are taken as they were quantized (docs/quantized_checkpoints.md); the model may then be on the meta
-    device. target: "cpu" is this machine; `drystone targets` lists the others; a description, such as one of
-    these with other memory levels, does as well. budget: limits to keep. What follows is for all weights (or
+    device. target: "cpu" is this machine; one that `drystone targets` lists, or a description, does as well.
+    budget: limits to keep. What follows is for all weights (or
     buffers), or a mapping for those whose names a regular expression matches, the first that does. quantize:
     what weights are held in: "int8" computes their products in bytes, another name of docs/formats.md, an
     encoding or a `Quantize` rounds the weights alone (docs/quantization.md). caches: what buffers that
@@ -89,9 +89,8 @@ def compile(
     on which the model is run to see what weights are multiplied with; or the path of an .npz with an array
     for every input, by its name, that has the calls along a first axis. tune: search for the fastest
     schedules of the kernels by measuring them (True: five minutes). Raises UserError for what the user can
-    mend, such as operations that cannot be compiled (all of them, with their lines in the model).
-
-    Weights that need no packing share memory with the model's: what changes these in place changes them too.
+    mend, such as operations that cannot be compiled. Weights that need no packing share memory with the
+    model's: what changes these in place changes them too.
     """
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
@@ -108,13 +107,24 @@ def compile(
         return build(options.compute, search)
     source = replace(source, kept=source.kept or [])
     call = frontend.example_call(model, example_inputs, kwargs)
+    return _within(budget.error, build, options.compute, call, search)
+
+
+def _within(
+    error: float,
+    build: Callable[[str | None, Tune | None], Fitted],
+    compute: str | None,
+    call: tuple[Sequence[Any], Mapping[str, Any]],
+    search: Tune | None,
+) -> Fitted:
+    """What `build` makes of the precision that keeps an error, relative and on a call, tuned if asked for."""
     built: list[tuple[Fitted, str | None]] = []
 
     def tried(compute: str | None) -> Fitted:
-        built.append((build(compute), compute))
+        built.append((build(compute, None), compute))
         return built[-1][0]
 
-    found = accuracy.choose(tried, budget.error, options.compute, *call)
+    found = accuracy.choose(tried, error, compute, *call)
     # Schedules do not change the precision: only the model that was chosen is tuned.
     return found if search is None else build(next(c for made, c in built if made is found), search)
 
@@ -130,7 +140,7 @@ def _asked(
     """The passes for what is to be quantized, pruned and skipped, and patterns of formats to be chosen."""
     auto = quantizing.autos(quantize)
     quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
-    quantized = skipping.skipped(quantized, skip)
+    quantized = skipping.skipped(quantized, skip, auto)
     sparsifying.check(quantized, calibration)
     skipping.check(quantized, calibration)
     quantizing.check(quantized, auto, calibration, budget)

@@ -1,6 +1,6 @@
 """What the user asks for with `skip=`, as a pass of the pipeline, and what calibration shows for it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,27 +9,33 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.options import Skip, Skipped, by_pattern
-from drystone.passes import Left, ObserveZeros, Quantization, SkipZeros
+from drystone.passes import Left, ObserveZeros, Quantization, QuantizeWeights, SkipZeros
 from drystone.passes.thresholds import Shown
 
 _HINT = "give a level such as 0.7, or drystone.Skip(0.7)"
 Runs = Callable[[Quantization], Iterator[Mapping[str, Array]]]
 
 
-def skipped(quantized: Quantization, given: Skipped | Mapping[str, Skipped | None] | None) -> Quantization:
-    """The passes, and the one that makes numbers 0 before, without calibration. Raises UserError for levels
-    and places there are not, and for what does not go with them."""
+def skipped(
+    quantized: Quantization,
+    given: Skipped | Mapping[str, Skipped | None] | None,
+    auto: Collection[str] = (),
+) -> Quantization:
+    """The passes, and the one that makes numbers 0 before, without calibration; `auto`: patterns of weights
+    whose formats are to be chosen. Raises UserError for levels and places there are not, and for what does
+    not go with them."""
     asked = tuple((pattern, _left(each)) for pattern, each in by_pattern("skip", given))
     if not any(left is not None for _, left in asked):
         return quantized
-    pruned = quantized.sparse.prunings or quantized.shrunk.removals
-    if quantized.integers or pruned or getattr(quantized.weights, "formats", ()):
-        what = "sparsify=" if pruned else "quantize="
+    if auto or quantized.integers or quantized.shrunk.removals:
+        what = "integer=True" if quantized.integers else '"auto"' if auto else '"channels" or "heads"'
         raise UserError(
-            f"skip: kernels read weights that {what} holds otherwise as a whole",
-            hint="leave one of the two out",
+            f"skip: {what} does not know of rows that are left out", hint="leave one of the two out"
         )
-    return replace(quantized, skipping=SkipZeros(asked, {}, quantized.in_bytes))
+    weights = quantized.weights
+    assert isinstance(weights, QuantizeWeights)
+    held = (*weights.formats, *quantized.sparse.prunings)
+    return replace(quantized, skipping=SkipZeros(asked, {}, quantized.in_bytes, held))
 
 
 def _left(each: Skipped | None) -> Left | None:

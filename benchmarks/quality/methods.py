@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import drystone
 from drystone.choosing import Weight, choose, options_of
 from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, Sparse, decode, encode
@@ -141,6 +142,30 @@ def pruned(given: Calibrated, zeros: Zeros, method: str) -> Compressed:
     return Compressed(made, 8 * stored / count)
 
 
+class Fitted(nn.Module):
+    """A model as it is compiled."""
+
+    def __init__(self, made: drystone.Fitted) -> None:
+        super().__init__()
+        self.made = made
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.as_tensor(self.made(*inputs))
+
+
+def skipping(given: Calibrated, skip: Mapping[str, drystone.Skip]) -> Compressed:
+    """Thresholds for what weights are multiplied with, as `compile` finds them; the weights as they were."""
+    rows = torch.export.Dim("rows", max=1024)
+    fitted = drystone.compile(
+        given.model,
+        given.inputs,
+        dynamic_shapes=tuple({0: rows} for _ in given.inputs),
+        skip=skip,
+        calibration=[given.inputs],
+    )
+    return Compressed(Fitted(fitted), 32)
+
+
 def _correct(module: nn.Linear | nn.Conv2d, change: np.ndarray) -> int:
     """Add to a layer's bias; the bytes that takes where it has none."""
     shift, old = torch.from_numpy(change).float(), module.bias
@@ -202,6 +227,13 @@ def _nearest(make: Callable[[], Encoding], search: Search) -> Callable[[Calibrat
 
 #: Zeros that weights are pruned to.
 _ZEROS = {"50 %": Blocks(0.5), "2:4": Groups(2, 4), "70 %": Blocks(0.7), "16x16, 50 %": Blocks(0.5, (16, 16))}
+#: What becomes 0 behind the gates of MLPs, of what their down projections read, and of more.
+_SKIPPED = {
+    "the gate": {".*down.*": None},
+    "inputs of down": {".*down.*": "inputs"},
+    "the gate and inputs of the MLP": {".*down.*": None, ".*(gate|up).*": "inputs"},
+    "inputs of all products": {".*layers.*": "inputs"},
+}
 _PRUNING = (*PRUNING, "wanda+refit", "sparsegpt+refit")
 #: What is measured: by name, a format and how its scales are chosen, or zeros and how they are.
 METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
@@ -273,5 +305,12 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
         f"{name}, {method}": partial(pruned, zeros=zeros, method=method)
         for name, zeros in _ZEROS.items()
         for method in _PRUNING
+    }
+    | {
+        f"{level:.0%} of {name}": partial(
+            skipping, skip={pattern: drystone.Skip(level, at) for pattern, at in places.items()}
+        )
+        for name, places in _SKIPPED.items()
+        for level in (0.5, 0.7)
     }
 )

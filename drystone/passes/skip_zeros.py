@@ -24,6 +24,7 @@ from drystone.passes.generic import (
     widened_to,
 )
 from drystone.passes.quantize_products import INT8, Formats
+from drystone.passes.resolve_dims import ResolveDims
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type, uses
 from drystone.passes.thresholds import Shown, edges, read_as, thresholded
@@ -64,6 +65,15 @@ class Site:
         """The keys of the weights, the same in every compilation of a model."""
         return " ".join(dict.fromkeys(each.key for each in self.readers))
 
+    @property
+    def left_out(self) -> list[str]:
+        """The keys of the weights of which rows are left out."""
+        found = [each.key for each in self.readers]
+        if self.other is not None:
+            product = producer(_behind(self.other)[-1]).operation
+            found.append(str(weight_key(unwidened(product.operands[1]))))
+        return found
+
     def norms(self, program: Program) -> Array:
         """The norm of what the weights of the readers have for each of their inputs, f32 [k]."""
         matrices = [each.matrix(program.weights[each.key]) for each in self.readers]
@@ -84,13 +94,15 @@ class SkipZeros:
       (an MLP's gate and its up projection), it is that tensor's numbers, and the product comes after them:
       `pack-weights` lets it be computed for outputs alone that are not multiplied with 0.
     - `seen` has for a site's name what calibration showed of it; a level of 0 needs none.
-    - Convolutions and embeddings are left as they are. Weights whose products are computed in bytes, or that
-      others hold otherwise, cannot be asked for: kernels read them whole.
+    - Convolutions and embeddings are left as they are. Weights of which rows are to be left out, and that
+      `held`, patterns with what else is asked for, or `in_bytes` name too, are the user's mistake: kernels
+      read them as a whole.
     """
 
     asked: Asked = ()
     seen: Mapping[str, Shown] = field(default_factory=dict)
     in_bytes: Formats = ()
+    held: tuple[tuple[str, object | None], ...] = ()
     name: ClassVar[str] = "skip-zeros"
 
     @property
@@ -101,11 +113,12 @@ class SkipZeros:
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for patterns and formats that do not fit."""
         for site in sites(program, self.asked):
-            for reader in site.readers:
-                if asked_of(self.in_bytes, program.weights.names(reader.key)) == INT8:
+            for key in site.left_out:
+                names = program.weights.names(key)
+                if asked_of(self.in_bytes, names) == INT8 or asked_of(self.held, names) is not None:
                     raise UserError(
-                        f"skip: where its products are computed in bytes {reader.key} is read as a whole",
-                        hint=f"do not quantize it, or leave it out: skip={{{reader.key!r}: None, ..}}",
+                        f"skip: no rows of {key} can be left out: quantize= or sparsify= asks for it too",
+                        hint="leave it out of these, or what it is multiplied with out of skip=",
                     )
             self._threshold(program, site)
         erase_dead(main_block(program))
@@ -166,6 +179,8 @@ class ObserveZeros:
 def sites(program: Program, pairs: Asked) -> list[Site]:
     """What gets thresholds, in order. Raises UserError for a pattern that matches nothing."""
     found = list[Site]()
+    if pairs:  # extents that are read of a tensor would be reads of it
+        ResolveDims().run(program)
     for group in asked(program, pairs, tables=False, argument="skip"):
         products = [(reader, left) for reader, left in group if reader.kind == "product"]
         for left in dict.fromkeys(left for _, left in products):

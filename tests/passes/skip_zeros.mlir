@@ -35,10 +35,10 @@ func.func @main(%x: tensor<2x16xf32>) -> tensor<2x16xf32> {
 #map1 = affine_map<(d0, d1) -> (d1)>
 module {
   func.func @main(%arg0: tensor<2x16xf32>) -> tensor<2x16xf32> {
+    %cst = arith.constant 0.000000e+00 : f32
     %0 = "dry.weight"() {key = "up"} : () -> tensor<24x16xf32>
     %1 = "dry.weight"() {key = "gate"} : () -> tensor<24x16xf32>
     %2 = "dry.weight"() {key = "down"} : () -> tensor<16x24xf32>
-    %cst = arith.constant 0.000000e+00 : f32
     %3 = "dry.weight"() {key = "up.thresholds"} : () -> tensor<16xf32>
     %4 = tensor.empty() : tensor<2x16xf32>
     %5 = linalg.generic {indexing_maps = [#map, #map1, #map], iterator_types = ["parallel", "parallel"]} ins(%arg0, %3 : tensor<2x16xf32>, tensor<16xf32>) outs(%4 : tensor<2x16xf32>) {

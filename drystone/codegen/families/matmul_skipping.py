@@ -34,8 +34,10 @@ def skipping_product(form: MatMulForm, product: Product, target: CpuTarget) -> T
     width = _VECTORS * lanes
     wide = max(_LEAST, -(-(outputs or 1) // (target.threads * width)) * width)
     dense = schedule(product, default(product, target), target)
-    dense = replace(dense, wide=wide, high=max(dense.high, FEW))
     kind = _ByOutputs if form.transposed else _ByInputs
+    # Whole tiles: a result may lie where an extra does, which no other step must read.
+    tile = _TILE if form.transposed else dense.rows
+    dense = replace(dense, wide=wide, high=-(-max(dense.high, FEW) // tile) * tile)
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
