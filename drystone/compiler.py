@@ -196,8 +196,9 @@ def _calibrated(
         return _trip(replace(source, quantized=observed), here, Budget(), options, None)
 
     known = quantizing.calibrated(source.quantized, build, calls)
+    known, levels = choosing.with_levels(known, program, build, calls)
     if not auto:
-        return replace(source, quantized=known)
+        return replace(source, quantized=known, formats=levels)
     element, panels = element_of(options.compute) or "f32", budget.weights is not None
     chooser = choosing.Chooser.of(known, auto, program, build, calls, panels, machine, element)
 

@@ -162,7 +162,8 @@ class Sparsify:
     """How weights are pruned, where more is to be said than a pattern or a level (docs/sparsity.md).
 
     pattern: "2:4" (of every 4 neighbouring inputs of an output 2 are left) or any other N:M; "16x16",
-    blocks of so many outputs and inputs that are zero together; None: zeros anywhere; "channels" and
+    blocks of so many outputs and inputs that are zero together; None: zeros anywhere; "auto": anywhere, at
+    levels that are chosen for each weight, so that all together have `level`; "channels" and
     "heads", outputs of weights that go with all that is computed of them: tensors are smaller. level: the
     part of the numbers, blocks, channels or heads that become 0, or go, between 0 and 1; N:M says it itself.
     method: which numbers become 0, or channels go, and what the others then are: "magnitude", or "wanda" or

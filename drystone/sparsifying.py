@@ -26,6 +26,8 @@ _HINT = (
 )
 #: Patterns of what is removed.
 CHANNELS, HEADS = "channels", "heads"
+#: What stands for zeros anywhere, at levels that are chosen for each weight.
+AUTO = "auto"
 
 
 def sparsified(
@@ -48,6 +50,11 @@ def sparsified(
     prunings = tuple((p, None if each is None or _removal(each) else _pruning(each)) for p, each in found)
     if any(each is not None for _, each in removals):
         quantized = replace(quantized, shrunk=ShrinkChannels(removals))
+    if quantized.shrunk.removals and any(each is not None and each.free for _, each in prunings):
+        raise UserError(
+            f'sparsify: levels are chosen ("{AUTO}") for the model as it is, from which no channels go',
+            hint="leave one of the two out",
+        )
     if all(each is None for _, each in prunings) and quantized.shrunk.removals:
         return quantized
     pruned = SparsifyWeights(prunings, {}, isinstance(given, Mapping), rounding, quantized.in_bytes)
@@ -82,9 +89,10 @@ def _removal(each: Sparsify) -> Removal | None:
 
 def _pruning(each: Sparsify) -> Pruning:
     """How a weight is to be pruned."""
-    if each.method is None:
-        return Pruning(_zeros(each))
-    return Pruning.of(_zeros(each), each.method)
+    free = each.pattern == AUTO
+    zeros = _zeros(replace(each, pattern=None) if free else each)
+    found = Pruning(zeros) if each.method is None else Pruning.of(zeros, each.method)
+    return replace(found, free=free)
 
 
 def _zeros(each: Sparsify) -> Zeros:
@@ -137,7 +145,7 @@ def check(quantized: Quantization, calls: Any) -> None:
     gone = [removal for _, removal in quantized.shrunk.removals if removal is not None]
     if calls is None and any([each.calibrated for each in asked] + [each.calibrated for each in gone]):
         raise UserError(
-            'sparsify: methods but "magnitude" need to see what weights are multiplied with',
+            'sparsify: "auto", and methods but "magnitude", need to see what weights are multiplied with',
             hint='give calibration=[(x,), ..], the inputs of some calls, or take method="magnitude"',
         )
 

@@ -2,6 +2,7 @@
 error."""
 
 from drystone.choosing.choose import CANDIDATES, Option, Weight, cheapest, choose, options_of, too_small
+from drystone.choosing.levels import with_levels
 from drystone.choosing.settled import Chooser, Settled, kept
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "kept",
     "options_of",
     "too_small",
+    "with_levels",
 ]

@@ -32,7 +32,11 @@ class Changes:
 
     def by(self, key: str, array: Array) -> float:
         """The mean over calls and results of the squared error beside the square of what is right."""
-        arrays, shares = self._arrays | {key: array}, []
+        return self.of({key: array})
+
+    def of(self, changed: Mapping[str, Array]) -> float:
+        """The same where the weights of several keys are others."""
+        arrays, shares = self._arrays | dict(changed), []
         for call, own in zip(self._calls, self._own, strict=True):
             for got, wanted in zip(self._run(call, arrays), own, strict=True):
                 shares.append(float(np.square(got - wanted).sum() / max(np.square(wanted).sum(), 1e-300)))

@@ -41,7 +41,7 @@ class SparsifyWeights:
     - N:M is held as groups (`Structured`), everything else in lists of blocks (`Compressed`).
     - What is left is held in the model's element, or in what the `rounding` says of the weight, where kernels
       of products read sparse matrices of that. Other formats, products in bytes (`in_bytes`), and patterns of
-      both that match nothing, are the user's mistakes.
+      both that match nothing and are not among `others`, are the user's mistakes.
     - A weight whose groups have no more inputs than are held stays as it is.
     """
 
@@ -50,19 +50,20 @@ class SparsifyWeights:
     tables: bool = False
     rounding: QuantizeWeights = field(default_factory=QuantizeWeights)
     in_bytes: Formats = ()
+    others: frozenset[str] = frozenset()
     name: ClassVar[str] = "sparsify-weights"
 
     @property
     def observer(self) -> ObserveWeights:
         """With this pass a program gives statistics of what weights are multiplied with that are pruned."""
-        return ObserveWeights(self.prunings, self.tables, argument="sparsify")
+        return ObserveWeights(self.prunings, self.tables, self.others, argument="sparsify")
 
     def run(self, program: Program) -> None:
         """Rewrite the program. Raises UserError for patterns and formats that do not fit."""
         if not self.prunings:
             return
-        found, made = asked(program, self.prunings, tables=self.tables, argument="sparsify"), dict[Any, Any]()
-        rounding = self.rounding
+        made, rounding = dict[Any, Any](), self.rounding
+        found = asked(program, self.prunings, tables=self.tables, others=self.others, argument="sparsify")
         asked(program, rounding.formats, tables=rounding.tables, others=rounding.others)
         for reader, pruning in (each for group in found for each in group):
             place = reader.key, reader.turned

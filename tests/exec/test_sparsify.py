@@ -141,6 +141,12 @@ def test_models_in_bf16() -> None:
         ({"sparsify": drystone.Sparsify("64x64", 0.9)}, "a.weight of 96 x 64 has 2 blocks 64 x 64"),
         ({"sparsify": drystone.Sparsify("2:4", method="obd")}, "no method is called 'obd'"),
         ({"sparsify": drystone.Sparsify("2:4", method="wanda")}, "give calibration="),
+        ({"sparsify": "auto"}, "what part of the numbers are zeros"),
+        ({"sparsify": drystone.Sparsify("auto", 0.5)}, "give calibration="),
+        (
+            {"sparsify": {"a.*": drystone.Sparsify("auto", 0.5), "b.*": drystone.Sparsify("channels", 0.5)}},
+            "for the model as it is",
+        ),
         ({"sparsify": {"c.*": "2:4"}}, "'c.\\*' matches no weight that can be pruned"),
         ({"sparsify": {"(": "2:4"}}, "no regular expression"),
         ({"sparsify": "2:4", "quantize": {"c.*": "w4"}}, "'c.\\*' matches no weight whose bits can be fewer"),
@@ -155,3 +161,46 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
     model, (x, *_) = pair()
     with pytest.raises(drystone.UserError, match=f"(?s){message}"):
         drystone.compile(model, (x,), **given)
+
+
+class Uneven(nn.Module):
+    """Of the results the second layer's outputs are a hundredth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 96), nn.Linear(64, 96)
+
+    def forward(self, x: Any) -> Any:
+        return self.a(x) + self.b(x) / 100
+
+
+@pytest.mark.parametrize("method", [None, "magnitude", "sparsegpt+refit"])
+def test_levels_are_chosen_where_they_cost_least(method: str | None) -> None:
+    """At as many zeros in all the model changes far less than with one level."""
+    torch.manual_seed(0)
+    model, calls = Uneven().eval(), [torch.randn(60, 64) for _ in range(3)]
+    errors = []
+    for pattern in (None, "auto"):
+        asked = drystone.Sparsify(pattern, 0.5, method)
+        given = {"sparsify": asked, "calibration": calls, "budget": FEW_BYTES}
+        fitted = drystone.compile(model, (calls[0],), **given)
+        with torch.no_grad():
+            errors.append(sum(relative_error(fitted(x), model(x)) for x in calls))
+        assert sum(each.zeros for each in fitted.manifest.sparsity) == pytest.approx(1, abs=0.02)
+    assert errors[1] < 0.7 * errors[0]
+    assert [(each.weight, each.format) for each in fitted.manifest.formats] == [
+        ("a.weight", "20% zeros"),
+        ("b.weight", "80% zeros"),
+    ]
+    assert all(str(each) in str(fitted.report(calls[0], runs=1)) for each in fitted.manifest.formats)
+
+
+def test_levels_are_chosen_among_the_names_that_ask_for_it() -> None:
+    model, calls = pair()
+    asked = {"a.*": drystone.Sparsify("auto", 0.5), "b.*": "2:4"}
+    fitted = drystone.compile(model, (calls[0],), sparsify=asked, calibration=calls, budget=FEW_BYTES)
+    assert [(each.weight, each.format) for each in fitted.manifest.formats] == [("a.weight", "50% zeros")]
+    assert {each.weight: each.zeros for each in fitted.manifest.sparsity} == {
+        "a.weight": 0.5,
+        "b.weight": 0.5,
+    }

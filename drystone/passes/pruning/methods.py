@@ -30,6 +30,8 @@ class Pruning:
     zeros: Zeros
     method: str | None = None
     refit: bool = False
+    #: Whether its level is that of all weights together that are pruned so, and each may have another.
+    free: bool = False
 
     @staticmethod
     def of(zeros: Zeros, name: str) -> "Pruning":
@@ -46,7 +48,7 @@ class Pruning:
     @property
     def calibrated(self) -> bool:
         """Whether it needs to know what the weight is multiplied with."""
-        return self.refit or self.method not in (None, "magnitude")
+        return self.free or self.refit or self.method not in (None, "magnitude")
 
     def pruned(self, matrix: Array, seen: Seen | None) -> Array:
         """A weight, f64 [n, k], with zeros. By magnitude where nothing is known of what it is multiplied
