@@ -35,7 +35,6 @@ from drystone.passes.weight_readers import (
     factors_of,
     first_match,
     let_read,
-    products_of,
     readers_of,
 )
 from drystone.passes.weights import (
@@ -65,6 +64,8 @@ _PATTERNS: tuple[Pattern, ...] = (
     *(Compressed(0, block) for block in BLOCKS if block[0] >= _HIGH),
     Compressed(0),
 )
+#: Numbers of sparse weights of which more are never laid out to be looked at.
+_LARGE = 1 << 28
 #: Why a weight stays dense that something else than products read.
 _READ_BESIDES = "operations of several kinds read it"
 
@@ -81,6 +82,8 @@ class SettleSparsity:
       what `timed` measures or, without, what is estimated (`sparse_costs`); of any number of rows the most.
     - A weight is held as the `element` that products of f32 are computed in. A turned one becomes [outputs,
       inputs].
+    - A matrix that is the left operand of products is looked at in the same way, by columns of the right one;
+      it is not measured.
     - Of a convolution lists of the matrix [O, C * taps], of f32; time is estimated.
     - Left alone are weights that operations of several kinds read, products in bytes (`in_bytes`), weights
       that the first pattern of `prunings` leaves as they are, and sparse ones in formats that were asked for
@@ -101,7 +104,7 @@ class SettleSparsity:
         """Rewrite the program."""
         block = main_block(program)
         readers: dict[str, list[Reader]] = {}
-        for reader in readers_of(program, tables=True):
+        for reader in readers_of(program, tables=True, left=True):
             readers.setdefault(reader.key, []).append(reader)
         for op in ops(block, "dry.weight"):
             encoding = encoding_of(op.operation.results[0].type)
@@ -116,8 +119,8 @@ class SettleSparsity:
         """Let products read a plain weight that has zeros without them, where that is faster."""
         array, names = program.weights[key], model_names(program, key)
         first = first_match((each for each, _ in self.prunings), names)
-        left = first is not None and dict(self.prunings)[first] is None
-        if left or holds_bytes(program, self.in_bytes, key) or not _has_many_zeros(array):
+        stays = first is not None and dict(self.prunings)[first] is None
+        if stays or holds_bytes(program, self.in_bytes, key) or not _has_many_zeros(array):
             return
         reader = readers[0]
         matrix, kind = reader.matrix(array), reader.weight.type
@@ -126,7 +129,8 @@ class SettleSparsity:
             if any(each.kind != "table" for each in readers):
                 program.zeros.append(_Found(matrix, array.nbytes, why=_READ_BESIDES).noted(key))
             return
-        found = self._found(matrix, [each.op for each in readers], str(kind.element_type), ())
+        left = reader.kind == "left"
+        found = self._found(matrix, [each.op for each in readers], str(kind.element_type), (), left)
         if found.best is None or not found.sparse:
             program.zeros.append(found.noted(key))
             return
@@ -143,15 +147,18 @@ class SettleSparsity:
         """Let products read a sparse weight as is faster: decoded, as it is, or in another pattern."""
         value = op.operation.results[0]
         key, kind = str(weight_key(value)), value.type
-        read = products_of(value) or convolutions_of(value)
+        factors = factors_of(value)
+        read = [user for user, _ in factors] or convolutions_of(value)
+        left = bool(factors) and factors[0][1] == 0
         turned = [
-            each for each in read if each.name == "dry.matmul" and not each.attributes["transpose_b"].value
+            user
+            for user, number in factors
+            if (number == 0) != left or (number == 1 and not user.attributes["transpose_b"].value)
         ]
-        left = any(number == 0 for _, number in factors_of(value))
-        if kind.rank != 2 or turned or left:
+        if kind.rank != 2 or turned or prod(kind.shape) > _LARGE:
             return
         element, matrix = str(kind.element_type), encoding.decode(weight_parts(program, value), kind.shape)
-        found = self._found(matrix, read, element, (encoding,))
+        found = self._found(matrix, read, element, (encoding,), left)
         if found.best is None or is_asked(key) or (is_made(key) and encoding.values != Codes(element)):
             why = found.why if found.best is None else "its format is asked for"
             program.zeros.append(replace(found, sparse=found.best is not None, why=why).noted(key))
@@ -167,9 +174,11 @@ class SettleSparsity:
                 made = value
         program.zeros.append(found.noted(str(weight_key(made))))
 
-    def _found(self, matrix: Array, read: Sequence[Any], element: str, own: Sequence[Sparse]) -> "_Found":
+    def _found(
+        self, matrix: Array, read: Sequence[Any], element: str, own: Sequence[Sparse], left: bool
+    ) -> "_Found":
         """How a weight [outputs, inputs] of the element, which is held in `own` if that is sparse, is best
-        held for the products, or convolutions, that read it."""
+        held for the products, or convolutions, that read it, as their left operand or not."""
         held = self.element if element == "f32" and self.element else element
         dense, best = Codes(held).bytes(matrix.shape), None
         given = [Sparse(each.pattern, Codes(held)) for each in own]
@@ -178,7 +187,7 @@ class SettleSparsity:
         others = fitting(matrix, _PATTERNS, Codes(held))
         others = [each for each in others if prod(each.pattern.kept(matrix.shape)) <= most]
         for encoding in [*given, *others]:
-            cases = [self._case(each.operation, matrix, encoding, held) for each in read]
+            cases = [self._case(each.operation, matrix, encoding, held, left) for each in read]
             known = [
                 (time, each)
                 for each in cases
@@ -190,14 +199,19 @@ class SettleSparsity:
         if best is None:
             return _Found(matrix, dense, why="no kernel reads its zeros")
         time, case = best
-        sure = self.timed is None or case.taps or time >= _UNCERTAIN
+        sure = self.timed is None or case.taps or left or time >= _UNCERTAIN
         measured = None if sure or self.timed is None else self.timed(case, matrix)
         joined = case.joined(self.target)
         assert isinstance(joined, Joined)
         time, limit = (time, _FASTER) if measured is None else (measured, 1.0)
         size, name = joined.bytes(matrix.shape), named(case.encoding, joined)
         faster, smaller = time < limit, self.keep and size < dense
-        at = f" at {case.rows} row{'s' * (case.rows > 1)}" if case.rows else " at any number of rows"
+        vector = "column" if left else "row"
+        at = (
+            f" at {case.rows} {vector}{'s' * (case.rows > 1)}"
+            if case.rows
+            else f" at any number of {vector}s"
+        )
         verb = "take" if measured is not None else "are estimated to take"
         why = f"{name} {verb} {time:.2f} of the time of dense{'' if case.taps else at}"
         level = case.pays_from(self.target, _FASTER) if measured is None and not faster else None
@@ -205,13 +219,14 @@ class SettleSparsity:
         why += "" if faster or not smaller else "; fewer bytes are asked for"
         return _Found(matrix, dense, case, time, measured is not None, faster or smaller, size, name, why)
 
-    def _case(self, op: Any, matrix: Array, encoding: Sparse, held: str) -> SparseProduct | None:
+    def _case(self, op: Any, matrix: Array, encoding: Sparse, held: str, left: bool) -> SparseProduct | None:
         """A product, or a convolution, with the weight in an encoding; None where no kernel reads that."""
         extents = matrix.shape[0], matrix.shape[1]
         if op.name == "dry.matmul":
-            rows = shape(op.results[0])[:-1]
+            result = shape(op.results[0])
+            rows = result[-1:] if left else result[:-1]
             known = 0 if None in rows else prod(n or 0 for n in rows)
-            return SparseProduct(known, extents, encoding, held)
+            return SparseProduct(known, extents, encoding, held, left=left)
         panels = panels_of_convolution(op, self.target) if held == "f32" else None
         listed = isinstance(encoding.pattern, Compressed)
         return (

@@ -38,6 +38,11 @@ _LONG: dict[str, Sequence[_Line]] = {
 _PAIRS: dict[str, Sequence[_Line]] = {
     kind: tuple((rows, base, 2 * slope) for rows, base, slope in line) for kind, line in _LONG.items()
 }
+#: Of a matrix that is the left operand, by columns of the right one.
+_LEFT: dict[str, Sequence[_Line]] = {
+    "lists": ((1, 0.2, 4.8), (16, 0.1, 6.3), (128, 0.08, 1.8), (512, 0.06, 1.2)),
+    "blocks": ((1, 0.3, 1.0), (16, 0.1, 1.2), (128, 0.05, 1.2), (512, 0.05, 1.0)),
+}
 _TILES: dict[str, Sequence[_Line]] = {
     "lists": ((1, 0.61, 8.2), (4, 0.27, 7.0), (16, 0.73, 8.5), (128, 0.75, 7.2), (512, 0.55, 9.2)),
     "blocks": ((1, 0.41, 0.93), (16, 0.59, 0.24), (128, 0.39, 1.2), (512, 0.52, 1.75)),
@@ -54,13 +59,14 @@ _SQUARE, _SOME, _SHARED = 1024, 16, 0.7
 class SparseProduct:
     """rows [m, k] (0: any number) times a constant matrix [outputs n, inputs k] in a sparse encoding, which
     products would be of plain numbers of the `element`, dense, instead; or a convolution of so many `taps`,
-    whose inputs are channels times these."""
+    whose inputs are channels times these; or the matrix times as many columns, where it is on the `left`."""
 
     rows: int
     shape: tuple[int, int]
     encoding: Sparse
     element: str
     taps: int = 0
+    left: bool = False
 
     @property
     def size(self) -> int:
@@ -71,7 +77,9 @@ class SparseProduct:
         """The encoding in which a kernel for `target` reads it; or why none does."""
         width = panel_width(target, self.shape[0])
         group = target.neighbours(self.element, self.element)
-        panels = Panels(self.shape, 0, width, self.rows if rows is None else rows, group, self.taps)
+        vectors = self.rows if rows is None else rows
+        group = 1 if self.left else group
+        panels = Panels(self.shape, 0, width, vectors, group, self.taps, self.left)
         return panels.joined(self.encoding)
 
     def estimated(self, target: CpuTarget) -> float | None:
@@ -97,14 +105,18 @@ class SparseProduct:
             if isinstance(joined, str):
                 return []
             assert isinstance(joined.base, Sparse)
-            kind = read_as(joined.base, self.taps)
-            base, slope = _between(self._table(target)[kind], rows)
-            if kind == "lists":
+            kind, table = read_as(joined.base, self.taps), self._table(target)
+            if kind not in table:
+                return []
+            base, slope = _between(table[kind], rows)
+            if kind == "lists" and not self.left:
                 base *= (_SQUARE / 2 * sum(1 / n for n in self.shape)) ** (1 if rows <= _SOME else _SHARED)
             found.append((base, slope, prod(joined.base.pattern.kept(self.shape)) / prod(self.shape)))
         return found
 
     def _table(self, target: CpuTarget) -> dict[str, Sequence[_Line]]:
+        if self.left:
+            return _LEFT
         unit = target.dot(self.element, self.element)
         if self.taps or self.element == "f32" or unit is None or unit.group == 1:
             return _LONG

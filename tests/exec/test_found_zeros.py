@@ -235,3 +235,35 @@ def test_reports_of_dense_models_have_none(tmp_path: Path) -> None:
     report = drystone.compile(layer(), (torch.randn(2, 256),)).report(runs=1)
     page = report.to_html(tmp_path / "report.html").read_text()
     assert not report.layers and "zeros" not in str(report) + page
+
+
+class Left(nn.Module):
+    """A product with a matrix that is its left operand."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.weight @ x)
+
+
+@pytest.mark.parametrize(("level", "held"), [(0.95, "lists"), (0.4, "dense")])
+def test_zeros_of_a_left_operand(level: float, held: str) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(128, 96)
+    elements(weight, level)
+    (said,) = found(Left(weight), torch.randn(96, 128))
+    assert (said.held, said.rows) == (held, 128) and "at 128 columns" in said.why
+
+
+def test_a_graph_that_no_memory_holds_dense() -> None:
+    count, edges = 300_000, 20_000
+    torch.manual_seed(0)
+    index = torch.randint(count, (2, edges))
+    graph = torch.sparse_coo_tensor(index, torch.randn(edges), (count, count))
+    model, x = Left(graph), torch.randn(count, 2)
+    fitted = drystone.compile(model, (x,))
+    assert fitted.memory.weights < 2**23
+    with torch.no_grad():
+        assert relative_error(fitted(x), model(x)) < 1e-5
