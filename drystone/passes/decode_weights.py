@@ -56,7 +56,8 @@ class DecodeWeights:
       of codes, codebooks that are learned or chosen for each group, groups along the outputs, and codes or
       scales some of which are no finite numbers. Without a target all are decoded, and with one those of
       which `formats` ask `quantize-products` to make bytes.
-    - Products read sparse matrices of f32, f16 or bf16 in any pattern, as either operand; convolutions such a
+    - Products read sparse matrices of f32, f16 or bf16 in any pattern, and blocks of bytes with a scale for
+      each, as either operand; convolutions such a
       matrix [O, C * taps] as their weight, in lists.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.

@@ -64,13 +64,12 @@ class Lists:
         if self._in_groups(pattern) and held is not None:
             assert isinstance(pattern, Structured)
             return Joined(Sparse(self._groups(pattern), held))
+        if isinstance(pattern, Compressed) and self._in_blocks(pattern) and isinstance(values, Codes):
+            in_blocks = self._block_values(pattern, values)
+            if in_blocks is not None:
+                return Joined(Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks))
         if not isinstance(values, Codes) or values.coded or values.element not in _READ:
-            return f"kernels read lists of {', '.join(_READ)}"
-        if self._in_blocks(pattern):
-            assert isinstance(pattern, Compressed)
-            return Joined(
-                Sparse(replace(pattern, axis=self.axis, strip=0), self._block_values(pattern, values))
-            )
+            return f"kernels read lists of {', '.join(_READ)}, and blocks of int8 with a scale each"
         count = prod(pattern.kept(self.shape))
         most = (_ONE_TAP if self.taps == 1 else _SEVERAL) * prod(self.shape)
         if self.taps and count > most:
@@ -114,14 +113,23 @@ class Lists:
         wide = isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
         return wide and not self.taps
 
-    def _block_values(self, pattern: Compressed, values: Codes) -> Codes:
+    def _block_values(self, pattern: Compressed, values: Codes) -> Codes | None:
         """How the elements of blocks lie: inputs down, outputs across, so that lanes are outputs; the other
-        way round where lanes are columns of the right operand."""
-        outputs, inputs = self.axis + 1, 2 - self.axis
+        way round where lanes are columns of the right operand. Bytes have a scale for each block; None for
+        others, which no kernel reads."""
+        scale, outputs, inputs = values.scale, self.axis + 1, 2 - self.axis
+        whole = scale is not None and set(scale.children()) == {"scale"}
+        if scale is not None and whole and values.element == "int8":
+            each = scale.held
+            real = isinstance(each, Codes) and not each.coded and each.element in _READ
+            if not real or scale.per.all_sizes(3) != [1, 0, 0]:
+                return None
+        elif values.coded or values.element not in _READ:
+            return None
         order = (0, outputs, inputs) if self.left else (0, inputs, outputs)
         if self.group > 1 and not self.left and pattern.block[1 - self.axis] % self.group == 0:
-            return Codes(values.element, None, Pack((inputs,), (self.group,), order))
-        return Codes(values.element, None, Pack((), (), order))
+            return Codes(values.element, scale, Pack((inputs,), (self.group,), order))
+        return Codes(values.element, scale, Pack((), (), order))
 
     def _grouped(self, parts: Parts, encoding: Sparse, held: Sparse) -> Parts:
         """The parts of groups in panels."""
@@ -178,7 +186,13 @@ class Lists:
         held = joined.base.values
         assert isinstance(held, Codes)
         ordered = elements[order].reshape(pattern.kept(self.shape))
-        made = put("values", held.laid(ordered)) | {
+        laid = held.laid(ordered)
+        if held.scale is not None and values.scale is not None and isinstance(held.scale.held, Codes):
+            each = values.scale.held
+            assert isinstance(each, Codes)
+            given = each.stored(take("scale", take("values", parts)), (len(order),))
+            laid |= put("scale", held.scale.held.laid(given[order]))
+        made = put("values", laid) | {
             "index": within[order].astype(numpy_dtype(declared["index"][1])),
             "starts": np.searchsorted(lists[order], np.arange(count)).astype(np.int32),
         }

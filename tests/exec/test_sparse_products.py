@@ -1,6 +1,7 @@
 """Products with sparse matrices, executed, against dense ones in float64."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from drystone.ir.encoding import (
     Coordinates,
     Encoding,
     Pattern,
+    Per,
     Positions,
+    Scale,
     Sparse,
     Structured,
     decode,
     encode,
 )
+from drystone.passes.coded import Panels
 from drystone.targets import registry
 from tests.exec.kernels import compiled
 from tests.exec.test_coded import check, check_compiled, product
@@ -189,6 +193,20 @@ def test_blocks_on_the_left(block: tuple[int, int], machine: str) -> None:
     for m, turned in ((1, False), (21, False), (40, True), (128, False)):
         made = product(encoding, m, n, k, target, axis=int(turned), given=array, left=True)
         check_compiled(*made, target)
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("held", ["f32", "bf16"])
+def test_blocks_of_bytes_with_a_scale_each(left: bool, held: str) -> None:
+    """On vectors, with few rows and with some; other scales are decoded."""
+    n, k, machine = 48, 70, registry.resolve("cpu")
+    array, plain = blocks((n, k), (16, 8), 0)
+    scale = Scale(Per((0, 1, 2), (1, 0, 0), "each"), Codes(held))
+    encoding = replace(plain, values=Codes("int8", scale))
+    for m in (1, 5, 33):
+        check_compiled(*product(encoding, m, n, k, machine, given=array, left=left), machine)
+    other = replace(plain, values=Codes("int8", Scale(Per((0, 1, 2), (1, 1, 0), "each"))))
+    assert "int8" in str(Panels((n, k), 0, 16).joined(other))
 
 
 @pytest.mark.parametrize("group", [(2, 4), (1, 2)], ids=str)

@@ -16,7 +16,7 @@ from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.families.vectors import Vectors
-from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
+from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
@@ -137,24 +137,28 @@ class _Step:
         t, p, group = self.t, self.shape, self.matrix.group
         if self.vectors.across:
             x = self.vectors.tile(t, self.batch, m, k, (p.depth, p.vectors))
-            block = self.block([j, output, index(first)], [None, p.outputs, p.depth])
-            return t.dot(acc, block, x)
+            return t.dot(acc, self.block(j, [output, index(first)], (p.outputs, p.depth)), x)
+        at = self.vectors.read(self.batch, m, k)
         x = self.loaded(
-            self.vectors.held,
-            self.vectors.read(self.batch, m, k),
-            [*([None] * self.vectors.form.batch), p.vectors, p.depth],
+            t.load(
+                self.vectors.held,
+                at,
+                [*([None] * self.vectors.form.batch), p.vectors, p.depth],
+                held=group > 1,
+            )
         )
-        block = self.block(
-            [j, index(first // group), output * group], [None, p.depth // group, p.outputs * group]
-        )
-        return t.dot(acc, x, block, tiles=p.tiles)
+        sizes = (p.depth // group, p.outputs * group)
+        return t.dot(acc, x, self.block(j, [index(first // group), output * group], sizes), tiles=p.tiles)
 
-    def block(self, at: Sequence[Index], sizes: Sequence[int | None]) -> Tile:
-        """Some of a block."""
-        return self.loaded(self.matrix.tensors["values"], at, sizes)
+    def block(self, j: Index, at: Sequence[Index], sizes: tuple[int, int]) -> Tile:
+        """Some of block j, from a place in it on; bytes times the block's scale."""
+        t, tensors = self.t, self.matrix.tensors
+        tile = t.load(tensors["values"], [j, *at], [None, *sizes], held=self.matrix.group > 1)
+        if tile.dtype != "i8":
+            return self.loaded(tile)
+        scale = self.loaded(t.reshape(t.load(tensors["values.scale"], [j], [None]), (1, 1)))
+        return t.apply("arith.mulf", t.apply("arith.sitofp", tile, dtype=scale.dtype), scale)
 
-    def loaded(self, source: Tensor, at: Sequence[Index], sizes: Sequence[int | None]) -> Tile:
+    def loaded(self, tile: Tile) -> Tile:
         """A tile as it is multiplied: as it is held where a unit takes that."""
-        if self.matrix.group > 1:
-            return self.t.load(source, at, sizes, held=True)
-        return widened_to(self.t, self.t.load(source, at, sizes), self.vectors.form.dtype)
+        return tile if self.matrix.group > 1 else widened_to(self.t, tile, self.vectors.form.dtype)
