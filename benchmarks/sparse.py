@@ -1,31 +1,35 @@
-"""Products with sparse weights beside the same ones dense, and beside the sparse products of torch and scipy.
+"""Products with sparse matrices beside the same ones dense, and the sparse products of torch and scipy.
 
     python -m benchmarks.sparse [work ...] [--rounds 40] [--output benchmarks/results/sparse.md]
 
-Calls take turns; medians of whole calls, and ratios of these. A layer has x as [rows, inputs], as models
-have it; peers are given x already turned, as their products want it. Work that is bound by memory is a row of
-layers whose weights no cache holds.
+Medians of whole calls, and their ratios. drystone's sparse and dense calls take turns, some at a time, in
+a process of their own, those of each peer in another one, for threads of a library that wait hold up those
+of others. A layer x w^T has x as [rows, inputs], as models have it; peers are given x already turned, as
+their products want it. Layers w x ("left") read x [inputs, columns], as peers do. Work that is bound by
+memory is a row of layers whose weights no cache holds. Two sparse matrices are beside scipy's and torch's.
 """
 
 import argparse
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 import drystone
+from benchmarks.isolated import run
 from drystone.ir import formats
 from drystone.ir.encoding import Codes, Compressed, Encoding, Pattern, Sparse, Structured
 
 
 @dataclass(frozen=True)
 class Work:
-    """`rows` by `layers` square matrices of a `size`, with zeros in a pattern; asked: ratios to the dense
-    product and to the best sparse peer."""
+    """`rows`, or columns of what is to the right of a matrix on the `left`, by `layers` square matrices of a
+    `size`, with zeros in a pattern; asked: ratios to the dense product and to the best sparse peer."""
 
     pattern: Pattern
     rows: int
@@ -34,33 +38,50 @@ class Work:
     size: int = 1024
     layers: int = 1
     asked: tuple[float | None, float | None] = (None, None)
+    left: bool = False
 
 
 PLAIN, SHORT, GROUPS = Codes("f32"), Codes("bf16"), Structured(1, 2, 4)
 BLOCKS = Compressed(0, (16, 16))
-WORK = {
-    "90 % zeros, 128 rows, f32": Work(Compressed(0), 128, 0.9, PLAIN, asked=(0.5, 0.5)),
-    "95 % zeros, 128 rows, f32": Work(Compressed(0), 128, 0.95, PLAIN, asked=(0.3, 0.5)),
-    "90 % zeros, 1 row, f32": Work(Compressed(0), 1, 0.9, PLAIN, 4096, 3),
-    "80 % of blocks 16x16, 128 rows, f32": Work(BLOCKS, 128, 0.8, PLAIN, asked=(0.35, 0.5)),
-    "80 % of blocks 16x16, 128 rows, bf16": Work(BLOCKS, 128, 0.8, SHORT, asked=(0.35, 0.5)),
-    "2:4, 1 row, f32": Work(GROUPS, 1, 0.5, PLAIN, 4096, 3, (0.65, 0.5)),
-    "2:4, 1 row, bf16": Work(GROUPS, 1, 0.5, SHORT, 4096, 3, (0.65, 0.5)),
-    "2:4, 1 row, int8": Work(GROUPS, 1, 0.5, formats.int8_row(), 4096, 3, (0.65, 0.5)),
-    "2:4, 128 rows, f32": Work(GROUPS, 128, 0.5, PLAIN, asked=(0.8, None)),
+LISTS = {
+    f"{zeros:.0%} zeros, {rows}, f32": Work(Compressed(0), rows, zeros, PLAIN)
+    for zeros in (0.9, 0.95)
+    for rows in (16, 128, 512)
 }
+ASKED = {"90% zeros, 128, f32": (0.5, 0.5), "95% zeros, 128, f32": (0.3, 0.5)}
+RIGHT = {
+    **LISTS,
+    "90% zeros, 1, f32": Work(Compressed(0), 1, 0.9, PLAIN, 4096, 3),
+    "80% of blocks 16x16, 128, f32": Work(BLOCKS, 128, 0.8, PLAIN, asked=(0.35, 0.5)),
+    "80% of blocks 16x16, 128, bf16": Work(BLOCKS, 128, 0.8, SHORT, asked=(0.35, 0.5)),
+    "2:4, 1, f32": Work(GROUPS, 1, 0.5, PLAIN, 4096, 3, (0.65, 0.5)),
+    "2:4, 1, bf16": Work(GROUPS, 1, 0.5, SHORT, 4096, 3, (0.65, 0.5)),
+    "2:4, 1, int8": Work(GROUPS, 1, 0.5, formats.int8_row(), 4096, 3, (0.65, 0.5)),
+    "2:4, 128, f32": Work(GROUPS, 128, 0.5, PLAIN, asked=(0.8, None)),
+}
+LEFT = {
+    f"left: {name}": replace(RIGHT[name], left=True, asked=ASKED.get(name, RIGHT[name].asked))
+    for name in [*LISTS, "90% zeros, 1, f32", "80% of blocks 16x16, 128, f32"]
+}
+WORK = {**{name: replace(work, asked=ASKED.get(name, work.asked)) for name, work in RIGHT.items()}, **LEFT}
+#: The product of two sparse matrices, of a size and with a part that is not 0.
+BOTH = "both sparse, 4096, 1%, f32"
+OWN = ("sparse", "dense")
+#: Calls that are timed one after the other, and those before, after which caches hold what they read.
+RUN, WARM = 10, 2
 
 
 class Layers(nn.Module):
-    """Square matrices one after the other."""
+    """Square matrices one after the other, to the right of x or to its left."""
 
-    def __init__(self, count: int, size: int) -> None:
+    def __init__(self, count: int, size: int, *, left: bool) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(size, size, bias=False) for _ in range(count))
+        self.left = left
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self.layers:
-            x = layer(x)
+            x = layer.weight @ x if self.left else layer(x)
         return x
 
 
@@ -77,13 +98,19 @@ def zeroed(weight: torch.Tensor, work: Work) -> None:
     weight.mul_(torch.from_numpy(np.kron(kept, np.ones(work.pattern.block))))
 
 
-def calls(work: Work) -> dict[str, Callable[[], object]]:
-    """What is timed: drystone sparse and dense, and the peers."""
+def model_of(work: Work) -> tuple[Layers, torch.Tensor]:
+    """The layers, and what they are called with."""
     torch.manual_seed(0)
-    model, x = Layers(work.layers, work.size).eval(), torch.randn(work.rows, work.size)
+    shape = (work.size, work.rows) if work.left else (work.rows, work.size)
+    model, x = Layers(work.layers, work.size, left=work.left).eval(), torch.randn(shape)
     for layer in model.layers:
         zeroed(layer.weight.data, work)
-    weights = [layer.weight.detach() for layer in model.layers]
+    return model, x
+
+
+def own(work: Work) -> dict[str, Callable[[], object]]:
+    """drystone's products, sparse and dense."""
+    model, x = model_of(work)
     element = work.values.element if isinstance(work.values, Codes) else ""
     options = drystone.Options(compute="bf16" if element == "bf16" else None, threads=2)
 
@@ -92,87 +119,123 @@ def calls(work: Work) -> dict[str, Callable[[], object]]:
         return drystone.compile(model, (x,), quantize=how, options=options)
 
     held = compiled(Sparse(work.pattern, work.values))
+    plain = element in ("f32", "bf16")
     dense = (
-        drystone.compile(model, (x,), options=options, sparsify={".*": None})  # zeros are not looked for
-        if element in ("f32", "bf16")
+        drystone.compile(model, (x,), sparsify={".*": None}, options=options)
+        if plain
         else compiled(work.values)
     )
     error = (held(x) - dense(x)).abs().max() / dense(x).abs().max()
     assert error < 0.02, f"sparse and dense differ by {error}"
-    found: dict[str, Callable[[], object]] = {"sparse": lambda: held(x), "dense": lambda: dense(x)}
-    turned = x.T.contiguous()
+    return {"sparse": lambda: held(x), "dense": lambda: dense(x)}
 
-    def chain(matrices: list[torch.Tensor]) -> Callable[[], object]:
+
+def peers(work: Work) -> dict[str, Callable[[], object]]:
+    """The products of torch and scipy."""
+    model, x = model_of(work)
+    weights = [layer.weight.detach() for layer in model.layers]
+    turned = x if work.left else x.T.contiguous()
+
+    def chain(matrices: list[Any], given: Any) -> Callable[[], object]:
         def call() -> object:
-            y = turned
+            y = given
             for matrix in matrices:
                 y = matrix @ y
             return y
 
         return call
 
-    found["torch CSR"] = chain([w.to_sparse_csr() for w in weights])
+    found = {"torch CSR": chain([w.to_sparse_csr() for w in weights], turned)}
     if isinstance(work.pattern, Compressed) and work.pattern.block != (1, 1):
-        found["torch BSR"] = chain([w.to_sparse_bsr(work.pattern.block) for w in weights])
+        found["torch BSR"] = chain([w.to_sparse_bsr(work.pattern.block) for w in weights], turned)
     from scipy import sparse
 
-    listed, plain = [sparse.csr_array(w.numpy()) for w in weights], turned.numpy()
-
-    def by_scipy() -> object:
-        y = plain
-        for matrix in listed:
-            y = matrix @ y
-        return y
-
-    found["scipy"] = by_scipy
+    found["scipy"] = chain([sparse.csr_array(w.numpy()) for w in weights], turned.numpy())
     return found
 
 
-def times(work: Work, rounds: int) -> dict[str, float]:
-    """Median seconds of a call of each."""
-    given = calls(work)
-    taken: dict[str, list[float]] = {name: [] for name in given}
+def both(name: str) -> Callable[[], object]:
+    """A product of two sparse matrices."""
+    from scipy import sparse
+
+    random = np.random.default_rng(0)
+    a, b = (
+        sparse.random_array((4096, 4096), density=0.01, format="csr", rng=random, dtype=np.float32)
+        for _ in range(2)
+    )
+    if name == "sparse":
+        return lambda: drystone.sparse.matmul(a, b, threads=2)
+    if name == "scipy":
+        return lambda: a @ b
+    left, right = (torch.from_numpy(each.toarray()).to_sparse_csr() for each in (a, b))
+    return lambda: left @ right
+
+
+def measured(job: tuple[str, str, int]) -> dict[str, float]:
+    """Median seconds of a call of each of a work's calls: "own", or a peer's."""
+    name, who, rounds = job
+    torch.set_num_threads(2)
+    if name == BOTH:
+        given = {who: both(who)}
+    else:
+        given = own(WORK[name]) if who == "own" else {who: peers(WORK[name])[who]}
+    taken: dict[str, list[float]] = {each: [] for each in given}
     with torch.inference_mode():
-        for number in range(rounds + 3):
-            for name, call in given.items():
-                begin = time.perf_counter()
-                call()
-                if number >= 3:
-                    taken[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(each)) for name, each in taken.items()}
+        for number in range(-(-rounds // RUN) + 1):
+            for each, call in given.items():
+                for again in range(-WARM, RUN):
+                    begin = time.perf_counter()
+                    call()
+                    if number and again >= 0:
+                        taken[each].append(time.perf_counter() - begin)
+    return {each: float(np.median(seconds)) for each, seconds in taken.items()}
 
 
-def row(name: str, rounds: int) -> str:
+def times(name: str, rounds: int) -> dict[str, float]:
+    """Median seconds of a call of each, one process after the other."""
+    blocks = name != BOTH and isinstance(WORK[name].pattern, Compressed)
+    blocks = blocks and WORK[name].pattern.block != (1, 1)
+    who = ["sparse" if name == BOTH else "own", "torch CSR", "scipy", *(["torch BSR"] if blocks else [])]
+    found: dict[str, float] = {}
+    for each in who:
+        for _, result in run(measured, [(name, each, rounds)], workers=1):
+            if isinstance(result, str):
+                raise RuntimeError(f"{name}, {each}: {result}")
+            found |= result
+    return found
+
+
+def row(name: str, found: Mapping[str, float]) -> str:
     """A row of the table."""
-    work, found = WORK[name], times(WORK[name], rounds)
-    peer = min((each for each in found if each not in ("sparse", "dense")), key=found.__getitem__)
-    asked = ["" if each is None else f"{each:g}" for each in work.asked]
-    ratios = [f"{found['sparse'] / found[each]:.2f}" for each in ("dense", peer)]
-    us = [f"{1e6 * found[each]:.0f}" for each in ("sparse", "dense", peer)]
-    cells = [name, us[0], us[1], ratios[0], asked[0], f"{peer} {us[2]}", ratios[1], asked[1]]
+    peer = min((each for each in found if each not in OWN), key=found.__getitem__)
+    asked = (None, 0.8) if name == BOTH else WORK[name].asked
+    wanted = ["" if each is None else f"{each:g}" for each in asked]
+    us = [f"{1e6 * found[each]:.0f}" if each in found else "" for each in (*OWN, peer)]
+    ratios = [f"{found['sparse'] / found[each]:.2f}" if each in found else "" for each in ("dense", peer)]
+    cells = [name, us[0], us[1], ratios[0], wanted[0], f"{peer} {us[2]}", ratios[1], wanted[1]]
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     """Print the table, and write it."""
+    names = [*WORK, BOTH]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("work", nargs="*", default=list(WORK), help=", ".join(WORK))
+    parser.add_argument("work", nargs="*", default=names, help="; ".join(names).replace("%", "%%"))
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
     lines = [
         "| work | sparse, us | dense, us | ratio | asked | best sparse peer, us | ratio | asked |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     print("\n".join(lines))
     for name in arguments.work:
-        lines.append(row(name, arguments.rounds))
+        lines.append(row(name, times(name, arguments.rounds)))
         print(lines[-1], flush=True)
     if arguments.output is not None:
-        head = "Products with sparse weights on two threads: `python -m benchmarks.sparse`\n\n"
+        head = "Products with sparse matrices on two threads: `python -m benchmarks.sparse`\n\n"
         arguments.output.write_text(head + "\n".join(lines) + "\n")
 
 

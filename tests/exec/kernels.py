@@ -5,11 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from drystone import mlir
 from drystone.codegen import interpret
-from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
+from drystone.codegen.cpu import alone
+from drystone.codegen.cpu.tiles.lower import lower
 from drystone.codegen.cpu.tiles.state import memref
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.tile import TileProgram
@@ -24,14 +22,6 @@ _CTYPES: dict[str, Any] = {
     "f32": ctypes.c_float,
     "f64": ctypes.c_double,
 }
-
-
-def _descriptor(array: Any) -> list[Any]:
-    """A contiguous memref's fields: base, aligned base, offset, sizes, strides."""
-    strides = [int(np.prod(array.shape[d + 1 :], dtype=np.int64)) for d in range(array.ndim)]
-    numbers = [0, *array.shape, *strides]
-    pointers = [ctypes.c_void_p(array.ctypes.data), ctypes.c_void_p(array.ctypes.data)]
-    return [*pointers, *map(ctypes.c_int64, numbers)]
 
 
 def shared_memory(program: TileProgram, arrays: Sequence[Any]) -> list[Any]:
@@ -54,10 +44,10 @@ class Compiled:
         """The call on these arrays: all units in one thread, one at a time if `singly`."""
         assert all(a.flags.c_contiguous for a in arrays)
         shared = shared_memory(self.program, arrays)
-        fields = [f for a in (*arrays, *shared) for f in _descriptor(a)]
+        fields = [f for a in (*arrays, *shared) for f in alone.descriptor(a)]
         fields += [_CTYPES[s.dtype](value) for s, value in zip(self.program.scalars, scalars, strict=True)]
         fields.append(ctypes.c_int64(0 if singly else 1))
-        packed = (ctypes.c_void_p * len(fields))(*(ctypes.addressof(f) for f in fields))
+        packed = alone.packed(fields)
 
         def call(keep: Any = (fields, shared, self)) -> None:
             self.entry(packed)
@@ -96,16 +86,7 @@ func.func @main({head}, %runs: index) {{
   return
 }}
 """
-    module = mlir.parse(kernel.text + main, mlir.context())
-    mlir.run_pipeline(module, TO_LLVM)
-    features = ", ".join(f'"{f}"' for f in target.features)
-    with module.context, mlir.ir.Location.unknown():
-        for op in module.body.operations:
-            op.operation.attributes["target_cpu"] = mlir.ir.StringAttr.get(target.llvm_cpu)
-            op.operation.attributes["target_features"] = mlir.ir.Attribute.parse(
-                f"#llvm.target_features<[{features}]>"
-            )
-    engine = mlir.execution_engine.ExecutionEngine(module, opt_level=3)
+    engine = alone.compiled(kernel.text + main, target)
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.raw_lookup("main"))
 
     return Compiled(program, engine, entry)

@@ -40,11 +40,11 @@ class Alone:
             if not same or array.dtype != numpy_dtype(tensor.held) or not array.flags.c_contiguous:
                 raise ValueError(f"{self.program.family}: {tensor} called with {array.dtype} {array.shape}")
         threads = threads or os.cpu_count() or 1
-        fields = [field for array in arrays for field in _descriptor(array)]
+        fields = [field for array in arrays for field in descriptor(array)]
         fields += [ctypes.c_int64(value) for value in scalars]
         units = ctypes.c_int64()
         out = ctypes.c_void_p(ctypes.addressof(units))
-        self.count(_packed([*fields, out]))
+        self.count(packed([*fields, out]))
         run = max(1, -(-units.value // (_RUNS * threads)))
         starts, lock = iter(range(0, units.value, run)), Lock()
 
@@ -55,7 +55,7 @@ class Alone:
                 if first is None:
                     return
                 ends = [ctypes.c_int64(each) for each in (first, min(first + run, units.value))]
-                self.work(_packed([*fields, *ends]))
+                self.work(packed([*fields, *ends]))
 
         if threads == 1 or units.value <= run:
             some()
@@ -65,15 +65,30 @@ class Alone:
                 done.result()
 
 
-def _packed(fields: Sequence[Any]) -> Any:
+def packed(fields: Sequence[Any]) -> Any:
+    """What an entry of the engine is called with."""
     return (ctypes.c_void_p * len(fields))(*(ctypes.addressof(field) for field in fields))
 
 
-def _descriptor(array: Array) -> list[Any]:
+def descriptor(array: Array) -> list[Any]:
     """A contiguous memref's fields: base, aligned base, offset, sizes, strides."""
     strides = [int(np.prod(array.shape[d + 1 :], dtype=np.int64)) for d in range(array.ndim)]
     pointers = [ctypes.c_void_p(array.ctypes.data), ctypes.c_void_p(array.ctypes.data)]
     return [*pointers, *map(ctypes.c_int64, (0, *array.shape, *strides))]
+
+
+def compiled(text: str, target: CpuTarget) -> Any:
+    """The engine that holds the machine code of a module in the dialects of `lower`."""
+    module = mlir.parse(text, mlir.context())
+    mlir.run_pipeline(module, TO_LLVM)
+    features = ", ".join(f'"{feature}"' for feature in target.features)
+    with module.context, mlir.ir.Location.unknown():
+        for op in module.body.operations:
+            op.operation.attributes["target_cpu"] = mlir.ir.StringAttr.get(target.llvm_cpu)
+            op.operation.attributes["target_features"] = mlir.ir.Attribute.parse(
+                f"#llvm.target_features<[{features}]>"
+            )
+    return mlir.execution_engine.ExecutionEngine(module, opt_level=3)
 
 
 def alone(program: TileProgram, target: CpuTarget) -> Alone:
@@ -95,15 +110,6 @@ func.func @work({head}, %begin: index, %end: index) {{
   return
 }}
 """
-    module = mlir.parse(kernel.text + text, mlir.context())
-    mlir.run_pipeline(module, TO_LLVM)
-    features = ", ".join(f'"{feature}"' for feature in target.features)
-    with module.context, mlir.ir.Location.unknown():
-        for op in module.body.operations:
-            op.operation.attributes["target_cpu"] = mlir.ir.StringAttr.get(target.llvm_cpu)
-            op.operation.attributes["target_features"] = mlir.ir.Attribute.parse(
-                f"#llvm.target_features<[{features}]>"
-            )
-    engine = mlir.execution_engine.ExecutionEngine(module, opt_level=3)
+    engine = compiled(kernel.text + text, target)
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     return Alone(program, engine, call(engine.raw_lookup("count")), call(engine.raw_lookup("work")))
