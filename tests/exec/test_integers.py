@@ -129,6 +129,7 @@ LAYERS = {
     "strided": nn.Conv2d(16, 24, 3, 2, 1, dilation=2),
     "grouped": nn.Conv2d(16, 32, 3, 1, 1, groups=4),
     "depthwise": nn.Conv2d(16, 16, 3, 1, 1, groups=16),
+    "transposed": nn.Sequential(nn.ConvTranspose2d(16, 8, 4, 2, 1), nn.ReLU()),
     "depthwise with a zero point": nn.Sequential(nn.ReLU(), nn.Conv2d(16, 16, 3, groups=16)),
     "pointwise with a zero point": nn.Sequential(
         nn.ReLU(), nn.Conv2d(16, 24, 1), nn.ReLU6(), nn.Conv2d(24, 8, 1)
@@ -316,7 +317,7 @@ def element_types(program: Program) -> list[str]:
     ("model", "x", "text"),
     [
         (nn.LSTM(8, 8), torch.randn(3, 1, 8), "dry.recurrent is an operation"),
-        (nn.ConvTranspose2d(8, 8, 3), torch.randn(1, 8, 6, 6), "transposed convolution"),
+        (nn.ConvTranspose2d(8, 8, 3, groups=2), torch.randn(1, 8, 6, 6), "transposed convolution"),
     ],
 )
 def test_what_has_no_integer_form_is_refused_with_its_place(model: Any, x: Any, text: str) -> None:
