@@ -54,8 +54,8 @@ RIGHT = {
     "90% zeros, 1, f32": Work(Compressed(0), 1, 0.9, PLAIN, 4096, 3),
     "80% of blocks 16x16, 128, f32": Work(BLOCKS, 128, 0.8, PLAIN, asked=(0.35, 0.5)),
     "80% of blocks 16x16, 128, bf16": Work(BLOCKS, 128, 0.8, SHORT, asked=(0.35, 0.5)),
-    "2:4, 1, f32": Work(GROUPS, 1, 0.5, PLAIN, 4096, 3, (0.65, 0.5)),
-    "2:4, 1, bf16": Work(GROUPS, 1, 0.5, SHORT, 4096, 3, (0.65, 0.5)),
+    "2:4, 1, f32": Work(GROUPS, 1, 0.5, PLAIN, 4096, 6, (0.65, 0.5)),
+    "2:4, 1, bf16": Work(GROUPS, 1, 0.5, SHORT, 4096, 12, (0.65, 0.5)),
     "2:4, 1, int8": Work(GROUPS, 1, 0.5, formats.int8_row(), 4096, 3, (0.65, 0.5)),
     "2:4, 128, f32": Work(GROUPS, 128, 0.5, PLAIN, asked=(0.8, None)),
 }
