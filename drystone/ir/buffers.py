@@ -17,8 +17,10 @@ from drystone.ir.program import Program
 from drystone.ir.values import function, main_block, producer_name, tensors
 from drystone.mlir import ints, ir, ir_place
 
+#: Operations that give all elements of their first operand, in order, in another shape.
+RESHAPES = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
 #: Operations of `@main` that give another view of their first operand's memory.
-VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice"})
+VIEWS = RESHAPES | {"tensor.extract_slice"}
 
 #: The pair [result, argument] of a kernel function whose program may write the one over the other because it
 #: was made for that (codegen.over); `dry.in_place` has those of which this is true anyway.
@@ -257,4 +259,4 @@ def _ancestors(operation: Any) -> set[Any]:
     return found
 
 
-__all__ = ["OVER", "VIEWS", "Buffer", "Buffers", "Call", "buffers"]
+__all__ = ["OVER", "RESHAPES", "VIEWS", "Buffer", "Buffers", "Call", "buffers"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drystone.ir.buffers import RESHAPES
 from drystone.ir.pieces import Read, Step, Window
 from drystone.ir.shapes import layouts, spatial_axes
 from drystone.ir.values import captured, constant_value, dims_of, is_tensor, main_block, nested, shape
@@ -16,8 +17,6 @@ from drystone.mlir import ints
 #: The dimensions of a tensor at which the axes stand.
 Dims = tuple[int, ...]
 
-#: Operations that give another view of what they read.
-_VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
 #: Operations of `@main` that compute no tensor of the model.
 _QUIET = frozenset(
     {"dry.weight", "arith.constant", "tensor.empty", "linalg.fill", "func.return", "cf.assert"}
@@ -54,7 +53,7 @@ def computing(program: Any) -> list[Any]:
 
 def is_view(op: Any) -> bool:
     """Whether an operation gives another view of what it reads."""
-    return op.operation.name in _VIEWS
+    return op.operation.name in RESHAPES
 
 
 def natural_dims(op: Any) -> Dims | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.ir.buffers import RESHAPES
 from drystone.ir.build import copied
 from drystone.ir.encoding import Codes, decode, encode, is_coded, with_encoding
 from drystone.ir.program import Program
@@ -28,7 +29,6 @@ _READ = ("dry.recurrent",)
 _SHORT = ("bf16", "f16")
 #: Elements of a weight that are looked at before all are.
 _FIRST = 256
-_VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
 #: Operations whose kernels decode what they read, and encode what they write.
 _DECODE = ("dry.", "linalg.")
 
@@ -266,7 +266,7 @@ class _Holder:
     def _wanted(self, value: Any) -> bool:
         """Whether the value, or a view of it, leaves the program or is read as scalars."""
         for user, _ in uses(value):
-            if user.name in _VIEWS:
+            if user.name in RESHAPES:
                 if self._wanted(user.results[0]):
                     return True
             elif user.name in ("func.return", "tensor.extract") or user.parent.name != "func.func":
@@ -285,7 +285,7 @@ class _Holder:
     def _follow(self, value: Any) -> None:
         """Views of an encoded value are encoded too; operations that cannot decode read a plain copy."""
         for user, number in uses(value):
-            if user.name in _VIEWS:
+            if user.name in RESHAPES:
                 user.results[0].set_type(self._kind(user.results[0]))
                 self._follow(user.results[0])
             elif not user.name.startswith(_DECODE) and user.name != "tensor.dim":
@@ -296,7 +296,7 @@ class _Holder:
 
 def _viewed(value: Any) -> Any:
     """The value that a view is one of."""
-    while producer_name(value) in _VIEWS:
+    while producer_name(value) in RESHAPES:
         value = value.owner.operation.operands[0]
     return value
 

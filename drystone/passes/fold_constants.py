@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import DTYPES, Array
+from drystone.ir.buffers import VIEWS
 from drystone.ir.interpreter.machine import Machine
 from drystone.ir.program import Program
 from drystone.ir.values import captured, constant_value, is_tensor, main_block, nested, producer_name, splat
@@ -15,7 +16,6 @@ from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 
 _FOLDED = ("linalg.", "tensor.", "tm_tensor.", "dry.", "arith.", "math.")
-_VIEWS = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast", "tensor.extract_slice"})
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class _Folder:
                 return False
             several = splat(constant_value(value)) is None
             return several or any(user.name.startswith("dry.") for user in users)
-        if op.name in _VIEWS:
+        if op.name in VIEWS:
             source = op.operands[0]
             return all(self._outer(user) in self.known for user, _ in uses(source))
         return not is_tensor(value) or _bytes(value) > 0

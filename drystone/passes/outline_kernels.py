@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from drystone.ir.buffers import RESHAPES
 from drystone.ir.dialect import TERMINATORS
 from drystone.ir.program import Program
 from drystone.ir.values import (
@@ -35,10 +36,9 @@ _STAY = frozenset(
     }
 )
 _SCALAR_DIALECTS = ("arith.", "math.", "affine.", "complex.", "index.")
-_RESHAPES = frozenset({"tensor.expand_shape", "tensor.collapse_shape", "tensor.cast"})
 #: Operations whose place in a tensor is passed to their kernel, so that it serves others of the same form.
 _MOVES = frozenset({"tensor.extract_slice", "tensor.insert_slice"})
-_VIEWS = _RESHAPES | {"tensor.extract_slice", "tensor.extract"}
+_VIEWS = RESHAPES | {"tensor.extract_slice", "tensor.extract"}
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class _Outliner:
         seen: list[Any] = []
         for number, value in enumerate(last.operation.operands):
             root = value
-            while producer_name(root) in _RESHAPES:
+            while producer_name(root) in RESHAPES:
                 root = root.owner.operation.operands[0]
             owned = producer_name(root) == "func.call" and root not in seen
             if is_tensor(value) and not owned:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.ir.buffers import RESHAPES
 from drystone.ir.build import mapped
 from drystone.ir.values import producer
 from drystone.ir.zeros import AT_MOST, factors_of, threshold_of
@@ -16,7 +17,6 @@ from drystone.passes.generic import last_dim
 
 #: Edges that magnitudes are counted between, and octaves that they span below the largest.
 _EDGES, _OCTAVES = 256, 24
-_VIEWS = ("tensor.expand_shape", "tensor.collapse_shape", "tensor.cast")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def has_zeros(value: Any) -> bool:
     op = producer(value)
     if op is None:
         return False
-    if op.operation.name in _VIEWS:
+    if op.operation.name in RESHAPES:
         return has_zeros(op.operation.operands[0])
     if op.operation.name not in ("linalg.generic", *WITH_EPILOGUE):
         return False

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir
+from drystone.codegen.cpu.finish import target_attributes
 from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.cpu.tiles.state import memref
 from drystone.codegen.tile import TileProgram
@@ -81,13 +82,11 @@ def compiled(text: str, target: CpuTarget) -> Any:
     """The engine that holds the machine code of a module in the dialects of `lower`."""
     module = mlir.parse(text, mlir.context())
     mlir.run_pipeline(module, TO_LLVM)
-    features = ", ".join(f'"{feature}"' for feature in target.features)
     with module.context, mlir.ir.Location.unknown():
+        attributes = target_attributes(target)
         for op in module.body.operations:
-            op.operation.attributes["target_cpu"] = mlir.ir.StringAttr.get(target.llvm_cpu)
-            op.operation.attributes["target_features"] = mlir.ir.Attribute.parse(
-                f"#llvm.target_features<[{features}]>"
-            )
+            for name, value in attributes.items():
+                op.operation.attributes[name] = value
     return mlir.execution_engine.ExecutionEngine(module, opt_level=3)
 
 

@@ -30,14 +30,19 @@ def promise(function: Any) -> None:
     function.operation.attributes[_RESTRICT] = ir.DenseI64ArrayAttr.get(places)
 
 
-def finish(module: Any, target: CpuTarget) -> None:
-    """Set target, linkage and promises of every function; keep kernels and their dispatchers whole."""
+def target_attributes(target: CpuTarget) -> dict[str, Any]:
+    """What says of a function of the LLVM dialect which processor runs it."""
     features = ", ".join(f'"{feature}"' for feature in target.features)
-    attributes = {
+    return {
         "target_cpu": ir.StringAttr.get(target.llvm_cpu),
         "target_features": ir.Attribute.parse(f"#llvm.target_features<[{features}]>"),
-        "prefer_vector_width": ir.StringAttr.get(str(target.vector_bits)),
     }
+
+
+def finish(module: Any, target: CpuTarget) -> None:
+    """Set target, linkage and promises of every function; keep kernels and their dispatchers whole."""
+    width = ir.StringAttr.get(str(target.vector_bits))
+    attributes = target_attributes(target) | {"prefer_vector_width": width}
     internal = ir.Attribute.parse("#llvm.linkage<internal>")
     for op in module.body.operations:
         operation = op.operation

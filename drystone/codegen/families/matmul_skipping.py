@@ -6,6 +6,7 @@ outputs alone whose factors in the epilogue (of an MLP, its gate) are not 0. The
 (CATS: Lee et al. 2024, section 4; CHESS: He et al. 2024, section 3.4.)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,7 +64,7 @@ def skipping_product(form: MatMulForm, product: Product, target: CpuTarget) -> T
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Step(ABC):
     """`rows` rows from m on of `wide` outputs from n on."""
 
     form: MatMulForm
@@ -95,13 +96,13 @@ class _Step:
 
         t.loop(self.outputs, self.width, end)
 
+    @abstractmethod
     def add(self, sums: Tensor) -> None:
         """Add the products to the sums."""
-        raise NotImplementedError
 
+    @abstractmethod
     def dense(self, product: Product, p: Schedule) -> None:
         """Do it for all, of many rows."""
-        raise NotImplementedError
 
     def listed(
         self, extent: Index, most: int, given: Callable[[Index], Sequence[Tile]]
