@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -103,7 +104,7 @@ def compile(
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
         return _trip(source, machine, budget, replace(options, compute=compute), search)
 
-    if budget.error is None or auto:
+    if budget.error is None or auto or choosing.are_chosen(quantized):
         return build(options.compute, search)
     source = replace(source, kept=source.kept or [])
     call = frontend.example_call(model, example_inputs, kwargs)
@@ -141,9 +142,9 @@ def _asked(
     auto = quantizing.autos(quantize)
     quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
     quantized = skipping.skipped(quantized, skip, auto)
-    sparsifying.check(quantized, calibration)
+    sparsifying.check(quantized, calibration, budget)
     skipping.check(quantized, calibration)
-    quantizing.check(quantized, auto, calibration, budget)
+    quantizing.check(quantized, auto, choosing.are_chosen(quantized), calibration, budget)
     return replace(quantized, settled=passes.Sparsity(sparsifying.are_bytes_asked(budget))), auto
 
 
@@ -186,7 +187,7 @@ def _calibrated(
     budget: Budget,
 ) -> _Source:
     """The source with what is known of its numbers after running these calls on the machine at hand, and
-    formats within the budget for weights of the patterns `auto`."""
+    formats and zeros within the budget for weights of which these are chosen; `auto`: patterns of formats."""
     own, here = replace(options, compute=None), targets.resolve("cpu")
     source = replace(source, kept=[])
     program = source.imported()
@@ -197,7 +198,7 @@ def _calibrated(
 
     known = quantizing.calibrated(source.quantized, build, calls)
     known, levels = choosing.with_levels(known, program, build, calls)
-    if not auto:
+    if not auto and not choosing.are_chosen(known):
         return replace(source, quantized=known, formats=levels)
     element, panels = element_of(options.compute) or "f32", budget.weights is not None
     chooser = choosing.Chooser.of(known, auto, program, build, calls, panels, machine, element)
@@ -206,17 +207,14 @@ def _calibrated(
         quantized, formats = found
         return quantizing.with_ranges(quantized, build, calls), formats
 
-    if budget.error is None:
-        quantized, formats = settle(chooser.within(budget))
-    else:
-        reference = build(passes.Quantization())
+    reference = cache(lambda: build(passes.Quantization()))
 
-        def error_of(found: choosing.Settled) -> float:
-            made = build(found[0], options)
-            return max(accuracy.difference(made, reference, *call) for call in calls)
+    def error_of(found: choosing.Settled) -> float:
+        made = build(found[0], options)
+        return max(accuracy.difference(made, reference(), *call) for call in calls)
 
-        quantized, formats = choosing.kept(chooser, budget, error_of, settle)
-    return replace(source, quantized=quantized, formats=formats)
+    quantized, formats = choosing.kept(chooser, budget, error_of, settle)
+    return replace(source, quantized=quantized, formats=(*levels, *formats))
 
 
 def _trip(

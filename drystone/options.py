@@ -41,10 +41,10 @@ class Budget:
     there at once; the others are read from the model's file in time for the kernels that need them. Or limits
     of the target's memory levels by name ({"ram": "256KB"}), for the activations that are planned in them.
     weights: for all weights as they are stored. bits: what a weight takes on the mean, scales and everything
-    else counted, of those whose format is to be chosen (`quantize="auto"`). error: the largest relative L2
-    error of any output on the example inputs, against the same model compiled in f32; where a shorter element
-    keeps it, products are computed in that one. With `quantize="auto"` it is that of the formats, on the
-    calls of the calibration.
+    else counted, of those whose format, or zeros, are to be chosen (`quantize="auto"`, `sparsify="auto"`).
+    error: the largest relative L2 error of any output on the example inputs, against the same model compiled
+    in f32; where a shorter element keeps it, products are computed in that one. Where formats or zeros are
+    chosen it is that of these, on the calls of the calibration.
     """
 
     ram: int | str | Mapping[str, int | str] | None = None
@@ -163,12 +163,14 @@ class Sparsify:
 
     pattern: "2:4" (of every 4 neighbouring inputs of an output 2 are left) or any other N:M; "16x16",
     blocks of so many outputs and inputs that are zero together; None: zeros anywhere; "auto": anywhere, at
-    levels that are chosen for each weight, so that all together have `level`; "channels" and
-    "heads", outputs of weights that go with all that is computed of them: tensors are smaller. level: the
-    part of the numbers, blocks, channels or heads that become 0, or go, between 0 and 1; N:M says it itself.
-    method: which numbers become 0, or channels go, and what the others then are: "magnitude", or "wanda" or
-    "sparsegpt" (not of channels), which need calibration; each with "+refit" (neither), which does too,
-    behind it. None: "wanda" where there is calibration, else "magnitude".
+    levels that are chosen for each weight, so that all together have `level`, or without one whatever zeros,
+    or none, are best for each within a `Budget`; "channels" and "heads", outputs of weights that go with all
+    that is computed of them: tensors are smaller. level: the part of the numbers, blocks, channels or heads
+    that become 0, or go, between 0 and 1; N:M says it itself.
+    method: which numbers become 0, or channels go, and what the others then are: "magnitude" (the smallest of
+    every output), "layer-magnitude" (of a weight; not of channels), or "wanda" or "sparsegpt" (not of
+    channels), which need calibration; each with "+refit" (not of channels), which does too, behind it. None:
+    "wanda" where there is calibration, else "magnitude".
     """
 
     pattern: str | None = None

@@ -192,22 +192,25 @@ def autos(given: Format | Mapping[str, Format | None] | None) -> frozenset[str]:
 def check(
     quantized: Quantization,
     auto: Collection[str],
+    zeros: bool,
     calls: Sequence[Any] | str | os.PathLike[str] | None,
     budget: Budget,
 ) -> None:
-    """Raise UserError where calibration is not needed, or is and not there, and the same of budgets."""
+    """Raise UserError where calibration is not needed, or is and not there, and the same of budgets. auto:
+    patterns of weights whose formats are chosen; `zeros`: whether zeros are."""
+    chosen = bool(auto) or zeros
     weights, products = quantized.weights, quantized.products
     assert isinstance(weights, QuantizeWeights) and isinstance(products, QuantizeProducts)
-    if budget.error is not None and quantized != Quantization() and not auto:
+    if budget.error is not None and quantized != Quantization() and not chosen:
         pruned = quantized.sparse.prunings or quantized.shrunk.removals
         what = "sparsify= asks for an error of its own" if pruned else "these are given"
         raise UserError(
             f"Budget(error=...) judges formats that are chosen, and {what}",
             hint=f'give quantize="{AUTO}", or leave one of the two out, and compare',
         )
-    if budget.error is not None and auto and not 0 < budget.error < math.inf:
+    if budget.error is not None and chosen and not 0 < budget.error < math.inf:
         raise UserError(f"Budget(error={budget.error!r}) is no error", hint="give a number such as 0.01")
-    if budget.bits is not None and not auto:
+    if budget.bits is not None and not chosen:
         raise UserError("Budget(bits=...) is for formats that are chosen", hint=f'give quantize="{AUTO}"')
     if auto and budget.bits is None and budget.weights is None and budget.error is None:
         raise UserError(

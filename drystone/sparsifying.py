@@ -16,7 +16,7 @@ from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import ir
 from drystone.options import Budget, Sparsify, Zeroed, by_pattern
 from drystone.passes import Quantization, QuantizeWeights, SparseProduct, SparsifyWeights, Timed
-from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
+from drystone.passes.pruning import Blocks, Free, Groups, Pruning, Zeros
 from drystone.passes.shrink_channels import Removal, ShrinkChannels
 from drystone.runtime.fitted import Fitted
 from drystone.targets.target import CpuTarget
@@ -26,8 +26,8 @@ _HINT = (
 )
 #: Patterns of what is removed.
 CHANNELS, HEADS = "channels", "heads"
-#: What stands for zeros anywhere, at levels that are chosen for each weight.
-AUTO = "auto"
+#: What stands for zeros that are chosen for each weight; an example of a level.
+AUTO, _ANYWHERE = "auto", "0.9"
 
 
 def sparsified(
@@ -38,21 +38,28 @@ def sparsified(
     asked = by_pattern("sparsify", given)
     if not asked:
         return quantized
-    if auto or quantized.integers:
-        what = "integer=True" if quantized.integers else '"auto"'
+    if quantized.integers:
         raise UserError(
-            f"sparsify: quantize={what} does not know of sparse weights", hint="leave one of the two out"
+            "sparsify: quantize=Quantize(.., integer=True) does not know of sparse weights",
+            hint="leave one of the two out",
         )
     rounding = quantized.weights
     assert isinstance(rounding, QuantizeWeights)
     found = tuple((pattern, _spelled_out(each)) for pattern, each in asked)
     removals = tuple((pattern, None if each is None else _removal(each)) for pattern, each in found)
     prunings = tuple((p, None if each is None or _removal(each) else _pruning(each)) for p, each in found)
+    if auto and any(each is not None and (each.pattern, each.level) != (AUTO, None) for _, each in found):
+        raise UserError(
+            f'sparsify: quantize="{AUTO}" chooses formats of weights as they are, not of pruned ones',
+            hint=f'give sparsify="{AUTO}" without a level, which chooses zeros with the formats, or formats',
+        )
     if any(each is not None for _, each in removals):
         quantized = replace(quantized, shrunk=ShrinkChannels(removals))
-    if quantized.shrunk.removals and any(each is not None and each.free for _, each in prunings):
+    if quantized.shrunk.removals and any(
+        each is not None and isinstance(each.zeros, Free) for _, each in prunings
+    ):
         raise UserError(
-            f'sparsify: levels are chosen ("{AUTO}") for the model as it is, from which no channels go',
+            f'sparsify: zeros are chosen ("{AUTO}") for the model as it is, from which no channels go',
             hint="leave one of the two out",
         )
     if all(each is None for _, each in prunings) and quantized.shrunk.removals:
@@ -89,10 +96,12 @@ def _removal(each: Sparsify) -> Removal | None:
 
 def _pruning(each: Sparsify) -> Pruning:
     """How a weight is to be pruned."""
-    free = each.pattern == AUTO
-    zeros = _zeros(replace(each, pattern=None) if free else each)
-    found = Pruning(zeros) if each.method is None else Pruning.of(zeros, each.method)
-    return replace(found, free=free)
+    zeros: Zeros | Free
+    if each.pattern == AUTO:
+        zeros = Free(None if each.level is None else _level(each, "numbers", _ANYWHERE))
+    else:
+        zeros = _zeros(each)
+    return Pruning(zeros) if each.method is None else Pruning.of(zeros, each.method)
 
 
 def _zeros(each: Sparsify) -> Zeros:
@@ -116,7 +125,7 @@ def _zeros(each: Sparsify) -> Zeros:
     if first < 1 or second < 1:
         raise UserError(f"sparsify: no blocks are {each.pattern}", hint='give such as "16x16"')
     what = "numbers" if each.pattern is None else f"blocks {each.pattern}"
-    example = "0.9" if each.pattern is None else f"drystone.Sparsify({each.pattern!r}, 0.8)"
+    example = _ANYWHERE if each.pattern is None else f"drystone.Sparsify({each.pattern!r}, 0.8)"
     return Blocks(_level(each, what, example), (first, second))
 
 
@@ -136,16 +145,24 @@ def _level(each: Sparsify, what: str, example: str) -> float:
 def are_bytes_asked(budget: Budget) -> bool:
     """Whether a budget counts the bytes of weights, so that those with zeros are held in few even where that
     is slower."""
-    return budget.weights is not None or (budget.ram is not None and not isinstance(budget.ram, Mapping))
+    counted = budget.weights is not None or budget.bits is not None
+    return counted or (budget.ram is not None and not isinstance(budget.ram, Mapping))
 
 
-def check(quantized: Quantization, calls: Any) -> None:
-    """Raise UserError where calibration is needed and not there."""
+def check(quantized: Quantization, calls: Any, budget: Budget) -> None:
+    """Raise UserError where calibration, or a budget, is needed and not there."""
     asked = [pruning for _, pruning in quantized.sparse.prunings if pruning is not None]
     gone = [removal for _, removal in quantized.shrunk.removals if removal is not None]
+    limited = any(each is not None for each in (budget.bits, budget.weights, budget.error))
+    if any(each.zeros == Free() for each in asked) and not limited:
+        raise UserError(
+            f'sparsify="{AUTO}" chooses zeros within a budget, or at a level',
+            hint='give Budget(bits=4.25), Budget(weights="40MB") or Budget(error=0.01), and quantize="auto" '
+            f'to choose formats too; or drystone.Sparsify("{AUTO}", 0.6)',
+        )
     if calls is None and any([each.calibrated for each in asked] + [each.calibrated for each in gone]):
         raise UserError(
-            'sparsify: "auto", and methods but "magnitude", need to see what weights are multiplied with',
+            'sparsify: "auto", and methods but magnitudes, need to see what weights are multiplied with',
             hint='give calibration=[(x,), ..], the inputs of some calls, or take method="magnitude"',
         )
 

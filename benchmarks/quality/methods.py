@@ -1,9 +1,11 @@
 """Ways to compress the weights of products, each giving a model that computes with what is stored."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -153,17 +155,22 @@ class Fitted(nn.Module):
         return torch.as_tensor(self.made(*inputs))
 
 
-def skipping(given: Calibrated, skip: Mapping[str, drystone.Skip]) -> Compressed:
-    """Thresholds for what weights are multiplied with, as `compile` finds them; the weights as they were."""
+def compiled(given: Calibrated, **asked: Any) -> Compressed:
+    """The model as `compile` makes it with these arguments; a weight has 32 bits where none are chosen."""
     rows = torch.export.Dim("rows", max=1024)
     fitted = drystone.compile(
         given.model,
         given.inputs,
         dynamic_shapes=tuple({0: rows} for _ in given.inputs),
-        skip=skip,
         calibration=[given.inputs],
+        **asked,
     )
-    return Compressed(Fitted(fitted), 32)
+    counts = {f"{name}.weight": module.weight.numel() for name, module in products(given.model)}
+    found = fitted.manifest.formats
+    bits = sum(each.bits * counts[each.weight] for each in found) / max(sum(counts.values()), 1)
+    for name, number in sorted(Counter(each.format for each in found).items()):
+        print(f"  {number} x {name or 'as it is'}", flush=True)
+    return Compressed(Fitted(fitted), bits if found else 32)
 
 
 def _correct(module: nn.Linear | nn.Conv2d, change: np.ndarray) -> int:
@@ -234,6 +241,8 @@ _SKIPPED = {
     "the gate and inputs of the MLP": {".*down.*": None, ".*(gate|up).*": "inputs"},
     "inputs of all products": {".*layers.*": "inputs"},
 }
+#: Zeros that are chosen with formats.
+_CHOSEN = drystone.Sparsify("auto", method="sparsegpt+refit")
 _PRUNING = (*PRUNING, "wanda+refit", "sparsegpt+refit")
 #: What is measured: by name, a format and how its scales are chosen, or zeros and how they are.
 METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
@@ -308,9 +317,20 @@ METHODS: dict[str, Callable[[Calibrated], Compressed]] = (
     }
     | {
         f"{level:.0%} of {name}": partial(
-            skipping, skip={pattern: drystone.Skip(level, at) for pattern, at in places.items()}
+            compiled, skip={pattern: drystone.Skip(level, at) for pattern, at in places.items()}
         )
         for name, places in _SKIPPED.items()
         for level in (0.5, 0.7)
+    }
+    | {
+        f"levels about 50 %, {method}": partial(compiled, sparsify=drystone.Sparsify("auto", 0.5, method))
+        for method in _PRUNING
+    }
+    | {
+        f"{name} within {bits} bits": partial(
+            compiled, quantize="auto", sparsify=zeros, budget=drystone.Budget(bits=bits)
+        )
+        for bits in (4.25, 3.25, 2.5)
+        for name, zeros in (("formats", None), ("formats and zeros", _CHOSEN))
     }
 )

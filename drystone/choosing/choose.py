@@ -1,17 +1,19 @@
 """The choice of formats for weights of which everything is known: sizes, errors, times."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 
 from drystone import scheduling
+from drystone.choosing.zeros import Trial, Way
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, Encoding, encode
 from drystone.passes import INT8
+from drystone.passes.pruning import Pruning
 from drystone.passes.rounding import Method, Seen, output_error
 from drystone.runtime.manifest import ChosenFormat
 
@@ -31,7 +33,9 @@ class Weight:
     """A weight: what gives it as f64 [n, k], these extents, what calibration showed of its inputs (None:
     nothing), its bytes as it is, and what says its bytes in an encoding (None: the encoding itself), and the
     seconds that a product takes in a format of this name ("": as it is) and of so many bytes (None: nothing
-    is known of that). in_bytes: whether its products can be computed in bytes."""
+    is known of that). in_bytes: whether its products can be computed in bytes. coded: whether its
+    format is chosen, and by their names the `ways` in which it is chosen without zeros, pruned by `pruning`
+    (None: it has none)."""
 
     matrix: Callable[[], Array]
     shape: tuple[int, int]
@@ -40,6 +44,9 @@ class Weight:
     stored: Callable[[Encoding], int] | None = None
     seconds: Callable[[str, int], float] | None = None
     in_bytes: bool = False
+    coded: bool = True
+    pruning: Pruning | None = None
+    ways: Mapping[str, Way] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -62,13 +69,14 @@ Effect = Callable[[str, Array], float]
 
 @dataclass(frozen=True)
 class Option:
-    """A format of a weight ("": as it is): its bytes, how far it moves the model's results (the square of
-    that beside theirs), and the seconds of a product."""
+    """A format of a weight ("": as it is), or a way to hold it without zeros: its bytes, how far it moves the
+    model's results (the square of that beside theirs), the seconds of a product, and whether it has zeros."""
 
     format: str
     size: int
     change: float
     seconds: float
+    sparse: bool = False
 
 
 def options_of(weights: Mapping[str, Weight], effect: Effect) -> dict[str, list[Option]]:
@@ -77,7 +85,7 @@ def options_of(weights: Mapping[str, Weight], effect: Effect) -> dict[str, list[
     What a format changes is the squared error that it leaves of a layer's outputs, tr((W - Q) H (W - Q)^T),
     times how much the model changes for such an error in this layer, which is measured: by its results with
     that layer alone rounded. Products in bytes have the error of rounded rows besides: each number of a row
-    is off by a twelfth of its step squared.
+    is off by a twelfth of its step squared. What zeros change is found in the same way (`choosing.zeros`).
     """
     return {key: _options(key, weight, effect) for key, weight in weights.items()}
 
@@ -87,15 +95,17 @@ def choose(options: Mapping[str, Sequence[Option]], limit: int) -> list[Option] 
     where none keeps that.
 
     Changes of several layers are taken for independent, as in MixDQ (Zhao et al. 2024), and the sum is least
-    (`scheduling.select`). Formats that are slower than a better one are left out unless no choice without
-    them is small enough.
+    (`scheduling.select`). What is slower than a better format is left out unless no choice of formats without
+    it is small enough; with zeros some always is, but at what change.
     """
-    for allowed in ({key: _fast(own) for key, own in options.items()}, options):
-        items = [[scheduling.Option(o.size, o.change) for o in own] for own in allowed.values()]
-        found = scheduling.select(items, limit)
-        if found is not None:
-            return [own[n] for own, n in zip(allowed.values(), found.chosen, strict=True)]
-    return None
+    fast = {key: _fast(own) for key, own in options.items()}
+    least = sum(min(option.size for option in own if not option.sparse) for own in fast.values())
+    allowed = fast if least <= limit else options
+    items = [[scheduling.Option(o.size, o.change) for o in own] for own in allowed.values()]
+    found = scheduling.select(items, limit)
+    if found is None:
+        return None
+    return [own[n] for own, n in zip(allowed.values(), found.chosen, strict=True)]
 
 
 def cheapest(options: Mapping[str, Sequence[Option]], error: float) -> list[Option]:
@@ -159,16 +169,21 @@ def _fast(options: Sequence[Option]) -> list[Option]:
 
 def _options(key: str, weight: Weight, effect: Effect) -> list[Option]:
     """All that can be chosen for a weight."""
-    held = {name: formats.TABLE[name]() for name in CANDIDATES}
+    held = {name: formats.TABLE[name]() for name in CANDIDATES if weight.coded}
     held = {name: each for name, each in held.items() if not any(each.problems(weight.shape))}
     sizes = {name: weight.size(each) for name, each in held.items()}
-    if weight.in_bytes and weight.seen is not None:
+    if weight.coded and weight.in_bytes and weight.seen is not None:
         # The scales of outputs, and the sums of their codes.
         sizes[INT8] = weight.count + 8 * weight.shape[0]
     changes = _changes(key, weight, held, effect) | {"": 0.0}
     sizes[""] = weight.bytes
     seconds = weight.seconds or (lambda name, size: 0.0)
-    return [Option(name, size, changes[name], seconds(name, size)) for name, size in sizes.items()]
+    found = [Option(name, size, changes[name], seconds(name, size)) for name, size in sizes.items()]
+    if weight.pruning is None:
+        return found
+    trial = Trial(weight.matrix(), weight.seen, weight.pruning, lambda matrix: effect(key, matrix))
+    ways = ((name, weight.ways[name], change) for name, change in trial.changes(weight.ways).items())
+    return found + [Option(name, way.size, change, way.seconds, sparse=True) for name, way, change in ways]
 
 
 def _changes(key: str, weight: Weight, held: Mapping[str, Encoding], effect: Effect) -> dict[str, float]:
@@ -185,7 +200,7 @@ def _changes(key: str, weight: Weight, held: Mapping[str, Encoding], effect: Eff
         better = encoding.decode(parts, matrix.shape) - matrix
         left = min(1.0, output_error(better, moment) / errors[_COMPARED])
     found = {name: slope * left * error for name, error in errors.items()}
-    if weight.in_bytes and seen is not None:
+    if weight.coded and weight.in_bytes and seen is not None:
         rows = output_error(_nearest(matrix, formats.int8_row()) - matrix, moment)
         found[INT8] = slope * (rows + seen.rounding * float(np.square(matrix).sum()))
     return found

@@ -8,12 +8,13 @@ import numpy as np
 
 from drystone.choosing.changes import Changes
 from drystone.choosing.choose import Option, choose
+from drystone.choosing.zeros import Trial
 from drystone.dtypes import Array
 from drystone.ir.program import Program
 from drystone.passes import ExposeWeights, Quantization, SparsifyWeights, copy_of, run
 from drystone.passes.fold_weights import FoldWeights
-from drystone.passes.pruning import Blocks, Pruning
-from drystone.passes.rounding import Seen, output_error
+from drystone.passes.pruning import Blocks, Free, Pruning
+from drystone.passes.rounding import Seen
 from drystone.passes.weight_readers import Reader, asked
 from drystone.quantizing import Call
 from drystone.runtime.fitted import Fitted
@@ -41,7 +42,7 @@ def with_levels(
     (`choosing.choose`). `program` is imported, and stays; `build` compiles the model anew.
     """
     sparse = quantized.sparse
-    if not any(pruning is not None and pruning.free for _, pruning in sparse.prunings):
+    if not any(_is_free(pruning) for _, pruning in sparse.prunings):
         return quantized, ()
     # What reads weights is known for as long as the program is.
     copy = copy_of(program)
@@ -79,19 +80,19 @@ def _free(program: Program, sparse: SparsifyWeights) -> _Free:
         reader.key: (reader, pruning, program.weights[reader.key])
         for group in found
         for reader, pruning in group
-        if pruning.free and reader.kind != "table"
+        if _is_free(pruning) and reader.kind != "table"
     }
 
 
+def _is_free(pruning: Pruning | None) -> bool:
+    """Whether its level is to be chosen so that all weights together have one."""
+    return pruning is not None and isinstance(pruning.zeros, Free) and pruning.zeros.level is not None
+
+
 def _level(pruning: Pruning) -> float:
-    assert isinstance(pruning.zeros, Blocks)
+    """The level that all weights together are to have."""
+    assert isinstance(pruning.zeros, Free) and pruning.zeros.level is not None
     return pruning.zeros.level
-
-
-def _with(pruning: Pruning, level: float) -> Pruning:
-    """The same with another level, which is no longer free."""
-    assert isinstance(pruning.zeros, Blocks)
-    return replace(pruning, zeros=replace(pruning.zeros, level=level), free=False)
 
 
 def _at(options: Sequence[Option], levels: Sequence[float], level: float) -> Option:
@@ -103,28 +104,17 @@ def _options(
 ) -> tuple[list[Option], list[float]]:
     """All that can be chosen for a weight, and the levels of these."""
     matrix, asked_for = reader.matrix(array), _level(pruning)
-    moment = np.eye(matrix.shape[1]) if seen is None else seen.moment
-    simple = replace(pruning, method=None if pruning.method != "magnitude" else "magnitude", refit=False)
-
-    def pruned(how: Pruning, level: float) -> Array:
-        return _with(how, level).pruned(matrix, seen)
-
-    own = pruned(simple, asked_for)
-    error = output_error(own - matrix, moment)
-    slope = changes.by(key, reader.array(own)) / error if error > 0 else 0.0
-    if error > 0 and (pruning.refit or pruning.method == "sparsegpt"):
-        # What making up leaves of the error is much the same at all levels.
-        slope *= min(1.0, output_error(pruned(pruning, asked_for) - matrix, moment) / error)
+    trial = Trial(matrix, seen, pruning, lambda found: changes.by(key, reader.array(found)))
+    tried = sorted({round(asked_for + each, 3) if each else asked_for for each in _ABOUT})
+    tried = [each for each in tried if 0 < each <= max(_MOST, asked_for)]
+    tried = [each for each in tried if not Blocks(each).problem(*matrix.shape)]
+    cost = trial.slope(Blocks(each) for each in tried if each >= asked_for) * trial.left(Blocks(asked_for))
     options, levels = [Option("", array.size, 0.0, 0.0)], [0.0]
-    for level in sorted({round(asked_for + each, 3) if each else asked_for for each in _ABOUT}):
-        possible = 0 < level <= max(_MOST, asked_for) and not _with(simple, level).zeros.problem(
-            *matrix.shape
-        )
-        if possible:
-            numbers = own if level == asked_for else pruned(simple, level)
-            change = slope * output_error(numbers - matrix, moment)
-            options.append(Option(f"{level:.0%} zeros", int(np.count_nonzero(numbers)), change, 0.0))
-            levels.append(level)
+    for level in tried:
+        numbers = trial.simple(Blocks(level))
+        change = cost * trial.error(numbers)
+        options.append(Option(str(Blocks(level)), int(np.count_nonzero(numbers)), change, 0.0))
+        levels.append(level)
     return options, levels
 
 
@@ -134,7 +124,7 @@ def _pruned(free: _Free, levels: Mapping[str, float], seen: Mapping[str, Seen]) 
     for key, (reader, pruning, array) in free.items():
         matrix = reader.matrix(array)
         level = levels[key]
-        numbers = _with(pruning, level).pruned(matrix, seen.get(key)) if level else matrix
+        numbers = replace(pruning, zeros=Blocks(level)).pruned(matrix, seen.get(key)) if level else matrix
         found[key] = reader.array(numbers)
     return found
 
@@ -142,10 +132,11 @@ def _pruned(free: _Free, levels: Mapping[str, float], seen: Mapping[str, Seen]) 
 def _settled(sparse: SparsifyWeights, free: _Free, levels: Mapping[str, float]) -> SparsifyWeights:
     """The pass with these levels; what else is matched has the level that is asked for."""
     own = tuple(
-        (re.escape(key), _with(free[key][1], level) if level else None) for key, level in levels.items()
+        (re.escape(key), replace(free[key][1], zeros=Blocks(level)) if level else None)
+        for key, level in levels.items()
     )
     rest = tuple(
-        (pattern, replace(each, free=False) if each is not None else None)
+        (pattern, each.for_now if each is not None and _is_free(each) else each)
         for pattern, each in sparse.prunings
     )
     return replace(sparse, prunings=(*own, *rest), others=sparse.others.union(p for p, _ in sparse.prunings))

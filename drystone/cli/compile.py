@@ -54,7 +54,9 @@ from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
     help='How weights are pruned: "2:4", a level such as 0.9, or blocks ("16x16"); by names too.',
 )
 @click.option("--level", type=float, help="The part of blocks that become zeros, such as 0.8.")
-@click.option("--pruning", help='Which numbers become zeros: "magnitude", "wanda" or "sparsegpt".')
+@click.option(
+    "--pruning", help='Which numbers become zeros: "magnitude", "layer-magnitude", "wanda" or "sparsegpt".'
+)
 @click.option(
     "--skip",
     multiple=True,

@@ -22,10 +22,9 @@ from drystone.ir.encoding import (
 )
 from drystone.ir.program import Program
 from drystone.ir.sparse_tensors import BLOCKS, GROUPS, fitting
-from drystone.ir.values import main_block, shape
+from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.decode_weights import read_decoded
-from drystone.passes.pack_weights import panels_of_convolution
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.sparse_costs import SparseProduct, named
@@ -180,14 +179,18 @@ class SettleSparsity:
         """How a weight [outputs, inputs] of the element, which is held in `own` if that is sparse, is best
         held for the products, or convolutions, that read it, as their left operand or not."""
         held = self.element if element == "f32" and self.element else element
-        dense, best = Codes(held).bytes(matrix.shape), None
+        extents = matrix.shape[0], matrix.shape[1]
+        dense, best = Codes(held).bytes(extents), None
         given = [Sparse(each.pattern, Codes(held)) for each in own]
         # What holds many zeros is no pattern of these.
         most = _FULL * np.count_nonzero(matrix)
         others = fitting(matrix, _PATTERNS, Codes(held))
         others = [each for each in others if prod(each.pattern.kept(matrix.shape)) <= most]
         for encoding in [*given, *others]:
-            cases = [self._case(each.operation, matrix, encoding, held, left) for each in read]
+            cases = [
+                SparseProduct.of(each.operation, extents, encoding, held, self.target, left=left)
+                for each in read
+            ]
             known = [
                 (time, each)
                 for each in cases
@@ -218,20 +221,6 @@ class SettleSparsity:
         why += "" if level is None else f", and pay from {level:.0%} zeros"
         why += "" if faster or not smaller else "; fewer bytes are asked for"
         return _Found(matrix, dense, case, time, measured is not None, faster or smaller, size, name, why)
-
-    def _case(self, op: Any, matrix: Array, encoding: Sparse, held: str, left: bool) -> SparseProduct | None:
-        """A product, or a convolution, with the weight in an encoding; None where no kernel reads that."""
-        extents = matrix.shape[0], matrix.shape[1]
-        if op.name == "dry.matmul":
-            result = shape(op.results[0])
-            rows = result[-1:] if left else result[:-1]
-            known = 0 if None in rows else prod(n or 0 for n in rows)
-            return SparseProduct(known, extents, encoding, held, left=left)
-        panels = panels_of_convolution(op, self.target) if held == "f32" else None
-        listed = isinstance(encoding.pattern, Compressed)
-        return (
-            None if panels is None or not listed else SparseProduct(0, extents, encoding, held, panels.taps)
-        )
 
     def _rank(self, found: tuple[float, SparseProduct]) -> tuple[float, float]:
         """What is to be least: time, and bytes of what takes as long; or the other way round."""

@@ -11,10 +11,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2, prod
+from typing import Any
 
 from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured
+from drystone.ir.values import shape_of
 from drystone.passes.coded import Panels
-from drystone.passes.pack_weights import panel_width
+from drystone.passes.pack_weights import panel_width, panels_of_convolution
 from drystone.targets.target import CpuTarget
 
 #: Rows, base and slope.
@@ -67,6 +69,28 @@ class SparseProduct:
     element: str
     taps: int = 0
     left: bool = False
+
+    @staticmethod
+    def of(
+        op: Any,
+        extents: tuple[int, int],
+        encoding: Sparse,
+        element: str,
+        target: CpuTarget,
+        *,
+        left: bool = False,
+    ) -> "SparseProduct | None":
+        """That of a dry.matmul, or a dry.conv, with its weight of these extents in an encoding; None where no
+        kernel reads it."""
+        if op.name == "dry.matmul":
+            result = shape_of(op.results[0].type)
+            rows = result[-1:] if left else result[:-1]
+            known = 0 if None in rows else prod(n or 0 for n in rows)
+            return SparseProduct(known, extents, encoding, element, left=left)
+        panels = panels_of_convolution(op, target) if element == "f32" else None
+        if panels is None or not isinstance(encoding.pattern, Compressed):
+            return None
+        return SparseProduct(0, extents, encoding, element, panels.taps)
 
     @property
     def size(self) -> int:

@@ -36,8 +36,9 @@ class SparsifyWeights:
 
     - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
       one of [O, C * K], which is copied plain and reshaped.
-    - `seen` has for a weight's key what calibration showed of x, which methods but "magnitude" need; weights
+    - `seen` has for a weight's key what calibration showed of x, which methods but magnitudes need; weights
       of which nothing is known (embeddings, convolutions of several groups) are pruned by magnitude.
+    - Where zeros are yet to be chosen, weights have the level that all are to have together, or none.
     - N:M is held as groups (`Structured`), everything else in lists of blocks (`Compressed`).
     - What is left is held in the model's element, or in what the `rounding` says of the weight, where kernels
       of products read sparse matrices of that. Other formats, products in bytes (`in_bytes`), and patterns of
@@ -63,7 +64,8 @@ class SparsifyWeights:
         if not self.prunings:
             return
         made, rounding = dict[Any, Any](), self.rounding
-        found = asked(program, self.prunings, tables=self.tables, others=self.others, argument="sparsify")
+        prunings = tuple((pattern, None if each is None else each.for_now) for pattern, each in self.prunings)
+        found = asked(program, prunings, tables=self.tables, others=self.others, argument="sparsify")
         asked(program, rounding.formats, tables=rounding.tables, others=rounding.others)
         for reader, pruning in (each for group in found for each in group):
             place = reader.key, reader.turned
@@ -78,15 +80,15 @@ class SparsifyWeights:
 
     def _pruned(self, program: Program, reader: Reader, pruning: Pruning) -> Any:
         """The sparse weight at the insertion point; None where it stays as it is."""
-        outputs, inputs = reader.extents
-        problem = pruning.zeros.problem(outputs, inputs)
+        (outputs, inputs), zeros = reader.extents, pruning.settled
+        problem = zeros.problem(outputs, inputs)
         if problem:
             raise _error(
                 reader, f"of {outputs} x {inputs} {problem}", "give it another level, or other blocks"
             )
-        if pruning.zeros.holds_all(outputs, inputs):
+        if zeros.holds_all(outputs, inputs):
             return None
-        encoding = Sparse(pruning.zeros.pattern(outputs, inputs), self._values(program, reader))
+        encoding = Sparse(zeros.pattern(outputs, inputs), self._values(program, reader))
         listed = Lists((outputs, inputs), 0, 1).joined(encoding)
         if isinstance(listed, str):
             raise _error(reader, f"cannot be sparse in this format: {listed}", _PLAIN)

@@ -141,7 +141,8 @@ def test_models_in_bf16() -> None:
         ({"sparsify": drystone.Sparsify("64x64", 0.9)}, "a.weight of 96 x 64 has 2 blocks 64 x 64"),
         ({"sparsify": drystone.Sparsify("2:4", method="obd")}, "no method is called 'obd'"),
         ({"sparsify": drystone.Sparsify("2:4", method="wanda")}, "give calibration="),
-        ({"sparsify": "auto"}, "what part of the numbers are zeros"),
+        ({"sparsify": "auto"}, "within a budget, or at a level"),
+        ({"sparsify": "auto", "budget": drystone.Budget(bits=4)}, "give calibration="),
         ({"sparsify": drystone.Sparsify("auto", 0.5)}, "give calibration="),
         (
             {"sparsify": {"a.*": drystone.Sparsify("auto", 0.5), "b.*": drystone.Sparsify("channels", 0.5)}},
@@ -152,7 +153,9 @@ def test_models_in_bf16() -> None:
         ({"sparsify": "2:4", "quantize": {"c.*": "w4"}}, "'c.\\*' matches no weight whose bits can be fewer"),
         ({"sparsify": "2:4", "quantize": "w4"}, "a.weight cannot be sparse in this format"),
         ({"sparsify": "2:4", "quantize": "int8"}, "products are computed in bytes"),
-        ({"sparsify": "2:4", "quantize": "auto"}, "does not know of sparse weights"),
+        ({"sparsify": "2:4", "quantize": "auto"}, "formats of weights as they are"),
+        ({"sparsify": drystone.Sparsify("auto", 0.5), "quantize": "auto"}, "formats of weights as they are"),
+        ({"sparsify": drystone.Sparsify("channels", 0.5), "quantize": "auto"}, "of weights as they are"),
         ({"sparsify": "2:4", "budget": drystone.Budget(error=0.1)}, "asks for an error of its own"),
     ],
     ids=lambda each: str(each),
@@ -204,3 +207,98 @@ def test_levels_are_chosen_among_the_names_that_ask_for_it() -> None:
         "a.weight": 0.5,
         "b.weight": 0.5,
     }
+
+
+class Idle(nn.Module):
+    """Of the second layer's weight one number of 16 is not small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(128, 128), nn.Linear(128, 128)
+        with torch.no_grad():
+            self.b.weight[torch.rand(128, 128) < 15 / 16] *= 1e-3
+
+    def forward(self, x: Any) -> Any:
+        return self.b(torch.tanh(self.a(x)))
+
+
+def idle() -> tuple[Idle, list[torch.Tensor]]:
+    torch.manual_seed(0)
+    return Idle().eval(), [torch.randn(16, 128) for _ in range(8)]
+
+
+def has_zeros(name: str) -> bool:
+    """Whether the name of what was chosen is of a way to hold zeros."""
+    return "zeros" in name or ":" in name
+
+
+def off(model: nn.Module, fitted: drystone.Fitted, calls: list[torch.Tensor]) -> float:
+    with torch.no_grad():
+        return max(relative_error(fitted(x), model(x)) for x in calls)
+
+
+def test_zeros_are_chosen_where_they_cost_less_than_bits() -> None:
+    """At as many bits the model changes less with zeros where they cost nothing, and what is saved goes to
+    the other weight."""
+    model, calls = idle()
+    given = {"quantize": "auto", "calibration": calls, "budget": drystone.Budget(bits=5)}
+    dense = drystone.compile(model, (calls[0],), **given)
+    both = drystone.compile(model, (calls[0],), sparsify="auto", **given)
+    bits = {each.weight: each.bits for each in both.manifest.formats}
+    assert sum(bits.values()) / 2 <= 5
+    names = {each.weight: each.format for each in both.manifest.formats}
+    assert names["b.weight"].startswith("90% zeros") and "zeros" not in names["a.weight"]
+    assert bits["a.weight"] > {each.weight: each.bits for each in dense.manifest.formats}["a.weight"]
+    assert off(model, both, calls) < 0.7 * off(model, dense, calls)
+    (held,) = both.manifest.sparsity
+    assert (held.weight, held.sparse) == ("b.weight", True) and held.zeros == pytest.approx(0.9, abs=0.01)
+    assert all(str(each) in str(both.report(calls[0], runs=1)) for each in both.manifest.formats)
+
+
+def test_zeros_within_a_budget_of_bytes() -> None:
+    model, calls = idle()
+    for quantize in ("auto", None):
+        budget = drystone.Budget(weights=90_000 if quantize is None else 20_000)
+        fitted = drystone.compile(
+            model, (calls[0],), quantize=quantize, sparsify="auto", calibration=calls, budget=budget
+        )
+        assert fitted.memory.weights <= budget.weights
+        names = {each.weight: each.format for each in fitted.manifest.formats}
+        assert has_zeros(names["b.weight"]) and not has_zeros(names["a.weight"])
+        assert off(model, fitted, calls) < (0.005 if quantize is None else 0.2)
+
+
+def test_zeros_within_an_error() -> None:
+    model, calls = idle()
+    given = {"quantize": "auto", "sparsify": "auto", "calibration": calls}
+    for error in (0.1, 0.01):
+        fitted = drystone.compile(model, (calls[0],), budget=drystone.Budget(error=error), **given)
+        assert off(model, fitted, calls) <= error
+    with pytest.raises(drystone.UserError, match=r"are off by .*, 0.0001 is allowed"):
+        drystone.compile(model, (calls[0],), budget=drystone.Budget(error=0.0001, bits=6), **given)
+
+
+def test_zeros_are_chosen_nowhere_where_they_cost_more_than_bits() -> None:
+    """Numbers all of a size; and what is chosen is the same as without."""
+    model, calls = pair()
+    for bits in (4.5, 8.5):
+        given = {"quantize": "auto", "calibration": calls, "budget": drystone.Budget(bits=bits)}
+        made = [drystone.compile(model, (calls[0],), sparsify=s, **given) for s in (None, "auto")]
+        assert made[0].manifest.formats == made[1].manifest.formats
+
+
+def test_zeros_are_chosen_among_the_names_that_ask_for_it() -> None:
+    """A weight in a format of its own, one that is pruned, and one for which zeros are chosen."""
+    model, calls = idle()
+    given = {"calibration": calls, "budget": drystone.Budget(bits=6)}
+    for quantize, sparsify in (
+        ({"a.*": "q8_0", ".*": "auto"}, "auto"),
+        ({"b.*": "auto"}, {"b.*": "auto"}),
+        (None, {"a.*": "2:4", "b.*": "auto"}),
+        ({"a.*": "int8"}, "auto"),
+    ):
+        fitted = drystone.compile(model, (calls[0],), quantize=quantize, sparsify=sparsify, **given)
+        assert [each.weight for each in fitted.manifest.formats] == ["b.weight"]
+        assert has_zeros(fitted.manifest.formats[0].format)
+        held = {each.weight: each.held for each in fitted.manifest.sparsity}
+        assert ("a.weight" in held) == (quantize is None) and "b.weight" in held

@@ -122,7 +122,7 @@ def test_zeros_are_where_they_should_be(n: int, k: int, way: str, zeros: Zeros, 
         wanted = some.size - round(zeros.level * some.size)
         assert some.sum() <= wanted if empty else some.sum() == wanted
         per_row = some.sum(1)
-        assert empty or per_row.max() - per_row.min() <= 1
+        assert empty or way.startswith("layer-") or per_row.max() - per_row.min() <= 1
     encoding = Sparse(zeros.pattern(n, k), Codes("f64"))
     assert np.array_equal(decode(encode(found, encoding), encoding, (n, k), "f64"), found)
 
@@ -130,10 +130,24 @@ def test_zeros_are_where_they_should_be(n: int, k: int, way: str, zeros: Zeros, 
 def test_methods_by_name() -> None:
     assert Pruning.of(Blocks(0.5), "sparsegpt+refit") == Pruning(Blocks(0.5), "sparsegpt", True)
     calibrated = {way for way in WAYS if Pruning.of(Blocks(0.5), way).calibrated}
-    assert calibrated == set(WAYS) - {"magnitude"}
+    assert calibrated == set(WAYS) - {"magnitude", "layer-magnitude"}
     for name in ("obd", "refit", "wanda+gptq", "wanda+refit+refit"):
         with pytest.raises(UserError, match=r"no method is called"):
             Pruning.of(Blocks(0.5), name)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_magnitudes_are_compared_within_an_output_or_within_the_weight(known: bool) -> None:
+    weight, seen = case(8, 16)
+    weight[:4] /= 100
+    within, whole = (
+        Pruning.of(Blocks(0.5), method).pruned(weight, seen if known else None)
+        for method in ("magnitude", "layer-magnitude")
+    )
+    assert ((within != 0).sum(1) == 8).all()
+    assert np.array_equal(whole, np.where(np.arange(8)[:, None] < 4, 0, weight))
+    groups = [Pruning.of(Groups(2, 4), m).pruned(weight, None) for m in ("magnitude", "layer-magnitude")]
+    assert np.array_equal(*groups)
 
 
 def test_without_calibration_magnitudes_count() -> None:

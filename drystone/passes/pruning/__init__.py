@@ -4,7 +4,7 @@ They take arrays and know nothing of programs. The measure of all is that of `pa
 error of a layer's outputs on what calibration showed.
 """
 
-from drystone.passes.pruning.methods import METHODS, Pruning
-from drystone.passes.pruning.zeros import Blocks, Groups, Zeros
+from drystone.passes.pruning.methods import METHODS, SIMPLE, Pruning
+from drystone.passes.pruning.zeros import Blocks, Free, Groups, Zeros
 
-__all__ = ["METHODS", "Blocks", "Groups", "Pruning", "Zeros"]
+__all__ = ["METHODS", "SIMPLE", "Blocks", "Free", "Groups", "Pruning", "Zeros"]

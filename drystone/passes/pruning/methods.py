@@ -1,19 +1,23 @@
 """Methods of pruning a weight, by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.passes.pruning.zeros import Zeros
+from drystone.passes.pruning.zeros import Blocks, Free, Zeros
 from drystone.passes.rounding import Seen
 from drystone.passes.rounding.descent import descended
 from drystone.passes.rounding.feedback import with_feedback
 from drystone.passes.rounding.hessian import factored
 
+#: The smallest numbers of a whole weight, the baseline of the papers: Sun et al. 2023, section 4.
+LAYERWISE = "layer-magnitude"
+#: Methods that need to know nothing.
+SIMPLE = ("magnitude", LAYERWISE)
 #: What says which numbers become 0, the best that nothing has to be known for first.
-METHODS = ("magnitude", "wanda", "sparsegpt")
+METHODS = (*SIMPLE, "wanda", "sparsegpt")
 _REFIT = "refit"
 #: Sweeps over the numbers that are left.
 _SWEEPS = 3
@@ -23,18 +27,16 @@ _SHARES = (0.5, 0.75, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Pruning:
-    """Where a weight is to have zeros, by which of `METHODS` (None: "wanda" where it is known what the weight
-    is multiplied with, else "magnitude"), and whether the numbers that are left are fitted anew, each time
-    that some more have become 0."""
+    """Where a weight is to have zeros, settled or yet to be chosen, by which of `METHODS` (None: "wanda"
+    where it is known what the weight is multiplied with, else "magnitude"), and whether the numbers that are
+    left are fitted anew, each time that some more have become 0."""
 
-    zeros: Zeros
+    zeros: Zeros | Free
     method: str | None = None
     refit: bool = False
-    #: Whether its level is that of all weights together that are pruned so, and each may have another.
-    free: bool = False
 
     @staticmethod
-    def of(zeros: Zeros, name: str) -> "Pruning":
+    def of(zeros: Zeros | Free, name: str) -> "Pruning":
         """By the name of a method, with "+refit" behind it or not. Raises UserError for any other."""
         method, *more = name.split("+")
         if method not in METHODS or more not in ([], [_REFIT]):
@@ -48,13 +50,28 @@ class Pruning:
     @property
     def calibrated(self) -> bool:
         """Whether it needs to know what the weight is multiplied with."""
-        return self.free or self.refit or self.method not in (None, "magnitude")
+        return isinstance(self.zeros, Free) or self.refit or self.method not in (None, *SIMPLE)
+
+    @property
+    def for_now(self) -> "Pruning | None":
+        """What stands for it until zeros are chosen: the level that all weights are to have together, or no
+        zeros."""
+        if not isinstance(self.zeros, Free):
+            return self
+        level = self.zeros.level
+        return None if level is None else replace(self, zeros=Blocks(level))
+
+    @property
+    def settled(self) -> Zeros:
+        """Where a weight is to have zeros, once that is chosen."""
+        assert isinstance(self.zeros, Zeros), "zeros are chosen before weights are pruned"
+        return self.zeros
 
     def pruned(self, matrix: Array, seen: Seen | None) -> Array:
         """A weight, f64 [n, k], with zeros. By magnitude where nothing is known of what it is multiplied
         with."""
         if seen is None or not seen.moment.any():
-            return _without(matrix, self.zeros.left(np.abs(matrix)))
+            return _without(matrix, self.settled.left(np.abs(matrix), whole=self.method == LAYERWISE))
         if not self.refit:
             return self._once(matrix, seen)
         found = matrix
@@ -64,10 +81,11 @@ class Pruning:
 
     def _once(self, matrix: Array, seen: Seen, share: float = 1.0) -> Array:
         """The weight with a share of the zeros."""
-        zeros = self.zeros
+        zeros = self.settled
         match self.method or "wanda":
-            case "magnitude":
-                return _without(matrix, zeros.left(np.abs(matrix), share))
+            case "magnitude" | "layer-magnitude":
+                whole = self.method == LAYERWISE
+                return _without(matrix, zeros.left(np.abs(matrix), share, whole=whole))
             case "wanda":
                 # Sun et al. 2023, section 3: numbers times the norm of their input.
                 return _without(matrix, zeros.left(np.abs(matrix) * seen.size, share))

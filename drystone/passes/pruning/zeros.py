@@ -18,9 +18,10 @@ class Zeros(ABC):
         """What holds the numbers of a weight that are left."""
 
     @abstractmethod
-    def left(self, scores: Array, share: float = 1.0) -> Array:
-        """Which numbers of a weight are left, bool [n, k]: those of the largest scores. With a share of the
-        zeros more are; where that grows no zero has to become another number."""
+    def left(self, scores: Array, share: float = 1.0, *, whole: bool = False) -> Array:
+        """Which numbers of a weight are left, bool [n, k]: those of the largest scores of an output or, with
+        `whole`, of all outputs. With a share of the zeros more are; where that grows no zero has to become
+        another number."""
 
     @abstractmethod
     def problem(self, outputs: int, inputs: int) -> str:
@@ -36,6 +37,14 @@ class Zeros(ABC):
 
 
 @dataclass(frozen=True)
+class Free:
+    """Zeros that are chosen for each weight: anywhere, so that all together have this `level`; or, where that
+    is None, in whatever pattern, or not at all, as is best within a budget."""
+
+    level: float | None = None
+
+
+@dataclass(frozen=True)
 class Groups(Zeros):
     """N:M: of every `of` neighbouring inputs of an output at most `kept_of` are not 0."""
 
@@ -46,8 +55,8 @@ class Groups(Zeros):
         """Groups along the inputs."""
         return Structured(1, self.kept_of, self.of)
 
-    def left(self, scores: Array, share: float = 1.0) -> Array:
-        """The largest of every group."""
+    def left(self, scores: Array, share: float = 1.0, *, whole: bool = False) -> Array:
+        """The largest of every group, whatever they are compared with."""
         pattern = Structured(1, self.of - int(share * (self.of - self.kept_of)), self.of)
         places = pattern.places(pattern.find(scores), scores.shape)
         found = np.zeros(scores.shape, bool)
@@ -66,12 +75,16 @@ class Groups(Zeros):
         """Where there are so few inputs."""
         return inputs <= self.kept_of
 
+    def __str__(self) -> str:
+        return f"{self.kept_of}:{self.of}"
+
 
 @dataclass(frozen=True)
 class Blocks(Zeros):
     """The part `level` of all blocks of so many outputs and inputs, to the nearest whole number, is 0; of
     numbers where a block is one. All outputs, or rows of blocks, have as many, up to one (Sun et al. 2023,
-    section 3): where they are compared with each other, those whose numbers are small lose everything."""
+    section 3): where they are compared with each other (`whole`), those whose numbers are small lose
+    everything."""
 
     level: float
     block: tuple[int, int] = (1, 1)
@@ -81,14 +94,16 @@ class Blocks(Zeros):
         rows, columns = self._blocks(outputs, inputs)
         return Compressed(self._kept(rows * columns), self.block)
 
-    def left(self, scores: Array, share: float = 1.0) -> Array:
-        """The blocks of the largest sums of squares of every row of blocks."""
+    def left(self, scores: Array, share: float = 1.0, *, whole: bool = False) -> Array:
+        """The blocks of the largest sums of squares of every row of blocks, or of all."""
         (rows, columns), (high, wide) = self._blocks(*scores.shape), self.block
         sums = block_squares(scores, self.block)
-        ranks = np.argsort(np.argsort(-sums, axis=1, kind="stable"), axis=1)
-        ends = np.array([self._kept(columns * n) for n in range(rows + 1)])
-        zeros = (share * (columns - np.diff(ends))).astype(int)
-        found = ranks < columns - zeros[:, None]
+        compared = sums.reshape(1, -1) if whole else sums
+        ranks = np.argsort(np.argsort(-compared, axis=1, kind="stable"), axis=1)
+        count = compared.shape[1]
+        ends = np.array([self._kept(count * n) for n in range(len(compared) + 1)])
+        zeros = (share * (count - np.diff(ends))).astype(int)
+        found: Array = (ranks < count - zeros[:, None]).reshape(rows, columns)
         return found.repeat(high, 0).repeat(wide, 1)[: scores.shape[0], : scores.shape[1]]
 
     def problem(self, outputs: int, inputs: int) -> str:
@@ -103,6 +118,10 @@ class Blocks(Zeros):
     def together(self, inputs: int) -> int:
         """All: which of them matter differs, so that parts of a row have different levels."""
         return inputs
+
+    def __str__(self) -> str:
+        blocks = "" if self.block == (1, 1) else f" in blocks {self.block[0]}x{self.block[1]}"
+        return f"{self.level:.0%} zeros{blocks}"
 
     def _blocks(self, outputs: int, inputs: int) -> tuple[int, int]:
         """Blocks along the outputs and along the inputs."""
