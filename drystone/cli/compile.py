@@ -51,7 +51,7 @@ from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
     "--sparsify",
     multiple=True,
     metavar="[NAMES=]ZEROS",
-    help='How weights are pruned: "2:4", a level such as 0.9, or blocks ("16x16"); by names too.',
+    help='How weights are pruned: "2:4", a level such as 0.9, blocks ("16x16") or "auto"; by names too.',
 )
 @click.option("--level", type=float, help="The part of blocks that become zeros, such as 0.8.")
 @click.option(
