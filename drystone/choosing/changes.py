@@ -21,7 +21,7 @@ class Changes:
     def _run(self, call: Call, arrays: Mapping[str, Array]) -> list[Array]:
         args, kwargs = call
         self._exposed.reset()
-        _, given = self._exposed.arguments(args, {**kwargs, WEIGHTS: arrays})
+        given = self._exposed.leaves(args, {**kwargs, WEIGHTS: arrays})
         outputs = self._exposed.execute(given, threads=self._exposed.threads)
         kinds = [leaf.dtype for leaf in self._exposed.outputs]
         return [

@@ -59,8 +59,7 @@ def difference(made: "Fitted", reference: "Fitted", args: Sequence[Any], kwargs:
     outputs = []
     for model in (made, reference):
         model.reset()
-        _, arrays = model.arguments(args, kwargs)
-        given = model.execute(arrays, threads=model.threads)
+        given = model.execute(model.leaves(args, kwargs), threads=model.threads)
         outputs.append([_numbers(a, leaf.dtype) for a, leaf in zip(given, model.outputs, strict=True)])
         model.reset()
     return max((_relative(a, b) for a, b in zip(*outputs, strict=True) if a is not None), default=0.0)

@@ -18,6 +18,7 @@ from drystone.runtime.frame import Frame, Sizes
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
 from drystone.runtime.stored import Reader, Stored, spooled
+from drystone.runtime.tensors import Given, Taken
 
 _IN_MEMORY = (
     "the file of the weights is kept in memory (tmpfs), so that those which come and go take it all the "
@@ -79,7 +80,8 @@ class Fitted:
         self._image = image
         self._table = native.pointers(self._weights)
         self._names = [leaf.name for leaf in manifest.inputs]
-        self._taken = [manifest.numpy_dtype(leaf.dtype) for leaf in manifest.inputs]
+        self._taken = [Taken(leaf) for leaf in manifest.inputs]
+        self._given = [Given(leaf) for leaf in manifest.outputs]
         self._frames: list[Frame] = []
         self._sizes: dict[tuple[tuple[int, ...], ...], Sizes] = {}
         # At the interpreter's end this runs while everything it needs is still there, unlike __del__.
@@ -131,28 +133,26 @@ class Fitted:
         pin: keep each thread on a core of its own, the calling one while it runs; None: as compiled.
         arena: uint8, at least `memory.arena` bytes, aligned to 64; it belongs to this call while it runs.
         """
-        leaves, arrays = self.arguments(args, kwargs or {})
-        outputs = self.execute(arrays, threads=threads or self.threads, arena=arena, pin=pin)
-        like = next((leaf for leaf in leaves if not isinstance(leaf, np.ndarray)), None)
-        if like is not None or not leaves:
-            wrapped = [
-                _to_torch(out, spec.dtype) for out, spec in zip(outputs, self.manifest.outputs, strict=True)
-            ]
-            return tree.unflatten(iter(wrapped), self.manifest.out_tree)
+        leaves = self.leaves(args, kwargs or {})
+        arrays = bool(leaves) and all(isinstance(leaf, np.ndarray) for leaf in leaves)
+        tensors = not arrays and "torch" in sys.modules
+        outputs = self.execute(leaves, threads=threads or self.threads, arena=arena, pin=pin, tensors=tensors)
         return tree.unflatten(iter(outputs), self.manifest.out_tree)
 
     def execute(
         self,
-        inputs: Sequence[Array],
+        inputs: Sequence[Any],
         *,
         threads: int,
         arena: Array | None = None,
         profile: Array | None = None,
         pin: bool | None = None,
-    ) -> list[Array]:
-        """Run over flat lists of arrays; see `call`.
+        tensors: bool = False,
+    ) -> list[Any]:
+        """Run over flat lists of arrays or tensors; see `call`.
 
         profile: int64 [kernels, 2], gets start and end in ns of every kernel call.
+        tensors: whether it gives tensors of torch, or arrays of numpy.
         """
         m = self.manifest
         if arena is not None and (arena.nbytes < m.arena or arena.ctypes.data % memory.ALIGNMENT):
@@ -160,17 +160,22 @@ class Fitted:
                 f"the arena has {arena.nbytes} bytes at {arena.ctypes.data:#x}",
                 hint=f"the model needs {m.arena} bytes, aligned to {memory.ALIGNMENT}",
             )
-        sizes = self._sizes_of(tuple(array.shape for array in inputs))
+        # What is read has to stay until the code has run.
+        read = [taken.read(value) for taken, value in zip(self._taken, inputs, strict=True)]
+        sizes = self._sizes_of(tuple([tuple(shape) for _, shape, _ in read]))
+        made = [
+            given.tensor(shape) if tensors else given.array(shape)
+            for given, shape in zip(self._given, sizes.outputs, strict=True)
+        ]
         frame = self._take_frame()
         try:
-            # What is read has to stay until the code has run.
-            _read, outputs = frame.set(sizes, inputs, arena, profile)
+            frame.set(sizes, [at for *_, at in read], [at for _, at in made], arena, profile)
             failed = self._run(frame.call, threads, m.pin if pin is None else pin)
         finally:
             self._frames.append(frame)
         if failed:
             raise UserError(f"the model's own check failed: {m.assertions[failed - 1]}")
-        return outputs
+        return [output for output, _ in made]
 
     def _sizes_of(self, shapes: tuple[tuple[int, ...], ...]) -> Sizes:
         """What follows from the inputs' shapes, kept for those of the last calls."""
@@ -202,25 +207,9 @@ class Fitted:
         call.progress = native.counters(reader.progress)
         return reader
 
-    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], list[Array]]:
-        """The leaves of a call's arguments, as they are and as arrays."""
-        leaves = tree.arguments(args, kwargs, self.manifest.in_tree, self._names)
-        specs = zip(leaves, self.inputs, self._taken, strict=True)
-        return leaves, [self._accept(leaf, spec, wanted) for leaf, spec, wanted in specs]
-
-    def _accept(self, given: Any, spec: Leaf, wanted: np.dtype[Any]) -> Array:
-        array = given if isinstance(given, np.ndarray) else _from_torch(given, spec.name)
-        if array.dtype != wanted:
-            raise UserError(
-                f"input {spec.name!r} holds {array.dtype}, the model takes {spec.dtype} ({wanted})",
-                hint="convert it before the call, or compile the model for this element type",
-            )
-        if array.ndim != len(spec.shape):
-            wanted_shape = ", ".join(map(str, spec.shape))
-            raise UserError(
-                f"input {spec.name!r} has the shape {list(array.shape)}, the model takes [{wanted_shape}]"
-            )
-        return array
+    def leaves(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """A call's arguments, flattened."""
+        return tree.arguments(args, kwargs, self.manifest.in_tree, self._names)
 
     def report(self, *inputs: Any, runs: int = 20, threads: int | None = None) -> Report:
         """Per kernel what it is, where in the model it came from, bytes, flops, time and share of peak.
@@ -229,10 +218,10 @@ class Fitted:
         over `runs` calls.
         """
         if inputs:
-            _, arrays = self.arguments(inputs, {})
+            leaves = self.leaves(inputs, {})
         else:
-            arrays = self.manifest.zeros()
-        return measure(self, arrays, runs, threads or self.threads)
+            leaves = self.manifest.zeros()
+        return measure(self, leaves, runs, threads or self.threads)
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one file; needs a C compiler or linker (`cc`, or the PyPI package ziglang)."""
@@ -256,28 +245,3 @@ def load(path: str | Path, *, verify: bool = True) -> Fitted:
     """
     manifest, weights, image, stored = artifact.read(Path(path), verify=verify)
     return Fitted(manifest, weights, native.from_library(image), image, stored)
-
-
-def _from_torch(value: Any, name: str) -> Array:
-    if not hasattr(value, "detach"):
-        if isinstance(value, (bool, int, float)):
-            return np.asarray(value)
-        raise UserError(
-            f"input {name!r} is a {type(value).__name__}, not a torch tensor or a numpy array",
-            hint="convert it first: torch.tensor(...) or numpy.asarray(...)",
-        )
-    torch = sys.modules["torch"]
-    if value.dtype is torch.bfloat16:
-        bits: Array = value.detach().view(torch.int16).numpy(force=True)
-        return bits.view(np.uint16)
-    array: Array = value.numpy(force=True)
-    return array
-
-
-def _to_torch(array: Array, dtype: str) -> Any:
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return array
-    if dtype == "bf16":
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(array)

@@ -10,28 +10,32 @@ from typing import Any
 import numpy as np
 
 from drystone.dtypes import Array
+from drystone.errors import UserError
 from drystone.runtime import extent, memory, native
 from drystone.runtime.manifest import Manifest
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What follows from the shapes of inputs: the values of the symbols, in alphabetical order, and of every
-    output its shape and its element in numpy."""
+    """What follows from the shapes of inputs: the values of the symbols, in alphabetical order, and the shape
+    of every output."""
 
     symbols: tuple[int, ...]
-    outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
+    outputs: tuple[tuple[int, ...], ...]
 
     @staticmethod
     def of(manifest: Manifest, shapes: Sequence[Sequence[int]]) -> "Sizes":
         """Raises UserError naming the input and dimension that does not fit the compiled model."""
         m = manifest
+        for spec, shape in zip(m.inputs, shapes, strict=True):
+            if len(shape) != len(spec.shape):
+                wanted = ", ".join(map(str, spec.shape))
+                raise UserError(
+                    f"input {spec.name!r} has the shape {list(shape)}, the model takes [{wanted}]"
+                )
         names, declared = [spec.name for spec in m.inputs], [spec.shape for spec in m.inputs]
         symbols = extent.bind(names, declared, shapes, m.symbols)
-        outputs = tuple(
-            (tuple(extent.evaluate(n, symbols) for n in spec.shape), m.numpy_dtype(spec.dtype))
-            for spec in m.outputs
-        )
+        outputs = tuple(tuple(extent.evaluate(n, symbols) for n in spec.shape) for spec in m.outputs)
         return Sizes(tuple(symbols[name] for name in sorted(m.symbols)), outputs)
 
 
@@ -43,6 +47,7 @@ class Frame:
         inputs, outputs = (ctypes.c_void_p * max(1, len(all)) for all in (manifest.inputs, manifest.outputs))
         self._size = manifest.arena
         self._arena: Array | None = None
+        self._own = 0
         self._inputs, self._outputs = inputs(), outputs()
         self._symbols = native.integers([0] * len(manifest.symbols))
         self.call = native.Call(
@@ -50,25 +55,22 @@ class Frame:
         )
 
     def set(
-        self, sizes: Sizes, inputs: Sequence[Array], arena: Array | None, profile: Array | None
-    ) -> tuple[list[Array], list[Array]]:
-        """Prepare a call: with inputs of such sizes, an arena of the caller's or its own, and an array
-        for the times of kernels. Gives the arrays that the code reads, which must stay until it has run, and
-        those it writes, which are new."""
-        if arena is None:
-            if self._arena is None:
-                self._arena = memory.empty([self._size], np.uint8)
-            arena = self._arena
-        self.call.arena = arena.ctypes.data
+        self,
+        sizes: Sizes,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        arena: Array | None,
+        profile: Array | None,
+    ) -> None:
+        """Prepare a call: inputs of such sizes and outputs at these addresses, an arena of the caller's or
+        its own, and an array for the times of kernels."""
+        if arena is None and self._arena is None:
+            self._arena, self._own = memory.placed([self._size], np.uint8)
+        self.call.arena = self._own if arena is None else arena.ctypes.data
         self.call.profile = None if profile is None else native.counters(profile)
         if sizes.symbols:
             self._symbols[:] = sizes.symbols
-        ready = []
-        for i, array in enumerate(inputs):
-            held, self._inputs[i] = memory.readable(array)
-            ready.append(held)
-        outputs = []
-        for i, (shape, dtype) in enumerate(sizes.outputs):
-            made, self._outputs[i] = memory.placed(shape, dtype)
-            outputs.append(made)
-        return ready, outputs
+        for i, at in enumerate(inputs):
+            self._inputs[i] = at
+        for i, at in enumerate(outputs):
+            self._outputs[i] = at

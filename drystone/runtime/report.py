@@ -1,14 +1,14 @@
 """What every kernel of a compiled model costs: measured time beside bytes, flops and the machine's peak."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drystone.dtypes import Array
 from drystone.png import write_png
 from drystone.runtime import peaks
 from drystone.runtime.manifest import KernelCall, Manifest
@@ -159,7 +159,7 @@ class Report:
         return write_png(self.manifest.picture, path)
 
 
-def measure(fitted: "Fitted", inputs: list[Array], runs: int, threads: int) -> Report:
+def measure(fitted: "Fitted", inputs: Sequence[Any], runs: int, threads: int) -> Report:
     """Run the model `runs` times with the kernels' clock on; medians."""
     calls = fitted.manifest.kernels
     profile = np.zeros((runs, len(calls), 2), np.int64)

@@ -32,7 +32,6 @@ class _Team:
 class _Teams:
     """Teams that wait for a call, longest first; threads of calls under way, and workers of all teams."""
 
-    process: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
     idle: list[_Team] = field(default_factory=list)
     running: int = 0
@@ -44,17 +43,25 @@ class _Teams:
         with self.lock:
             free = max(wanted, usable_cores()) - self.running if self.running else wanted
             count = max(1, min(wanted, free))
-            fitting = [t for t in self.idle if t.pinned == pinned and t.threads >= count]
-            team = min(fitting, key=lambda t: t.threads, default=None) if count > 1 else None
+            team = self._waiting(count, pinned) if count > 1 else None
             if count > 1 and team is None:
                 while self.idle and self.workers + count > max(wanted, usable_cores()):
                     self._end(self.idle[0])
                 team = _Team(code.pool(count, pinned=pinned), count, pinned, code)
                 self.workers += count - 1
-            elif team is not None:
-                self.idle.remove(team)
             self.running += count
             return team, count
+
+    def _waiting(self, count: int, pinned: bool) -> _Team | None:
+        """Of the idle teams that a call could have, the smallest, no longer idle; most often the last one is
+        just so large."""
+        if self.idle and self.idle[-1].threads == count and self.idle[-1].pinned == pinned:
+            return self.idle.pop()
+        fitting = [t for t in self.idle if t.pinned == pinned and t.threads >= count]
+        team = min(fitting, key=lambda t: t.threads, default=None)
+        if team is not None:
+            self.idle.remove(team)
+        return team
 
     def give(self, team: _Team | None, count: int) -> None:
         """A call has ended."""
@@ -62,7 +69,8 @@ class _Teams:
             self.running -= count
             if team is not None:
                 self.idle.append(team)
-        self.clear()
+        if self.forgotten:
+            self.clear()
 
     def clear(self) -> None:
         """End idle teams whose makers are gone. Never waits: a collector may call this anywhere, also from
@@ -89,17 +97,18 @@ class _Teams:
 _state = _Teams()
 
 
-def _here() -> _Teams:
-    """This process's teams; a forked process has none of its parent's threads."""
+def _forked() -> None:
+    """A forked process has none of its parent's threads."""
     global _state
-    if _state.process != os.getpid():
-        _state = _Teams()
-    return _state
+    _state = _Teams()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def run(code: native.Code, call: native.Call, threads: int, *, pinned: bool) -> int:
     """Run a model (see `native.Code.call`) with at most as many threads."""
-    teams = _here()
+    teams = _state
     team, count = teams.take(code, threads, pinned)
     try:
         call.threads = count
@@ -110,6 +119,5 @@ def run(code: native.Code, call: native.Call, threads: int, *, pinned: bool) -> 
 
 def forget(code: native.Code) -> None:
     """End the workers of teams that this code made, as soon as they are idle: it is about to go."""
-    teams = _here()
-    teams.forgotten.append(code)
-    teams.clear()
+    _state.forgotten.append(code)
+    _state.clear()

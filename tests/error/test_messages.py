@@ -103,6 +103,12 @@ CALL = "  it was compiled for model(x, [pair_0, pair_1], mask=mask)"
             "input 'x' is a str, not a torch tensor or a numpy array\n"
             "  convert it first: torch.tensor(...) or numpy.asarray(...)",
         ),
+        (
+            (X.to_sparse(), PAIR),
+            {"mask": MASK},
+            "input 'x' is a tensor of layout torch.sparse_coo, the model takes dense ones\n"
+            "  give it as tensor.to_dense()",
+        ),
         ((X,), {"mask": MASK}, f"the model takes 2 positional arguments, not 1\n{CALL}"),
         ((X, PAIR), {}, f"the argument 'mask' is missing\n{CALL}"),
         ((X, PAIR), {"mask": MASK, "scale": X}, f"the model takes no argument named 'scale'\n{CALL}"),

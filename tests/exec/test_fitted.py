@@ -71,6 +71,11 @@ def test_tensors_are_taken_however_they_lie(fitted: drystone.Fitted) -> None:
     shifted = torch.empty(x.numel() + 1)[1:].view_as(x).copy_(x)
     assert shifted.data_ptr() % memory.ALIGNMENT and torch.equal(fitted(shifted), expected)
     assert np.array_equal(fitted(x.numpy().copy(order="F")), expected.numpy())
+    negated = torch.complex(x, -x).conj().imag  # torch negates when it reads
+    assert negated.is_neg() and torch.equal(fitted(negated), expected)
+    aligned = torch.empty(x.shape).copy_(negated)
+    aligned = torch._neg_view(-aligned)
+    assert aligned.is_contiguous() and aligned.is_neg() and torch.equal(fitted(aligned), expected)
 
 
 def threads() -> int:
