@@ -2,9 +2,14 @@
 whole, torch-mlir's way for all others."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from torch._export import utils
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.export import ExportedProgram
+from torch.export.exported_program import _decompose_exported_program
 
 from drystone.frontend import affine, complex_numbers, composed, fourier, ordering, special, widths
 from drystone.frontend.attention import scaled_dot_product_attention
@@ -18,6 +23,35 @@ from drystone.frontend.shapes import equal
 Rule = Callable[..., Any]
 
 _aten = torch.ops.aten
+
+
+def taken_apart(program: ExportedProgram) -> ExportedProgram:
+    """The program in the operations that `table` leaves.
+
+    That is what `program.run_decompositions(table())` gives, but for composite operations of other libraries,
+    which are taken apart here. It replaces how 500 composite operations are dispatched, again at every call,
+    though nine of ten of them are to do what they do by themselves: that takes longer than the tracing.
+    """
+    found, known = table(), utils._collect_all_valid_cia_ops_for_aten_namespace()
+    composite = dict.fromkeys(known - found.keys(), _keep)
+    for op in list(found):
+        if op in known or (not utils._is_aten_op(op) and utils._is_preservable_cia_op(op)):
+            rule = found.pop(op)
+            if not _is_own(rule, op):
+                composite[op] = rule
+    with unset_fake_temporarily():
+        return _decompose_exported_program(
+            program,
+            cia_to_decomp=composite,
+            python_decomp_table=found,
+            joint_loss_index=None,
+            decompose_custom_triton_ops=False,
+        )
+
+
+def _is_own(rule: Callable[..., Any], op: Any) -> bool:
+    """Whether a decomposition is the operation's own, as torch lists it."""
+    return isinstance(rule, partial) and rule.keywords.get("kernel") is op
 
 
 def table() -> dict[Any, Callable[..., Any]]:

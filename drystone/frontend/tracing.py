@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from drystone.errors import UserError
 from drystone.frontend.checkpoints import Held
-from drystone.frontend.decompositions import table
+from drystone.frontend.decompositions import taken_apart
 from drystone.frontend.dequantized import hold_weights, without_subclasses
 from drystone.frontend.origin import place_of_error, restore, traces
 from drystone.frontend.scans import without_scans
@@ -46,9 +46,7 @@ def export(
         program, sparse = hold_sparse(program)
         program, encoded = hold_weights(program)
         known = traces(program)
-        program = _attempt(
-            "torch could not take the exported model apart", lambda: program.run_decompositions(table())
-        )
+        program = _attempt("torch could not take the exported model apart", lambda: taken_apart(program))
         restore(program, known)
     return program, sparse | encoded, args, named
 

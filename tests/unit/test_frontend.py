@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from drystone import mlir
 from drystone.frontend import import_model
 from drystone.frontend.convert.views import reassociate
+from drystone.frontend.decompositions import table, taken_apart
 from drystone.frontend.origin import shortened
 from drystone.ir.program import Program, TensorSpec
 
@@ -25,6 +26,27 @@ def imported(model: nn.Module, *inputs: Any, **options: Any) -> Program:
 
 def operations(program: Program) -> Counter[str]:
     return Counter(op.operation.name for op in mlir.walk(program.module))
+
+
+class Composite(nn.Module):
+    """Composite operations that stay whole, that have rules here, that torch takes apart by itself, and of
+    which its table says another way than its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.interpolate(F.layer_norm(x, (6,)), scale_factor=2.0, mode="trilinear")
+        y = F.pixel_shuffle(torch.einsum("abcde,abcdf->abcef", y, y).flatten(0, 1), 2)
+        return F.interpolate(F.one_hot(y.long().clamp(0, 3), 4).float(), scale_factor=2).tile(2)
+
+
+def test_programs_are_taken_apart_as_torch_does() -> None:
+    program = torch.export.export(Composite(), (torch.randn(2, 4, 4, 6, 6),), strict=False)
+    wanted = program.run_decompositions(table())
+    found = taken_apart(program)
+    assert found.graph_module.code == wanted.graph_module.code
+    assert found.graph_signature == wanted.graph_signature
+    targets = {str(node.target) for node in found.graph.nodes}
+    assert {"aten.layer_norm.default", "aten.one_hot.default"} <= targets
+    assert not targets & {"aten.einsum.default", "aten.tile.default"}
 
 
 def test_main_takes_inputs_only_and_weights_are_named_by_the_model() -> None:
