@@ -13,8 +13,8 @@ from drystone.ir import build, dialect, formats
 from drystone.ir.encoding import Encoding, with_encoding
 from drystone.mlir import func, ir
 from drystone.options import element_of
-from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panel_width
+from drystone.passes.panels import Panels
 from drystone.targets.target import CpuTarget
 
 THREADS = 2

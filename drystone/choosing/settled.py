@@ -25,9 +25,9 @@ from drystone.passes import (
     SparsifyWeights,
 )
 from drystone.passes.biases import bias_of
-from drystone.passes.coded import Panels
 from drystone.passes.generic import unwidened
 from drystone.passes.pack_weights import panel_width
+from drystone.passes.panels import Panels
 from drystone.passes.pruning import Free, Pruning
 from drystone.passes.quantize_products import is_quantizable
 from drystone.passes.quantize_weights import BEST

@@ -22,6 +22,7 @@ from drystone.codegen.tile import (
     Index,
     Interleave,
     Iota,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -157,7 +158,8 @@ class Frame:
                     return _looked_up(self.tiles[s.numbers.number], self.tiles[s.index.number])
                 return _looked_up(np.array(s.numbers, np.float32), self.tiles[s.index.number])
             case Shuffle():
-                return np.take(self.tiles[s.table.number][0], self.tiles[s.index.number] & 63)
+                found = np.take(self.tiles[s.table.number][0], self.tiles[s.index.number] & 63)
+                return found.view(numpy_dtype(s.result.dtype))
             case Full():
                 value: Any = s.value
                 if isinstance(value, Scalar):
@@ -179,6 +181,9 @@ class Frame:
                 if s.group > 1:
                     b = b.reshape(len(b), -1, s.group).swapaxes(1, 2).reshape(-1, acc.shape[1])
                 return to_element(acc + a.astype(acc.dtype) @ b.astype(acc.dtype), s.result.dtype)
+            case LaneDot():
+                acc, a, b = (widen(self.tiles[t.number]).astype(np.int64) for t in (s.acc, s.a, s.b))
+                return to_element(acc + (a * b).reshape(*acc.shape, 4).sum(-1), s.result.dtype)
             case Reduce():
                 parts = np.split(self.tiles[s.arg.number], s.arg.shape[s.axis], s.axis)
                 return np.asarray(reduce(lambda x, y: apply(s.op, [x, y], {}, s.result.dtype), parts))

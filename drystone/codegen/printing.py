@@ -14,6 +14,7 @@ from drystone.codegen.tile import (
     Index,
     Interleave,
     Iota,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -71,6 +72,8 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 lines.append(f"{pad}{s.result} = {s.op} {args}{extra} -> {s.result.shape} {s.result.dtype}")
             case Dot():
                 lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} @ {s.b}")
+            case LaneDot():
+                lines.append(f"{pad}{s.result} = lane dot {s.acc} + {s.a} * {s.b}")
             case Reduce():
                 lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
             case Transpose():

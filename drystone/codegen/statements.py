@@ -40,6 +40,17 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class LaneDot:
+    """result[m, n] = acc[m, n] + sum over i < 4 of a[m, 4 n + i] b[m, 4 n + i]: bytes, unsigned and signed,
+    with sums of i32."""
+
+    result: Tile
+    acc: Tile
+    a: Tile
+    b: Tile
+
+
+@dataclass(frozen=True)
 class Shuffle:
     """result[.., i] = table[0, index[.., i] mod 64]: bytes, a table of 64 of them."""
 
@@ -237,7 +248,7 @@ class Beside:
 #: What has a tile as its result, element by element of others or of memory.
 Lazy = Load | Gather | Lookup | Shuffle | Full | Iota | Apply | Transpose | Interleave | Split | Reshape
 #: What has a tile as its result.
-Valued = Lazy | Dot | Reduce
+Valued = Lazy | Dot | LaneDot | Reduce
 #: What writes a tile.
 Written = Store | Scatter | Compress
 Statement = Valued | Written | Prefetch | Loop | Grid | When | Beside

@@ -30,6 +30,7 @@ Meaning of the statements
   bytes names some of them as a tensor of its own.
 - `dot`: acc[m, n] + a[m, k] b[k, n]. A load that only feeds the left side of dots is never held in registers.
   b may be interleaved, as dot units want it: [k / g, n * g] with b[k, n] at [k / g, n * g + k % g].
+- `lane_dot`: every lane's own four bytes of a times its own four of b, added to acc.
 - `apply`: an operation of the dialects arith or math on every element, tiles broadcast as in numpy.
 - `reduce`: along one axis, kept with extent 1.
 - `interleave`: rows of groups of g side by side: [k / g, n * g + k % g] of the result is [k, n].
@@ -59,6 +60,7 @@ from drystone.codegen.statements import (
     Grid,
     Interleave,
     Iota,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -85,6 +87,7 @@ __all__ = [
     "Index",
     "Interleave",
     "Iota",
+    "LaneDot",
     "Load",
     "Lookup",
     "Loop",
@@ -310,11 +313,12 @@ class TileBuilder:
         self._emit(Lookup(result, index, numbers))
         return result
 
-    def shuffle(self, table: Tile, index: Tile) -> Tile:
-        """For each byte of an index tile (ui8) the byte of a table, [1, 64], that its six low bits say."""
+    def shuffle(self, table: Tile, index: Tile, dtype: str | None = None) -> Tile:
+        """For each byte of an index tile (ui8) the byte of a table, [1, 64], that its six low bits say;
+        dtype: what it is taken for, if that is another one than the table's."""
         if table.shape != (1, 64) or element_width(table.dtype) != 8 or index.dtype != "ui8":
             raise ValueError(f"shuffle of {table.shape} {table.dtype} by {index.dtype}")
-        result = self._tile(index.shape, table.dtype)
+        result = self._tile(index.shape, dtype or table.dtype)
         self._emit(Shuffle(result, table, index))
         return result
 
@@ -379,6 +383,16 @@ class TileBuilder:
             raise ValueError(f"dot of {a.shape} and {b.shape} into {acc.shape}")
         result = self._tile(acc.shape, acc.dtype)
         self._emit(Dot(result, acc, a, b, tiles))
+        return result
+
+    def lane_dot(self, acc: Tile, a: Tile, b: Tile) -> Tile:
+        """acc [m, n] (i32) and, for each of its elements, the products of four neighbouring bytes of a
+        [m, 4 n] (ui8) with those of b (i8)."""
+        rows, lanes = acc.shape
+        if a.shape != (rows, 4 * lanes) or a.shape != b.shape or (a.dtype, b.dtype) != ("ui8", "i8"):
+            raise ValueError(f"lane dot of {a.shape} {a.dtype} and {b.shape} {b.dtype} into {acc.shape}")
+        result = self._tile(acc.shape, acc.dtype)
+        self._emit(LaneDot(result, acc, a, b))
         return result
 
     def reduce(self, op: str, arg: Tile, axis: int) -> Tile:

@@ -16,13 +16,11 @@ from drystone.ir.encoding import (
     Parts,
     Per,
     Scale,
-    Sparse,
     Table,
     Words,
 )
 from drystone.ir.encoding.code import Code, Floats, Integers, Numbers
 from drystone.ir.encoding.parts import put, take
-from drystone.passes.lists import Lists
 
 #: Bits of codes up to which kernels look their numbers up.
 _LISTED = 5
@@ -35,28 +33,15 @@ _SHORT = 4
 
 
 @dataclass(frozen=True)
-class Panels:
-    """How a matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`. Of a
-    sparse one: `rows` it is multiplied with (0: any number), `group` neighbouring inputs that a unit sums,
-    `taps` of a convolution; `left`: it is the left operand, and multiplied with so many columns."""
+class CodePanels:
+    """How a coded matrix of a shape lies for a product: its outputs along `axis`, in panels of `width`."""
 
     shape: tuple[int, int]
     axis: int
     width: int
-    rows: int = 0
-    group: int = 1
-    taps: int = 0
-    left: bool = False
-
-    @property
-    def lists(self) -> Lists:
-        """How it lies where it is sparse."""
-        return Lists(self.shape, self.axis, self.width, self.rows, self.group, self.taps, self.left)
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""
-        if isinstance(encoding, Sparse):
-            return self.lists.joined(encoding)
         reason = self._reason(encoding)
         if reason or not isinstance(encoding, Codes):
             return reason
@@ -68,9 +53,6 @@ class Panels:
 
     def problem(self, parts: Parts, encoding: Encoding) -> str:
         """Why kernels do not read the numbers of these parts; "" where they do."""
-        if isinstance(encoding, Sparse):
-            listed = self.lists.joined(encoding)
-            return listed if isinstance(listed, str) else ""
         reason = self._reason(encoding)
         if reason or not isinstance(encoding, Codes):
             return reason
@@ -102,8 +84,12 @@ class Panels:
 
     def join(self, parts: Parts, encoding: Encoding) -> Array:
         """The array of `joined` with the numbers of these parts."""
-        if isinstance(encoding, Sparse):
-            return self.lists.join(parts, encoding)
+        joined = self.joined(encoding)
+        assert isinstance(joined, Joined)
+        return joined.join(self.moved(parts, encoding), self.shape)
+
+    def moved(self, parts: Parts, encoding: Encoding) -> Parts:
+        """The parts of what `joined` joins."""
         joined = self.joined(encoding)
         assert isinstance(joined, Joined) and isinstance(joined.base, Codes) and isinstance(encoding, Codes)
         made = joined.base.laid(encoding.stored(parts, self.shape))
@@ -113,7 +99,7 @@ class Panels:
                 own = held[name]
                 assert isinstance(own, Codes)
                 made |= put(name, self._moved(child, take(name, parts), own, per))
-        return joined.join(made, self.shape)
+        return made
 
     def _reason(self, encoding: Encoding) -> str:
         """Why kernels do not read an encoding."""

@@ -23,8 +23,8 @@ from drystone.ir.encoding import (
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
-from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panels_of, panels_of_convolution, panels_of_table
+from drystone.passes.panels import Panels
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.weight_readers import convolutions_of, factors_of, is_copy, reads_of

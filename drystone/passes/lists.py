@@ -16,13 +16,12 @@ from drystone.ir.encoding import (
     Pack,
     Parts,
     Pattern,
-    Per,
-    Scale,
     Sparse,
     Structured,
     Words,
 )
 from drystone.ir.encoding.parts import put, take
+from drystone.passes.coded import CodePanels
 
 #: Elements of a list in a strip, about: enough to be worth the sums that are fetched for them; columns of the
 #: narrowest strip, of which 128 rows in f32 fill most of a first cache; and channels of the narrowest of a
@@ -60,9 +59,9 @@ class Lists:
     def joined(self, encoding: Sparse) -> Joined | str:
         """The encoding in which a kernel reads the numbers of a sparse one; or why none does."""
         values, pattern = encoding.values, encoding.pattern
-        held = self._group_values(values)
-        if self._in_groups(pattern) and held is not None:
-            assert isinstance(pattern, Structured)
+        held = self._group_values(pattern, values)
+        if self._in_groups(pattern, held):
+            assert isinstance(pattern, Structured) and held is not None
             return Joined(Sparse(self._groups(pattern), held))
         if isinstance(pattern, Compressed) and self._in_blocks(pattern) and isinstance(values, Codes):
             in_blocks = self._block_values(pattern, values)
@@ -77,36 +76,43 @@ class Lists:
         listed = Compressed(count, axis=self.axis, strip=self._strip(count))
         return Joined(Sparse(listed, Codes(values.element)))
 
-    def _in_groups(self, pattern: Pattern) -> bool:
-        """Whether kernels read n of m inputs as such: those that a register picks from, in whole words."""
-        if not isinstance(pattern, Structured) or pattern.axis == self.axis:
+    def _in_groups(self, pattern: Pattern, values: Codes | None) -> bool:
+        """Whether kernels read n of m inputs as such: those that a register picks from, in whole words, with
+        numbers that are held so; groups of these end with those words, or lie in them."""
+        if not isinstance(pattern, Structured) or pattern.axis == self.axis or values is None:
             return False
         if self.taps or self.rows > _GROUPED:
             return False
         slots = pattern.kept(self.shape)[pattern.axis]
-        bits = self._groups(pattern).places_held.code.bits
-        return pattern.of in _PICKED and slots % lcm(32 // bits, pattern.kept_of) == 0
+        bits, run = self._groups(pattern).places_held.code.bits, 1
+        if isinstance(values.layout, Words):
+            run = Words.run(values.code)
+        span = lcm(32 // bits, pattern.kept_of, run)
+        group = 0 if values.scale is None else values.scale.per.sizes[0]
+        group = 0 if group >= slots else group
+        whole = not group or group % span == 0 or (span % group == 0 and group % run == 0)
+        return pattern.of in _PICKED and slots % span == 0 and whole
 
     def _groups(self, pattern: Structured) -> Structured:
         """Places in words, each of a power of two bits."""
         bits = 1 << (pattern.places_held.code.bits - 1).bit_length()
         return replace(pattern, held=Codes(f"uint{bits}", None, Words(self.axis, self.width)))
 
-    def _group_values(self, values: Encoding) -> Codes | None:
-        """How numbers of groups lie, in panels: elements, and bytes with a scale for each output; None for
-        others, which no kernel reads."""
-        order = Pack((self.axis,), (self.width,), (self.axis, 1 - self.axis))
-        if not isinstance(values, Codes) or not isinstance(values.element, str):
+    def _codes(self, pattern: Pattern) -> CodePanels:
+        """How codes of what groups hold lie."""
+        outputs, others = pattern.kept(self.shape)
+        return CodePanels((outputs, others), self.axis, self.width)
+
+    def _group_values(self, pattern: Pattern, values: Encoding) -> Codes | None:
+        """How numbers of groups lie, in panels: elements, and codes as those of any matrix; None for others,
+        which no kernel reads."""
+        if not isinstance(values, Codes) or not isinstance(pattern, Structured):
             return None
-        if values.element in _READ and not values.coded:
-            return Codes(values.element, None, order)
-        scale = values.scale
-        if values.element != "int8" or scale is None or set(scale.children()) != {"scale"}:
-            return None
-        each, rows = scale.held, scale.per.all_sizes(2) == Per.row(1 - self.axis).all_sizes(2)
-        if not rows or not isinstance(each, Codes) or each.element not in _READ or each.scale is not None:
-            return None
-        return Codes("int8", Scale(scale.per, replace(each, layout=Pack((0,), (self.width,)))), order)
+        if not values.coded and values.scale is None:
+            order = Pack((self.axis,), (self.width,), (self.axis, 1 - self.axis))
+            return Codes(values.element, None, order) if values.element in _READ else None
+        joined = self._codes(pattern).joined(values)
+        return joined.base if isinstance(joined, Joined) and isinstance(joined.base, Codes) else None
 
     def _in_blocks(self, pattern: Pattern) -> bool:
         """Whether kernels read blocks as such: those that fill a good part of vectors with their outputs."""
@@ -138,11 +144,10 @@ class Lists:
         assert isinstance(values, Codes) and isinstance(encoding.values, Codes)
         places = encoding.pattern.places_held.decode(take("index", parts), kept)
         own = take("values", parts)
-        made = values.laid(encoding.values.stored(own, kept))
-        if values.scale is not None and encoding.values.scale is not None:
-            scale, each = values.scale.held, encoding.values.scale.held
-            assert isinstance(scale, Codes) and isinstance(each, Codes)
-            made |= put("scale", scale.laid(each.stored(take("scale", own), values.scale.per.shape(kept))))
+        if isinstance(values.layout, Words):
+            made = self._codes(encoding.pattern).moved(own, encoding.values)
+        else:
+            made = values.laid(encoding.values.stored(own, kept))
         return put("values", made) | put("index", pattern.places_held.encode(places, {}, BY_RANGE))
 
     def _strip(self, count: int) -> int:
@@ -153,6 +158,17 @@ class Lists:
         narrowest = _CHANNELS if self.taps else _NARROWEST
         strip = taps * max(narrowest, 1 << int(np.ceil(np.log2(max(wanted, 1)))))
         return strip if strip < columns and not 0 < self.rows <= FEW else 0
+
+    def problem(self, parts: Parts, encoding: Sparse) -> str:
+        """Why kernels do not read the numbers of these parts; "" where they do."""
+        joined, pattern = self.joined(encoding), encoding.pattern
+        if isinstance(joined, str):
+            return joined
+        assert isinstance(joined.base, Sparse) and isinstance(encoding.values, Codes)
+        held = joined.base.values
+        if isinstance(held, Codes) and isinstance(held.layout, Words):
+            return self._codes(pattern).problem(take("values", parts), encoding.values)
+        return ""
 
     def join(self, parts: Parts, encoding: Sparse) -> Array:
         """The array of `joined` with the numbers of these parts."""

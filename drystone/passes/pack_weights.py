@@ -25,7 +25,7 @@ from drystone.ir.program import Program
 from drystone.ir.shapes import layouts, spatial_axes
 from drystone.ir.values import main_block, shape, shape_of
 from drystone.mlir import ir
-from drystone.passes.coded import Panels
+from drystone.passes.panels import Panels
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.thresholds import has_zero_factors, has_zeros
 from drystone.passes.unfolded import TAPS, fills_lanes, unfolds

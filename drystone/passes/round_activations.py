@@ -83,7 +83,7 @@ class RoundActivations:
         elif target is not None and target.dot("ui8", "i8") is None:
             problem = f"{target.name} has no unit that multiplies bytes"
         elif panels is not None:
-            problem = panels.bytes_problem(encoding_of(weight.type))
+            problem = panels.codes.bytes_problem(encoding_of(weight.type))
         if problem:
             raise UserError(
                 f"quantize: activations of the weight {name} cannot be bytes: {problem}",

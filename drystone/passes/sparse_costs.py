@@ -15,8 +15,8 @@ from typing import Any
 
 from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured
 from drystone.ir.values import shape_of
-from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panel_width, panels_of_convolution
+from drystone.passes.panels import Panels
 from drystone.targets.target import CpuTarget
 
 #: Rows, base and slope.

@@ -27,8 +27,8 @@ from drystone.ir.encoding import (
     with_encoding,
 )
 from drystone.mlir import func, ir
-from drystone.passes.coded import Panels
 from drystone.passes.pack_weights import panel_width
+from drystone.passes.panels import Panels
 from drystone.targets import registry
 from drystone.targets.target import CpuTarget
 from tests import quantized

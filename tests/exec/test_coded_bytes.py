@@ -9,8 +9,9 @@ from drystone.codegen import families, interpret
 from drystone.ir import build, dialect, formats
 from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode, with_encoding
 from drystone.mlir import func, ir
-from drystone.passes.coded import Panels
+from drystone.passes.coded import CodePanels
 from drystone.passes.pack_weights import panel_width
+from drystone.passes.panels import Panels
 from drystone.targets import registry
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled
@@ -53,7 +54,7 @@ def product(
     parts = encode(matrix, encoding, given)
     panels = Panels((n, k), 0, panel_width(target, n))
     joined = panels.joined(encoding)
-    assert not isinstance(joined, str) and not panels.bytes_problem(encoding)
+    assert not isinstance(joined, str) and not panels.codes.bytes_problem(encoding)
     stored, numbers = panels.join(parts, encoding), decode(parts, encoding, (n, k), "f32")
     a = rng.integers(-127, 128, (m, k)).astype(np.int8)
     with shared_context(), ir.Location.unknown():
@@ -160,4 +161,4 @@ def test_minima_with_rows_known_at_the_call(name: str) -> None:
     ],
 )
 def test_what_is_not_multiplied_with_bytes(encoding: Encoding, problem: str) -> None:
-    assert problem in Panels((32, 256), 0, 32).bytes_problem(encoding)
+    assert problem in CodePanels((32, 256), 0, 32).bytes_problem(encoding)

@@ -15,7 +15,7 @@ from drystone.ir import dialect, formats
 from drystone.ir.elements import to_element, widen
 from drystone.ir.encoding import SEARCHED, Encoding, decode, encode, with_encoding
 from drystone.mlir import func, ir
-from drystone.passes.coded import Panels
+from drystone.passes.panels import Panels
 from drystone.targets import registry
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled

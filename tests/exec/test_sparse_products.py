@@ -26,7 +26,7 @@ from drystone.ir.encoding import (
     decode,
     encode,
 )
-from drystone.passes.coded import Panels
+from drystone.passes.panels import Panels
 from drystone.targets import registry
 from tests.exec.kernels import compiled
 from tests.exec.test_coded import check, check_compiled, product
@@ -259,15 +259,44 @@ def test_groups(group: tuple[int, int], axis: int) -> None:
     for m, values in ((1, Codes("f32")), (3, Codes("bf16")), (16, formats.int8_row(1 - axis))):
         encoding = Sparse(Structured(1 - axis, *group), values)
         program, arrays, expected = product(encoding, m, n, k, machine, axis=axis, given=array)
-        assert "lookup" in str(program)
+        assert "lookup" in str(program) or "lane dot" in str(program)
         check_compiled(program, arrays, expected, machine)
+
+
+#: Codes of what groups hold, with scales of outputs or of some numbers, with zero points, and without.
+CODES = {
+    "int8": formats.int8_row(),
+    "w4, groups of 64": formats.w4(64),
+    "w4, groups of 16": formats.w4(16),
+    "q4_1": formats.q4_1(),
+    "3 bits": formats.w3(32),
+    "e4m3": Codes("e4m3"),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_groups_of_codes(name: str) -> None:
+    """Of few rows: bytes are picked where groups of codes fill registers, numbers elsewhere."""
+    array = np.random.default_rng(9).standard_normal((40, 1024))
+    array[3] = 0
+    for m, machine, group in ((1, "cpu", (2, 4)), (4, "cpu", (1, 4)), (3, "cpu:avx2", (4, 8))):
+        target = registry.resolve(machine)
+        encoding = Sparse(Structured(1, *group), CODES[name])
+        program, arrays, expected = product(encoding, m, 40, 1024, target, given=array)
+        if group == (2, 4):
+            assert ("lane dot" in str(program)) == (name in ("int8", "w4, groups of 64", "3 bits"))
+        check_compiled(program, arrays, expected, target)
 
 
 def test_the_meaning_of_programs_of_groups() -> None:
     array = np.random.default_rng(9).standard_normal((24, 64))
-    for m in (1, 5):
-        encoding = Sparse(Structured(1, 2, 4), Codes("f32"))
-        program, arrays, expected = product(encoding, m, 24, 64, registry.resolve("cpu:avx512"), given=array)
+    for m, values, machine in (
+        (1, Codes("f32"), "cpu:avx512"),
+        (5, formats.w4(16), "cpu:avx512"),
+        (2, formats.int8_row(), "cpu"),
+    ):
+        encoding = Sparse(Structured(1, 2, 4), values)
+        program, arrays, expected = product(encoding, m, 24, 64, registry.resolve(machine), given=array)
         interpret.run(program, arrays)
         check(arrays[-1], expected)
 

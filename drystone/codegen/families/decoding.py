@@ -69,7 +69,7 @@ class CodedMatrix(CodedScales):
     @property
     def zeros_in_bytes(self) -> bool:
         """Whether the numbers of codes less their zero points are signed bytes: both are integers, and those
-        of few bits (`Panels.bytes_problem` sees to it that the others are too)."""
+        of few bits (`CodePanels.bytes_problem` sees to it that the others are too)."""
         zero = None if self.codes.scale is None else self.codes.scale.zero_point
         whole = isinstance(zero, Codes) and zero.scale is None and isinstance(zero.code, Integers)
         return whole and self.codes.code.bits < _BYTE
@@ -105,9 +105,21 @@ class CodedMatrix(CodedScales):
         code = self.codes.code
         if len(Words.pieces(code)) == 1:
             return number_at(t, code, words, Words.place(code.bits, j))
-        return code_numbers(t, code, self._joined(t, words, j, 0))
+        return code_numbers(t, code, self.joined_at(t, words, j, 0))
 
-    def _joined(self, t: TileBuilder, words: list[Tile], j: int, up: int) -> Tile:
+    def numbers(self, t: TileBuilder, panel: Index, first: Index, count: int) -> list[Tile]:
+        """What `count` codes stand for, from one on where a string starts, f32 [1, width] each; groups end
+        with them, or whole ones lie in them."""
+        found = []
+        for at in range(0, count, self.run):
+            words = self.words(t, panel, first + at)
+            for j in range(self.run):
+                if j + at == 0 or (self.group and (j + at) % self.group == 0):
+                    made = self.factors(t, panel, first + (at + j)).with_shift(t)
+                found.append(made.real(t, self.number(t, words, j)))
+        return found
+
+    def joined_at(self, t: TileBuilder, words: list[Tile], j: int, up: int) -> Tile:
         """The words that have the codes of k = j in a run from bit `up` on, and others' bits around them, put
         together from the pieces that these are held in."""
         whole, below, first = None, 0, 0
@@ -126,11 +138,29 @@ class CodedMatrix(CodedScales):
         """The numbers of the codes of k = j .. j + 3 in a run, plus `bias`, in the bytes of words, i32 [1,
         width]: unsigned, or signed."""
         code, (step, _) = self.codes.code, self.ramp
-        word = self._joined(t, words, j, step - 1)
+        word = self.joined_at(t, words, j, step - 1)
         if code.bits < _BYTE:
             word = t.apply("arith.andi", word, in_all_bytes(t, (1 << code.bits) - 1 << step - 1))
         flipped = isinstance(code, Integers) and self.bias(signed=signed) != 0
         return t.apply("arith.xori", word, in_all_bytes(t, 1 << code.bits - 1)) if flipped else word
+
+    def signed_bytes(self, t: TileBuilder, words: list[Tile], j: int, zero: Tile | None) -> Tile:
+        """The numbers of the codes of k = j .. j + 3 in a run less their zero points, which `zero` has for
+        bytes, in the bytes of words, i32 [1, width]."""
+        word = self.in_bytes(t, words, j, signed=True)
+        if zero is None:
+            return word
+        high = in_all_bytes(t, 128)  # keeps bytes apart
+        return t.apply("arith.xori", t.apply("arith.subi", t.apply("arith.ori", word, high), zero), high)
+
+    def byte_zeros(self, t: TileBuilder, panel: Index, k: Index) -> Tile | None:
+        """What is taken from the signed bytes of codes from k on, four times in a word; None where that is
+        nothing."""
+        zero, bias = self.factors(t, panel, k).zero, self.bias(signed=True)
+        if zero is None or not self.zeros_in_bytes:
+            return in_all_bytes(t, bias) if bias else None
+        less = t.apply("arith.fptosi", t.apply("arith.addf", zero, t.full(bias, (1, 1), "f32")), dtype="i32")
+        return t.apply("arith.muli", less, in_all_bytes(t, 1))
 
     def bias(self, *, signed: bool = False) -> int:
         """What is added to the numbers of codes so that they are bytes, unsigned or signed."""

@@ -23,6 +23,7 @@ from drystone.codegen.families.matmul_dots import along_k, column
 from drystone.codegen.families.matmul_form import MatMulForm
 from drystone.codegen.families.matmul_listed import listed_product
 from drystone.codegen.families.matmul_panels import panels
+from drystone.codegen.families.matmul_picked import picked_product, picks_bytes
 from drystone.codegen.families.matmul_schedule import (
     DECODED,
     FEW,
@@ -94,6 +95,8 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
 
 def _sparse(form: MatMulForm, target: CpuTarget) -> TileProgram:
     """The program of a product with a sparse matrix, by how its elements are held."""
+    if picks_bytes(form, target):
+        return picked_product(form, target)
     if isinstance(form.sparse, StructuredMatrix):
         return structured_product(form, target)
     lists = form.sparse is not None and form.sparse.block == (1, 1)

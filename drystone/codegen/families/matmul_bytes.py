@@ -12,7 +12,6 @@ taken from sums there too. The sums of a are found once for the panels of a step
 from dataclasses import replace
 from math import gcd
 
-from drystone.codegen.families.code_numbers import in_all_bytes
 from drystone.codegen.families.coded_scales import Factors
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Meanwhile, Step
@@ -160,31 +159,18 @@ class BytesStep(Step):
         span = c.group or size
 
         def group(k: Index) -> None:
-            zero = self.zeros_in_bytes(k)
+            zero = c.byte_zeros(t, self.panel, k)
 
             def strings(at: Index) -> None:
                 words = c.words(t, self.panel, at)
                 for j in range(0, c.run, _LANE):
-                    word = c.in_bytes(t, words, j, signed=True)
-                    if zero is not None:  # byte by byte, which the highest bit keeps apart
-                        high = in_all_bytes(t, 128)
-                        word = t.apply("arith.subi", t.apply("arith.ori", word, high), zero)
-                        word = t.apply("arith.xori", word, high)
+                    word = c.signed_bytes(t, words, j, zero)
                     t.store(words_of, [(at - first + j) // _LANE, 0], word)
 
             t.loop((k + span).min(end), c.run, strings, lower=k)
 
         t.loop(end, span, group, lower=first)
         self.bytes = kept.part(0, (size // _LANE, c.width * _LANE), "i8"), first
-
-    def zeros_in_bytes(self, k: Index) -> Tile | None:
-        """What is taken from the signed bytes of codes, four times in a word; None where that is nothing."""
-        t, c = self.t, self.coded
-        zero, bias = c.factors(t, self.panel, k).zero, c.bias(signed=True)
-        if zero is None or not c.zeros_in_bytes:
-            return in_all_bytes(t, bias) if bias else None
-        less = t.apply("arith.fptosi", t.apply("arith.addf", zero, t.full(bias, (1, 1), "f32")), dtype="i32")
-        return t.apply("arith.muli", less, in_all_bytes(t, 1))
 
     def right(self, k: Index, depth: int) -> Tile:
         """`depth` rows of what is laid down, from k."""

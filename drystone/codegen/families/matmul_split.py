@@ -250,7 +250,7 @@ class SplitStep(CodedStep):
         t, parts, found = self.t, self.parts, []
         assert parts is not None
         byte = t.full(256.0, (1, 1), "f32")
-        step = t.load(parts.steps, [row, block], [self.p.rows, 1])
+        step = t.load(parts.steps, [row, block], [sums[0].shape[0], 1])
         for i in range(0, len(sums), BYTES):
             low, middle, high = (t.apply("arith.sitofp", part, dtype="f32") for part in sums[i : i + BYTES])
             whole = t.apply("math.fma", t.apply("math.fma", high, byte, middle), byte, low)

@@ -58,24 +58,18 @@ class _Step:
         def some(first: Index, *sums: Tile) -> list[Tile]:
             accs, tables = list(sums), dict[int, Tile]()
             matrix.prefetch(t, panel, first, matrix.span)
-            for at in range(0, matrix.span, matrix.run):
-                words = matrix.words(t, panel, first + at)
-                for j in range(at, at + matrix.run):
-                    group = j // matrix.kept_of
-                    if group not in tables:
-                        tables[group] = self.inputs(
-                            first // matrix.kept_of * matrix.group + group * matrix.group
-                        )
-                    x = t.lookup(matrix.place(t, words, j - at), tables[group])
-                    number = matrix.number(t, panel, first + j)
-                    accs[j % chains] = t.apply("math.fma", number, x, accs[j % chains])
+            places = matrix.places(t, panel, first, matrix.span)
+            for j, number in enumerate(matrix.numbers(t, panel, first, matrix.span)):
+                group = j // matrix.kept_of
+                if group not in tables:
+                    tables[group] = self.inputs(first // matrix.kept_of * matrix.group + group * matrix.group)
+                x = t.lookup(places[j], tables[group])
+                accs[j % chains] = t.apply("math.fma", number, x, accs[j % chains])
             return accs
 
         total, *others = t.loop(matrix.slots, matrix.span, some, [zero] * chains)
         for other in others:
             total = t.apply("arith.addf", total, other)
-        scale = matrix.scale(t, panel)
-        total = total if scale is None else t.apply("arith.mulf", total, scale)
         total = t.transpose(total) if self.vectors.across else total
         place = [self.n, self.m] if self.vectors.across else [self.m, self.n]
         finish(self.vectors.form, t, total, [*self.batch, *place])

@@ -6,7 +6,7 @@ from drystone.codegen.cpu.tiles import matrix
 from drystone.codegen.cpu.tiles.elementwise import combine, neutral, tree
 from drystone.codegen.cpu.tiles.values import Full, Ready, Row, Value
 from drystone.codegen.elements import is_float
-from drystone.codegen.tile import Dot, Reduce
+from drystone.codegen.tile import Dot, LaneDot, Reduce
 from drystone.errors import InternalError
 from drystone.targets.dots import DotUnit
 
@@ -88,6 +88,24 @@ def grouped_dot(low: "Lowering", s: Dot) -> None:
                     f'llvm.call_intrinsic "{unit.intrinsic}"({", ".join((sums[at], *pair))}) '
                     f": ({', '.join(kinds)}) -> {kinds[0]}"
                 )
+    low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
+
+
+def lane_dot(low: "Lowering", s: LaneDot) -> None:
+    """acc and the products of bytes, lane by lane."""
+    unit = low.target.dot(s.a.dtype, s.b.dtype)
+    if unit is None or unit.group != s.a.shape[1] // s.acc.shape[1]:
+        raise InternalError(f"{low.target.name} has no unit for {s.a.dtype} and {s.b.dtype}")
+    acc, a, b = (low.value(t) for t in (s.acc, s.a, s.b))
+    whole, some = low.vector(unit.acc), f"vector<{low.lanes * unit.group}xi8>"
+    sums = [
+        low.emit.pure(
+            f'llvm.call_intrinsic "{unit.intrinsic}"'
+            f"({acc.part(row, j)}, {a.wide(row, j, unit.group)}, {b.wide(row, j, unit.group)}) "
+            f": ({whole}, {some}, {some}) -> {whole}"
+        )
+        for row, j in acc.places()
+    ]
     low.values[s.result.number] = Ready(low, s.result.number, s.result.shape, s.result.dtype, sums)
 
 
@@ -210,4 +228,4 @@ def _row(low: "Lowering", op: str, arg: Value, row: Row) -> str:
     return low.emit.pure(f"vector.reduction <{name}>, {whole}{fast} : {kind} into {arg.dtype}")
 
 
-__all__ = ["combine", "dot", "reduction"]
+__all__ = ["combine", "dot", "lane_dot", "reduction"]

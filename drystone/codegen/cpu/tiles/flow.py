@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from drystone.codegen.cpu.tiles import matrix
 from drystone.codegen.cpu.tiles.access import Loaded, prefetch, store, unproven
-from drystone.codegen.cpu.tiles.contraction import dot, reduction
+from drystone.codegen.cpu.tiles.contraction import dot, lane_dot, reduction
 from drystone.codegen.cpu.tiles.elementwise import Applied
 from drystone.codegen.cpu.tiles.gather import Gathered
 from drystone.codegen.cpu.tiles.lookup import LookedUp, Shuffled
@@ -32,6 +32,7 @@ from drystone.codegen.tile import (
     Grid,
     Index,
     Interleave,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -94,6 +95,8 @@ def execute(low: "Lowering", body: Body) -> None:
                 low.later.pop()
             case Dot():
                 dot(low, s)
+            case LaneDot():
+                lane_dot(low, s)
             case Reduce():
                 reduction(low, s)
             case Grid():

@@ -10,6 +10,7 @@ from drystone.codegen.tile import (
     Dot,
     Gather,
     Grid,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -45,6 +46,8 @@ def step_cost(body: Sequence[Statement]) -> int:
         match s:
             case Dot():
                 total += 2 * math.prod(s.a.shape) * s.b.shape[1]
+            case LaneDot():
+                total += 2 * math.prod(s.a.shape)
             case Apply():
                 total += math.prod(s.result.shape) * (_FUNCTION if s.op.startswith("math.") else 1)
             case Load() | Gather() | Lookup() | Shuffle():

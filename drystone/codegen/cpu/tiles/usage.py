@@ -17,6 +17,7 @@ from drystone.codegen.tile import (
     Index,
     Interleave,
     Iota,
+    LaneDot,
     Load,
     Lookup,
     Loop,
@@ -77,7 +78,7 @@ def operands(s: Statement) -> set[int]:
             return _elements([s.start])
         case Apply():
             return {t.number for t in s.args}
-        case Dot():
+        case Dot() | LaneDot():
             return {s.acc.number, s.a.number, s.b.number}
         case Reduce() | Transpose() | Interleave() | Split() | Reshape():
             return {s.arg.number}
