@@ -86,9 +86,11 @@ class ListedMatrix:
 def steps_of_outputs(groups: int | None, threads: int) -> int:
     """Parts of the outputs that are steps of a grid, where each turns what it multiplies with, for so many
     groups of rows (None: rows that are not turned): one for each thread where all turn the same, which takes
-    its time, and enough for all to be busy where there are several groups."""
+    its time, none where each thread has as many groups of its own, and enough for all to be busy else."""
     if groups is None:
         return _STEPS_OF_THREAD * threads
+    if groups % threads == 0:
+        return 1
     return threads if groups == 1 else -(-_STEPS_OF_THREAD * threads // groups)
 
 

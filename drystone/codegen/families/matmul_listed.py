@@ -27,6 +27,8 @@ def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     vectors, count = Vectors(form, lanes), Vectors(form, lanes).known
     assert isinstance(matrix, ListedMatrix)
     width = _VECTORS * lanes if count is None else min(_VECTORS, -(-count // lanes)) * lanes
+    if count == width == _VECTORS * lanes and not vectors.lie(width):
+        width //= 2  # no thread turns what another one turns
     groups = None if count is None or count <= _GATHERED else -(-count // width)
     parts = steps_of_outputs(groups, target.threads)
     high = -(-(vectors.outputs.constant or 1) // (parts * lanes)) * lanes
