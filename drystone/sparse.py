@@ -27,7 +27,8 @@ def matmul(a: Any, b: Any, *, threads: int = 0) -> Any:
 
     Rows of b are added up in a row with a place for every column (Gustavson, ACM TOMS 4(3), 1978): no hash
     table, as SMASH has one (Kanellopoulos et al. 2019), for a strip of 32768 columns stays in a second cache,
-    and what is read from it is in order. Wider products are formed strip by strip.
+    and what is read from it is in order; a few columns are listed and sorted. Wider products are formed strip
+    by strip.
 
     Raises UserError for other elements, shapes that do not fit, and results of 2^31 elements and more.
     """

@@ -34,14 +34,22 @@ def check(found: object, a: object, b: object) -> None:
     )
 
 
-SHAPES = [(1, 1, 1, 1.0), (37, 20, 50, 0.2), (300, 90, 70, 0.02), (200, 150, 3000, 0.05), (9, 8, 7, 0.0)]
+SHAPES = [
+    (1, 1, 1, 1.0),
+    (37, 20, 50, 0.2),
+    (300, 90, 70, 0.02),
+    (200, 150, 3000, 0.05),
+    (150, 300, 4000, 0.01),
+    (150, 300, 4000, 0.003),
+    (9, 8, 7, 0.0),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_any_shapes(shape: tuple[int, int, int, float], dtype: type, threads: int) -> None:
-    """Rows of many elements and of few, empty ones too."""
+    """Rows of many elements, of few, and of fewer, whose columns are listed; empty ones too."""
     m, k, n, density = shape
     a, b = matrix((m, k), density, dtype), matrix((k, n), density, dtype, 1)
     a.data[a.indptr[m // 2] : a.indptr[m // 2 + 1]] = 0

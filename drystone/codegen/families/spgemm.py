@@ -2,11 +2,12 @@
 of b that row i of a lists, each times a number.
 
 They are added up in a row that has a place for every column, where bits that no sum has mark what nothing
-was added to; hash tables (SMASH) take less memory, but every element is looked for, and what
-they hold must be sorted. Columns of a row of b differ, so that several are added at once. For that row to
-stay in the second cache b is cut into strips of columns, of which each is a product by itself. One kernel
-counts the elements of every row in every strip, so that another one writes each to its place; columns are in
-order by that.
+was added to; hash tables (SMASH) take less memory, but every element is looked for. Columns of a row of b
+differ, so that several are added at once. For that row to stay in the second cache b is cut into strips of
+columns, of which each is a product by itself. One kernel counts the elements of every row in every strip, so
+that another one writes each to its place. What was added to is found by looking through the row, or through
+marks of parts of it, and so in order; of few elements the columns are listed as they come, and each goes to
+the place that the number of smaller ones is.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +19,9 @@ from drystone.targets.target import CpuTarget
 #: Columns of a strip: of f64 a row of sums takes an eighth of a second cache of 2 MB.
 STRIP = 1 << 15
 #: Rows of a step, which begins with a cleared row of sums; columns that share a mark where elements are few.
-_ROWS, _SHARED = 64, 32
-#: Columns for each element of a row, from which on there are few.
-_FEW = 8
+_ROWS, _SHARED = 128, 32
+#: Columns for each element of a row, from which on there are few; elements up to which they are listed.
+_FEW, _LISTED = 8, 128
 #: Signalling NaNs, which no operation gives: what marks that nothing was added.
 _EMPTY = {"f32": 0x7FA5A5A5, "f64": 0x7FF5A5A5A5A5A5A5}
 #: Integers as long.
@@ -103,7 +104,9 @@ class _Step:
         first, end = (self.t.element(self.t.load(starts, [row + d], [None])) for d in (0, 1))
         return first, end
 
-    def products(self, i: Index, add: Callable[..., Tile | None], carry: list[Tile]) -> tuple[Tile, ...]:
+    def products(
+        self, i: Index, add: Callable[..., Sequence[Tile] | Tile], carry: list[Tile]
+    ) -> tuple[Tile, ...]:
         """add(columns, which of them are inside, place in a's list, place in b's, *carried) for all elements
         of the rows of b that row i of a lists."""
         t, n = self.t, self.lanes
@@ -113,7 +116,7 @@ class _Step:
         def one(p: Index, *carried: Tile) -> tuple[Tile, ...]:
             first, end = self.bounds(b, self.s * rows + t.element(t.load(ai, [p], [None])))
 
-            def some(j: Index, *carried: Tile) -> Tile | None:
+            def some(j: Index, *carried: Tile) -> Sequence[Tile] | Tile:
                 inside = t.apply(
                     "arith.cmpi",
                     t.iota(j, (1, n), 1, "i32"),
@@ -170,17 +173,25 @@ class _Rows:
                 return t.loop(first + _SHARED, n, some, done, lower=first)
 
             def many() -> None:
-                self.add(i, sums, None)
+                self.add(i, sums)
                 self.end(i, t.loop(columns, n, some, self.none))
 
             def few() -> None:
-                self.add(i, sums, marks)
+                self.add(i, sums, marks=marks)
                 groups, begun = columns.ceildiv(_SHARED), self.none[:1]
                 (found,) = t.loop(groups, n, lambda g, at: marked(i, g, at), begun)
                 self.end(i, t.loop(t.element(found), 1, shared, self.none))
 
+            def fewest() -> None:
+                self.add(i, sums, listed=listed)
+                self.end(i, self.sorted(i, sums, listed, count))
+
+            def some_few() -> None:
+                t.when(count, _LISTED, fewest)
+                t.when(_LISTED - 1, count, few)
+
             t.when(columns - 1, count * _FEW, many)
-            t.when(0, count, lambda: t.when(count * _FEW, columns, few))
+            t.when(0, count, lambda: t.when(count * _FEW, columns, some_few))
 
         t.loop((r + _ROWS).min(counts.dim(0)), 1, row, lower=r)
 
@@ -197,11 +208,13 @@ class _Rows:
         """What nothing was added to."""
         return self.step.t.full(_EMPTY[self.element], shape, _BITS[self.element])
 
-    def add(self, i: Index, sums: Tensor, marks: Tensor | None) -> None:
-        """Add up row i of the product, and mark where there is something."""
+    def add(
+        self, i: Index, sums: Tensor, *, marks: Tensor | None = None, listed: Tensor | None = None
+    ) -> None:
+        """Add up row i of the product, and mark where there is something, or list its columns."""
         t, n, (an, bn) = self.step.t, self.step.lanes, self.numbers
 
-        def one(columns: Tile, inside: Tile, p: Index, j: Index) -> None:
+        def one(columns: Tile, inside: Tile, p: Index, j: Index, *at: Tile) -> Sequence[Tile]:
             bits = t.gather(sums, [columns], inside=True)
             nothing = t.apply("arith.cmpi", bits, self.empty((1, 1)), predicate="eq", dtype="i1")
             before = t.apply("arith.bitcast", bits, dtype=self.element)
@@ -215,8 +228,45 @@ class _Rows:
                 shift = (_SHARED - 1).bit_length()
                 groups = t.apply("arith.shrui", columns, t.full(shift, (1, 1), "i32"))
                 t.scatter(marks, [groups], t.full(i, (1, n), "i32"), inside)
+            if listed is None:
+                return ()
+            new = t.apply("arith.andi", nothing, inside)
+            t.compress(listed, t.element(at[0]), columns, new)
+            return (self.counted(at[0], new),)
 
-        self.step.products(i, one, [])
+        self.step.products(i, one, [] if listed is None else self.none[:1])
+
+    def sorted(self, i: Index, sums: Tensor, listed: Tensor, count: Index) -> Sequence[Tile]:
+        """Write so many elements of row i, whose columns are listed, in the order of these, and clear the
+        row; how many have been written, and how many of them are 0."""
+        t, n, s, (columns, values) = self.step.t, self.step.lanes, self.step.s, self.out
+        start = t.element(t.load(self.first, [i, s], [None, None]))
+
+        def some(c: Index, _: Tile, zeros: Tile) -> tuple[Tile, Tile]:
+            own = t.reshape(t.load(listed, [c], [n]), (1, n))
+
+            def passed(j: Index, rank: Tile) -> Tile:
+                other = t.reshape(t.load(listed, [j], [None]), (1, 1))
+                less = t.apply("arith.cmpi", other, own, predicate="slt", dtype="i1")
+                return t.apply("arith.addi", rank, t.apply("arith.extui", less, dtype="i32"))
+
+            (rank,) = t.loop(count, 1, passed, [t.full(start, (1, n), "i32")])
+            last = t.full(count, (1, 1), "i32")
+            inside = t.apply("arith.cmpi", t.iota(c, (1, n), 1, "i32"), last, predicate="slt", dtype="i1")
+            own = t.apply("arith.select", inside, own, t.full(0, (1, 1), "i32"), dtype="i32")
+            bits = t.gather(sums, [own], inside=True)
+            first = t.full(s * STRIP, (1, 1), "i32")
+            t.scatter(columns, [rank], t.apply("arith.addi", own, first), inside)
+            numbers, zero = (
+                t.apply("arith.bitcast", bits, dtype=self.element),
+                t.full(0, (1, 1), self.element),
+            )
+            t.scatter(values, [rank], numbers, inside)
+            t.scatter(sums, [own], self.empty((1, n)), inside)
+            nothing = t.apply("arith.cmpf", numbers, zero, predicate="oeq", dtype="i1")
+            return last, self.counted(zeros, t.apply("arith.andi", nothing, inside))
+
+        return t.loop(count, n, some, self.none)
 
     def written(self, i: Index, sums: Tensor, c: Index, at: Tile, zeros: Tile) -> tuple[Tile, Tile]:
         """Write what was added up of some columns from c on, and clear it; how many elements have been
