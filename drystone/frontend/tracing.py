@@ -132,7 +132,22 @@ def _attempt(what: str, action: Callable[[], Any], hint: str | None = None, mode
         # Torch raises nearly every type there is; all of them speak about the user's model.
         message = str(error).split("\n\nThe error above occurred when calling")[0].strip()
         message = message or type(error).__name__
+        hint = _plain_sparse(model) or hint
         raise UserError(f"{what}:\n{message}", where=place_of_error(error, model), hint=hint) from error
+
+
+def _plain_sparse(model: Any) -> str | None:
+    """What to do about a sparse tensor of rows or columns that is neither buffer nor parameter, which torch
+    cannot trace; None where there is none."""
+    layouts = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+    for module in model.modules() if isinstance(model, torch.nn.Module) else ():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor) and value.layout in layouts:
+                return (
+                    f"{type(module).__name__}.{name} is a sparse tensor that torch traces as a buffer alone: "
+                    f'self.register_buffer("{name}", {name})'
+                )
+    return None
 
 
 @contextmanager

@@ -364,3 +364,8 @@ def test_what_reads_a_sparse_tensor() -> None:
             drystone.compile(Read(action), (x,))
     with pytest.raises(drystone.UserError, match="input `x` is a sparse tensor"):
         drystone.compile(Read(lambda w, x: x @ w.to_dense()), (torch.eye(6).to_sparse_csr(),))
+    bare = Read(lambda w, x: torch.sparse.mm(w, x))
+    del bare.weight
+    bare.weight = torch.eye(6).to_sparse_csr()
+    with pytest.raises(drystone.UserError, match=r'self.register_buffer\("weight", weight\)'):
+        drystone.compile(bare, (x,))
