@@ -6,7 +6,8 @@ Medians of whole calls, and their ratios. drystone's sparse and dense calls take
 a process of their own, those of each peer in another one, for threads of a library that wait hold up those
 of others. A layer x w^T has x as [rows, inputs], as models have it; peers are given x already turned, as
 their products want it. Layers w x ("left") read x [inputs, columns], as peers do. Work that is bound by
-memory is a row of layers whose weights no cache holds. Two sparse matrices are beside scipy's and torch's.
+memory is a row of layers whose weights no cache holds. Two sparse matrices are beside scipy's and torch's,
+and attention of some of the keys is beside that of all and torch's of the same.
 """
 
 import argparse
@@ -21,7 +22,9 @@ import torch
 from torch import nn
 
 import drystone
+from benchmarks import sparse_attention
 from benchmarks.isolated import run
+from benchmarks.sparse_attention import SIGHT
 from drystone.ir import formats
 from drystone.ir.encoding import Codes, Compressed, Encoding, Pattern, Sparse, Structured
 
@@ -177,6 +180,9 @@ def measured(job: tuple[str, str, int]) -> dict[str, float]:
     torch.set_num_threads(2)
     if name == BOTH:
         given = {who: both(who)}
+    elif name in SIGHT:
+        sight = SIGHT[name]
+        given = sparse_attention.own(sight) if who == "own" else {who: sparse_attention.peers(sight)[who]()}
     else:
         given = own(WORK[name]) if who == "own" else {who: peers(WORK[name])[who]}
     taken: dict[str, list[float]] = {each: [] for each in given}
@@ -191,13 +197,21 @@ def measured(job: tuple[str, str, int]) -> dict[str, float]:
     return {each: float(np.median(seconds)) for each, seconds in taken.items()}
 
 
+def beside(name: str) -> list[str]:
+    """Who is timed in a process of its own: "own" stands for both of drystone's."""
+    if name == BOTH:
+        return ["sparse", "torch CSR", "scipy"]
+    if name in SIGHT:
+        return ["own", *sparse_attention.peers(SIGHT[name])]
+    pattern = WORK[name].pattern
+    blocks = isinstance(pattern, Compressed) and pattern.block != (1, 1)
+    return ["own", "torch CSR", "scipy", *(["torch BSR"] if blocks else [])]
+
+
 def times(name: str, rounds: int) -> dict[str, float]:
     """Median seconds of a call of each, one process after the other."""
-    blocks = name != BOTH and isinstance(WORK[name].pattern, Compressed)
-    blocks = blocks and WORK[name].pattern.block != (1, 1)
-    who = ["sparse" if name == BOTH else "own", "torch CSR", "scipy", *(["torch BSR"] if blocks else [])]
     found: dict[str, float] = {}
-    for each in who:
+    for each in beside(name):
         for _, result in run(measured, [(name, each, rounds)], workers=1):
             if isinstance(result, str):
                 raise RuntimeError(f"{name}, {each}: {result}")
@@ -208,7 +222,7 @@ def times(name: str, rounds: int) -> dict[str, float]:
 def row(name: str, found: Mapping[str, float]) -> str:
     """A row of the table."""
     peer = min((each for each in found if each not in OWN), key=found.__getitem__)
-    asked = (None, 0.8) if name == BOTH else WORK[name].asked
+    asked = (None, 0.8) if name == BOTH else WORK[name].asked if name in WORK else (None, None)
     wanted = ["" if each is None else f"{each:g}" for each in asked]
     us = [f"{1e6 * found[each]:.0f}" if each in found else "" for each in (*OWN, peer)]
     ratios = [f"{found['sparse'] / found[each]:.2f}" if each in found else "" for each in ("dense", peer)]
@@ -218,7 +232,7 @@ def row(name: str, found: Mapping[str, float]) -> str:
 
 def main() -> None:
     """Print the table, and write it."""
-    names = [*WORK, BOTH]
+    names = [*WORK, BOTH, *SIGHT]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -17,15 +17,18 @@ from drystone.passes.rounding import Seen, output_error
 #: Zeros that are chosen from: groups, blocks and zeros anywhere; and what numbers that are left may be held
 #: in beside the weight's own element, in each of these. What no kernel reads is no candidate.
 _BLOCK, _EACH = (16, 16), Scale(Per.block((1, 0, 0)))
-CANDIDATES: tuple[tuple[tuple[Zeros, ...], tuple[Codes, ...]], ...] = (
-    (tuple(Groups(n, m) for n, m in GROUPS), (Codes("bf16"), formats.int8_row(), formats.int4_row())),
+CANDIDATES: tuple[tuple[tuple[Zeros, ...], Mapping[str, Codes]], ...] = (
+    (
+        tuple(Groups(n, m) for n, m in GROUPS),
+        {"bf16": Codes("bf16"), "int8": formats.int8_row(), "w4": formats.w4()},
+    ),
     (
         tuple(Blocks(level, _BLOCK) for level in (0.25, 0.5, 0.75, 0.9)),
-        (Codes("bf16"), Codes("int8", _EACH), Codes("int4", _EACH)),
+        {"bf16": Codes("bf16"), "int8": Codes("int8", _EACH), "int4": Codes("int4", _EACH)},
     ),
     (
         tuple(Blocks(level) for level in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)),
-        (Codes("bf16"), formats.int8_tensor(), Codes("int4", Scale())),
+        {"bf16": Codes("bf16"), "int8": formats.int8_tensor(), "int4": Codes("int4", Scale())},
     ),
 )
 
@@ -58,9 +61,9 @@ def candidates(element: str, shape: tuple[int, int]) -> Iterator[Held]:
             if zeros.problem(*shape) or zeros.holds_all(*shape):
                 continue
             yield Held(zeros, Codes(element), str(zeros))
-            for held in values:
+            for name, held in values.items():
                 if held != Codes(element):
-                    yield Held(zeros, held, f"{zeros} of {held.element}")
+                    yield Held(zeros, held, f"{zeros} of {name}")
 
 
 @dataclass(frozen=True)
