@@ -186,11 +186,17 @@ class Skip:
     what they meet, which calibration shows; 0: those alone that are 0 as it is (behind a ReLU). at: "gate",
     where a weight reads the results of another one times those of a gate: the gate's numbers, so that rows of
     both weights are left out; "inputs": what is multiplied with the weight itself; None: the gate where there
-    is one.
+    is one. per: "row": each row of a call leaves out its own; "prompt": a call of many rows computes all, and
+    fixes neurons that calls of one row leave out, those of all the weights around them: nothing needs to be
+    calibrated, and `reset()` makes all neurons live. core: of a prompt: None: neurons stay by their squares
+    in all of its rows (GRIFFIN: Dong et al. 2024); a part, such as 0.4: by how many rows have them among this
+    part of their positive numbers, the largest (CoreInfer: Wang et al. 2024).
     """
 
     level: float
     at: str | None = None
+    per: str = "row"
+    core: float | None = None
 
 
 #: A level of zeros (0.7), or a `Skip`.

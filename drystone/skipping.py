@@ -9,7 +9,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.options import Skip, Skipped, by_pattern
-from drystone.passes import Left, ObserveZeros, Quantization, QuantizeWeights, SkipZeros
+from drystone.passes import Left, ObserveZeros, Prompt, Quantization, QuantizeWeights, SkipZeros
 from drystone.passes.thresholds import Shown
 
 _HINT = "give a level such as 0.7, or drystone.Skip(0.7)"
@@ -48,7 +48,16 @@ def _left(each: Skipped | None) -> Left | None:
         raise UserError(f"skip={each!r} is no part of numbers that can be zeros", hint=_HINT)
     if given.at not in (None, "gate", "inputs"):
         raise UserError(f'skip: at={given.at!r} is neither "gate" nor "inputs"', hint=_HINT)
-    return Left(float(given.level), {None: None, "gate": True, "inputs": False}[given.at])
+    if given.per not in ("row", "prompt"):
+        raise UserError(f'skip: per={given.per!r} is neither "row" nor "prompt"', hint=_HINT)
+    core = given.core
+    if core is not None and (given.per != "prompt" or not 0 < core <= 1):
+        raise UserError(
+            f"skip: core={core!r} is no part of the positive numbers of a prompt's rows",
+            hint='give a part such as 0.4, with per="prompt", or leave it out',
+        )
+    gate = {None: None, "gate": True, "inputs": False}[given.at]
+    return Left(float(given.level), gate, Prompt(core) if given.per == "prompt" else None)
 
 
 def check(quantized: Quantization, calls: Any) -> None:
@@ -64,7 +73,7 @@ def is_calibrated(quantized: Quantization) -> bool:
     """Whether thresholds are to be found."""
     skipping = quantized.skipping
     return isinstance(skipping, SkipZeros) and any(
-        left is not None and left.level for _, left in skipping.asked
+        left is not None and left.level and left.prompt is None for _, left in skipping.asked
     )
 
 

@@ -35,7 +35,7 @@ from drystone.caches import Held
 from drystone.env import cache_folder
 
 #: Positions of a cache; those at its start that are not judged; a prompt, and the rows of its calls.
-ROOM, _LEFT_OUT, _PROMPT, _ROWS = 1024, 256, 512, 64
+ROOM, _LEFT_OUT, PROMPT, ROWS = 1024, 256, 512, 64
 #: Rows of a call where it is looked for the caches that matter most.
 _TOGETHER = 32
 #: Training for longer stretches: steps, those of a slow start, their rate, and the base of the angles (as
@@ -46,7 +46,7 @@ _STEPS, _WARM_UP, _RATE, _BASE = 16, 3, 6e-4, 80000.0
 Holding = Held | Mapping[str, Held]
 
 
-def _stretches(count: int, seed: int, *, held_out: bool) -> Tensor:
+def stretches(count: int, seed: int, *, held_out: bool) -> Tensor:
     """Stretches of the text, i64 [count, ROOM + 1]."""
     source = torch.from_numpy(language.text(held_out=held_out).copy())
     places = torch.randint(source.numel() - ROOM - 1, (count,), generator=torch.Generator().manual_seed(seed))
@@ -73,7 +73,7 @@ def longer(seed: int) -> language.ByteModel:
     for step in range(_STEPS):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / _WARM_UP) * (1 - step / _STEPS)
-        loss = language.learn(model, optimizer, _stretches(1, seed * 1_000_003 + step, held_out=False))
+        loss = language.learn(model, optimizer, stretches(1, seed * 1_000_003 + step, held_out=False))
         if step % 5 == 0 or step == _STEPS - 1:
             print(f"seed {seed}, step {step}: loss {loss:.3f}", flush=True)
     save_file(model.state_dict(), path)
@@ -116,31 +116,35 @@ class Writing(nn.Module):
         return self.model.head(self.model.norm(x))
 
 
-def written(model: Writing, held: Holding | None, stretches: Tensor, rows: int = 1) -> tuple[Tensor, int]:
+def written(
+    model: Writing, given: Mapping[str, Any], texts: Tensor, rows: int = 1, prompt: int = 0
+) -> tuple[Tensor, int]:
     """The logits after every byte of some stretches [count, positions], which come in calls of so many rows
-    one after the other, [count, positions, 256], and the bytes of the caches."""
-    prompt = _PROMPT if isinstance(held, Keep) else 0
-    most, dim = (_ROWS, torch.export.Dim("rows", min=1, max=_ROWS)) if prompt else (rows, None)
+    one after the other, those of a prompt of so many bytes in calls of ROWS, [count, positions, 256], and the
+    bytes of the caches. given: more arguments of `compile`."""
+    most, dim = (ROWS, torch.export.Dim("rows", min=1, max=ROWS)) if prompt else (rows, None)
     fitted = drystone.compile(
         model,
-        (stretches[:1, :most], torch.arange(most)),
+        (texts[:1, :most], torch.arange(most)),
         dynamic_shapes=None if dim is None else ({1: dim}, {0: dim}),
-        caches=held,
+        **given,
     )
-    starts = [*range(0, prompt, most), *range(prompt, stretches.shape[1] + 1, rows)]
-    found = [
-        torch.cat([fitted(ids[None, p:q], torch.arange(p, q)).clone() for p, q in pairwise(starts)], 1)
-        for ids in stretches
-    ]
+    starts, found = [*range(0, prompt, most), *range(prompt, texts.shape[1] + 1, rows)], list[Tensor]()
+    for ids in texts:
+        fitted.reset()
+        calls = ((ids[None, p:q], torch.arange(p, q)) for p, q in pairwise(starts))
+        found.append(torch.cat([fitted(*call).clone() for call in calls], 1))
     return torch.cat(found), fitted.memory.states
 
 
 @cache
 def _moving(model: Writing) -> list[str]:
     """The caches, those first that move the distributions most where they alone are held as "kivi2"."""
-    ids, names = _stretches(1, 11, held_out=False), [name for name, _ in model.named_buffers(recurse=False)]
+    ids, names = stretches(1, 11, held_out=False), [name for name, _ in model.named_buffers(recurse=False)]
     kinds: list[Holding | None] = [None, *({name: "kivi2"} for name in names)]
-    own, *others = (written(model, held, ids[:, :-1], _TOGETHER)[0][:, _LEFT_OUT:] for held in kinds)
+    own, *others = (
+        written(model, {"caches": held}, ids[:, :-1], _TOGETHER)[0][:, _LEFT_OUT:] for held in kinds
+    )
     targets = ids[:, _LEFT_OUT + 1 :]
     distances = (Distance.of(own, other, targets) for other in others)
     moved = {name: each.divergence for name, each in zip(names, distances, strict=True)}
@@ -182,16 +186,17 @@ def main() -> None:
     chosen = {
         name: e for name, e in CACHES.items() if any(part in name for part in arguments.only.split(";"))
     }
-    ids = _stretches(arguments.stretches, 7, held_out=True)
+    ids = stretches(arguments.stretches, 7, held_out=True)
     rows: dict[str, list[Distance]] = {name: [] for name in chosen}
     sizes: dict[str, int] = {}
     for seed in range(arguments.seeds):
         model = Writing(longer(seed)).eval()
-        reference, sizes["f32"] = written(model, None, ids[:, :-1])
+        reference, sizes["f32"] = written(model, {}, ids[:, :-1])
         for name, each in chosen.items():
             held = each(model) if callable(each) else each
-            other, sizes[name] = written(model, held, ids[:, :-1])
-            left = _PROMPT if isinstance(held, Keep) else _LEFT_OUT
+            prompt = PROMPT if isinstance(held, Keep) else 0
+            other, sizes[name] = written(model, {"caches": held}, ids[:, :-1], prompt=prompt)
+            left = prompt or _LEFT_OUT
             rows[name].append(Distance.of(reference[:, left:], other[:, left:], ids[:, left + 1 :]))
             print(f"seed {seed}, {name}: {rows[name][-1]}", flush=True)
     columns = f"| caches of {ROOM} positions | KB | of f32 | of bf16 | same byte | divergence | loss |"

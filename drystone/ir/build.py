@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from drystone.ir.dialect import Yield
-from drystone.mlir import ir, linalg
+from drystone.mlir import arith, ir, linalg
 
 
 def integer(value: int) -> Any:
@@ -100,6 +100,27 @@ def scatter(before: Any, updates: Any, indices: Any, dims: Sequence[int]) -> Any
     with ir.InsertionPoint(block):
         ir.Operation.create("tm_tensor.yield", operands=[block.arguments[0]])
     return made.results[0]
+
+
+def sort(keys: Any, *others: Any) -> list[Any]:
+    """Results of a tm_tensor.sort: floats by rising numbers along the last dimension, equal ones in order,
+    and tensors of their shape in the same order."""
+    values = [keys, *others]
+    made = ir.Operation.create(
+        "tm_tensor.sort",
+        [value.type for value in values],
+        values,
+        {
+            "dimension": integer(keys.type.rank - 1),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, len(values)]),
+        },
+        regions=1,
+    )
+    block = made.regions[0].blocks.append(*(v.type.element_type for v in values for _ in range(2)))
+    with ir.InsertionPoint(block):
+        stays = arith.CmpFOp(arith.CmpFPredicate.OLE, block.arguments[0], block.arguments[1]).result
+        ir.Operation.create("tm_tensor.yield", operands=[stays])
+    return list(made.results)
 
 
 def identity_epilogue(op: Any, element: Any, extra_elements: Sequence[Any] = ()) -> None:

@@ -20,6 +20,9 @@ def factors_of(value: Any) -> list[Any]:
         found += factors_of(made.operation.operands[0])
     elif made is not None and made.operation.name == "arith.mulf":
         found += [each for operand in made.operation.operands for each in factors_of(operand)]
+    elif (kept := threshold_of(value)) is not None:
+        both = dict.fromkeys((kept[0], made.operation.operands[2]))
+        found += [each for x in both for each in factors_of(x)]
     return found
 
 
@@ -32,22 +35,19 @@ def factors(block: Any) -> list[int]:
     return [number for number, argument in enumerate(arguments) if argument in found]
 
 
-def threshold_of(value: Any) -> Any:
-    """What a scalar is where its magnitude is above a threshold, else 0: select(|x| <= t, 0, x). None for any
-    other value."""
+def threshold_of(value: Any) -> tuple[Any, Any] | None:
+    """What a scalar is kept by, and the limit: x and t of select(|x| <= t, 0, y), where y is often x itself
+    and t no negative number. None for any other value."""
     made = producer(value)
     if made is None or made.operation.name != "arith.select":
         return None
-    condition, zero, kept = made.operation.operands
+    condition, zero, _ = made.operation.operands
     compared = producer(condition)
     if compared is None or compared.operation.name != "arith.cmpf" or constant_number(zero) != 0:
         return None
-    magnitude = producer(compared.operation.operands[0])
-    if (
-        magnitude is None
-        or magnitude.operation.name != "math.absf"
-        or magnitude.operation.operands[0] != kept
-    ):
+    size, limit = compared.operation.operands
+    magnitude = producer(size)
+    if magnitude is None or magnitude.operation.name != "math.absf":
         return None
     at_most = ir.IntegerAttr(compared.operation.attributes["predicate"]).value == AT_MOST
-    return kept if at_most else None
+    return (magnitude.operation.operands[0], limit) if at_most else None

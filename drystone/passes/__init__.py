@@ -9,6 +9,7 @@ options, in a file of its name.
 from drystone.passes.cascades import Cascade, cascades
 from drystone.passes.encode_caches import EncodeCaches
 from drystone.passes.expose_weights import ExposeWeights
+from drystone.passes.fixed_sets import Prompt
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.pipeline import (
@@ -39,6 +40,7 @@ __all__ = [
     "ObserveWeights",
     "ObserveZeros",
     "Pass",
+    "Prompt",
     "Quantization",
     "QuantizeConvolutions",
     "QuantizeProducts",

@@ -14,7 +14,7 @@ import numpy as np
 
 from drystone.caches import Keep
 from drystone.errors import UserError
-from drystone.ir.build import integer, mapped, scatter
+from drystone.ir.build import mapped, scatter, sort
 from drystone.ir.encoding import part_key
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir, linalg, tensor
@@ -178,7 +178,7 @@ def _free(pair: _Pair, live: Any, least: Any, rows: Any) -> Any:
     ranks = mapped([live, weights, least], into, [same, same, dims_map(3, []), same], rank)
     if rows == 1:
         return _least(ranks)
-    order = _sorted(ranks, _numbers(live))
+    _, order = sort(ranks, _numbers(live))
     return cut(order, [0, 0, 0], [*order.type.shape[:2], rows], [1, 1, 1])
 
 
@@ -206,23 +206,6 @@ def _numbers(like: Any) -> Any:
         return arith.IndexCastOp(like.type.element_type, linalg.IndexOp(2).result).result
 
     return mapped([], empty_like(like), [ir.AffineMap.get_identity(3)], number)
-
-
-def _sorted(ranks: Any, numbers: Any) -> Any:
-    """Numbers of places by rising ranks."""
-    made = ir.Operation.create(
-        "tm_tensor.sort",
-        [ranks.type, numbers.type],
-        [ranks, numbers],
-        {"dimension": integer(2), "operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 2])},
-        regions=1,
-    )
-    kinds = [each.type.element_type for each in (ranks, ranks, numbers, numbers)]
-    block = made.regions[0].blocks.append(*kinds)
-    with ir.InsertionPoint(block):
-        stays = arith.CmpFOp(arith.CmpFPredicate.OLE, block.arguments[0], block.arguments[1]).result
-        ir.Operation.create("tm_tensor.yield", operands=[stays])
-    return made.results[1]
 
 
 def _spread(at: Any, where: Any) -> Any:

@@ -29,6 +29,8 @@ def extent(value: Any, axis: int) -> Extent:
         return _argument(value, axis)
     if op.operation.name.startswith("dry."):
         return _as_int(result_extent(op, value.result_number, axis, extent, apply))
+    if op.operation.name.startswith(("arith.", "math.")):  # on tensors, element for element
+        return extent(op.operation.operands[len(op.operation.operands) - 1], axis)
     rule = _RULES.get(op.operation.name)
     if rule is None:
         destination = destination_of(value)

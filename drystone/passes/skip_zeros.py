@@ -13,6 +13,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, producer, shape
 from drystone.ir.zeros import AT_MOST, factors_of
 from drystone.mlir import arith, ir, math
+from drystone.passes.fixed_sets import FixedSet, Prompt, first_product
 from drystone.passes.generic import (
     dims_map,
     filled,
@@ -36,10 +37,11 @@ from drystone.passes.weights import drop_unused, new_weight, weight_key
 class Left:
     """What part of the inputs of a product is left out, by magnitude; 0: those alone that are 0. gate: where
     the inputs are those of a gate times results of another product, the gate's (True: there has to be one;
-    None: where there is one)."""
+    None: where there is one). prompt: it is neurons that a prompt leaves out for the rows that follow it."""
 
     level: float
     gate: bool | None = None
+    prompt: Prompt | None = None
 
 
 #: Regular expressions of weights' keys, and what is left out of what they are multiplied with (None:
@@ -74,6 +76,16 @@ class Site:
             found.append(str(weight_key(unwidened(product.operands[1]))))
         return found
 
+    def read(self, left: Any) -> None:
+        """Let the users read a tensor instead, the value with zeros, that is made right before the first."""
+        first = self.users[0]
+        with ir.InsertionPoint(first), first.location:
+            left = widened_to(left, first.operands[self.number].type.element_type)
+        for user in self.users:
+            user.operands[self.number] = left
+        if self.other is not None:
+            _compute_late(self.other, first)
+
     def norms(self, program: Program) -> Array:
         """The norm of what the weights of the readers have for each of their inputs, f32 [k]."""
         matrices = [each.matrix(program.weights[each.key]) for each in self.readers]
@@ -93,6 +105,10 @@ class SkipZeros:
     - Where the inputs are, number by number, those of a tensor times the results of a product with a weight
       (an MLP's gate and its up projection), it is that tensor's numbers, and the product comes after them:
       `pack-weights` lets it be computed for outputs alone that are not multiplied with 0.
+    - Where a `Prompt` fixes what is left out, two states, f32 [1, k], say which neurons are live and what
+      they have counted for (`fixed_sets`). The gate's product is then computed for live neurons alone, too.
+             %now = tm_tensor.scatter ins(%ones : tensor<?x24xf32>, ..) outs(%live : tensor<1x24xf32>)
+             %z = linalg.generic ins(%g, %now) {select(|now| <= 0, 0, g)}
     - `seen` has for a site's name what calibration showed of it; a level of 0 needs none.
     - Convolutions and embeddings are left as they are. Weights of which rows are to be left out, and that
       `held`, patterns with what else is asked for, or `in_bytes` name too, are the user's mistake: kernels
@@ -120,24 +136,22 @@ class SkipZeros:
                         f"skip: no rows of {key} can be left out: quantize= or sparsify= asks for it too",
                         hint="leave it out of these, or what it is multiplied with out of skip=",
                     )
-            self._threshold(program, site)
+            if site.left.prompt is None:
+                self._threshold(program, site)
+            else:
+                _fix(program, site, site.left.prompt)
         erase_dead(main_block(program))
 
     def _threshold(self, program: Program, site: Site) -> None:
         """Let the users of a site read what its thresholds leave."""
-        first, k = site.users[0], shape(site.value)[-1]
+        first, k = site.users[0], shape(site.value)[-1] or 0
         seen = self.seen.get(site.name)
-        given = np.zeros(k or 0, np.float32) if seen is None else seen.thresholds(site.left.level)
+        given = np.zeros(k, np.float32) if seen is None else seen.thresholds(site.left.level)
         with ir.InsertionPoint(first), first.location:
             key = site.readers[0].key
             kind = tensor_type(given.shape, ir.F32Type.get())
             left = thresholded(site.value, new_weight(program, f"{key}.thresholds", given, kind))
-            read = first.operands[site.number]
-            left = widened_to(left, read.type.element_type)
-        for user in site.users:
-            user.operands[site.number] = left
-        if site.other is not None:
-            _compute_late(site.other, first)
+        site.read(left)
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,8 @@ class ObserveZeros:
         """Rewrite the program. Raises UserError for a pattern that matches nothing."""
         found = dict[str, Any]()
         for site in sites(program, self.asked):
+            if site.left.prompt is not None:
+                continue
             first = site.users[0]
             with ir.InsertionPoint(first), first.location:
                 value = widened_to(site.value, ir.F32Type.get())
@@ -244,6 +260,22 @@ def _compute_late(value: Any, user: Any) -> None:
     """Let a product's results be computed right before their only user."""
     for each in reversed(_behind(value)):
         each.owner.operation.move_before(user)
+
+
+def _fix(program: Program, site: Site, how: Prompt) -> None:
+    """Let the users of a site read what the set that a prompt fixes leaves."""
+    first, start = site.users[0], first_product(site.value)
+    with ir.InsertionPoint(first if start is None else start), first.location:
+        fixed = FixedSet.of(program, site.readers[0].key, site.value)
+        now = fixed.now()
+    with ir.InsertionPoint(first), first.location:
+        left = fixed.masked(site.value, now)
+    site.read(left)
+    reader = site.readers[0].op.operation
+    with ir.InsertionPoint(reader), reader.location:
+        h = left if site.other is None else first.results[0]
+        k = int(left.type.shape[-1])
+        fixed.settle(program, h, site.norms(program), max(1, round((1 - site.left.level) * k)), how)
 
 
 def _constant(program: Program, array: Array) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.buffers import RESHAPES
 from drystone.ir.build import mapped
-from drystone.ir.values import producer
+from drystone.ir.values import constant_number, producer
 from drystone.ir.zeros import AT_MOST, factors_of, threshold_of
 from drystone.mlir import arith, ir, math
 from drystone.passes.dims import empty_like
@@ -105,8 +105,14 @@ def read_as(op: Any, argument: Any) -> Any:
 
 
 def has_zero_factors(op: Any) -> bool:
-    """Whether results of a product are multiplied with numbers of which thresholds left some 0."""
+    """Whether results of a product are multiplied with numbers of which thresholds left some 0, or are 0
+    where others are."""
     block = op.operation.regions[0].blocks[0]
     *_, last = block.operations
-    read = [read_as(op, each) for each in factors_of(last.operation.operands[0])]
-    return any(each is not None and has_zeros(each) for each in read)
+    for each in factors_of(last.operation.operands[0]):
+        read, kept = read_as(op, each), threshold_of(each)
+        if read is not None and has_zeros(read):
+            return True
+        if kept is not None and constant_number(kept[1]) == 0 and read_as(op, kept[0]) is not None:
+            return True
+    return False

@@ -232,6 +232,56 @@ def test_a_gate_that_is_held_in_bytes(coded: str) -> None:
         drystone.compile(model, (x,), skip={"down.*": 0}, quantize={"up.*": coded})
 
 
+def fixed(model: Gated, rows: list[torch.Tensor], live: int, core: float | None) -> torch.Tensor:
+    """1 for the neurons that rows of several calls fix, else 0."""
+    x = torch.cat([each.flatten(0, -2) for each in rows])
+    h = model.activation(model.gate(x)) * model.up(x)
+    if core is None:
+        counts = ((h / h.norm(dim=1, keepdim=True)) ** 2).sum(0) * model.down.weight.norm(dim=0) ** 2
+    else:
+        votes = ((h > 0).sum(1) * core).ceil().long().clamp(min=1)
+        limits = h.sort(1, descending=True).values.gather(1, votes[:, None] - 1)
+        counts = ((h >= limits) & (h > 0)).float().sum(0)
+    return torch.zeros_like(counts).index_fill(0, (-counts).sort(stable=True).indices[:live], 1.0)
+
+
+@pytest.mark.parametrize("core", [None, 0.4])
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_prompt_fixes_neurons(core: float | None, batch: bool) -> None:
+    """Calls of many rows compute all and choose, also in pieces; those of one row leave the others out."""
+    torch.manual_seed(2)
+    model = Gated(nn.functional.silu if core is None else nn.functional.relu).eval()
+    some = torch.export.Dim("rows", min=1, max=32)
+    first, piece, steps = torch.randn(20, 48), torch.randn(5, 48), torch.randn(3, 48)
+
+    def given(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x, x.flip(0).roll(1, 1)]) if batch else x
+
+    fitted = drystone.compile(
+        model,
+        (given(first),),
+        skip={"down.*": drystone.Skip(0.75, per="prompt", core=core)},
+        dynamic_shapes={"x": {int(batch): some}},
+    )
+    held = {each.name: each.shape for each in fitted.manifest.weights}
+    assert all(held[f"{name}.weight.packed"] == (160, 48) for name in ("gate", "up", "down"))
+
+    def check(x: torch.Tensor, live: torch.Tensor | int) -> None:
+        x = given(x)
+        expected = x + model.down(model.activation(model.gate(x)) * model.up(x) * live)
+        torch.testing.assert_close(torch.as_tensor(fitted(x)), expected, atol=1e-5, rtol=0)
+
+    with torch.no_grad():
+        check(steps[:1], 1)
+        check(first, 1)
+        for step in steps.split(1):
+            check(step, fixed(model, [given(first)], 40, core))
+        check(piece, 1)
+        check(steps[:1], fixed(model, [given(first), given(piece)], 40, core))
+        fitted.reset()
+        check(steps[:1], 1)
+
+
 def test_errors() -> None:
     model, x = Relu().eval(), torch.randn(1, 48)
     for arguments, text in (
@@ -249,6 +299,11 @@ def test_errors() -> None:
             "integer=True",
         ),
         ({"skip": 0, "calibration": [(x,)]}, "calibration is for"),
+        ({"skip": drystone.Skip(0.5, per="prompt"), "calibration": [(x,)]}, "calibration is for"),
+        ({"skip": {"down.*": drystone.Skip(0.5, per="prompt")}}, "calls have 1 rows of it"),
+        ({"skip": drystone.Skip(0.5, per="call")}, "neither"),
+        ({"skip": drystone.Skip(0.5, core=0.4)}, "no part of the positive numbers"),
+        ({"skip": drystone.Skip(0.5, per="prompt", core=1.5)}, "no part of the positive numbers"),
     ):
         with pytest.raises(drystone.UserError, match=text):
             drystone.compile(model, (x,), **arguments)

@@ -26,6 +26,7 @@ from drystone.passes import (
     EncodeCaches,
     Left,
     Pass,
+    Prompt,
     QuantizeConvolutions,
     QuantizeProducts,
     QuantizeWeights,
@@ -63,6 +64,7 @@ PASSES["quantize-weights"] = QuantizeWeights(
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
 )
 PASSES["skip-zeros"] = SkipZeros(((".*", Left(0)),))
+PASSES["skip-zeros-prompt"] = SkipZeros((("down", Left(0.5, prompt=Prompt())),))
 PASSES["sparsify-weights"] = SparsifyWeights(
     (("w|c", Pruning(Blocks(0.05))), (".*", Pruning(Groups(15, 16)))),
     {"w": Seen.of(np.random.default_rng(2).standard_normal((64, 16)) * np.arange(1, 17))},
