@@ -70,10 +70,9 @@ def statements(body: Sequence[Statement], depth: int, lines: list[str]) -> None:
                 extra = "".join(f" {key}={value}" for key, value in s.attributes)
                 args = ", ".join(map(str, s.args))
                 lines.append(f"{pad}{s.result} = {s.op} {args}{extra} -> {s.result.shape} {s.result.dtype}")
-            case Dot():
-                lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} @ {s.b}")
-            case LaneDot():
-                lines.append(f"{pad}{s.result} = lane dot {s.acc} + {s.a} * {s.b}")
+            case Dot() | LaneDot():
+                times = "@" if isinstance(s, Dot) else "by lanes"
+                lines.append(f"{pad}{s.result} = dot {s.acc} + {s.a} {times} {s.b}")
             case Reduce():
                 lines.append(f"{pad}{s.result} = reduce {s.op} {s.arg} axis {s.axis}")
             case Transpose():

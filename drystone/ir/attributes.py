@@ -24,6 +24,7 @@ from drystone.ir.encoding import (
     regions,
     scaled,
     sparse,
+    stacked,
     terms,
     words,
 )
@@ -58,6 +59,7 @@ CLASSES: dict[str, type] = {
     "recent": recent.Recent,
     "joined": joined.Joined,
     "sparse": sparse.Sparse,
+    "stacked": stacked.Stacked,
     "structured": patterns.Structured,
     "compressed": patterns.Compressed,
     "coordinates": patterns.Coordinates,

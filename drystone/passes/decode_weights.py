@@ -57,7 +57,9 @@ class DecodeWeights:
       scales some of which are no finite numbers. Without a target all are decoded, and with one those of
       which `formats` ask `quantize-products` to make bytes.
     - Products read sparse matrices of f32, f16 or bf16 in any pattern, and blocks of bytes with a scale for
-      each, as either operand; convolutions such a
+      each, as either operand; blocks, and N:M along the inputs, of all codes that they read of any matrix, to
+      the right of x, with factors of blocks, outputs, or groups along the inputs of a block or along what N:M
+      holds. Convolutions read such a
       matrix [O, C * taps] as their weight, in lists.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.

@@ -17,10 +17,12 @@ from drystone.ir.encoding import (
     Parts,
     Pattern,
     Sparse,
+    Stacked,
     Structured,
     Words,
 )
 from drystone.ir.encoding.parts import put, take
+from drystone.passes.block_codes import BlockCodes
 from drystone.passes.coded import CodePanels
 
 #: Elements of a list in a strip, about: enough to be worth the sums that are fetched for them; columns of the
@@ -36,6 +38,8 @@ FEW = 3
 _OUTPUTS = 8
 #: Rows for which groups are read as such; inputs of a group that a register picks from.
 _GROUPED, _PICKED = 16, (2, 4, 8)
+#: Rows from which on lists of half of the numbers take less time than all of them.
+_LISTED_ROWS = 64
 #: Elements that kernels read.
 _READ = ("f32", "f16", "bf16")
 
@@ -68,7 +72,7 @@ class Lists:
             if in_blocks is not None:
                 return Joined(Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks))
         if not isinstance(values, Codes) or values.coded or values.element not in _READ:
-            return f"kernels read lists of {', '.join(_READ)}, and blocks of int8 with a scale each"
+            return f"kernels read lists of {', '.join(_READ)}, and blocks of codes with scales"
         count = prod(pattern.kept(self.shape))
         most = (_ONE_TAP if self.taps == 1 else _SEVERAL) * prod(self.shape)
         if self.taps and count > most:
@@ -81,7 +85,7 @@ class Lists:
         numbers that are held so; groups of these end with those words, or lie in them."""
         if not isinstance(pattern, Structured) or pattern.axis == self.axis or values is None:
             return False
-        if self.taps or self.rows > _GROUPED:
+        if self.taps or (self.rows > _GROUPED and not self._expands(pattern, values)):
             return False
         slots = pattern.kept(self.shape)[pattern.axis]
         bits, run = self._groups(pattern).places_held.code.bits, 1
@@ -92,6 +96,13 @@ class Lists:
         group = 0 if group >= slots else group
         whole = not group or group % span == 0 or (span % group == 0 and group % run == 0)
         return pattern.of in _PICKED and slots % span == 0 and whole
+
+    def _expands(self, pattern: Structured, values: Codes) -> bool:
+        """Whether groups for more than a few rows are laid down with their zeros, part by part, and not read
+        as lists of elements: for those a good part of the products is left out."""
+        short = values.coded or values.element != "f32" or self.group > 1
+        listed = self.rows >= _LISTED_ROWS and 2 * pattern.kept_of <= pattern.of
+        return not self.left and (short or not listed)
 
     def _groups(self, pattern: Structured) -> Structured:
         """Places in words, each of a power of two bits."""
@@ -119,10 +130,21 @@ class Lists:
         wide = isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
         return wide and not self.taps
 
-    def _block_values(self, pattern: Compressed, values: Codes) -> Codes | None:
+    def _block_values(self, pattern: Compressed, values: Codes) -> Codes | Stacked | None:
         """How the elements of blocks lie: inputs down, outputs across, so that lanes are outputs; the other
-        way round where lanes are columns of the right operand. Bytes have a scale for each block; None for
-        others, which no kernel reads."""
+        way round where lanes are columns of the right operand. Bytes may have a scale for each block; other
+        codes lie as those of any matrix. None for those that no kernel reads."""
+        plain = self._plain_blocks(pattern, values)
+        if plain is not None or self.left or not values.coded:
+            return plain
+        return self._block_codes(pattern).held(values)
+
+    def _block_codes(self, pattern: Compressed) -> BlockCodes:
+        """How codes of blocks lie."""
+        return BlockCodes(replace(pattern, axis=self.axis, strip=0), self.axis, self.width)
+
+    def _plain_blocks(self, pattern: Compressed, values: Codes) -> Codes | None:
+        """The same of elements, and of bytes with a scale for each block."""
         scale, outputs, inputs = values.scale, self.axis + 1, 2 - self.axis
         whole = scale is not None and set(scale.children()) == {"scale"}
         if scale is not None and whole and values.element == "int8":
@@ -166,6 +188,9 @@ class Lists:
             return joined
         assert isinstance(joined.base, Sparse) and isinstance(encoding.values, Codes)
         held = joined.base.values
+        if isinstance(held, Stacked):
+            assert isinstance(pattern, Compressed)
+            return self._block_codes(pattern).problem(take("values", parts), encoding.values)
         if isinstance(held, Codes) and isinstance(held.layout, Words):
             return self._codes(pattern).problem(take("values", parts), encoding.values)
         return ""
@@ -200,16 +225,24 @@ class Lists:
         declared = pattern.parts(self.shape)
         count = declared["starts"][0][0]
         held = joined.base.values
-        assert isinstance(held, Codes)
-        ordered = elements[order].reshape(pattern.kept(self.shape))
-        laid = held.laid(ordered)
-        if held.scale is not None and values.scale is not None and isinstance(held.scale.held, Codes):
-            each = values.scale.held
-            assert isinstance(each, Codes)
-            given = each.stored(take("scale", take("values", parts)), (len(order),))
-            laid |= put("scale", held.scale.held.laid(given[order]))
+        if isinstance(held, Stacked):
+            laid = self._block_codes(pattern).laid(take("values", parts), values, order)
+        else:
+            assert isinstance(held, Codes)
+            ordered = elements[order].reshape(pattern.kept(self.shape))
+            laid = held.laid(ordered) | _scales_laid(held, parts, values, order)
         made = put("values", laid) | {
             "index": within[order].astype(numpy_dtype(declared["index"][1])),
             "starts": np.searchsorted(lists[order], np.arange(count)).astype(np.int32),
         }
         return joined.join(made, self.shape)
+
+
+def _scales_laid(held: Codes, parts: Parts, values: Codes, order: Array) -> Parts:
+    """The scales of blocks of bytes, one for each, in the order of a list."""
+    if held.scale is None or values.scale is None:
+        return {}
+    own, each = held.scale.held, values.scale.held
+    assert isinstance(each, Codes) and isinstance(own, Codes)
+    given = each.stored(take("scale", take("values", parts)), (len(order),))
+    return put("scale", own.laid(given[order]))

@@ -129,7 +129,8 @@ class PackWeights:
     - A sparse matrix b, or a: its elements output by output (#dry.compressed along the outputs), in strips of
       inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them. Blocks
       of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums; their outputs down
-      where the matrix is a.
+      where the matrix is a. N:M along the inputs: what is held as a plain or coded matrix of fewer inputs,
+      places in the same panels. Codes of blocks as a coded matrix, of the outputs of one after the other.
     - The sparse weight of a dry.conv: as that of a matrix [O, C * taps], all of it in lists, in strips of
       channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.

@@ -199,15 +199,61 @@ def test_blocks_on_the_left(block: tuple[int, int], machine: str) -> None:
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize("held", ["f32", "bf16"])
 def test_blocks_of_bytes_with_a_scale_each(left: bool, held: str) -> None:
-    """On vectors, with few rows and with some; other scales are decoded."""
+    """On vectors, with few rows and with some."""
     n, k, machine = 48, 70, registry.resolve("cpu")
     array, plain = blocks((n, k), (16, 8), 0)
     scale = Scale(Per((0, 1, 2), (1, 0, 0), "each"), Codes(held))
     encoding = replace(plain, values=Codes("int8", scale))
     for m in (1, 5, 33):
         check_compiled(*product(encoding, m, n, k, machine, given=array, left=left), machine)
-    other = replace(plain, values=Codes("int8", Scale(Per((0, 1, 2), (1, 1, 0), "each"))))
-    assert "int8" in str(Panels((n, k), 0, 16).joined(other))
+
+
+#: Codes of blocks [count, *block], with what they share.
+BLOCK_CODES = {
+    "a scale of an output": Codes("int4", Scale(Per.row(2), Codes("f16"))),
+    "groups with zero points": Codes("uint4", Scale(Per.group(2, 8), Codes("f16"), Codes("uint4"))),
+    "a scale of a block": Codes("int3", Scale(Per.block((1, 0, 0)))),
+    "a scale of all": Codes("int8", Scale(Per.tensor())),
+    "no scales": Codes("e4m3"),
+}
+
+
+@pytest.mark.parametrize("name", BLOCK_CODES)
+def test_blocks_of_codes(name: str) -> None:
+    """In registers for few rows, laid down for more; outputs down or across, an empty list, ragged ends."""
+    n, k = 48, 88
+    values = BLOCK_CODES[name]
+    for m, block, axis, machine in (
+        (1, (16, 16), 0, "cpu"),
+        (5, (8, 4), 1, "cpu:avx2"),
+        (30, (16, 64), 0, "cpu"),
+    ):
+        target = registry.resolve(machine)
+        array, plain = blocks((n, k), block, axis)
+        array = np.where(np.arange(n)[:, None] < 16, 0, array) if axis == 0 else array
+        encoding = replace(plain, values=values).settled(array)
+        program, arrays, expected = product(encoding, m, n, k, target, axis=axis, given=array)
+        check_compiled(program, arrays, expected, target)
+
+
+def test_blocks_of_codes_in_tile_registers() -> None:
+    torch.manual_seed(1)
+    layer, x = nn.Linear(128, 96).eval(), torch.randn(40, 128)
+    array, plain = blocks((96, 128), (16, 64), 0)
+    pattern = replace(plain, values=BLOCK_CODES["a scale of an output"])
+    array = decode(encode(array, pattern), pattern, array.shape, "f32")
+    layer.weight.data = torch.from_numpy(array)
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(layer, (x,), quantize={".*weight": pattern}, options=options)
+    held = torch.from_numpy(array).to(torch.bfloat16).double()
+    wide = x.to(torch.bfloat16).double() @ held.T + layer.bias.double()
+    np.testing.assert_allclose(fitted(x), wide.detach(), atol=5e-3)
+    assert fitted.memory.weights < 0.5 * array.nbytes / 2
+
+
+def test_blocks_whose_scales_do_not_follow_them_are_decoded() -> None:
+    values = Codes("int4", Scale(Per.block((2, 0, 0))))
+    assert "blocks of codes" in str(Panels((48, 64), 0, 16).joined(Sparse(Compressed(4, (16, 16)), values)))
 
 
 @pytest.mark.parametrize("group", [(2, 4), (1, 2)], ids=str)
@@ -223,7 +269,7 @@ def test_groups_on_the_left(group: tuple[int, int]) -> None:
 
 def blocks(
     shape: tuple[int, int], block: tuple[int, int], axis: int, element: str = "f32"
-) -> tuple[np.ndarray, Encoding]:
+) -> tuple[np.ndarray, Sparse]:
     """A matrix [outputs, inputs], or turned where axis is 1, a third of whose blocks are not zeros."""
     random = np.random.default_rng(sum(shape) + block[0])
     grid = [-(-n // b) for n, b in zip(shape, block, strict=True)]
@@ -237,7 +283,7 @@ def blocks(
 
 
 @pytest.mark.parametrize("rows", [1, 8, 40])
-@pytest.mark.parametrize("block", [(16, 16), (32, 32)], ids=str)
+@pytest.mark.parametrize("block", [(16, 16), (32, 32), (16, 64)], ids=str)
 def test_blocks_of_pairs(rows: int, block: tuple[int, int]) -> None:
     """Of bf16, which units multiply in pairs: on vectors, and in tile registers where there are some."""
     torch.manual_seed(1)
@@ -259,8 +305,47 @@ def test_groups(group: tuple[int, int], axis: int) -> None:
     for m, values in ((1, Codes("f32")), (3, Codes("bf16")), (16, formats.int8_row(1 - axis))):
         encoding = Sparse(Structured(1 - axis, *group), values)
         program, arrays, expected = product(encoding, m, n, k, machine, axis=axis, given=array)
-        assert "lookup" in str(program) or "lane dot" in str(program)
+        assert "lookup" in str(program) or "by lanes" in str(program)
         check_compiled(program, arrays, expected, machine)
+
+
+@pytest.mark.parametrize("group", [(2, 4), (1, 2), (3, 4), (4, 8)], ids=str)
+def test_groups_of_more_rows(group: tuple[int, int]) -> None:
+    """A part of a panel is laid down with its zeros; short ones and inputs that fill no words are lists."""
+    n, k, machine = 56, 320, registry.resolve("cpu")
+    array = np.random.default_rng(sum(group)).standard_normal((n, k))
+    encoding = Sparse(Structured(1, *group), Codes("f32"))
+    program, arrays, expected = product(encoding, 35, n, k, machine, given=array)
+    assert "select" in str(program)
+    check_compiled(program, arrays, expected, machine)
+
+
+@pytest.mark.parametrize("values", [Codes("f32"), formats.w4(16)], ids=["f32", "w4"])
+def test_groups_times_rows_known_at_the_call(values: Encoding) -> None:
+    array = np.random.default_rng(2).standard_normal((40, 256))
+    encoding, machine = Sparse(Structured(1, 2, 4), values), registry.resolve("cpu")
+    program, *_ = product(encoding, 1, 40, 256, machine, dynamic=True, given=array)
+    call = compiled(program)
+    for m in (1, 16, 17, 70):
+        _, arrays, expected = product(encoding, m, 40, 256, machine, dynamic=True, given=array)
+        call(arrays)
+        check(arrays[-1], expected)
+
+
+@pytest.mark.parametrize("values", [Codes("bf16"), formats.w4(32)], ids=["bf16", "w4"])
+def test_groups_in_tile_registers(values: Codes) -> None:
+    """Rows in bf16, which units multiply in pairs, and inputs that fill no tile."""
+    torch.manual_seed(1)
+    layer, x = nn.Linear(352, 96).eval(), torch.randn(40, 352)
+    pattern = Sparse(Structured(1, 2, 4), values)
+    array = decode(encode(layer.weight.detach().numpy(), pattern), pattern, (96, 352), "f32")
+    layer.weight.data = torch.from_numpy(array)
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(layer, (x,), quantize={".*weight": pattern}, options=options)
+    held = torch.from_numpy(array).to(torch.bfloat16).double()
+    wide = x.to(torch.bfloat16).double() @ held.T + layer.bias.double()
+    np.testing.assert_allclose(fitted(x), wide.detach(), atol=5e-3 if values.coded else 1e-4)
+    assert fitted.memory.weights < 2 * 96 * 352 * 0.7
 
 
 #: Codes of what groups hold, with scales of outputs or of some numbers, with zero points, and without.
@@ -279,12 +364,17 @@ def test_groups_of_codes(name: str) -> None:
     """Of few rows: bytes are picked where groups of codes fill registers, numbers elsewhere."""
     array = np.random.default_rng(9).standard_normal((40, 1024))
     array[3] = 0
-    for m, machine, group in ((1, "cpu", (2, 4)), (4, "cpu", (1, 4)), (3, "cpu:avx2", (4, 8))):
+    for m, machine, group in (
+        (1, "cpu", (2, 4)),
+        (4, "cpu", (1, 4)),
+        (3, "cpu:avx2", (4, 8)),
+        (18, "cpu", (2, 4)),
+    ):
         target = registry.resolve(machine)
         encoding = Sparse(Structured(1, *group), CODES[name])
         program, arrays, expected = product(encoding, m, 40, 1024, target, given=array)
-        if group == (2, 4):
-            assert ("lane dot" in str(program)) == (name in ("int8", "w4, groups of 64", "3 bits"))
+        if m == 1:
+            assert ("by lanes" in str(program)) == (name in ("int8", "w4, groups of 64", "3 bits"))
         check_compiled(program, arrays, expected, target)
 
 

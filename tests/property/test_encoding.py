@@ -34,6 +34,7 @@ from drystone.ir.encoding import (
     Scale,
     Sparse,
     Split,
+    Stacked,
     Strings,
     Structured,
     Sum,
@@ -165,7 +166,7 @@ def patterns(draw: st.DrawFn, shape: tuple[int, ...]) -> Pattern:
 @st.composite
 def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encoding:
     """Any composition for a tensor of this shape."""
-    kind = draw(st.integers(0, 12)) if depth else 0
+    kind = draw(st.integers(0, 13)) if depth else 0
     axis = draw(st.integers(0, len(shape) - 1))
     extent = shape[axis]
 
@@ -207,6 +208,9 @@ def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encodi
         pattern = draw(patterns(shape))
         if np.prod(pattern.kept(shape)):
             return Sparse(pattern, child(pattern.kept(shape)))
+    if kind == 13 and len(shape) == 3:
+        turned = draw(st.integers(0, 1))
+        return Stacked(child(Stacked(Codes("f32"), turned).matrix(shape)), turned)
     return draw(leaves(shape))
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from drystone.codegen.families.decoding import parts
+from drystone.codegen.families.decoding import CodedMatrix, parts
+from drystone.codegen.families.structured import values_of
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
 from drystone.errors import InternalError
-from drystone.ir.encoding import Codes, Compressed, Joined, Sparse
+from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Stacked, Words
 
 #: Steps of a grid for each thread, where each turns columns of its own, so that all end at about the same
 #: time. Registers of sums that are under way at once.
@@ -25,6 +26,7 @@ class ListedMatrix:
     outputs: int  #: lists
     depth: int  #: columns
     group: int = 1  #: neighbouring inputs of a block that lie side by side
+    coded: CodedMatrix | None = None  #: codes of blocks, in panels of outputs of one after the other
 
     @property
     def block(self) -> tuple[int, int]:
@@ -41,6 +43,11 @@ class ListedMatrix:
         axis, pattern, values = base.pattern.axis, base.pattern, base.values
         named, matrix = parts(encoding, shape, tensor), (shape[0], prod(shape[1:]))
         made = ListedMatrix(pattern, named, -(-matrix[axis] // pattern.block[axis]), matrix[1 - axis])
+        if isinstance(values, Stacked) and isinstance(values.base, Codes):
+            layout, inputs = values.base.layout, made.block[1]
+            assert isinstance(layout, Words)
+            held = values_of(values.base, named, layout.width, inputs)
+            return replace(made, coded=held if isinstance(held, CodedMatrix) else None)
         pack = values.pack if isinstance(values, Codes) else None
         if pack is None:
             return made

@@ -35,7 +35,7 @@ from drystone.codegen.families.matmul_schedule import (
 )
 from drystone.codegen.families.matmul_skipping import skipping_product
 from drystone.codegen.families.matmul_split import splits
-from drystone.codegen.families.matmul_structured import structured_product
+from drystone.codegen.families.matmul_structured import FEW_VECTORS, structured_product
 from drystone.codegen.families.matmul_tables import pieces_of
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.search import Point, Search
@@ -95,10 +95,12 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
 
 def _sparse(form: MatMulForm, target: CpuTarget) -> TileProgram:
     """The program of a product with a sparse matrix, by how its elements are held."""
-    if picks_bytes(form, target):
-        return picked_product(form, target)
     if isinstance(form.sparse, StructuredMatrix):
-        return structured_product(form, target)
+        rows = form.out.shape[form.batch]
+        if not form.left and (rows is None or rows > FEW_VECTORS):
+            product = product_of([form], target)
+            return panels([form], product, coded_default(product, target), target)
+        return picked_product(form, target) if picks_bytes(form, target) else structured_product(form, target)
     lists = form.sparse is not None and form.sparse.block == (1, 1)
     return listed_product(form, target) if lists else block_product(form, target)
 
@@ -159,13 +161,14 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     m = form.out.shape[-2]
     columns = [each.out.shape[-1] for each in forms]
     n = None if None in columns else sum(c or 0 for c in columns)
-    coded = form.coded
-    packed = coded.width if coded is not None else 0 if form.pack is None else form.pack.inner_tiles[0]
+    coded, groups_of = form.coded, form.sparse if isinstance(form.sparse, StructuredMatrix) else None
+    decoded = coded or groups_of
+    packed = decoded.width if decoded is not None else 0 if form.pack is None else form.pack.inner_tiles[0]
     # Sums of short integers are held in registers of 32-bit lanes.
     k = form.depth.constant
-    held = (form.a.held, form.b.held if coded is None else form.a.held)
+    held = (form.a.held, form.b.held if decoded is None else form.a.held)
     unit = target.dot(*held, tiles=True) if form.group > 1 else None
-    offset = coded is None and form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
+    offset = decoded is None and form.group > 1 and held == ("i8", "i8") and target.dot(*held) is None
     if unit is not None and (
         k is None or not unit.fills(k) or packed not in (unit.columns, 2 * unit.columns)
     ):
@@ -174,8 +177,8 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
         unit = None
     beside = max(len(each.inner) for each in forms)
     vector = target.dot(*held)
-    run = vector.run_of(k) if vector is not None and packed and coded is None else 0
-    strings = 0 if coded is None else coded.run
+    run = vector.run_of(k) if vector is not None and packed and decoded is None else 0
+    strings = groups_of.inputs if groups_of is not None else 0 if coded is None else coded.run
     # Sums of bytes are scaled group by group.
     groups = coded.group or k or 0 if coded is not None and form.a.held == "i8" else 0
     bits = max(32, width(form.dtype))

@@ -13,6 +13,7 @@ from math import gcd
 from drystone.codegen.elements import width as bits_of
 from drystone.codegen.families.dry_op import laid_down, widened_to
 from drystone.codegen.families.listed import ListedMatrix
+from drystone.codegen.families.matmul_block_codes import LaidBlocks, is_laid_down, products_of_codes
 from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.families.vectors import Vectors
@@ -46,16 +47,21 @@ def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     """The program of a product one of whose matrices is listed in blocks."""
     matrix, vectors = form.sparse, Vectors(form, target.lanes(bits_of(form.dtype)))
     assert isinstance(matrix, ListedMatrix)
-    shape = _shape(vectors, matrix, target)
     outputs = matrix.block[0]
 
     def body(t: TileBuilder) -> None:
         promises(form, t)
+        coded = matrix.coded is not None and is_laid_down(vectors)
+        laid = LaidBlocks.of(t, matrix, vectors, target) if coded else None
+        read = matrix if laid is None else laid.matrix
+        shape = _shape(vectors, read, target)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(form.batch)]
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(vectors, t, matrix, shape, tuple(batch), m, n)
+            made = _Step(vectors, t, read, shape, tuple(batch), m, n, laid)
+            if laid is not None:
+                laid.lay(t, *made.bounds)
             t.loop(
                 made.end,
                 shape.vectors,
@@ -78,7 +84,7 @@ def _shape(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
         some = lanes * even(-(-(vectors.known or _HIGH) // lanes), _ACROSS)
         left = (target.registers - _OPERANDS) * lanes // some
         return _Shape(some, divisor(outputs, left), divisor(inputs, 16), some * max(1, _HIGH // some))
-    width = divisor(outputs, _WIDE * lanes)
+    width = divisor(outputs, _WIDE * lanes) if matrix.coded is None else matrix.coded.width
     registers = target.registers - _OPERANDS - -(-width // lanes)
     apart = (vectors.form.depth.constant or 0) * bits_of(vectors.held.held) // 8
     some = even(vectors.known, side_by_side(apart, max(1, registers // -(-width // lanes)), target))
@@ -107,6 +113,12 @@ class _Step:
     batch: tuple[Index, ...]
     m: Index
     n: Index
+    laid: LaidBlocks | None = None
+
+    @property
+    def bounds(self) -> tuple[Index, Index]:
+        """Where the list of the outputs begins, and where it ends."""
+        return self.matrix.bounds(self.t, index(0), self.n // self.matrix.block[0])
 
     @property
     def end(self) -> Index:
@@ -116,28 +128,36 @@ class _Step:
     def tile(self, i: Index, output: Index) -> None:
         """The result of some outputs for some vectors."""
         t, p, matrix, m = self.t, self.shape, self.matrix, self.m + i
-        outputs, inputs = matrix.block
-        first, end = matrix.bounds(t, index(0), self.n // outputs)
+        inputs = matrix.block[1]
+        first, end = self.bounds
 
-        def block(j: Index, acc: Tile) -> Tile:
+        # What stays in tile registers takes one product in a round: rounds are parts of blocks there.
+        parts = inputs // p.depth if p.tiles else 1
+
+        def block(i: Index, acc: Tile) -> Tile:
+            j, part = i // parts, index(0) if parts == 1 else i % parts * p.depth
+            if matrix.coded is not None:
+                return products_of_codes(t, acc, self.vectors, matrix, (self.batch, m), j, index(output))
             k = matrix.column(t, j) * inputs
-            for d in range(0, inputs, p.depth):
-                acc = self.added(acc, m, k + d, j, d, output)
+            for d in range(0, inputs // parts, p.depth):
+                own = j if self.laid is None else j - first
+                acc = self.added(acc, m, k + part + d, own, part + d, output)
             return acc
 
         extents = (p.outputs, p.vectors) if self.vectors.across else (p.vectors, p.outputs)
-        (acc,) = t.loop(end, 1, block, [t.full(0, extents, self.vectors.form.dtype)], lower=first)
+        zeros = [t.full(0, extents, self.vectors.form.dtype)]
+        (acc,) = t.loop(end * parts, 1, block, zeros, lower=first * parts)
         acc = laid_down(t, acc) if p.tiles else acc
         place = [self.n + output, m] if self.vectors.across else [m, self.n + output]
         finish(self.vectors.form, t, acc, [*self.batch, *place])
 
-    def added(self, acc: Tile, m: Index, k: Index, j: Index, first: int, output: Index) -> Tile:
+    def added(self, acc: Tile, m: Index, k: Index, j: Index, first: Index, output: Index) -> Tile:
         """Sums and the products of vectors from m on with some outputs of block j: with inputs from the first
         on, which are those from k on of the matrix."""
         t, p, group = self.t, self.shape, self.matrix.group
         if self.vectors.across:
             x = self.vectors.tile(t, self.batch, m, k, (p.depth, p.vectors))
-            return t.dot(acc, self.block(j, [output, index(first)], (p.outputs, p.depth)), x)
+            return t.dot(acc, self.block(j, [output, first], (p.outputs, p.depth)), x)
         at = self.vectors.read(self.batch, m, k)
         x = self.loaded(
             t.load(
@@ -148,7 +168,7 @@ class _Step:
             )
         )
         sizes = (p.depth // group, p.outputs * group)
-        return t.dot(acc, x, self.block(j, [index(first // group), output * group], sizes), tiles=p.tiles)
+        return t.dot(acc, x, self.block(j, [first // group, output * group], sizes), tiles=p.tiles)
 
     def block(self, j: Index, at: Sequence[Index], sizes: tuple[int, int]) -> Tile:
         """Some of block j, from a place in it on; bytes times the block's scale."""

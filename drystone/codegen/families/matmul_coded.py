@@ -8,6 +8,7 @@ For few rows, which are bound by the reading of b, codes are decoded in register
 For more rows a part of a panel is decoded into memory that stays in the cache while the rows pass by.
 """
 
+from collections.abc import Sequence
 from math import gcd
 
 from drystone.codegen.families.decoding import CodedMatrix
@@ -162,10 +163,9 @@ class CodedStep(Step):
 
     def prepare(self, first: Index, end: Index) -> None:
         """Decode the part of the panel that the rows pass by."""
-        t, p, c, group = self.t, self.p, self.coded, self.form.group
+        t, p, c = self.t, self.p, self.coded
         size = -(-max(p.block or 0, p.rest) // c.run) * c.run
-        kept = t.scratch((size // group, c.width * group), "bf16" if group > 1 else "f32")
-        row = t.scratch((c.run, c.width), "f32") if group > 1 else kept
+        kept, row = self.memory(size, c.run, c.width)
         unit = gcd(size, c.group) if c.group else size
         unit = unit if unit % c.run == 0 else c.run
 
@@ -174,18 +174,34 @@ class CodedStep(Step):
 
             def strings(at: Index) -> None:
                 words = c.words(t, self.panel, at)
-                for j in range(c.run):
-                    number = made[j * len(made) // c.run].real(t, c.number(t, words, j))
-                    t.store(row, [j if group > 1 else at - first + j, 0], number)
-                for j in range(0, c.run if group > 1 else 0, group):
-                    some = t.load(row, [j, 0], [group, c.width])
-                    some = t.apply("arith.truncf", some, dtype="bf16", ties="any")
-                    t.store(kept, [(at - first) // group + j // group, 0], t.interleave(some, group))
+                numbers = [made[j * len(made) // c.run].real(t, c.number(t, words, j)) for j in range(c.run)]
+                self.lay(kept, row, at - first, numbers)
 
             t.loop((k + unit).min(end), c.run, strings, lower=k)
 
         t.loop(end, unit, factors, lower=first)
         self.decoded = kept, first
+
+    def memory(self, size: int, run: int, width: int) -> tuple[Tensor, Tensor | None]:
+        """Memory for so many k of a panel as the rows read them, and for a run of numbers as they are
+        decoded, where those are others."""
+        t, group = self.t, self.form.group
+        if group == 1:
+            return t.scratch((size, width), "f32"), None
+        return t.scratch((size // group, width * group), "bf16"), t.scratch((run, width), "f32")
+
+    def lay(self, kept: Tensor, row: Tensor | None, at: Index, numbers: Sequence[Tile]) -> None:
+        """Write the numbers of neighbouring k, from one that is the `at`-th of the part on, as the rows read
+        them."""
+        t, group = self.t, self.form.group
+        for j, number in enumerate(numbers):
+            t.store(kept if row is None else row, [j if row is not None else at + j, 0], number)
+        if row is None:
+            return
+        for j in range(0, len(numbers), group):
+            some = t.load(row, [j, 0], [group, numbers[j].shape[1]])
+            some = t.apply("arith.truncf", some, dtype="bf16", ties="any")
+            t.store(kept, [at // group + j // group, 0], t.interleave(some, group))
 
     def right(self, k: Index, depth: int) -> Tile:
         """`depth` rows of what is decoded, from k."""

@@ -61,7 +61,7 @@ class MatMulForm:
     @property
     def group(self) -> int:
         """Neighbouring k that lie side by side in b, or in what is decoded of it."""
-        if self.coded is not None:
+        if self.coded is not None or isinstance(self.sparse, StructuredMatrix):
             return {"bf16": 2, "i8": 4}.get(self.a.held, 1)
         return self.pack.inner_tiles[1] if self.pack is not None and len(self.pack.inner_tiles) > 1 else 1
 

@@ -115,13 +115,16 @@ def _by_height(step: "Step", shorter: _Shorter) -> None:
 
 def step_of(form: MatMulForm, product: Product, t: TileBuilder, p: Schedule, *at: Index) -> "Step":
     """The step of a product, by how its b is held."""
-    if form.coded is None:
+    if form.coded is None and form.sparse is None:
         return Step(form, product, t, p, *at)
     from drystone.codegen.families.matmul_bytes import BytesStep
     from drystone.codegen.families.matmul_coded import CodedStep
+    from drystone.codegen.families.matmul_grouped import GroupedStep
     from drystone.codegen.families.matmul_split import SplitStep, splits
     from drystone.codegen.families.matmul_tables import TableStep, pieces_of
 
+    if form.coded is None:
+        return GroupedStep(form, product, t, p, *at)
     if form.a.held == "i8":
         return BytesStep(form, product, t, p, *at)
     alike = all(each.coded is not None and _alike(each.coded, form.coded) for _, each in form.inner)

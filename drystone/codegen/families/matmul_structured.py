@@ -17,6 +17,8 @@ from drystone.targets.target import CpuTarget
 
 #: Sums that are formed side by side, so that no operation waits for the one before; vectors at most.
 _CHAINS, _VECTORS = 4, 8
+#: Vectors up to which inputs are picked for each.
+FEW_VECTORS = 16
 
 
 def structured_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
@@ -36,6 +38,13 @@ def structured_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
         t.grid([*axes, (vectors.count, some), (vectors.outputs, matrix.width)], step)
 
     return program(form, body)
+
+
+def one_vector(
+    vectors: Vectors, t: TileBuilder, matrix: StructuredMatrix, batch: tuple[Index, ...], m: Index, n: Index
+) -> None:
+    """The products of vector m with the outputs of a panel, from n on."""
+    _Step(vectors, t, matrix, 1, batch, m, n).run()
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class StructuredMatrix:
         return lcm(self.run, self.kept_of, self.values.run if isinstance(self.values, CodedMatrix) else 1)
 
     @property
+    def inputs(self) -> int:
+        """Those of so many numbers."""
+        return self.span // self.kept_of * self.group
+
+    @property
     def depth(self) -> int:
         """Inputs of all groups."""
         return self.slots // self.kept_of * self.group

@@ -62,6 +62,7 @@ from drystone.ir.encoding.regions import (
 )
 from drystone.ir.encoding.scaled import Codes, Scale
 from drystone.ir.encoding.sparse import Sparse
+from drystone.ir.encoding.stacked import Stacked
 from drystone.ir.encoding.terms import LowRank, Product, Sum
 from drystone.ir.encoding.types import (
     codes_of,
@@ -113,6 +114,7 @@ __all__ = [
     "Search",
     "Sparse",
     "Split",
+    "Stacked",
     "Strings",
     "Structured",
     "Sum",

@@ -1,0 +1,79 @@
+"""Products of more than a few rows with a matrix of whose every m neighbouring inputs n are held.
+
+A part of a panel is laid down with its zeros, in memory that stays in a cache while the rows pass by: what is
+read from memory is what is held, and dense units multiply it.
+"""
+
+from drystone.codegen.families.matmul_coded import CodedStep
+from drystone.codegen.families.matmul_structured import FEW_VECTORS, one_vector
+from drystone.codegen.families.structured import StructuredMatrix
+from drystone.codegen.families.vectors import Vectors
+from drystone.codegen.tile import Index, Tile
+
+#: Lanes of a register of sums.
+_LANES = 16
+
+
+class GroupedStep(CodedStep):
+    """Some rows of one panel of groups."""
+
+    @property
+    def matrix(self) -> StructuredMatrix:
+        """What b is."""
+        assert isinstance(self.form.sparse, StructuredMatrix)
+        return self.form.sparse
+
+    @property
+    def panel(self) -> Index:
+        """The panel of b."""
+        return self.n // self.matrix.width
+
+    def run(self) -> None:
+        """Do it; the few rows of a call that has no more, one after the other, pick what they multiply."""
+        t, count = self.t, self.form.out.dim(self.form.batch)
+        if count.constant is not None:
+            self.in_panel()
+            return
+        vectors = Vectors(self.form, _LANES)
+
+        def few() -> None:
+            t.loop(
+                self.end(),
+                1,
+                lambda i: one_vector(vectors, t, self.matrix, tuple(self.batch), self.m + i, self.n),
+            )
+
+        t.when(count, FEW_VECTORS + 1, few)
+        t.when(FEW_VECTORS, count, self.in_panel)
+
+    def prepare(self, first: Index, end: Index) -> None:
+        """Lay the part of the panel down that the rows pass by, from where its words start."""
+        t, p, matrix, unit = self.t, self.p, self.matrix, self.matrix.inputs
+        size = -(-max(p.block or 0, p.rest) // unit) * unit + unit
+        kept, row = self.memory(size, unit, matrix.width)
+        start = first // unit * unit
+
+        def group(k: Index) -> None:
+            self.lay(kept, row, k - start, self.expanded(k))
+
+        t.loop(end, unit, group, lower=start)
+        self.decoded = kept, start
+
+    def expanded(self, k: Index) -> list[Tile]:
+        """The numbers of the inputs of whole words from k on, zeros among them."""
+        t, matrix, found = self.t, self.matrix, []
+        slot = k // matrix.group * matrix.kept_of
+        numbers = matrix.numbers(t, self.panel, slot, matrix.span)
+        mask = t.full(matrix.group - 1, (1, 1), "i32")
+        held = [
+            t.apply("arith.andi", place, mask) for place in matrix.places(t, self.panel, slot, matrix.span)
+        ]
+        zero = t.full(0, (1, matrix.width), "f32")
+        for first in range(0, matrix.span, matrix.kept_of):
+            for place in range(matrix.group):
+                number, at = zero, t.full(place, (1, 1), "i32")
+                for j in range(first, first + matrix.kept_of):
+                    here = t.apply("arith.cmpi", held[j], at, predicate="eq", dtype="i1")
+                    number = t.apply("arith.select", here, numbers[j], number, dtype="f32")
+                found.append(number)
+        return found
