@@ -21,6 +21,7 @@ from torch_mlir.dialects import (
     math,
     memref,
     scf,
+    sparse_tensor,
     tensor,
     vector,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "rewrite",
     "run_pipeline",
     "scf",
+    "sparse_tensor",
     "tensor",
     "text",
     "vector",

@@ -206,9 +206,9 @@ def _fits(pattern: Structured, numbers: Array) -> bool:
     return bool(counts.max(initial=0) <= pattern.kept_of)
 
 
-def sparse_tensor_encoding(pattern: Pattern, rank: int) -> str | None:
+def sparse_tensor_encoding(pattern: Pattern, rank: int, index: int = 0) -> str | None:
     """The attribute of MLIR's dialect `sparse_tensor` that spells a pattern of a tensor of a rank; None where
-    it has none (bitmaps; blocks of more than two axes)."""
+    it has none (bitmaps; blocks of more than two axes). index: bits of an index (0: those of a machine's)."""
     dims = [f"d{d}" for d in range(rank)]
     bits = ""
     match pattern:
@@ -235,4 +235,5 @@ def sparse_tensor_encoding(pattern: Pattern, rank: int) -> str | None:
             levels = [f"{order[0]} : compressed", *(f"{d} : dense" for d in order[1:])]
         case _:
             return None
+    bits += f", crdWidth = {index}" if index else ""
     return f"#sparse_tensor.encoding<{{ map = ({', '.join(dims)}) -> ({', '.join(levels)}){bits} }}>"

@@ -13,6 +13,7 @@ from drystone.ir.encoding import (
     Codes,
     Compressed,
     Encoding,
+    Joined,
     Pack,
     Parts,
     Sparse,
@@ -27,6 +28,7 @@ from drystone.passes.pack_weights import panels_of, panels_of_convolution, panel
 from drystone.passes.panels import Panels
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, uses
+from drystone.passes.upstream_lists import read_upstream
 from drystone.passes.weight_readers import convolutions_of, factors_of, is_copy, reads_of
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
@@ -59,8 +61,8 @@ class DecodeWeights:
     - Products read sparse matrices of f32, f16 or bf16 in any pattern, and blocks of bytes with a scale for
       each, as either operand; blocks, and N:M along the inputs, of all codes that they read of any matrix, to
       the right of x, with factors of blocks, outputs, or groups along the inputs of a block or along what N:M
-      holds. Convolutions read such a
-      matrix [O, C * taps] as their weight, in lists.
+      holds. Convolutions read such a matrix [O, C * taps] as their weight, in lists. Products of f64, which
+      upstream passes compile, read rows of a sparse matrix of elements that are less than half of it.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.
     - What else reads such a weight reads it decoded.
@@ -137,6 +139,7 @@ def _kept(program: Program, value: Any, target: CpuTarget) -> list[_Use]:
             _read_codes(value, user, number)
             kept.append((user, number))
 
+    read_upstream(program, value, reads_of(value))
     for user, number in factors_of(value):
         keep(user, number, panels_of(user, target, number, encoding))
     if isinstance(encoding, Sparse) and isinstance(encoding.pattern, Compressed):
@@ -168,8 +171,7 @@ def _reads(value: Any, kept: list[_Use]) -> list[_Use]:
 
 def _is_read(encoding: Any) -> bool:
     """Whether kernels read what is held so."""
-    return (
-        isinstance(encoding, Codes)
-        and not encoding.coded
-        and (encoding.layout is None or isinstance(encoding.layout, Pack))
-    )
+    if isinstance(encoding, Joined):
+        return True
+    plain = isinstance(encoding, Codes) and not encoding.coded
+    return plain and (encoding.layout is None or isinstance(encoding.layout, Pack))

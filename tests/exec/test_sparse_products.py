@@ -428,6 +428,33 @@ def test_a_model_that_holds_a_sparse_tensor(layout: str) -> None:
     assert fitted.memory.weights < 0.4 * dense.nbytes
 
 
+class Long(nn.Module):
+    """Products of f64, which upstream passes compile, with a sparse matrix and with it turned."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight.to_dense()
+        return nn.functional.linear((weight @ x).T, weight)
+
+
+def test_what_no_kernel_reads_is_sparsified_upstream() -> None:
+    """Rows and columns without elements among them, however many columns x has; what is half full is decoded,
+    and laid out a second time where it is read turned."""
+    torch.manual_seed(5)
+    dense = torch.randn(70, 70, dtype=torch.float64) * (torch.rand(70, 70) < 0.1)
+    dense[3:9], dense[:, 20] = 0, 0
+    columns = {1: torch.export.Dim("columns", min=1, max=64)}
+    for density, part in ((dense, 0.2), (dense + torch.rand_like(dense).round(), 2.1)):
+        model, x = Long(density.to_sparse_csr()), torch.randn(70, 9, dtype=torch.float64)
+        fitted = drystone.compile(model, (x,), dynamic_shapes=(columns,))
+        for given in (x, x[:, :1]):
+            np.testing.assert_allclose(fitted(given), (density @ (density @ given)).T, rtol=1e-12)
+        assert part - 0.15 < fitted.memory.weights / dense.nbytes < part
+
+
 class Read(nn.Module):
     """Does something to a sparse tensor that it holds."""
 

@@ -211,3 +211,45 @@ module {
     return %2, %3 : tensor<1x8x3x3xf32>, tensor<1x8x3x3xf32>
   }
 }
+
+// case: products that upstream passes compile read lists, of a matrix and of it turned
+func.func @main(%x: tensor<6x4xf64>) -> (tensor<8x4xf64>, tensor<4x8xf64>) {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<8x6xf64, #dry.sparse<#dry.compressed<9 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>
+  %e = tensor.empty() : tensor<8x6xf64>
+  %p = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
+      iterator_types = ["parallel", "parallel"]}
+      ins(%w : tensor<8x6xf64, #dry.sparse<#dry.compressed<9 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>) outs(%e : tensor<8x6xf64>) {
+  ^bb0(%a: f64, %b: f64):
+    linalg.yield %a : f64
+  } -> tensor<8x6xf64>
+  %zero = arith.constant 0.0 : f64
+  %e1 = tensor.empty() : tensor<8x4xf64>
+  %f1 = linalg.fill ins(%zero : f64) outs(%e1 : tensor<8x4xf64>) -> tensor<8x4xf64>
+  %y = linalg.matmul ins(%p, %x : tensor<8x6xf64>, tensor<6x4xf64>) outs(%f1 : tensor<8x4xf64>) -> tensor<8x4xf64>
+  %e2 = tensor.empty() : tensor<4x6xf64>
+  %t = linalg.transpose ins(%x : tensor<6x4xf64>) outs(%e2 : tensor<4x6xf64>) permutation = [1, 0]
+  %e3 = tensor.empty() : tensor<6x8xf64>
+  %u = linalg.transpose ins(%p : tensor<8x6xf64>) outs(%e3 : tensor<6x8xf64>) permutation = [1, 0]
+  %e4 = tensor.empty() : tensor<4x8xf64>
+  %f4 = linalg.fill ins(%zero : f64) outs(%e4 : tensor<4x8xf64>) -> tensor<4x8xf64>
+  %z = linalg.matmul ins(%t, %u : tensor<4x6xf64>, tensor<6x8xf64>) outs(%f4 : tensor<4x8xf64>) -> tensor<4x8xf64>
+  return %y, %z : tensor<8x4xf64>, tensor<4x8xf64>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<6x4xf64>) -> (tensor<8x4xf64>, tensor<4x8xf64>) {
+    %0 = "dry.weight"() {key = "w.lists"} : () -> tensor<8x6xf64, #dry.joined<#dry.sparse<#dry.compressed<9 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>>
+    %1 = "dry.weight"() {key = "w.lists"} : () -> tensor<6x8xf64, #dry.joined<#dry.sparse<#dry.compressed<9 : i64, [1, 1], 1 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>>
+    %cst = arith.constant 0.000000e+00 : f64
+    %2 = tensor.empty() : tensor<8x4xf64>
+    %3 = linalg.fill ins(%cst : f64) outs(%2 : tensor<8x4xf64>) -> tensor<8x4xf64>
+    %4 = linalg.matmul ins(%0, %arg0 : tensor<8x6xf64, #dry.joined<#dry.sparse<#dry.compressed<9 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>>, tensor<6x4xf64>) outs(%3 : tensor<8x4xf64>) -> tensor<8x4xf64>
+    %5 = tensor.empty() : tensor<4x6xf64>
+    %transposed = linalg.transpose ins(%arg0 : tensor<6x4xf64>) outs(%5 : tensor<4x6xf64>) permutation = [1, 0] 
+    %6 = tensor.empty() : tensor<4x8xf64>
+    %7 = linalg.fill ins(%cst : f64) outs(%6 : tensor<4x8xf64>) -> tensor<4x8xf64>
+    %8 = linalg.matmul ins(%transposed, %1 : tensor<4x6xf64>, tensor<6x8xf64, #dry.joined<#dry.sparse<#dry.compressed<9 : i64, [1, 1], 1 : i64, 0 : i64>, #dry.enc<"f64", unit, unit>>>>) outs(%7 : tensor<4x8xf64>) -> tensor<4x8xf64>
+    return %4, %8 : tensor<8x4xf64>, tensor<4x8xf64>
+  }
+}

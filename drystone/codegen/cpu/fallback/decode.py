@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drystone.codegen.cpu.fallback.sparse import is_sparse
 from drystone.ir.encoding import codes_of
 from drystone.ir.values import is_tensor, shape
 from drystone.mlir import arith, ir, tensor
@@ -18,7 +19,7 @@ def decode_arguments(function: Any) -> None:
     arguments, last = list(block.arguments), operations[-1]
     given = [argument for argument in arguments if is_tensor(argument)]
     inits = given[len(given) - len(last.operands) :]
-    for argument in (a for a in given if a.type.encoding is not None):
+    for argument in (a for a in given if a.type.encoding is not None and not is_sparse(a.type)):
         readers = [(use.owner.operation, use.operand_number) for use in argument.uses]
         plain = ir.RankedTensorType.get(argument.type.shape, argument.type.element_type)
         held = ir.RankedTensorType.get(plain.shape, ir.Type.parse(codes_of(argument.type).held_as))

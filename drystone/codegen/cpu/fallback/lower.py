@@ -8,6 +8,7 @@ from typing import Any
 
 from drystone.codegen.cpu.fallback import grid, order, safety, sorting
 from drystone.codegen.cpu.fallback.decode import decode_arguments
+from drystone.codegen.cpu.fallback.sparse import SPARSIFY, assembled, is_sparse
 from drystone.codegen.cpu.text import memref_type
 from drystone.codegen.kernel import Kernel
 from drystone.errors import InternalError
@@ -111,7 +112,10 @@ def _take_memrefs(function: Any) -> None:
             value = new
             if argument in given:
                 write = argument in inits
-                value = bufferization.to_tensor(argument.type, new, restrict=True, writable=write)
+                if is_sparse(argument.type):
+                    value = assembled(argument.type, new)
+                else:
+                    value = bufferization.to_tensor(argument.type, new, restrict=True, writable=write)
                 held[argument] = new
             argument.replace_all_uses_with(value)
     homes = [held[init] for init in inits]
@@ -129,7 +133,8 @@ def _take_memrefs(function: Any) -> None:
 
 def _bufferize(module: Any) -> None:
     """Tensors -> memrefs, of all operations."""
-    run_pipeline(module, _BUFFERIZE)
+    sparse = any(op.operation.name == "sparse_tensor.assemble" for op in walk(module))
+    run_pipeline(module, SPARSIFY if sparse else _BUFFERIZE)
     for op in walk(module):
         if op.operation.name.startswith("tm_tensor.") and len(op.operation.results):
             _bufferize_structured(op.operation)
