@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -31,8 +31,10 @@ class Peaks:
         return f"{self.flops / 1e9:.0f} GFLOP/s, {self.copies[-1][1] / 1e9:.1f} GB/s from memory"
 
 
+@cache
 def measure() -> Peaks:
-    """Time a 1024^3 product and copies of three sizes in numpy; the best of nine tries each."""
+    """Time a 1024^3 product and copies of three sizes in numpy, once in a process; the best of nine tries
+    each."""
     a = np.ones((1024, 1024), np.float32)
     product = partial(np.matmul, a, a, out=np.empty_like(a))
     copies = []

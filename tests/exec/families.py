@@ -1,7 +1,7 @@
 """Running kernels given as MLIR text: through the tile program's meaning, and lowered to machine code."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from drystone.dtypes import DTYPES
 from drystone.mlir import context, ir, parse
 from drystone.targets.cpu import NAMED
 from tests.elements import element
-from tests.exec.kernels import compiled
+from tests.exec.kernels import Compiled, compiled
 
 TARGET = next(target for target in NAMED if target.name == "cpu:avx512")
 
@@ -23,11 +23,20 @@ def shared_context() -> ir.Context:
     return context()
 
 
+@lru_cache(maxsize=1)
 def program_of(text: str, target: Any = TARGET) -> TileProgram | None:
     """The tile program the families make of the only function in `text`."""
     module = parse(text, shared_context())
     (kernel,) = module.body.operations
     return families.tile_program_of(kernel, target)
+
+
+@lru_cache(maxsize=1)
+def machine_code(text: str) -> Compiled:
+    """The kernel's code; of the last one, as tests call a kernel several times."""
+    program = program_of(text)
+    assert program is not None, "no family takes this kernel"
+    return compiled(program)
 
 
 def interpreted(
@@ -53,12 +62,10 @@ def check(
 ) -> None:
     """Hold a kernel against what it should give: by its tile program's meaning and as machine code, where
     every unit of the grid is also run by itself."""
-    program = program_of(text)
-    assert program is not None, "no family takes this kernel"
     compare(
         interpreted(text, inputs, [(e.shape, element(e)) for e in expected], scalars), expected, tolerance
     )
-    call = compiled(program)
+    call = machine_code(text)
     for singly in (False, True):
         results = [np.full(e.shape, 77, e.dtype) for e in expected]
         call([*inputs, *results], scalars, singly=singly)

@@ -44,19 +44,27 @@ def tiles(monkeypatch: pytest.MonkeyPatch) -> Emulator:
 
 
 @pytest.mark.parametrize(("k", "n"), [(64, 64), (96, 40), (24, 16), (40, 64), (136, 32), (6, 32)])
-@pytest.mark.parametrize("rows", [1, 4, 5, 16, 17, 32, 45, 70])
-def test_bf16_products(tiles: Emulator, rows: int, k: int, n: int) -> None:
-    torch.manual_seed(rows)
-    model, x = nn.Sequential(nn.Linear(k, n), nn.GELU()).eval(), torch.randn(rows, k)
+@pytest.mark.parametrize("rows", [(1, 4), (5,), (16, 17, 32, 45, 70)])
+def test_bf16_products(tiles: Emulator, rows: tuple[int, ...], k: int, n: int) -> None:
+    torch.manual_seed(k)
+    layer, given = nn.Linear(k, n).eval(), tuple(torch.randn(count, k) for count in rows)
+
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, *x: Any) -> Any:
+            return [nn.functional.gelu(self.layer(each)) for each in x]
+
     before = tiles.executed()
-    fitted = drystone.compile(model, (x,), "cpu:tiles", options=drystone.Options(compute="bf16"))
-    got = fitted.call((x,), threads=1)
-    rounded = nn.functional.linear(
-        x.bfloat16().double(), model[0].weight.bfloat16().double(), model[0].bias.double()
-    )
-    assert relative_error(got, nn.functional.gelu(rounded)) < 1e-5
+    fitted = drystone.compile(Products(), given, "cpu:tiles", options=drystone.Options(compute="bf16"))
+    weight, bias = layer.weight.bfloat16().double(), layer.bias.double()
+    for x, got in zip(given, fitted.call(given, threads=1), strict=True):
+        wanted = nn.functional.linear(x.bfloat16().double(), weight, bias)
+        assert relative_error(got, nn.functional.gelu(wanted)) < 1e-5
     used = not tiles.needed or tiles.executed() > before
-    assert used == (not tiles.needed or (rows > 4 and k > 6))
+    assert used == (not tiles.needed or (rows[0] > 4 and k > 6))
 
 
 class Apart(nn.Module):
@@ -338,29 +346,30 @@ def test_attention_with_limits(tiles: Emulator, name: str) -> None:
 
 
 class Bytes(nn.Module):
-    """A product of signed bytes, summed as i32."""
+    """Products of signed bytes with the same matrix, summed as i32."""
 
     def __init__(self, k: int, n: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.randint(-128, 128, (n, k), dtype=torch.int8))
 
-    def forward(self, x: Any) -> Any:
-        return torch._int_mm(x, self.weight.t())
+    def forward(self, *x: Any) -> Any:
+        return [torch._int_mm(each, self.weight.t()) for each in x]
 
 
 @pytest.mark.parametrize("target", ["cpu:tiles", "cpu:zen4"])
 @pytest.mark.parametrize(("k", "n"), [(64, 64), (192, 40), (72, 32), (136, 48), (40, 2072)])
-@pytest.mark.parametrize("rows", [17, 32, 45])
-def test_products_of_bytes_are_exact(target: str, rows: int, k: int, n: int) -> None:
-    torch.manual_seed(rows)
-    model, x = Bytes(k, n), torch.randint(-128, 128, (rows, k), dtype=torch.int8)
-    want = x.to(torch.int64) @ model.weight.to(torch.int64).t()
-    fitted = drystone.compile(model.eval(), (x,), target)
-    assert torch.equal(fitted.call((x,), threads=2).to(torch.int64), want)
-    few = drystone.compile(
-        model.eval(), (x,), target, dynamic_shapes=({0: torch.export.Dim("m", min=17, max=99)},)
-    )
-    assert torch.equal(few(x).to(torch.int64), want)
+def test_products_of_bytes_are_exact(target: str, k: int, n: int) -> None:
+    torch.manual_seed(k)
+    model = Bytes(k, n).eval()
+    given = [torch.randint(-128, 128, (rows, k), dtype=torch.int8) for rows in (17, 32, 45)]
+    wanted = [x.to(torch.int64) @ model.weight.to(torch.int64).t() for x in given]
+    fitted = drystone.compile(model, tuple(given), target)
+    for got, want in zip(fitted.call(tuple(given), threads=2), wanted, strict=True):
+        assert torch.equal(got.to(torch.int64), want)
+    shapes = (({0: torch.export.Dim("m", min=17, max=99)},),)
+    few = drystone.compile(model, (given[0],), target, dynamic_shapes=shapes)
+    for x, want in zip(given, wanted, strict=True):
+        assert torch.equal(few(x)[0].to(torch.int64), want)
 
 
 class Gated(nn.Module):

@@ -18,12 +18,12 @@ from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Larger, Leaf, Product, Quotient, Root, Sum
 from drystone.passes.integers.held import Held
 from tests.passes.pass_cases import program_of
+from tests.unit.ir_cases import CONTEXT
 
 
 def evaluated(make: Any, *numbers: int) -> int:
     """What the code that `make` gives computes of integers."""
-    context = mlir.context()
-    with context, ir.Location.unknown():
+    with CONTEXT, ir.Location.unknown():
         look = Code()
         make(look)
         assert all(array.size == 1 for array in look.arrays)
@@ -38,7 +38,7 @@ def evaluated(make: Any, *numbers: int) -> int:
             f" ^bb0({', '.join(f'%x{n}: i64' for n in range(len(numbers)))}, %o: i64):"
             " linalg.yield %x0 : i64 } -> tensor<i64>"
             " return %r : tensor<i64> }",
-            context,
+            CONTEXT,
         )
         (body,) = [op for op in mlir.walk(module) if op.operation.name == "linalg.yield"]
         block = body.operation.block
