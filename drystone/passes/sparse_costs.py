@@ -1,9 +1,10 @@
 """What products with sparse matrices take beside the same ones dense: what decides whether a weight with
 zeros is held without them where nothing is measured.
 
-A model of the kernels, fitted to measurements of 1024 x 1024 beside the dense kernel on two threads: for so
-many rows the ratio is `base + slope * held`, where `held` is the part of the numbers that is, zeros of blocks
-and groups included. Between rows that were measured it is interpolated in their logarithm.
+A model of the kernels, fitted to measurements of 1024 x 1024 beside the dense kernel on two threads
+(`python -m benchmarks.sparse_costs`): for so many rows the ratio is `base + slope * held`, where `held` is
+the part of the numbers that is, zeros of blocks and groups included. Between rows that were measured it is
+interpolated in their logarithm.
 Of lists the base is what turning x and the result takes, which is shared by fewer numbers in a small matrix.
 """
 
@@ -49,12 +50,12 @@ _PAIRS: dict[str, Sequence[_Line]] = {
 }
 #: Of a matrix that is the left operand, by columns of the right one.
 _LEFT: dict[str, Sequence[_Line]] = {
-    "lists": ((1, 0.2, 4.8), (16, 0.1, 6.3), (128, 0.08, 1.8), (512, 0.06, 1.2)),
-    "blocks": ((1, 0.3, 1.0), (16, 0.1, 1.2), (128, 0.05, 1.2), (512, 0.05, 1.0)),
+    "lists": ((1, 0.22, 2.2), (16, 0.0, 4.0), (64, 0.02, 1.8), (128, 0.05, 1.65), (512, 0.05, 0.77)),
+    "blocks": ((1, 0.19, 1.6), (16, 0.08, 0.73), (128, 0.01, 1.01), (512, 0.0, 0.81)),
 }
 _TILES: dict[str, Sequence[_Line]] = {
     "lists": ((1, 0.61, 8.2), (4, 0.27, 7.0), (16, 0.73, 8.5), (128, 0.75, 7.2), (512, 0.55, 9.2)),
-    "blocks": ((1, 0.41, 0.93), (16, 0.59, 0.24), (128, 0.39, 1.2), (512, 0.52, 1.75)),
+    "blocks": ((1, 0.37, 1.08), (16, 0.66, 0.23), (128, 0.35, 1.14), (512, 0.53, 1.48)),
     "groups": (
         (1, 0.26, 1.3),
         (4, 0.28, 1.3),
@@ -124,7 +125,7 @@ class SparseProduct:
     def estimated(self, target: CpuTarget) -> float | None:
         """The seconds for one of the dense product; of any number of rows the most of some. None where no
         kernel reads it."""
-        lines = self._lines(target)
+        lines = self.lines(target)
         return None if not lines else max(base + slope * held for base, slope, held in lines)
 
     def pays_from(self, target: CpuTarget, limit: float) -> float | None:
@@ -132,10 +133,10 @@ class SparseProduct:
         a limit; None where that is not free, or no part is enough."""
         if isinstance(self.encoding.pattern, Structured):
             return None
-        held = min(((limit - base) / slope for base, slope, _ in self._lines(target)), default=0.0)
+        held = min(((limit - base) / slope for base, slope, _ in self.lines(target)), default=0.0)
         return 1 - held if held > 0 else None
 
-    def _lines(self, target: CpuTarget) -> list[tuple[float, float, float]]:
+    def lines(self, target: CpuTarget) -> list[tuple[float, float, float]]:
         """Base, slope, and the part of the numbers that is held, for its rows or those that stand for any;
         none where no kernel reads it."""
         found = []

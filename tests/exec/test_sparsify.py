@@ -151,7 +151,7 @@ def test_models_in_bf16() -> None:
         ({"sparsify": {"c.*": "2:4"}}, "'c.\\*' matches no weight that can be pruned"),
         ({"sparsify": {"(": "2:4"}}, "no regular expression"),
         ({"sparsify": "2:4", "quantize": {"c.*": "w4"}}, "'c.\\*' matches no weight whose bits can be fewer"),
-        ({"sparsify": "2:4", "quantize": "w4"}, "a.weight cannot be sparse in this format"),
+        ({"sparsify": 0.5, "quantize": "w4"}, "a.weight cannot be sparse in this format"),
         ({"sparsify": "2:4", "quantize": "int8"}, "products are computed in bytes"),
         ({"sparsify": "2:4", "quantize": "auto"}, "formats of weights as they are"),
         ({"sparsify": drystone.Sparsify("auto", 0.5), "quantize": "auto"}, "formats of weights as they are"),
