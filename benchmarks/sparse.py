@@ -60,7 +60,11 @@ RIGHT = {
     "2:4, 1, f32": Work(GROUPS, 1, 0.5, PLAIN, 4096, 6, (0.65, 0.5)),
     "2:4, 1, bf16": Work(GROUPS, 1, 0.5, SHORT, 4096, 12, (0.65, 0.5)),
     "2:4, 1, int8": Work(GROUPS, 1, 0.5, formats.int8_row(), 4096, 3, (0.65, 0.5)),
+    "2:4, 1, w4": Work(GROUPS, 1, 0.5, formats.w4(64), 4096, 3),
     "2:4, 128, f32": Work(GROUPS, 128, 0.5, PLAIN, asked=(0.8, None)),
+    "2:4, 128, bf16": Work(GROUPS, 128, 0.5, SHORT),
+    "2:4, 512, bf16": Work(GROUPS, 512, 0.5, SHORT),
+    "2:4, 128, int8": Work(GROUPS, 128, 0.5, formats.int8_row()),
 }
 LEFT = {
     f"left: {name}": replace(RIGHT[name], left=True, asked=ASKED.get(name, RIGHT[name].asked))

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import gcd
 
 from drystone.codegen.elements import width as bits_of
-from drystone.codegen.families.dry_op import laid_down, widened_to
-from drystone.codegen.families.listed import ListedMatrix
+from drystone.codegen.families.dry_op import widened_to
+from drystone.codegen.families.listed import ListedMatrix, steps_of_outputs
 from drystone.codegen.families.matmul_block_codes import LaidBlocks, is_laid_down, products_of_codes
 from drystone.codegen.families.matmul_form import MatMulForm, finish, program, promises
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.families.vectors import Vectors
-from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
+from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import CpuTarget
 
@@ -27,8 +27,8 @@ _OPERANDS, _WIDE = 6, 4
 _ACROSS = 2
 #: Vectors that pass by the blocks of an output, at most: those blocks stay in a cache meanwhile.
 _HIGH = 512
-#: Rows and columns of a tile register.
-_SIDE = 16
+#: Rows and columns of a tile register; rows that keep parts of laid down vectors from the same few sets.
+_SIDE, _APART = 16, 4
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,65 @@ def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
         laid = LaidBlocks.of(t, matrix, vectors, target) if coded else None
         read = matrix if laid is None else laid.matrix
         shape = _shape(vectors, read, target)
+        high, wide, rows = shape.high, outputs, None
+        if shape.tiles:
+            high, wide = _turned(vectors, read, target)
+            rows = t.scratch((-(-read.depth // shape.depth), high + _APART, shape.depth), vectors.held.held)
         axes: list[tuple[Index | int, int]] = [(form.out.dim(d), 1) for d in range(form.batch)]
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(vectors, t, read, shape, tuple(batch), m, n, laid)
-            if laid is not None:
-                laid.lay(t, *made.bounds)
-            t.loop(
-                made.end,
-                shape.vectors,
-                lambda i: t.loop(outputs, shape.outputs, lambda c: made.tile(i, c)) and None,
-            )
+            end = (vectors.count - m).min(high)
 
-        t.grid([*axes, (vectors.outputs, outputs), (vectors.count, shape.high)], step)
+            def blocks(first: Index) -> None:
+                made = _Step(vectors, t, read, shape, tuple(batch), m, n + first, laid, rows)
+                if laid is not None:
+                    laid.lay(t, *made.bounds)
+                t.loop(
+                    end,
+                    shape.vectors,
+                    lambda i: t.loop(outputs, shape.outputs, lambda c: made.tile(i, c)) and None,
+                )
+
+            if rows is not None:
+                _lay(t, vectors, rows, tuple(batch), m, end)
+            if wide > outputs:
+                t.loop((vectors.outputs - n).min(wide), outputs, blocks)
+            else:
+                blocks(index(0))
+
+        t.grid([*axes, (vectors.outputs, wide), (vectors.count, high)], step)
 
     return program(form, body)
+
+
+def _turned(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> tuple[int, int]:
+    """Vectors and outputs of a step that lays its vectors down: as many as a good part of the second cache
+    holds, and outputs for all threads."""
+    size, outputs = matrix.depth * bits_of(vectors.held.held) // 8, matrix.block[0]
+    most = max(1, target.l2 // 4 // size // (2 * _SIDE)) * 2 * _SIDE
+    high = min(_HIGH, most, -(-(vectors.known or _HIGH) // _SIDE) * _SIDE)
+    groups = -(-(vectors.known or _HIGH) // high)
+    parts = steps_of_outputs(groups, target.threads)
+    return high, -(-matrix.outputs // parts) * outputs
+
+
+def _lay(
+    t: TileBuilder, vectors: Vectors, rows: Tensor, batch: tuple[Index, ...], m: Index, end: Index
+) -> None:
+    """Lay vectors from m on down, the inputs of a tile register of all of them one behind the other: where
+    vectors lie a power of two apart, those of a tile share few sets of a cache."""
+    count, _, depth = (n or 1 for n in rows.shape)
+
+    def vector(i: Index) -> None:
+        def part(k: Index) -> None:
+            sizes = [*([None] * vectors.form.batch), 1, depth]
+            tile = t.load(vectors.held, vectors.read(batch, m + i, k * depth), sizes, held=True)
+            t.store(rows, [k, i, 0], tile, [None, 1, depth])
+
+        t.loop(count, 1, part)
+
+    t.loop(end, 1, vector)
 
 
 def _shape(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
@@ -114,16 +157,12 @@ class _Step:
     m: Index
     n: Index
     laid: LaidBlocks | None = None
+    rows: Tensor | None = None  #: the vectors of a step, where they are laid down
 
     @property
     def bounds(self) -> tuple[Index, Index]:
         """Where the list of the outputs begins, and where it ends."""
         return self.matrix.bounds(self.t, index(0), self.n // self.matrix.block[0])
-
-    @property
-    def end(self) -> Index:
-        """How many vectors there are."""
-        return (self.vectors.count - self.m).min(self.shape.high)
 
     def tile(self, i: Index, output: Index) -> None:
         """The result of some outputs for some vectors."""
@@ -147,7 +186,6 @@ class _Step:
         extents = (p.outputs, p.vectors) if self.vectors.across else (p.vectors, p.outputs)
         zeros = [t.full(0, extents, self.vectors.form.dtype)]
         (acc,) = t.loop(end * parts, 1, block, zeros, lower=first * parts)
-        acc = laid_down(t, acc) if p.tiles else acc
         place = [self.n + output, m] if self.vectors.across else [m, self.n + output]
         finish(self.vectors.form, t, acc, [*self.batch, *place])
 
@@ -158,6 +196,10 @@ class _Step:
         if self.vectors.across:
             x = self.vectors.tile(t, self.batch, m, k, (p.depth, p.vectors))
             return t.dot(acc, self.block(j, [output, first], (p.outputs, p.depth)), x)
+        sizes = (p.depth // group, p.outputs * group)
+        if self.rows is not None:
+            x = t.load(self.rows, [k // p.depth, m - self.m, 0], [None, p.vectors, p.depth], held=True)
+            return t.dot(acc, x, self.block(j, [first // group, output * group], sizes), tiles=True)
         at = self.vectors.read(self.batch, m, k)
         x = self.loaded(
             t.load(
@@ -167,8 +209,7 @@ class _Step:
                 held=group > 1,
             )
         )
-        sizes = (p.depth // group, p.outputs * group)
-        return t.dot(acc, x, self.block(j, [first // group, output * group], sizes), tiles=p.tiles)
+        return t.dot(acc, x, self.block(j, [first // group, output * group], sizes))
 
     def block(self, j: Index, at: Sequence[Index], sizes: tuple[int, int]) -> Tile:
         """Some of block j, from a place in it on; bytes times the block's scale."""
