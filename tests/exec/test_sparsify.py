@@ -166,6 +166,17 @@ def test_what_is_refused(given: dict[str, Any], message: str) -> None:
         drystone.compile(model, (x,), **given)
 
 
+def test_groups_of_codes() -> None:
+    """What N:M leaves is held in codes: of half of the numbers, and results are those of these."""
+    torch.manual_seed(0)
+    model, x = nn.Linear(256, 96).eval(), torch.randn(3, 256)
+    pruned = drystone.compile(model, (x,), sparsify="2:4")
+    coded = drystone.compile(model, (x,), sparsify="2:4", quantize="w4")
+    assert coded.memory.weights < 0.3 * pruned.memory.weights
+    error = np.linalg.norm(coded(x) - pruned(x)) / np.linalg.norm(pruned(x))
+    assert 0.01 < error < 0.15
+
+
 class Uneven(nn.Module):
     """Of the results the second layer's outputs are a hundredth."""
 
