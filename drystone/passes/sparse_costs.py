@@ -63,7 +63,7 @@ _TILES: dict[str, Sequence[_Line]] = {
         (16, 1.0, 4.5),
         (32, 1.2, 1.0),
         (128, 1.1, 0.3),
-        (512, 1.0, 0.15),
+        (512, 1.1, 0.15),
     ),
 }
 #: Rows that stand for any number.
