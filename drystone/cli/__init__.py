@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from drystone.cli.artifact import bench_command, report_command, run_command, unpack_command
+from drystone.cli.artifact import (
+    bench_command,
+    explain_command,
+    report_command,
+    run_command,
+    unpack_command,
+)
 from drystone.cli.compile import compile_command
 from drystone.cli.database import database_group
 from drystone.cli.fit import fit_command
@@ -49,6 +55,7 @@ for _command in (
     run_command,
     bench_command,
     report_command,
+    explain_command,
     unpack_command,
     plan_command,
     place_command,

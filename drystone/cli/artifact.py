@@ -12,6 +12,7 @@ import numpy as np
 from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
 from drystone.files import read_arrays
 from drystone.runtime import artifact
+from drystone.runtime.explain import explain
 from drystone.runtime.fitted import Fitted, load
 
 
@@ -95,6 +96,14 @@ def report_command(quiet: bool, path: Path, html: Path | None, png: Path | None,
             write(target)
             if not quiet:
                 click.echo(f"wrote {target}")
+
+
+@click.command("explain")
+@ARTIFACT
+@click.argument("name", default="")
+def explain_command(path: Path, name: str) -> None:
+    """Why a layer (or all) is as it is: its kernels, its weights' formats, its places in memory."""
+    click.echo(explain(load(path).manifest, name))
 
 
 @click.command("unpack")

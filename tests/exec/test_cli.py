@@ -1,5 +1,6 @@
 """The command line, as a user's script calls it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_bench_report_unpack(folder: Path) -> None:
     assert {p.name for p in (folder / "parts").iterdir()} >= {"model.so", "model.h", "weights.safetensors"}
 
 
+def test_explain(folder: Path) -> None:
+    done = _within("explain", "model.dry", "0", folder=folder)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"call 0 of 1, matmul \S+, for 0 at .*: [\d,]+ operations", done.output)
+    assert "in the caller's memory" in done.output
+    assert re.search(r"weight 0\.bias: f32\[5\], 20 bytes, there all the time", done.output)
+    assert done.output == _within("explain", "model.dry", folder=folder).output
+    done = _within("explain", "model.dry", "0.wieght", folder=folder)
+    assert done.exit_code == 2 and "named '0.wieght'" in done.stderr and "such as 0.weight" in done.stderr
+
+
 def test_calibrated_weights(folder: Path) -> None:
     """A file of calls; formats by names, and chosen ones."""
     np.savez(folder / "calls.npz", input=np.random.default_rng(0).standard_normal((5, 4, 6), np.float32))
@@ -72,6 +84,7 @@ def test_calibrated_weights(folder: Path) -> None:
         assert done.exit_code == 0, done.output
         (got,) = np.load(folder / "out.npz").values()
         np.testing.assert_allclose(got, np.load(folder / "want.npy"), atol=0.2)
+    assert "why: 0.weight: " in _within("explain", "auto.dry", "0", folder=folder).output
 
 
 def test_targets_and_doctor(folder: Path) -> None:
