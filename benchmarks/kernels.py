@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from drystone import frontend, mlir, passes, targets
 from drystone.autotune.task import KERNEL, Task, tunables
 from drystone.ir import build, dialect, formats
-from drystone.ir.encoding import Encoding, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Encoding
 from drystone.mlir import func, ir
 from drystone.options import element_of
 from drystone.passes.pack_weights import panel_width

@@ -11,7 +11,8 @@ import numpy as np
 from drystone import machine, mlir
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.ir.encoding import encode, part_key, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import encode, part_key
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import ir
 from drystone.options import Budget, Sparsify, Zeroed, by_pattern

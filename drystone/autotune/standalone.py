@@ -8,7 +8,8 @@ import numpy as np
 from drystone.autotune.task import KERNEL, Task
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import encode, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import encode
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.mlir import ir, parse
 from drystone.runtime import memory

@@ -14,7 +14,7 @@ from typing import Any
 from drystone.codegen.families.outlined import main_operations
 from drystone.ir.bounds import Bounds
 from drystone.ir.buffers import Buffers, buffers
-from drystone.ir.encoding import storage_bytes
+from drystone.ir.encoded import storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import function, is_tensor, nested, shape, tensors, uncast
 from drystone.mlir import ints, ir

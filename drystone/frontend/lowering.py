@@ -8,7 +8,8 @@ from drystone.frontend.convert import CONVERTERS
 from drystone.frontend.importer import import_graph
 from drystone.ir.build import copied, string
 from drystone.ir.dialect import Weight
-from drystone.ir.encoding import Encoding, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Encoding
 from drystone.mlir import func, ir, run_pipeline, tensor, walk
 
 _TO_BACKEND = "torchdynamo-export-to-torch-backend-pipeline"

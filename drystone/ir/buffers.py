@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from drystone.errors import InternalError
 from drystone.ir.bounds import Bounds
-from drystone.ir.encoding import storage_bytes
+from drystone.ir.encoded import storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import function, main_block, producer_name, tensors
 from drystone.mlir import ints, ir, ir_place

@@ -9,7 +9,8 @@ lies between two products of a layer need never be there as a whole, and no more
 from typing import Any
 
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.encoding import Codes, encoding_of, pack_of
+from drystone.ir.encoded import encoding_of, pack_of
+from drystone.ir.encoding import Codes
 from drystone.ir.pieces import Window
 from drystone.ir.shapes import channel_axis, layouts
 from drystone.ir.values import is_tensor, producer_name, shape, sums_of

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drystone.ir.dialect import END_STEP
-from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words, encoding_of, is_coded
+from drystone.ir.encoded import encoding_of, is_coded
+from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words
 from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import dims_of, operand_groups, shape
 from drystone.mlir import ints, ir

@@ -8,7 +8,8 @@ import numpy as np
 from drystone.errors import InternalError
 from drystone.ir.dialect import TERMINATORS
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, Joined, encoding_of, part_key, storage_element, storage_shape
+from drystone.ir.encoded import encoding_of, storage_element, storage_shape
+from drystone.ir.encoding import Codes, Joined, part_key
 from drystone.ir.program import Program, TensorSpec, WeightStore
 from drystone.ir.rules import RULES, agree, results
 from drystone.ir.values import dims_of, shape

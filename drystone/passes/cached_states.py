@@ -11,20 +11,8 @@ from drystone.caches import Held
 from drystone.errors import UserError
 from drystone.ir.build import integer, scatter
 from drystone.ir.dialect import WriteRows
-from drystone.ir.encoding import (
-    Codes,
-    Encoding,
-    Joined,
-    Pack,
-    Per,
-    Recent,
-    Scale,
-    Strings,
-    encode,
-    storage_element,
-    storage_shape,
-    with_encoding,
-)
+from drystone.ir.encoded import storage_element, storage_shape, with_encoding
+from drystone.ir.encoding import Codes, Encoding, Joined, Pack, Per, Recent, Scale, Strings, encode
 from drystone.ir.formats import int8_row
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.values import operand_groups

@@ -9,7 +9,8 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.buffers import RESHAPES
 from drystone.ir.build import copied
-from drystone.ir.encoding import Codes, decode, encode, is_coded, with_encoding
+from drystone.ir.encoded import is_coded, with_encoding
+from drystone.ir.encoding import Codes, decode, encode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir

@@ -7,7 +7,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.encoding import Codes, decode, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Codes, decode
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts
 from drystone.ir.values import producer

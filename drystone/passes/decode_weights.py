@@ -9,18 +9,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import (
-    Codes,
-    Compressed,
-    Encoding,
-    Joined,
-    Pack,
-    Parts,
-    Sparse,
-    decode,
-    encoding_of,
-    with_encoding,
-)
+from drystone.ir.encoded import encoding_of, with_encoding
+from drystone.ir.encoding import Codes, Compressed, Encoding, Joined, Pack, Parts, Sparse, decode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from drystone.ir.build import generic
 from drystone.ir.dialect import RowStats
-from drystone.ir.encoding import Codes, encoding_of, pack_of
+from drystone.ir.encoded import encoding_of, pack_of
+from drystone.ir.encoding import Codes
 from drystone.ir.program import Program
 from drystone.ir.values import constant_number, dims_of, main_block, producer_name, shape
 from drystone.mlir import arith, ints, ir, linalg, tensor

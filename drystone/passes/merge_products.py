@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from drystone.errors import InternalError
-from drystone.ir.encoding import encoding_of, panel_width, storage_bytes
+from drystone.ir.encoded import encoding_of, panel_width, storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, main_block, shape
 from drystone.mlir import ir

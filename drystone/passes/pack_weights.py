@@ -9,18 +9,8 @@ import numpy as np
 
 from drystone.errors import InternalError
 from drystone.ir.elements import widen
-from drystone.ir.encoding import (
-    Codes,
-    Encoding,
-    Joined,
-    Pack,
-    Sparse,
-    codes_of,
-    encode,
-    encoding_of,
-    is_coded,
-    with_encoding,
-)
+from drystone.ir.encoded import codes_of, encoding_of, is_coded, with_encoding
+from drystone.ir.encoding import Codes, Encoding, Joined, Pack, Sparse, encode
 from drystone.ir.program import Program
 from drystone.ir.shapes import layouts, spatial_axes
 from drystone.ir.values import main_block, shape, shape_of

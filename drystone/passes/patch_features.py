@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.errors import InternalError
 from drystone.ir.build import integer, string
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoded import codes_of
 from drystone.ir.features import summing_operands
 from drystone.ir.pieces import Interval, Region, Span
 from drystone.ir.program import Program

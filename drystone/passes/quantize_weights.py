@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import mapped
-from drystone.ir.encoding import Encoding, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir

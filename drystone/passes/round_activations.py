@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from drystone.errors import UserError
 from drystone.ir.dialect import MAX_EXTRAS
-from drystone.ir.encoding import encoding_of, is_coded
+from drystone.ir.encoded import encoding_of, is_coded
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir

@@ -9,17 +9,8 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element
-from drystone.ir.encoding import (
-    Codes,
-    Compressed,
-    Joined,
-    Pattern,
-    Sparse,
-    Structured,
-    encode,
-    encoding_of,
-    with_encoding,
-)
+from drystone.ir.encoded import encoding_of, with_encoding
+from drystone.ir.encoding import Codes, Compressed, Joined, Pattern, Sparse, Structured, encode
 from drystone.ir.program import Program
 from drystone.ir.sparse_tensors import BLOCKS, GROUPS, fitting
 from drystone.ir.values import main_block

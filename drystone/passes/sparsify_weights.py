@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from drystone.errors import UserError
-from drystone.ir.encoding import Codes, Encoding, Sparse, encode, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Encoding, Sparse, encode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir

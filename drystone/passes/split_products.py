@@ -10,6 +10,7 @@ from drystone.dtypes import Array
 from drystone.ir import build
 from drystone.ir.dialect import MAX_EXTRAS, MatMul
 from drystone.ir.elements import to_element
+from drystone.ir.encoded import encoding_of, with_encoding
 from drystone.ir.encoding import (
     Codes,
     Compressed,
@@ -23,8 +24,6 @@ from drystone.ir.encoding import (
     Permuted,
     Sparse,
     Sum,
-    encoding_of,
-    with_encoding,
 )
 from drystone.ir.encoding.parts import put, take
 from drystone.ir.program import Program

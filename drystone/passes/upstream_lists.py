@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, encoding_of, with_encoding
+from drystone.ir.encoded import encoding_of, with_encoding
+from drystone.ir.encoding import Codes, Compressed, Joined, Sparse
 from drystone.ir.program import Program
 from drystone.mlir import ir
 from drystone.passes.lists import Lists

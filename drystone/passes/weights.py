@@ -8,7 +8,8 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir import build
 from drystone.ir.dialect import Weight
-from drystone.ir.encoding import Parts, encoding_of, part_key
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Parts, part_key
 from drystone.ir.program import Program
 from drystone.ir.values import attribute, producer
 from drystone.mlir import walk

@@ -10,7 +10,8 @@ from drystone.codegen import families, interpret
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, interpreter
-from drystone.ir.encoding import Codes, Pack, encode, encoding_of, with_encoding
+from drystone.ir.encoded import encoding_of, with_encoding
+from drystone.ir.encoding import Codes, Pack, encode
 from drystone.ir.shapes import layouts, transposed_extent, window_extent
 from drystone.mlir import arith, func, ir, math
 from drystone.targets import registry

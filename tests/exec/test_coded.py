@@ -15,17 +15,8 @@ from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect, formats
 from drystone.ir.elements import to_element, widen
-from drystone.ir.encoding import (
-    SEARCHED,
-    Codes,
-    Encoding,
-    Per,
-    Scale,
-    Table,
-    decode,
-    encode,
-    with_encoding,
-)
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import SEARCHED, Codes, Encoding, Per, Scale, Table, decode, encode
 from drystone.mlir import func, ir
 from drystone.passes.pack_weights import panel_width
 from drystone.passes.panels import Panels

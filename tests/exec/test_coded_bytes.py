@@ -7,7 +7,8 @@ import pytest
 
 from drystone.codegen import families, interpret
 from drystone.ir import build, dialect, formats
-from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode
 from drystone.mlir import func, ir
 from drystone.passes.coded import CodePanels
 from drystone.passes.pack_weights import panel_width

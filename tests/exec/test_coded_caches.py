@@ -5,18 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drystone.ir.encoding import (
-    Codes,
-    Joined,
-    Pack,
-    Per,
-    Recent,
-    Scale,
-    Strings,
-    decode,
-    encode,
-    with_encoding,
-)
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Joined, Pack, Per, Recent, Scale, Strings, decode, encode
 from drystone.ir.encoding.parts import take
 from drystone.ir.interpreter import run
 from drystone.mlir import ir

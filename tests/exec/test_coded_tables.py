@@ -13,7 +13,8 @@ from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.ir import dialect, formats
 from drystone.ir.elements import to_element, widen
-from drystone.ir.encoding import SEARCHED, Encoding, decode, encode, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import SEARCHED, Encoding, decode, encode
 from drystone.mlir import func, ir
 from drystone.passes.panels import Panels
 from drystone.targets import registry

@@ -9,7 +9,8 @@ import pytest
 from drystone import mlir
 from drystone.codegen import families
 from drystone.ir import build, dialect, interpreter
-from drystone.ir.encoding import Codes, Pack, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Pack
 from drystone.mlir import arith, ir, math
 from drystone.targets import registry
 from tests.exec.dry_cases import Case, kind_of, make, numbers

@@ -12,7 +12,8 @@ from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect
 from drystone.ir.elements import to_element, widen
-from drystone.ir.encoding import Codes, Pack, encode, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Pack, encode
 from drystone.mlir import arith, func, ir
 from drystone.passes.thresholds import Shown, edges
 from drystone.targets import registry

@@ -18,7 +18,8 @@ from drystone.caches import Cache, Coded, Heads
 from drystone.dtypes import Array
 from drystone.ir import formats
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import encode, encoding_of, part_key
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import encode, part_key
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drystone.ir.elements import from_bf16, numpy_dtype, to_bf16
+from drystone.ir.encoded import encoding_of, storage_bytes, storage_element, storage_shape, with_encoding
 from drystone.ir.encoding import (
     Base3,
     Bitmap,
@@ -42,11 +43,6 @@ from drystone.ir.encoding import (
     Words,
     decode,
     encode,
-    encoding_of,
-    storage_bytes,
-    storage_element,
-    storage_shape,
-    with_encoding,
 )
 from drystone.ir.encoding.code import code_of
 from drystone.mlir import context, ir

@@ -5,17 +5,8 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import (
-    Codes,
-    Joined,
-    Pack,
-    Per,
-    Recent,
-    Scale,
-    Strings,
-    encode,
-    with_encoding,
-)
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Joined, Pack, Per, Recent, Scale, Strings, encode
 from drystone.ir.program import Program
 from drystone.mlir import arith, ir
 from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor

@@ -8,7 +8,8 @@ import pytest
 
 from drystone.codegen.cost import Cost, cost_of
 from drystone.ir import build, dialect
-from drystone.ir.encoding import Codes, Pack, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Pack
 from drystone.mlir import arith, context, func, ir, parse
 
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from drystone import mlir
 from drystone.frontend import affine, import_model
-from drystone.ir.encoding import Codes, Per, decode, encoding_of, part_key
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Codes, Per, decode, part_key
 from drystone.ir.interpreter import run
 from drystone.ir.program import Program
 

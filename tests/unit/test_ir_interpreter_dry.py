@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Codes, Pack, encode, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Pack, encode
 from drystone.ir.interpreter import run
 from drystone.mlir import arith, ir
 from tests.unit.ir_cases import make, program, row_stats, selective_scan, tensor, types_of

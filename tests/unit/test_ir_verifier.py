@@ -9,7 +9,8 @@ import pytest
 
 from drystone.errors import InternalError
 from drystone.ir import dialect as dry
-from drystone.ir.encoding import Codes, Pack, Per, Scale, with_encoding
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Pack, Per, Scale
 from drystone.ir.program import Program, TensorSpec
 from drystone.ir.verifier import verify
 from drystone.mlir import arith, ir, math, scf

@@ -1,8 +1,10 @@
 """The rules of the house: which stage may import which, how long files are, what imports cost."""
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,36 @@ def test_bindings_and_environment_have_one_door(path: Path) -> None:
         node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
     }
     assert not attributes & {"environ", "getenv"} or name == "env.py"
+
+
+def _loaded(statements: Sequence[ast.stmt]) -> Iterator[str]:
+    """The names that a module imports while it is itself imported."""
+    for node in statements:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) != "TYPE_CHECKING":
+            yield from _loaded([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            yield from _loaded([*node.body, *node.orelse, *node.finalbody])
+
+
+def test_no_modules_need_each_other() -> None:
+    """So that each can be imported first: what a package loads itself counts for whoever reads a part of it,
+    but for its own modules."""
+
+    def dotted(path: Path) -> str:
+        return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+    modules = {dotted(path): path for path in FILES}
+    needs: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = [name.split(".") for name in _loaded(ast.parse(path.read_text()).body)]
+        loaded = {".".join(name[:depth]) for name in names for depth in range(1, len(name) + 1)}
+        own = {module, *(package for package in modules if module.startswith(f"{package}."))}
+        needs[module] = loaded & modules.keys() - own
+    graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names them
 
 
 def test_files_and_functions_are_short() -> None:

@@ -17,7 +17,7 @@ from drystone.codegen.search import Point
 from drystone.codegen.workspace import give, workspaces
 from drystone.errors import InternalError
 from drystone.ir.buffers import OVER, Buffers, buffers
-from drystone.ir.encoding import storage_element
+from drystone.ir.encoded import storage_element
 from drystone.ir.program import Program
 from drystone.ir.steps import Step
 from drystone.ir.values import function, main_block

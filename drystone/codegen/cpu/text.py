@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from drystone.ir.encoding import storage_element, storage_shape
+from drystone.ir.encoded import storage_element, storage_shape
 from drystone.mlir import ir
 
 

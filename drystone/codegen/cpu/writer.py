@@ -16,7 +16,8 @@ from drystone.codegen.cpu.text import Copier, memref_type
 from drystone.errors import InternalError
 from drystone.ir.buffers import VIEWS, Buffers, Call
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoding import Codes, encoding_of, storage_element, storage_shape
+from drystone.ir.encoded import encoding_of, storage_element, storage_shape
+from drystone.ir.encoding import Codes
 from drystone.ir.extents import Extents
 from drystone.ir.program import Program
 from drystone.ir.steps import Copy

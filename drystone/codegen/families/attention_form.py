@@ -7,7 +7,7 @@ from drystone.codegen.elements import wide
 from drystone.codegen.families.cached import CachedRows
 from drystone.codegen.families.dry_op import DryOp, dry_op
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
-from drystone.ir.encoding import is_coded
+from drystone.ir.encoded import is_coded
 from drystone.ir.values import uncast
 from drystone.mlir import ints, ir
 from drystone.targets.target import CpuTarget

@@ -14,7 +14,8 @@ from drystone.codegen.families.decoding import parts
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.errors import InternalError
-from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Words, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Words
 
 P = TypeVar("P")
 #: Most numbers of a row that are decoded together: four registers.

@@ -12,17 +12,9 @@ from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.encoding import (
-    Joined,
-    Pack,
-    Sparse,
-    Structured,
-    encoding_of,
-    is_coded,
-    storage_element,
-    storage_shape,
-)
-from drystone.ir.encoding import pack_of as kind_pack
+from drystone.ir.encoded import encoding_of, is_coded, storage_element, storage_shape
+from drystone.ir.encoded import pack_of as kind_pack
+from drystone.ir.encoding import Joined, Pack, Sparse, Structured
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
 

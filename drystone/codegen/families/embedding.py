@@ -10,7 +10,7 @@ from drystone.codegen.families.dry_op import coded_matrix, dry_op, narrowed
 from drystone.codegen.families.rows import over_rows, split_at
 from drystone.codegen.families.tiling import chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoded import codes_of
 from drystone.targets.target import CpuTarget
 
 #: What is done with a tile of a row that starts at a column.

@@ -7,7 +7,7 @@ from typing import Any
 
 from drystone.codegen.families.region import ELEMENTS, apply_region, dtype_of, supported
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, index
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoded import codes_of
 from drystone.ir.values import (
     constant_number,
     constant_value,

@@ -28,6 +28,7 @@ their own scales; terms, factors and ranges are called "0", "1", .. A layout ord
 with; scales, which have encodings of their own, have layouts of their own. `encode` and `decode` in numpy are
 the meaning; kernels decode tiles the same way."""
 
+from drystone.ir.encoding.arrays import decode, encode
 from drystone.ir.encoding.bits import Base3, Interleaved, Planes, Split
 from drystone.ir.encoding.codebook import Learned, Table
 from drystone.ir.encoding.entropy import Huffman
@@ -64,19 +65,6 @@ from drystone.ir.encoding.scaled import Codes, Scale
 from drystone.ir.encoding.sparse import Sparse
 from drystone.ir.encoding.stacked import Stacked
 from drystone.ir.encoding.terms import LowRank, Product, Sum
-from drystone.ir.encoding.types import (
-    codes_of,
-    decode,
-    encode,
-    encoding_of,
-    is_coded,
-    pack_of,
-    panel_width,
-    storage_bytes,
-    storage_element,
-    storage_shape,
-    with_encoding,
-)
 from drystone.ir.encoding.words import Strings, Words
 
 __all__ = [
@@ -120,18 +108,9 @@ __all__ = [
     "Sum",
     "Table",
     "Words",
-    "codes_of",
     "columns_beyond",
     "decode",
     "elements_beyond",
     "encode",
-    "encoding_of",
-    "is_coded",
-    "pack_of",
-    "panel_width",
     "part_key",
-    "storage_bytes",
-    "storage_element",
-    "storage_shape",
-    "with_encoding",
 ]

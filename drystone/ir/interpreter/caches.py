@@ -9,16 +9,8 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.dialect import END_STEP
 from drystone.ir.elements import widen
-from drystone.ir.encoding import (
-    BY_RANGE,
-    Codes,
-    Encoding,
-    Joined,
-    Parts,
-    Recent,
-    decode,
-    encoding_of,
-)
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import BY_RANGE, Codes, Encoding, Joined, Parts, Recent, decode
 from drystone.ir.encoding.parts import put, take
 from drystone.ir.interpreter.machine import Machine, element_name, handles
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import decode, encoding_of, part_key
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import decode, part_key
 from drystone.ir.interpreter.machine import Machine, element_name, fault, handles
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import InternalError
 from drystone.ir.elements import numpy_dtype, to_element, widen
-from drystone.ir.encoding import Codes, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Codes
 from drystone.mlir import ir, ir_place
 
 #: (machine, operation, values of its operands) -> values of its results.

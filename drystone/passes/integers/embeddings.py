@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from drystone.ir.dialect import Embedding
-from drystone.ir.encoding import decode, encode, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import decode, encode
 from drystone.ir.formats import int8_row
 from drystone.ir.values import shape
 from drystone.mlir import ir

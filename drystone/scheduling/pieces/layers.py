@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from drystone.ir.encoding import storage_bytes
+from drystone.ir.encoded import storage_bytes
 from drystone.ir.features import feature_forms, summing_operands
 from drystone.ir.pieces import Step
 from drystone.ir.program import Program

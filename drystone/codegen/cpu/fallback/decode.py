@@ -3,7 +3,7 @@
 from typing import Any
 
 from drystone.codegen.cpu.fallback.sparse import is_sparse
-from drystone.ir.encoding import codes_of
+from drystone.ir.encoded import codes_of
 from drystone.ir.values import is_tensor, shape
 from drystone.mlir import arith, ir, tensor
 

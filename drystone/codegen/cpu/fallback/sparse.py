@@ -4,7 +4,8 @@
 from typing import Any
 
 from drystone.codegen.elements import width as bits_of
-from drystone.ir.encoding import Joined, Sparse, encoding_of
+from drystone.ir.encoded import encoding_of
+from drystone.ir.encoding import Joined, Sparse
 from drystone.ir.sparse_tensors import sparse_tensor_encoding
 from drystone.mlir import arith, bufferization, ir, memref, sparse_tensor
 
