@@ -132,8 +132,10 @@ def own(work: Work) -> dict[str, Callable[[], object]]:
         if plain
         else compiled(work.values)
     )
-    error = (held(x) - dense(x)).abs().max() / dense(x).abs().max()
-    assert error < 0.02, f"sparse and dense differ by {error}"
+    # Codes of few bits are others where zeros are none of the numbers that share a scale.
+    right = model(x).detach()
+    off, least = (float((each(x) - right).norm() / right.norm()) for each in (held, dense))
+    assert off < 0.02 + 1.2 * least < 0.3, f"off by {off} where dense is by {least}"
     return {"sparse": lambda: held(x), "dense": lambda: dense(x)}
 
 
