@@ -94,14 +94,14 @@ class Chooser:
         options = {key: [each for each in own if not each.sparse] for key, own in self.options.items()}
         return replace(self, options=options)
 
-    def has_zeros(self, found: Settled | None = None) -> bool:
-        """Whether zeros are among what is chosen from or, of a choice, chosen."""
-        names = (
-            [(each.weight, each.format) for each in found[1]]
-            if found is not None
-            else [(key, each.format) for key, own in self.options.items() for each in own]
-        )
-        return any(name in self.weights[key].ways for key, name in names)
+    @property
+    def has_zeros(self) -> bool:
+        """Whether zeros are among what is chosen from."""
+        return any(each.sparse for own in self.options.values() for each in own)
+
+    def chose_zeros(self, found: Settled) -> bool:
+        """Whether zeros are among what was chosen."""
+        return any(each.format in self.weights[each.weight].ways for each in found[1])
 
     def fits(self, budget: Budget) -> bool:
         """Whether some choice keeps a budget of bits or bytes."""
@@ -320,7 +320,7 @@ def kept(
     if budget.error is None:
         return _closest(chooser, budget, error_of, settle)
     allowed, measured = budget.error, 0.0
-    for own in (chooser, chooser.dense) if chooser.has_zeros() else (chooser,):
+    for own in (chooser, chooser.dense) if chooser.has_zeros else (chooser,):
         expected = allowed
         for _ in range(int(own.fits(budget)) if limited else _TRIES):
             found = settle(own.within(budget) if limited else own.below(expected))
@@ -344,7 +344,7 @@ def _closest(
     """What changes the model least within bits or bytes: what zeros change is less sure than what formats do,
     and both are measured where zeros are chosen."""
     found = settle(chooser.within(budget))
-    if not chooser.has_zeros(found) or not chooser.dense.fits(budget):
+    if not chooser.chose_zeros(found) or not chooser.dense.fits(budget):
         return found
     other = settle(chooser.dense.within(budget))
     return min(found, other, key=error_of)

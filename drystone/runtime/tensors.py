@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from drystone.dtypes import DTYPES, Array
+from drystone.dtypes import Array
 from drystone.errors import InternalError, UserError
 from drystone.runtime import memory
-from drystone.runtime.manifest import Leaf
+from drystone.runtime.manifest import Leaf, Manifest
 
 
 class Taken:
@@ -21,7 +21,7 @@ class Taken:
 
     def __init__(self, leaf: Leaf) -> None:
         self._leaf = leaf
-        self._dtype = np.dtype(DTYPES[leaf.dtype])
+        self._dtype = Manifest.numpy_dtype(leaf.dtype)
         # torch.Tensor, its elements and layout that are read as they are; set where there is torch.
         self._plain: Any = None
         self._element: Any = None
@@ -84,7 +84,7 @@ class Given:
 
     def __init__(self, leaf: Leaf) -> None:
         self._name = leaf.dtype
-        self._dtype = np.dtype(DTYPES[leaf.dtype])
+        self._dtype = Manifest.numpy_dtype(leaf.dtype)
         self._empty: Any = None
 
     def array(self, shape: Sequence[int]) -> tuple[Array, int]:
@@ -106,4 +106,4 @@ def _empty(torch: Any, dtype: str) -> Any:
     """A tensor without numbers, of such elements."""
     if dtype == "bf16":
         return torch.empty(0, dtype=torch.bfloat16, device="cpu")
-    return torch.from_numpy(np.empty(0, DTYPES[dtype]))
+    return torch.from_numpy(np.empty(0, Manifest.numpy_dtype(dtype)))

@@ -3,7 +3,7 @@
 A register of words holds codes of neighbouring outputs, of which a shift brings those of one k down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -236,3 +236,24 @@ class CodedMatrix(CodedScales):
             "arith.muli", t.apply("arith.shrui", inside, in_all_lanes(t, 2)), in_all_lanes(t, bits)
         )
         return t.apply("arith.addi", word, t.apply("arith.addi", byte, inside))
+
+
+def lay_numbers(
+    t: TileBuilder,
+    numbers: Sequence[Tile],
+    row: Tensor | None,
+    group: int,
+    store: Callable[[int, Tile], None],
+) -> None:
+    """Lay numbers of neighbouring k, f32 [1, width] each, down as rows multiply them: `store` writes those
+    from the j-th on, one, or with `row`, memory for all of them, `group` of bf16 side by side."""
+    for j, number in enumerate(numbers):
+        if row is None:
+            store(j, number)
+        else:
+            t.store(row, [j, 0], number)
+    if row is None:
+        return
+    for j in range(0, len(numbers), group):
+        some = t.load(row, [j, 0], [group, numbers[j].shape[1]])
+        store(j, t.interleave(t.apply("arith.truncf", some, dtype="bf16", ties="any"), group))

@@ -8,7 +8,7 @@ pass by, and are multiplied as blocks of elements are.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from drystone.codegen.families.decoding import CodedMatrix
+from drystone.codegen.families.decoding import CodedMatrix, lay_numbers
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
@@ -56,26 +56,16 @@ class LaidBlocks:
 
         some = _at_once(coded, inputs)
 
-        def write(j: Index, k: Index, column: int, numbers: Sequence[Tile]) -> None:
-            for i, number in enumerate(numbers):
-                if self.row is None:
-                    t.store(memory, [j, k + i, column], number, [None, 1, width])
-                else:
-                    t.store(self.row, [i, 0], number)
-            for i in range(0, len(numbers) if self.row is not None else 0, group):
-                assert self.row is not None
-                rows = t.apply(
-                    "arith.truncf", t.load(self.row, [i, 0], [group, width]), dtype="bf16", ties="any"
-                )
-                place = [j, k // group + i // group, index(column * group)]
-                t.store(memory, place, t.interleave(rows, group), [None, 1, width * group])
-
         def block(j: Index) -> None:
             for column in range(0, outputs, width):
                 panel = (j * outputs + column) // width
 
                 def string(k: Index, column: int = column, panel: Index = panel) -> None:
-                    write(j - first, k, column, coded.numbers(t, panel, k, some))
+                    def store(i: int, numbers: Tile) -> None:
+                        row = k + i if group == 1 else k // group + i // group
+                        t.store(memory, [j - first, row, column * group], numbers, [None, 1, width * group])
+
+                    lay_numbers(t, coded.numbers(t, panel, k, some), self.row, group, store)
 
                 t.loop(_whole(inputs, coded.run), some, string)
 

@@ -11,7 +11,7 @@ For more rows a part of a panel is decoded into memory that stays in the cache w
 from collections.abc import Sequence
 from math import gcd
 
-from drystone.codegen.families.decoding import CodedMatrix
+from drystone.codegen.families.decoding import CodedMatrix, lay_numbers
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.matmul_form import places
 from drystone.codegen.families.matmul_panels import Step
@@ -194,14 +194,11 @@ class CodedStep(Step):
         """Write the numbers of neighbouring k, from one that is the `at`-th of the part on, as the rows read
         them."""
         t, group = self.t, self.form.group
-        for j, number in enumerate(numbers):
-            t.store(kept if row is None else row, [j if row is not None else at + j, 0], number)
-        if row is None:
-            return
-        for j in range(0, len(numbers), group):
-            some = t.load(row, [j, 0], [group, numbers[j].shape[1]])
-            some = t.apply("arith.truncf", some, dtype="bf16", ties="any")
-            t.store(kept, [at // group + j // group, 0], t.interleave(some, group))
+
+        def store(j: int, some: Tile) -> None:
+            t.store(kept, [at + j if group == 1 else at // group + j // group, 0], some)
+
+        lay_numbers(t, numbers, row, group, store)
 
     def right(self, k: Index, depth: int) -> Tile:
         """`depth` rows of what is decoded, from k."""
