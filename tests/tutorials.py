@@ -1,8 +1,8 @@
 """Tutorials: pages whose code runs, in order, in a process of its own.
 
 A block ```python is run; a block ```text or ```mlir right behind it is all that it prints, in which `...`
-stands for anything. `python -m tests.tutorials docs/adding_a_pass.md` writes anew what blocks print; then read
-the difference.
+stands for anything. `python -m tests.tutorials docs/adding_a_pass.md` writes anew what blocks print; then
+read the difference.
 """
 
 import doctest
@@ -26,8 +26,8 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 class Step:
     """A block of code, and the block that shows what it prints.
 
-    line: of the page, from 1, that the code's first line stands in. place: where what is shown starts and ends
-    in the page, both where it would start if nothing is shown yet.
+    line: of the page, from 1, that the code's first line stands in. place: where what is shown starts and
+    ends in the page, both where it would start if nothing is shown yet.
     """
 
     line: int
@@ -51,8 +51,8 @@ def steps(page: str) -> Iterator[Step]:
 
 
 def outputs(page: str, name: str, folder: Path) -> list[str]:
-    """What each block prints when all are run as the script `name` in this folder, whose lines have the numbers
-    that they have in the page. Raises AssertionError with what was printed where the script fails."""
+    """What each block prints when all are run as the script `name` in this folder, whose lines have the
+    numbers that they have in the page. Raises AssertionError with what was printed where it fails."""
     lines = [""] * (page.count("\n") + 1)
     found = list(steps(page))
     for step in found:
