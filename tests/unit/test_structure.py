@@ -28,16 +28,19 @@ ALLOWED = {
 #: Modules at the top that may import every stage; the other top modules may import none.
 WHOLE = {
     "__init__",
+    "calibrating",
     "choosing",
     "compiler",
     "cli",
     "doctor",
+    "manifests",
     "ops",
     "pieces",
     "plans",
     "quantizing",
     "selftest",
     "skipping",
+    "source",
     "sparse",
     "sparsifying",
 }
