@@ -1,5 +1,7 @@
-"""A format, or zeros, for every weight: the model changes least within a budget of bytes, or takes least
-within one of error."""
+"""A format, or zeros, for every weight, within a budget of bytes or error.
+
+The model changes least within the bytes, or takes least within the error.
+"""
 
 from drystone.choosing.choose import CANDIDATES, Option, Weight, cheapest, choose, options_of, too_small
 from drystone.choosing.levels import with_levels

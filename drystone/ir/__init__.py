@@ -1,0 +1,1 @@
+"""What everything means: the dialect, encodings of tensors, the verifier and the interpreter."""

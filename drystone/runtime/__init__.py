@@ -1,0 +1,1 @@
+"""What an artifact needs to run: numpy alone."""

@@ -8,6 +8,7 @@
               | #dry.mixed<axis, [sizes], [encodings]>     ranges along an axis
               | #dry.permuted<base, axis> | #dry.diagonal<base, axis, held> | #dry.rotated<base, axis, size>
               | #dry.recent<base, axis, size, held>          positions written last, held otherwise
+              | #dry.stacked<base, axis>                     matrices one behind the other, held as one
               | #dry.joined<base>                            all parts in one array: what kernels decode
               | #dry.sparse<pattern, values>                 some elements, all others 0
     pattern  := #dry.structured<axis, kept_of, of> | #dry.compressed<count, [block], axis>
