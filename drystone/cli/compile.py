@@ -1,15 +1,13 @@
 """`drystone compile`."""
 
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
+from drystone import asking
 from drystone.cli.common import ARTIFACT, CHECKPOINT, TARGET, save
-from drystone.errors import UserError
-from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
+from drystone.options import Budget, Options
 
 
 @click.command("compile")
@@ -64,6 +62,22 @@ from drystone.options import Budget, Format, Options, Quantize, Sparsify, Zeroed
     help="The part of what weights are multiplied with that becomes 0 when the model runs, such as 0.7 (0: "
     "only what is 0), so that products of few rows leave out what meets it; by names too.",
 )
+@click.option(
+    "--skip-at",
+    help='What becomes 0: "gate", a gate\'s numbers, or "inputs", what is multiplied with the weight itself. '
+    "By default the gate's where there is one.",
+)
+@click.option(
+    "--skip-per",
+    help='Who leaves out what: every "row" its own (the default), or a "prompt" of many rows fixes what '
+    "calls of one row leave out, which needs no calibration.",
+)
+@click.option(
+    "--skip-core",
+    type=float,
+    help="Of a prompt: what is left out is chosen by how many rows have it among this part of their positive "
+    "numbers, such as 0.4, not by its squares.",
+)
 @click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
@@ -93,94 +107,34 @@ def compile_command(
     level: float | None,
     pruning: str | None,
     skip: tuple[str, ...],
+    skip_at: str | None,
+    skip_per: str | None,
+    skip_core: float | None,
     caches: str | None,
     compute: str | None,
     error: float | None,
     plan_seconds: float,
     database: str | None,
 ) -> None:
-    """Compile an exported program (.pt2, from torch.export.save) into an artifact."""
+    """Compile a model into an artifact.
+
+    PATH is an exported program (.pt2, from torch.export.save), or "module:function": a function, of a module
+    that can be imported from this folder, that gives the model and a tuple of example inputs.
+    """
+    from drystone import models
     from drystone.compiler import compile
 
     began = time.monotonic()
     options = Options(plan_seconds=plan_seconds, progress=not quiet, database=database, compute=compute)
-    budget = Budget(ram=_limits(ram), weights=weights, error=error, bits=bits)
-    fitted = compile(
-        path,
-        target=target,
+    budget = Budget(ram=asking.limits(ram), weights=weights, error=error, bits=bits)
+    given = models.loaded(
+        str(path),
+        Path(),
         checkpoint=checkpoint,
-        budget=budget,
-        quantize=_formats(quantize, method, group, static, ranges),
+        quantize=asking.formats(quantize, method, group, static, ranges),
         calibration=calibration,
         caches=caches,
-        sparsify=_zeros(sparsify, level, pruning),
-        skip=_by_names(skip, lambda text: None if text == "none" else _number(text)) if skip else None,
-        options=options,
+        sparsify=asking.zeros(sparsify, level, pruning),
+        skip=asking.skips(skip, skip_at, skip_per, skip_core),
     )
-    save(fitted, output, quiet, began)
-
-
-def _formats(
-    given: Sequence[str], method: str | None, group: int | None, static: bool | None, ranges: str | None
-) -> Format | None:
-    """The format for all weights, or those of weights by names."""
-    if not given:
-        if any(each is not None for each in (method, group, static, ranges)):
-            raise UserError(
-                "--method, --group, --static and --ranges say more of --quantize",
-                hint="give it, such as --quantize w4",
-            )
-        return None
-    ends = "minmax" if ranges is None else _number(ranges)
-
-    def format_of(name: str) -> Format | None:
-        if name == "none":
-            return None
-        if name == "int8" and (static is not None or ranges is not None):
-            return Quantize(name, dynamic=None if static is None else not static, ranges=ends)
-        # Products in bytes have a method of their own: with others beside them, these are meant.
-        plain = (method is None and group is None) or (name == "int8" and len(given) > 1)
-        return name if plain else Quantize(name, method, group)
-
-    return _by_names(given, format_of)
-
-
-def _zeros(given: Sequence[str], level: float | None, method: str | None) -> Zeroed | None:
-    """How all weights are pruned, or weights by names."""
-    if not given:
-        if level is not None or method is not None:
-            raise UserError(
-                "--level and --pruning say more of --sparsify", hint="give it, such as --sparsify 2:4"
-            )
-        return None
-
-    def zeros_of(name: str) -> Zeroed | None:
-        if name == "none":
-            return None
-        own = _number(name)
-        if isinstance(own, float):
-            return Sparsify(None, own, method)
-        return Sparsify(name, None if ":" in name else level, method)
-
-    return _by_names(given, zeros_of)
-
-
-def _by_names(given: Sequence[str], meant: Callable[[str], Any]) -> Any:
-    """What a text means, or those behind regular expressions and = by these."""
-    if len(given) == 1 and "=" not in given[0]:
-        return meant(given[0])
-    pairs = (each.rpartition("=") for each in given)
-    return {names or ".*": meant(text) for names, _, text in pairs}
-
-
-def _number(text: str) -> str | float:
-    """A number where the text is one."""
-    return float(text) if text.replace(".", "", 1).isdigit() else text
-
-
-def _limits(ram: str | None) -> str | dict[str, str] | None:
-    """One limit, or several by the names of memory levels ("sram=256KB,dram=8MB")."""
-    if ram is None or "=" not in ram:
-        return ram
-    pairs = (part.partition("=") for part in ram.split(","))
-    return {name.strip(): limit for name, _, limit in pairs}
+    save(compile(**given, target=target, budget=budget, options=options), output, quiet, began)

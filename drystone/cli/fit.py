@@ -41,8 +41,8 @@ def fit_command(
 ) -> None:
     """How much memory a model needs, and what needing less costs in work and traffic.
 
-    PATH is an exported program (.pt2), or a planning problem (.json, see docs/planning.md). Each line is what
-    `compile` gives within so much memory.
+    PATH is an exported program (.pt2) or "module:function", as for `compile`, or a planning
+    problem (.json, see docs/planning.md). Each line is what `compile` gives within so much memory.
     """
     from drystone import scheduling
 
@@ -62,6 +62,9 @@ def _curve(path: Path, target: str, points: int, options: Options, level: str | 
         from drystone import scheduling
 
         return scheduling.curve_of(scheduling.read(read_text(path)), points, options.plan_seconds)
+    from drystone import models
     from drystone.compiler import fit
 
-    return fit(path, target=target, level=level, points=points, options=options)
+    given = models.loaded(str(path), Path())
+    given.pop("calibration", None)  # nothing is run
+    return fit(**given, target=target, level=level, points=points, options=options)

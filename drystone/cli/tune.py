@@ -33,10 +33,12 @@ def tune_command(
     threads: int | None,
     output: Path | None,
 ) -> None:
-    """Find the fastest schedules of an exported program's kernels by measuring them.
+    """Find the fastest schedules of a model's kernels by measuring them.
 
-    Every measurement is kept: stop at any time, and the same command goes on from there.
+    PATH is an exported program (.pt2) or "module:function", as for `compile`. Every measurement
+    is kept: stop at any time, and the same command goes on from there.
     """
+    from drystone import models
     from drystone.compiler import compile
 
     if trials is None and minutes is None:
@@ -45,7 +47,7 @@ def tune_command(
     tune = Tune(minutes, trials, database, cluster, report=lambda found: _tuned(found, quiet))
     options = Options(threads=threads, progress=not quiet)
     try:
-        fitted = compile(path, target=target, tune=tune, options=options)
+        fitted = compile(**models.loaded(str(path), Path()), target=target, tune=tune, options=options)
     except KeyboardInterrupt:
         click.echo("stopped; what was measured is kept: the same command goes on from there", err=True)
         sys.exit(130)

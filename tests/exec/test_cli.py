@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 from torch import nn
 
+import drystone
 from drystone.cli import main
 
 
@@ -87,6 +88,54 @@ def test_calibrated_weights(folder: Path) -> None:
     assert "why: 0.weight: " in _within("explain", "auto.dry", "0", folder=folder).output
 
 
+NETS = """
+import torch
+from torch import nn
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(48, 160), nn.Linear(48, 160), nn.Linear(160, 48)
+
+    def forward(self, x):
+        return x + self.down(nn.functional.silu(self.gate(x)) * self.up(x))
+
+def gated():
+    rows = torch.export.Dim("rows", min=1, max=32)
+    return {
+        "model": Gated().eval(), "example_inputs": (torch.randn(20, 48),), "dynamic_shapes": {"x": {0: rows}}
+    }
+
+def wrong():
+    return 3
+
+def unknown():
+    return {"model": Gated().eval(), "example_input": ()}
+"""
+
+
+def test_functions_that_make_models(folder: Path) -> None:
+    """Neurons that a prompt fixes, with no calibration."""
+    (folder / "clinets.py").write_text(NETS)
+    asked = ("--skip", "down.*=0.75", "--skip-per", "prompt", "--skip-core", "0.4")
+    done = _within("-q", "compile", "clinets:gated", "-o", "gated.dry", *asked, folder=folder)
+    assert (done.exit_code, done.stdout) == (0, ""), done.output
+    fitted = drystone.load(folder / "gated.dry")
+    assert [leaf.name for leaf in fitted.manifest.states] and fitted.manifest.symbols == {"rows": (1, 32)}
+    prompt, step = torch.randn(20, 48), torch.randn(1, 48)
+    before = fitted(step)
+    fitted(prompt)
+    assert not np.allclose(before, fitted(step))  # the prompt fixed neurons: others are left out now
+    for name, message in (
+        ("nonets:gated", "there is no module 'nonets'"),
+        ("clinets:gate", 'did you mean "clinets:gated"?'),
+        ("clinets:wrong", "gives no model with example inputs but this: 3"),
+        ("clinets:unknown", 'say "example_inputs"'),
+    ):
+        done = _within("compile", name, "-o", "x.dry", folder=folder)
+        assert done.exit_code == 2 and message in done.stderr, done.output
+
+
 def test_targets_and_doctor(folder: Path) -> None:
     assert {"cpu", "cpu:avx2", "cpu:avx512", "cpu:spr"} <= set(
         _drystone("targets", folder=folder).stdout.split()
@@ -113,6 +162,8 @@ def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
         (("compile", "model.pt2", "-o", "x.dry", "--weights", "100"), "the budget for them is 100 B"),
         (("compile", "model.pt2", "-o", "x.dry", "--method", "gptq"), "give it, such as --quantize w4"),
         (("compile", "model.pt2", "-o", "x.dry", "--level", "0.5"), "give it, such as --sparsify 2:4"),
+        (("compile", "model.pt2", "-o", "x.dry", "--skip-per", "prompt"), "give it, such as --skip 0.7"),
+        (("compile", "model.pt2", "-o", "x.dry", "--skip", "0", "--skip-per", "call"), "neither"),
         (("compile", "model.pt2", "-o", "x.dry", "--quantize", "w5"), "'w5' names no format"),
         (("compile", "model.pt2", "-o", "x.dry", "--quantize", "auto", "--bits", "4"), "calibration="),
         (
