@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,30 @@ def test_every_statement_of_a_tile_program_has_a_meaning() -> None:
     for each in classes:
         if inspect.isclass(each) and dataclasses.is_dataclass(each):
             assert not (each.__doc__ or "").startswith(f"{each.__name__}("), each.__name__
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def _rows(page: Path) -> list[list[str]]:
+    """The cells of a page's tables."""
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_figures_of_the_readme_are_those_of_the_benchmark() -> None:
+    measured = [row[:6] for row in _rows(ROOT / "benchmarks/results/peers-amx.md") if len(row) > 6]
+    shown = [row for row in _rows(ROOT / "README.md") if re.fullmatch(r"[\d.]+", row[-1])]
+    assert len(shown) > 9
+    assert [row for row in shown if row not in measured] == []
+
+
+@pytest.mark.parametrize(
+    "page", sorted([ROOT / "README.md", *generate.FOLDER.glob("*.md")]), ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
