@@ -13,7 +13,7 @@ from drystone.options import Budget, Checkpoint, Options, Quantize, Skip, Sparsi
 from drystone.runtime.fitted import Fitted, load
 
 if TYPE_CHECKING:
-    from drystone import ops, sparse
+    from drystone import extend, ops, sparse
     from drystone.compiler import compile, fit
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Tune",
     "UserError",
     "compile",
+    "extend",
     "fit",
     "load",
     "ops",
@@ -43,6 +44,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("compile", "fit"):
         return getattr(import_module("drystone.compiler"), name)
-    if name in ("ops", "sparse"):
+    if name in ("extend", "ops", "sparse"):
         return import_module(f"drystone.{name}")
     raise AttributeError(f"module 'drystone' has no attribute {name!r}")

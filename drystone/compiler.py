@@ -14,6 +14,7 @@ from drystone import (
     env,
     frontend,
     passes,
+    registry,
     reproducer,
     scheduling,
     targets,
@@ -81,6 +82,7 @@ def compile(
     mend, such as operations that cannot be compiled. Weights that need no packing share memory with the
     model's: what changes these in place changes them too.
     """
+    registry.load_installed()
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
     quantized, auto = asked(quantize, caches, sparsify, skip, calibration, budget)
@@ -124,6 +126,7 @@ def fit(
     `points` budgets are planned, each within `options.plan_seconds`. `str()` of the curve is a table. Nothing
     is generated or run. Raises UserError as `compile` does.
     """
+    registry.load_installed()
     options, machine = chosen(options, Options), targets.resolve(target)
     levels = [each.name for each in machine.levels]
     if level not in (*levels, None) or (level is None and len(levels) > 1):

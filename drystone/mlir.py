@@ -7,7 +7,7 @@ change of the bindings has one place to be followed. Importing this module loads
 
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch_mlir import execution_engine, ir, passmanager, rewrite
 from torch_mlir.dialects import (
@@ -84,6 +84,9 @@ if TYPE_CHECKING:
             def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None: ...
             @classmethod
             def get(cls, *args: Any, context: Any = None) -> Any: ...
+
+        #: The classes of its operations.
+        operations: ClassVar[list[Any]]
 
         def __init_subclass__(cls, *, name: str, **kwargs: Any) -> None: ...
         @classmethod

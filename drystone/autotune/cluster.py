@@ -7,8 +7,10 @@ A worker says what it measures for by a resource named like the target, of which
 so that a worker measures one schedule at a time, in a child process of its own.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from drystone import registry
 from drystone.autotune.task import Task, code_version
 from drystone.autotune.worker import Outcome, Worker
 from drystone.codegen.search import Point
@@ -80,12 +82,13 @@ class Cluster:
                 f"none of the {len(workers)} workers of {address} measures for {self._tag}",
                 hint=f'start workers with `dask worker {address} --nthreads 1 --resources "{self._tag}=1"`',
             )
-        versions = self._client.run(_version_here, workers=tagged)
+        versions = self._client.run(_version_here, registry.modules(), workers=tagged)
         same = [name for name in tagged if versions[name] == code_version()]
         if not same:
             raise UserError(
                 f"the workers of {address} have another version of drystone",
-                hint="install the same version there; measurements of another one say nothing of this one",
+                hint="install the same version there, and the same extensions; measurements of another one "
+                "say nothing of this one",
             )
         return sorted(same)
 
@@ -107,7 +110,9 @@ def _end_here() -> None:
         _WORKERS.popitem()[1].close()
 
 
-def _version_here() -> str:
+def _version_here(extensions: Sequence[str]) -> str:
+    """Run on a worker: its version, with these extensions."""
+    registry.load(extensions)
     return code_version()
 
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from drystone import codegen, machine
+from drystone import codegen, machine, registry
 from drystone.codegen.cost import cost_of
 from drystone.codegen.families import search_of
 from drystone.codegen.families.outlined import main_operation
@@ -88,10 +88,15 @@ class Tunable:
     calls: int
 
 
-@lru_cache(maxsize=1)
 def code_version() -> str:
-    """A hash of the code generator's sources and of the version of MLIR: measurements of one version say
-    nothing certain of another."""
+    """A hash of the code generator's sources, of the version of MLIR and of extensions: measurements of one
+    version say nothing certain of another."""
+    extended = registry.fingerprint()
+    return hashlib.sha256((_sources() + extended).encode()).hexdigest()[:16] if extended else _sources()
+
+
+@lru_cache(maxsize=1)
+def _sources() -> str:
     root = Path(codegen.__file__).parent
     digest = hashlib.sha256(metadata.version("torch-mlir").encode())
     for path in sorted(root.rglob("*")):

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from drystone import machine
+from drystone import machine, registry
 from drystone.autotune.task import Task, code_version
 from drystone.codegen.search import Point
-from drystone.errors import InternalError
+from drystone.errors import InternalError, UserError
 
 #: Seconds that a child may take to start on a busy machine.
 _START = 120.0
@@ -114,7 +114,9 @@ class Worker:
             self._errors = os.memfd_create("drystone-errors")
             # The child finds the same packages as this process, wherever it was started.
             module, _, function = self._entry.partition(":")
-            code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
+            loaded = f"from drystone import registry; registry.load({registry.modules()!r})"
+            started = f"from {module} import {function}; {function}()"
+            code = f"import sys; sys.path[:] = {sys.path!r}; {loaded}; {started}"
             self._child = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", code],
                 stdin=subprocess.PIPE,
@@ -128,6 +130,12 @@ class Worker:
                 raise InternalError(f"the process that measures does not start: {detail}") from error
             if hello["version"] != code_version():
                 self.close()
+                if registry.modules():
+                    raise UserError(
+                        "the process that measures has other extensions than this one, though it imports "
+                        + ", ".join(registry.modules()),
+                        hint="add operations and element codes at the top of a module, not in a function",
+                    )
                 raise InternalError("the process that measures runs another version of drystone")
         return self._child
 

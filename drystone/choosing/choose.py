@@ -15,10 +15,13 @@ from drystone.ir.encoding import BY_RANGE, Encoding, encode
 from drystone.passes import INT8
 from drystone.passes.pruning import Pruning
 from drystone.passes.rounding import Method, Seen, output_error
+from drystone.registry import Registry
 from drystone.runtime.manifest import ChosenFormat
 
 #: What is chosen from, beside products in bytes and leaving a weight as it is.
-CANDIDATES = ("w2", "w3", "w4", "q5_k", "q6_k", "q8_0")
+CANDIDATES: Registry[Callable[..., Encoding]] = Registry(
+    "candidate", {name: formats.TABLE[name] for name in ("w2", "w3", "w4", "q5_k", "q6_k", "q8_0")}
+)
 #: The format at which the effect of a weight on the model is measured, and the one at which it is measured
 #: what rounding with feedback leaves of the error of rounding to the nearest.
 _PROBE, _COMPARED = "w3", "w4"
@@ -169,7 +172,7 @@ def _fast(options: Sequence[Option]) -> list[Option]:
 
 def _options(key: str, weight: Weight, effect: Effect) -> list[Option]:
     """All that can be chosen for a weight."""
-    held = {name: formats.TABLE[name]() for name in CANDIDATES if weight.coded}
+    held = {name: make() for name, make in CANDIDATES.items() if weight.coded}
     held = {name: each for name, each in held.items() if not any(each.problems(weight.shape))}
     sizes = {name: weight.size(each) for name, each in held.items()}
     if weight.coded and weight.in_bytes and weight.seen is not None:

@@ -6,7 +6,7 @@ count as well, constants do not. Every tensor is touched once, but where element
 position (an embedding's table, a gather, a slice) only as many as the result has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,6 +18,7 @@ from drystone.ir.encoded import storage_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import function, is_tensor, nested, shape, tensors, uncast
 from drystone.mlir import ints, ir
+from drystone.registry import Registry
 
 Extents = tuple[int, ...]
 
@@ -47,8 +48,8 @@ class Cost:
         return max(self.flops / flops_per_second, self.bytes / bytes_per_second)
 
 
-class _Kernel:
-    """A kernel function whose tensor arguments have known extents."""
+class SizedKernel:
+    """A kernel function whose tensor arguments have known extents. main: its main operation."""
 
     def __init__(self, kernel: Any, extents: Sequence[Sequence[int]]) -> None:
         (block,) = kernel.regions[0].blocks
@@ -93,7 +94,7 @@ def cost_of(kernel: Any, extents: Sequence[Sequence[int]]) -> Cost:
 
     extents: of its tensor arguments in order (inputs, then destinations), at the bounds of interest.
     """
-    found = _Kernel(kernel, extents)
+    found = SizedKernel(kernel, extents)
     sizes = {value: storage_bytes(value.type, extent) for value, extent in found.arguments.items()}
     if found.main is None:
         return Cost(0, sum(sizes.values()))
@@ -101,7 +102,7 @@ def cost_of(kernel: Any, extents: Sequence[Sequence[int]]) -> Cost:
     for value in _picked(found.main.operation):
         whole = max(1, prod(found.arguments[value]))
         sizes[value] = sizes[value] * min(whole, _iterations(found)) // whole
-    return Cost(_FLOPS.get(name, _other)(found), sum(sizes.values()))
+    return Cost(FLOPS.get(name, _other)(found), sum(sizes.values()))
 
 
 def costs_of(program: Program, found: Buffers) -> dict[str, Cost]:
@@ -142,21 +143,21 @@ def _body(region: Any) -> int:
     )
 
 
-def _matmul(kernel: _Kernel) -> int:
+def _matmul(kernel: SizedKernel) -> int:
     """Of all products of the kernel: each has as many rows as the last one."""
     rows, depth = prod(kernel.result[:-1]), kernel.operand(0)[-1]
     columns = [(kernel.extents(op.operation.results[0])[-1], op.operation.regions[0]) for op in kernel.mains]
     return sum(rows * n * (2 * depth + _body(region)) for n, region in columns)
 
 
-def _conv(kernel: _Kernel) -> int:
+def _conv(kernel: SizedKernel) -> int:
     weight = kernel.operand(1)
     taps = prod(weight[2:]) * weight[1]
     transposed = ir.IntegerAttr(kernel.main.transposed).value
     return 2 * prod(kernel.operand(0) if transposed else kernel.result) * taps + kernel.epilogue()
 
 
-def _attention(kernel: _Kernel) -> int:
+def _attention(kernel: SizedKernel) -> int:
     q, k, v = (kernel.operand(number) for number in range(3))
     heads, queries = (1, 2) if ir.StringAttr(kernel.main.layout).value == "bhsd" else (2, 1)
     rows, keys = q[0] * q[heads] * q[queries], k[queries]
@@ -168,19 +169,19 @@ def _attention(kernel: _Kernel) -> int:
     return scores * (2 * q[3] + 2 * v[3] + _SOFTMAX) + rows * v[3]
 
 
-def _norm(kernel: _Kernel) -> int:
+def _norm(kernel: SizedKernel) -> int:
     return prod(kernel.result) * (_NORM[ir.StringAttr(kernel.main.kind).value] + len(kernel.main.residual))
 
 
-def _softmax(kernel: _Kernel) -> int:
+def _softmax(kernel: SizedKernel) -> int:
     return prod(kernel.result) * _SOFTMAX
 
 
-def _logsumexp(kernel: _Kernel) -> int:
+def _logsumexp(kernel: SizedKernel) -> int:
     return prod(kernel.extents(kernel.main.x)) * (_SOFTMAX - 1)
 
 
-def _row_stats(kernel: _Kernel) -> int:
+def _row_stats(kernel: SizedKernel) -> int:
     """Of a product and of what is asked of its elements."""
     product = kernel.mains[0].operation
     (rows, depth), columns = kernel.extents(product.operands[0]), product.results[0].type.shape[1]
@@ -188,7 +189,7 @@ def _row_stats(kernel: _Kernel) -> int:
     return rows * int(columns) * (2 * depth + _body(product.regions[0]) + asked)
 
 
-def _round_rows(kernel: _Kernel) -> int:
+def _round_rows(kernel: SizedKernel) -> int:
     """Of the rounding and of a normalization before it."""
     first = kernel.mains[0].operation
     elements = prod(kernel.result)
@@ -196,44 +197,44 @@ def _round_rows(kernel: _Kernel) -> int:
     return elements * (norm + _ROUNDED + 2 * len(kernel.main.factor))
 
 
-def _write_rows(kernel: _Kernel) -> int:
+def _write_rows(kernel: SizedKernel) -> int:
     """Of the rounding of rows, each number once for every pair of ends that is tried."""
     tries: int = ir.IntegerAttr(kernel.main.tries).value
     return prod(kernel.extents(kernel.main.rows)) * _ROUNDED * tries * tries
 
 
-def _pool(kernel: _Kernel) -> int:
+def _pool(kernel: SizedKernel) -> int:
     taps = prod(ints(kernel.main.kernel))
     return prod(kernel.result) * taps
 
 
-def _recurrent(kernel: _Kernel) -> int:
+def _recurrent(kernel: SizedKernel) -> int:
     steps, batch, gates = kernel.operand(0)
     hidden = kernel.operand(1)[1]
     cell = _CELL[ir.StringAttr(kernel.main.cell).value]
     return steps * batch * (2 * gates * hidden + cell * hidden)
 
 
-def _nothing(kernel: _Kernel) -> int:
+def _nothing(kernel: SizedKernel) -> int:
     return 0
 
 
-def _scan(kernel: _Kernel) -> int:
+def _scan(kernel: SizedKernel) -> int:
     return prod(kernel.result)
 
 
-def _linear_scan(kernel: _Kernel) -> int:
+def _linear_scan(kernel: SizedKernel) -> int:
     return 2 * prod(kernel.result)
 
 
-def _selective_scan(kernel: _Kernel) -> int:
+def _selective_scan(kernel: SizedKernel) -> int:
     """The step of every state, its product and sum, and those of the result."""
     operation = kernel.main.operation
     own = 4 if operation.attributes["summed"].value else 2
     return _iterations(kernel) * (own + _body(operation.regions[0]))
 
 
-def _iterations(kernel: _Kernel) -> int:
+def _iterations(kernel: SizedKernel) -> int:
     """Iterations of the main operation, whose extents its indexing maps give; without maps, the elements of
     its result."""
     operation = kernel.main.operation
@@ -248,7 +249,7 @@ def _iterations(kernel: _Kernel) -> int:
     return prod(domain.values())
 
 
-def _other(kernel: _Kernel) -> int:
+def _other(kernel: SizedKernel) -> int:
     """Of an operation without a rule of its own: its bodies once for each iteration; without maps, for each
     element of the largest tensor."""
     operation = kernel.main.operation
@@ -257,24 +258,28 @@ def _other(kernel: _Kernel) -> int:
     return times * sum(_body(region) for region in operation.regions)
 
 
-_FLOPS: Mapping[str, Callable[[_Kernel], int]] = {
-    "dry.matmul": _matmul,
-    "dry.conv": _conv,
-    "dry.attention": _attention,
-    "dry.norm": _norm,
-    "dry.softmax": _softmax,
-    "dry.logsumexp": _logsumexp,
-    "dry.round_rows": _round_rows,
-    "dry.write_rows": _write_rows,
-    "dry.row_stats": _row_stats,
-    "dry.embedding": _nothing,
-    "dry.pool": _pool,
-    "dry.recurrent": _recurrent,
-    "dry.scan": _scan,
-    "dry.linear_scan": _linear_scan,
-    "dry.selective_scan": _selective_scan,
-    "linalg.fill": _nothing,
-    "linalg.copy": _nothing,
-    "linalg.transpose": _nothing,
-    "linalg.broadcast": _nothing,
-}
+#: By main operation the arithmetic operations of a call; others are as many as their region says.
+FLOPS: Registry[Callable[[SizedKernel], int]] = Registry(
+    "operation",
+    {
+        "dry.matmul": _matmul,
+        "dry.conv": _conv,
+        "dry.attention": _attention,
+        "dry.norm": _norm,
+        "dry.softmax": _softmax,
+        "dry.logsumexp": _logsumexp,
+        "dry.round_rows": _round_rows,
+        "dry.write_rows": _write_rows,
+        "dry.row_stats": _row_stats,
+        "dry.embedding": _nothing,
+        "dry.pool": _pool,
+        "dry.recurrent": _recurrent,
+        "dry.scan": _scan,
+        "dry.linear_scan": _linear_scan,
+        "dry.selective_scan": _selective_scan,
+        "linalg.fill": _nothing,
+        "linalg.copy": _nothing,
+        "linalg.transpose": _nothing,
+        "linalg.broadcast": _nothing,
+    },
+)

@@ -28,6 +28,11 @@ def numpy_dtype(dtype: str) -> Any:
     return np.dtype(f"{'u' if match[1] else ''}int{bits}")
 
 
+def is_element(name: str) -> bool:
+    """Whether this is the name of an element."""
+    return name == "index" or name in DTYPES or _INTEGER.fullmatch(name) is not None
+
+
 def from_bf16(bits: Array) -> Array:
     """bfloat16 bits (uint16) -> float32."""
     return (np.asarray(bits, np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)

@@ -7,9 +7,10 @@ from typing import Any
 from drystone.ir.dialect import END_STEP
 from drystone.ir.encoded import encoding_of, is_coded
 from drystone.ir.encoding import Codes, Encoding, Joined, Recent, Strings, Words
-from drystone.ir.shapes import channel_axis, layouts, result_extent, spatial_axes
+from drystone.ir.shapes import SHAPES, channel_axis, layouts, result_extent, spatial_axes
 from drystone.ir.values import dims_of, operand_groups, shape
 from drystone.mlir import ints, ir
+from drystone.registry import Registry
 
 Problems = Iterator[str]
 
@@ -322,7 +323,7 @@ def results(op: Any) -> Problems:
 
     for number, result in enumerate(op.results):
         # Ranks first: a rule may count on them.
-        rank = _result_rank(op, number)
+        rank = SHAPES[op.name].rank(op, number)
         if result.type.rank != rank:
             yield f"result {number} has rank {result.type.rank}, expected {rank}"
             continue
@@ -332,34 +333,24 @@ def results(op: Any) -> Problems:
         yield from _fits(f"result {number}", result, expected)
 
 
-def _result_rank(op: Any, number: int) -> int:
-    if op.name == "dry.embedding":
-        return int(op.operands[1].type.rank) + 1
-    if op.name in ("dry.logsumexp", "dry.row_stats"):
-        return int(op.operands[0].type.rank) - 1
-    if op.name == "dry.selective_scan":
-        rank = ir.AffineMapAttr(op.attributes["indexing_maps"][0]).value.n_dims
-        return int(rank) - bool(op.attributes["summed"].value)
-    if op.name == "dry.round_rows":
-        return int(op.operands[0].type.rank) - (number > 0)
-    return 2 if op.name == "dry.recurrent" and number > 0 else int(op.operands[0].type.rank)
-
-
 #: Rules of operands and attributes by operation; `results` is asked where they find nothing wrong.
-RULES: dict[str, Callable[[Any], Problems]] = {
-    "dry.attention": attention,
-    "dry.conv": conv,
-    "dry.embedding": embedding,
-    "dry.logsumexp": softmax,
-    "dry.matmul": matmul,
-    "dry.norm": norm,
-    "dry.pool": pool,
-    "dry.recurrent": recurrent,
-    "dry.round_rows": round_rows,
-    "dry.row_stats": row_stats,
-    "dry.scan": scan,
-    "dry.linear_scan": linear_scan,
-    "dry.selective_scan": selective_scan,
-    "dry.softmax": softmax,
-    "dry.write_rows": write_rows,
-}
+RULES: Registry[Callable[[Any], Problems]] = Registry(
+    "operation",
+    {
+        "dry.attention": attention,
+        "dry.conv": conv,
+        "dry.embedding": embedding,
+        "dry.logsumexp": softmax,
+        "dry.matmul": matmul,
+        "dry.norm": norm,
+        "dry.pool": pool,
+        "dry.recurrent": recurrent,
+        "dry.round_rows": round_rows,
+        "dry.row_stats": row_stats,
+        "dry.scan": scan,
+        "dry.linear_scan": linear_scan,
+        "dry.selective_scan": selective_scan,
+        "dry.softmax": softmax,
+        "dry.write_rows": write_rows,
+    },
+)

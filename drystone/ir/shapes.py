@@ -1,5 +1,6 @@
-"""The extents of the results of `dry` operations: one rule per operation, over any arithmetic.
- The verifier asks with plain integers (None where dynamic), the passes with index values of the IR. A rule
+"""The shapes of the results of `dry` operations: one rule per operation, over any arithmetic.
+
+The verifier asks with plain integers (None where dynamic), the passes with index values of the IR. A rule
 sees extents only through two functions of the caller:
 - `extent(value, axis)` gives an operand's extent;
 - `apply(formula, *extents)` applies a formula; it gets integers, or affine expressions, and may use `+`, `-`,
@@ -7,14 +8,33 @@ sees extents only through two functions of the caller:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from drystone.errors import InternalError
 from drystone.ir.values import dims_of
 from drystone.mlir import ints, ir
+from drystone.registry import Registry
 
 ExtentOf = Callable[[Any, int], Any]
 Apply = Callable[..., Any]
+#: (operation, number of the result, axis, extent, apply) -> the extent of the result along the axis.
+ExtentRule = Callable[[Any, int, int, ExtentOf, Apply], Any]
+#: (operation, number of the result) -> its rank.
+RankRule = Callable[[Any, int], int]
+
+
+def first_rank(op: Any, number: int) -> int:
+    """The rank of the first operand."""
+    return int(op.operands[0].type.rank)
+
+
+@dataclass(frozen=True)
+class ShapeRule:
+    """How the shapes of results follow from an operation."""
+
+    extent: ExtentRule
+    rank: RankRule = first_rank
 
 
 def floor_div(numerator: Any, divisor: int) -> Any:
@@ -27,10 +47,10 @@ def floor_div(numerator: Any, divisor: int) -> Any:
 def result_extent(op: Any, number: int, axis: int, extent: ExtentOf, apply: Apply) -> Any:
     """The extent along `axis` of result `number` of a dry operation. Raises InternalError for one without a
     rule (`dry.weight`: its type is its shape)."""
-    rule = _RULES.get(op.operation.name)
+    rule = SHAPES.get(op.operation.name)
     if rule is None:
         raise InternalError(f"{op.operation.name} has no rule for the extents of its results")
-    return rule(op.operation, number, axis, extent, apply)
+    return rule.extent(op.operation, number, axis, extent, apply)
 
 
 def window_extent(n: Any, kernel: int, stride: int, padding: int, dilation: int) -> Any:
@@ -143,20 +163,33 @@ def _selective_scan(op: Any, number: int, axis: int, extent: ExtentOf, apply: Ap
     raise InternalError(f"{op.name}: no operand has dimension {axis}")
 
 
-_RULES: dict[str, Callable[[Any, int, int, ExtentOf, Apply], Any]] = {
-    "dry.attention": _attention,
-    "dry.conv": _conv,
-    "dry.embedding": _embedding,
-    "dry.logsumexp": _without_dim,
-    "dry.matmul": _matmul,
-    "dry.norm": _same,
-    "dry.pool": _pool,
-    "dry.recurrent": _recurrent,
-    "dry.round_rows": _same,
-    "dry.row_stats": _same,
-    "dry.scan": _same,
-    "dry.linear_scan": _same,
-    "dry.selective_scan": _selective_scan,
-    "dry.softmax": _same,
-    "dry.write_rows": _same,
-}
+def _less_one(op: Any, number: int) -> int:
+    return first_rank(op, number) - 1
+
+
+def _scanned_rank(op: Any, number: int) -> int:
+    maps = [ir.AffineMapAttr(item).value for item in op.attributes["indexing_maps"]]
+    return int(maps[0].n_dims) - bool(op.attributes["summed"].value)
+
+
+#: By operation.
+SHAPES: Registry[ShapeRule] = Registry(
+    "operation",
+    {
+        "dry.attention": ShapeRule(_attention),
+        "dry.conv": ShapeRule(_conv),
+        "dry.embedding": ShapeRule(_embedding, lambda op, number: int(op.operands[1].type.rank) + 1),
+        "dry.logsumexp": ShapeRule(_without_dim, _less_one),
+        "dry.matmul": ShapeRule(_matmul),
+        "dry.norm": ShapeRule(_same),
+        "dry.pool": ShapeRule(_pool),
+        "dry.recurrent": ShapeRule(_recurrent, lambda op, number: 2 if number else 3),
+        "dry.round_rows": ShapeRule(_same, lambda op, number: first_rank(op, number) - (number > 0)),
+        "dry.row_stats": ShapeRule(_same, _less_one),
+        "dry.scan": ShapeRule(_same),
+        "dry.linear_scan": ShapeRule(_same),
+        "dry.selective_scan": ShapeRule(_selective_scan, _scanned_rank),
+        "dry.softmax": ShapeRule(_same),
+        "dry.write_rows": ShapeRule(_same),
+    },
+)

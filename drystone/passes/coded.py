@@ -110,8 +110,8 @@ class CodePanels:
         if isinstance(encoding.element, Table) and len(encoding.element.tables) > 1:
             return "each group has a codebook of several"
         code = encoding.code
-        arithmetic = isinstance(code, Integers) or (isinstance(code, Floats) and not code.unsigned)
-        if code.bits > 8 or (code.bits > _LISTED and not arithmetic):
+        ruled = bool(code.rule) and not (isinstance(code, Floats) and code.unsigned)
+        if code.bits > 8 or (code.bits > _LISTED and not ruled):
             return f"its codes have {code.bits} bits, and no simple rule gives their numbers"
         group = 0 if encoding.scale is None else encoding.scale.per.all_sizes(2)[1 - self.axis]
         run = Words.run(code)

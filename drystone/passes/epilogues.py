@@ -4,12 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drystone.ir.build import maps as maps_attribute
-from drystone.ir.dialect import MAX_EXTRAS
+from drystone.ir.dialect import MAX_EXTRAS, Dry, WithEpilogue
 from drystone.ir.values import captured, constant_value, dims_of, shape, sums_of
 from drystone.mlir import ir
 from drystone.passes.generic import body
 
-WITH_EPILOGUE = ("dry.matmul", "dry.conv")
+#: Operations with an epilogue that are linear in both operands.
+PRODUCTS = ("dry.matmul", "dry.conv")
+
+
+def with_epilogue() -> tuple[str, ...]:
+    """The operations that have an epilogue."""
+    return tuple(each.OPERATION_NAME for each in Dry.operations if issubclass(each, WithEpilogue))
 
 
 def is_plain(op: Any) -> bool:

@@ -9,7 +9,7 @@ from drystone.dtypes import Array
 from drystone.ir.program import Program
 from drystone.ir.values import constant_value, dims_of, main_block, number_of, splat
 from drystone.mlir import arith, ir
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade, take_epilogue
+from drystone.passes.epilogues import PRODUCTS, extras_of, remade, take_epilogue
 from drystone.passes.rewriting import erase_dead, ops, tensor_type, uses
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 
@@ -35,7 +35,7 @@ class FoldBatchNorm:
     def run(self, program: Program) -> None:
         """Rewrite the program."""
         block = main_block(program)
-        for op in ops(block, *WITH_EPILOGUE):
+        for op in ops(block, *PRODUCTS):
             _fold(program, op)
         erase_dead(block)
         drop_unused(program)

@@ -7,7 +7,7 @@ from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.program import Program
 from drystone.ir.values import dims_of, is_tensor, main_block, producer, shape
 from drystone.mlir import ir
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, is_plain, projects, remade
+from drystone.passes.epilogues import extras_of, is_plain, projects, remade, with_epilogue
 from drystone.passes.generic import body, composed, is_identity, is_parallel, maps_of
 from drystone.passes.regions import copy_body
 from drystone.passes.rewriting import erase_dead, latest_first, ops, uses
@@ -35,7 +35,7 @@ class FuseEpilogue:
         block = main_block(program)
         for op in ops(block, "linalg.generic"):
             _fuse(op)
-        for op in ops(block, *WITH_EPILOGUE):
+        for op in ops(block, *with_epilogue()):
             _read_bytes(op)
         erase_dead(block)
 
@@ -53,7 +53,7 @@ def _fuse(op: Any) -> None:
     candidates = []
     for value, map_ in zip(list(op.operation.operands)[:-1], maps_of(op), strict=False):
         made = producer(value) if is_tensor(value) else None
-        if made is not None and made.operation.name in WITH_EPILOGUE and map_ == out:
+        if made is not None and made.operation.name in with_epilogue() and map_ == out:
             candidates.append(made)
     # The latest one: the others are then extras that are computed before it.
     for made in latest_first(candidates):

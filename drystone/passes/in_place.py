@@ -4,7 +4,7 @@ from typing import Any
 
 from drystone.ir.values import captured, operand_groups
 from drystone.mlir import ir
-from drystone.passes.epilogues import WITH_EPILOGUE
+from drystone.passes.epilogues import with_epilogue
 from drystone.passes.generic import is_identity
 
 
@@ -38,7 +38,7 @@ def _line_by_line(operation: Any, arguments: list[Any], returned: list[Any]) -> 
     """The pairs of an operation of the dialect `dry`: each of its results with each operand of which it reads
     the last of a line, or an element, before it writes there."""
     read: list[Any] = []
-    if operation.name in WITH_EPILOGUE:
+    if operation.name in with_epilogue():
         maps = [attribute.value for attribute in operation.attributes["extra_maps"]]
         read = [v for v, map_ in zip(list(operation.operands)[2:], maps, strict=True) if is_identity(map_)]
     elif operation.name == "dry.norm":

@@ -11,7 +11,7 @@ from drystone.ir.values import shape
 from drystone.ir.windows import Dims, Form, is_view, run_of
 from drystone.mlir import arith, ints, ir, linalg, tensor
 from drystone.passes.dims import empty_like
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
+from drystone.passes.epilogues import extras_of, remade, with_epilogue
 from drystone.passes.generic import body, maps_of
 from drystone.passes.moves import cut
 from drystone.passes.outline_kernels import is_contiguous
@@ -156,7 +156,7 @@ def _applied(op: Any, operands: list[Any], kind: Any, named: Mapping[str, Any]) 
         with ir.InsertionPoint(block):
             ir.Operation.create("linalg.yield", operands=copy_body(body(op), known))
         return made.operation.results[0]
-    if operation.name in WITH_EPILOGUE:
+    if operation.name in with_epilogue():
         extras = [(value, map_) for value, (_, map_) in zip(operands[2:], extras_of(op), strict=True)]
         made, block = remade(op, operands[:2], extras, kind, named)
         old = operation.regions[0].blocks[0]

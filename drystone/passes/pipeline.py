@@ -55,6 +55,7 @@ from drystone.passes.sparsify_weights import SparsifyWeights
 from drystone.passes.spell_out import SpellOut
 from drystone.passes.split_products import SplitProducts
 from drystone.passes.to_integers import ToIntegers
+from drystone.registry import Registry
 from drystone.targets.target import CpuTarget
 
 
@@ -114,6 +115,37 @@ def _formats(each: Pass) -> Formats:
 _AS_IT_IS = Quantization()
 
 
+@dataclass(frozen=True)
+class Insertion:
+    """A pass of an extension, and its place: right before the first pass called `at`, or, with `behind`,
+    right behind the last one."""
+
+    step: Pass
+    at: str
+    behind: bool
+
+
+#: The passes of extensions, by their names.
+INSERTIONS: Registry[Insertion] = Registry("pass")
+
+
+def _with_insertions(listed: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    """A list of passes with those of extensions in their places; of several in one place in the order they
+    were added."""
+    found = [(each, "") for each in listed]
+    for each in INSERTIONS.values():
+        places = [place for place, (step, _) in enumerate(found) if step.name == each.at]
+        if not places:
+            continue
+        place = places[0]
+        if each.behind:
+            place = places[-1] + 1
+            while place < len(found) and found[place][1] == each.at:
+                place += 1
+        found.insert(place, (each.step, each.at if each.behind else ""))
+    return tuple(step for step, _ in found)
+
+
 def pipeline(
     target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
@@ -147,7 +179,7 @@ def observing(
 def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple[Pass, ...]:
     """The last passes: operations become calls of kernels, those of `spans` piece by piece; none is merged
     that would read more than so many bytes of weights."""
-    return (Patch(spans), OutlineKernels(), MergeProducts(weights=weights), MergeRounding())
+    return _with_insertions((Patch(spans), OutlineKernels(), MergeProducts(weights=weights), MergeRounding()))
 
 
 def fusing(
@@ -161,48 +193,50 @@ def fusing(
     behind it (so that a batch norm stays with its own convolution), then what became one map by fusing
     several (GELU reads its input twice).
     """
-    return (
-        MultiplyCodes(target),
-        FoldWeights(),
-        quantized.shrunk,
-        quantized.skipping,
-        quantized.sparse,
-        quantized.weights,
-        *quantized.settling(target, element),
-        SplitProducts(target, quantized.in_bytes),
-        DecodeWeights(target, quantized.in_bytes),
-        Simplify(),
-        ResolveDims(),
-        RecognizeAttention(),
-        AbsorbTransposes(),
-        ChannelsLast(),
-        FoldConstants(),
-        RecognizeAttention(),
-        quantized.caches,
-        quantized.products,
-        quantized.activations.on(target),
-        FuseEpilogue(),
-        FuseGather(),
-        FuseLogSoftmax(),
-        FuseGather(),
-        FuseElementwise(),
-        FuseScan(),
-        PickOneHot(),
-        RecognizeNorm(),
-        FuseConcat(),
-        FuseEpilogue(),
-        FuseResidual(),
-        SliceRows(),
-        FuseSiblings(),
-        FoldBatchNorm(),
-        Phases(quantized.convolved_in_bytes),
-        quantized.convolutions.on(target),
-        *quantized.integers,
-        FlattenMatmul(),
-        ChoosePrecision(target, element),
-        PackWeights(target),
-        FuseRowStats(),
-        FewDigits(),
+    return _with_insertions(
+        (
+            MultiplyCodes(target),
+            FoldWeights(),
+            quantized.shrunk,
+            quantized.skipping,
+            quantized.sparse,
+            quantized.weights,
+            *quantized.settling(target, element),
+            SplitProducts(target, quantized.in_bytes),
+            DecodeWeights(target, quantized.in_bytes),
+            Simplify(),
+            ResolveDims(),
+            RecognizeAttention(),
+            AbsorbTransposes(),
+            ChannelsLast(),
+            FoldConstants(),
+            RecognizeAttention(),
+            quantized.caches,
+            quantized.products,
+            quantized.activations.on(target),
+            FuseEpilogue(),
+            FuseGather(),
+            FuseLogSoftmax(),
+            FuseGather(),
+            FuseElementwise(),
+            FuseScan(),
+            PickOneHot(),
+            RecognizeNorm(),
+            FuseConcat(),
+            FuseEpilogue(),
+            FuseResidual(),
+            SliceRows(),
+            FuseSiblings(),
+            FoldBatchNorm(),
+            Phases(quantized.convolved_in_bytes),
+            quantized.convolutions.on(target),
+            *quantized.integers,
+            FlattenMatmul(),
+            ChoosePrecision(target, element),
+            PackWeights(target),
+            FuseRowStats(),
+            FewDigits(),
+        )
     )
 
 

@@ -10,7 +10,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, operand_groups
 from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of, remade
+from drystone.passes.epilogues import PRODUCTS, extras_of, remade
 from drystone.passes.integers.attention import spell_out_attention
 from drystone.passes.integers.fixed import Leaf, Sum
 from drystone.passes.integers.making import spread
@@ -44,7 +44,7 @@ class SpellOut:
         for op in ops(main_block(program), "dry.norm"):
             with ir.InsertionPoint(op), op.operation.location:
                 _sum_apart(op)
-        for op in ops(main_block(program), *WITH_EPILOGUE):
+        for op in ops(main_block(program), *PRODUCTS):
             with ir.InsertionPoint(op), op.operation.location:
                 _split(program, op)
         erase_dead(main_block(program))

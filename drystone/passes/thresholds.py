@@ -12,7 +12,7 @@ from drystone.ir.values import constant_number, producer
 from drystone.ir.zeros import AT_MOST, factors_of, threshold_of
 from drystone.mlir import arith, ir, math
 from drystone.passes.dims import empty_like
-from drystone.passes.epilogues import WITH_EPILOGUE, extras_of
+from drystone.passes.epilogues import extras_of, with_epilogue
 from drystone.passes.generic import last_dim
 
 #: Edges that magnitudes are counted between, and octaves that they span below the largest.
@@ -80,7 +80,7 @@ def has_zeros(value: Any) -> bool:
         return False
     if op.operation.name in RESHAPES:
         return has_zeros(op.operation.operands[0])
-    if op.operation.name not in ("linalg.generic", *WITH_EPILOGUE):
+    if op.operation.name not in ("linalg.generic", *with_epilogue()):
         return False
     *_, last = op.operation.regions[0].blocks[0].operations
     for each in factors_of(last.operation.operands[value.result_number]):

@@ -11,6 +11,7 @@ from drystone.autotune.task import KERNEL, Task
 from drystone.codegen import families
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Loop, TileProgram
+from drystone.registry import Registry
 from drystone.targets import resolve
 from tests.exec.families import shared_context
 from tests.exec.test_matmul import matmul
@@ -52,7 +53,7 @@ def misbehave() -> None:
 
         return Search(search.space, search.default, search.features, misbuild)
 
-    families.SEARCHES["dry.matmul"] = broken
+    families.SEARCHES = Registry("operation", {**families.SEARCHES, "dry.matmul": broken})
     child.main()
 
 

@@ -33,6 +33,7 @@ WHOLE = {
     "compiler",
     "cli",
     "doctor",
+    "extend",
     "manifests",
     "ops",
     "pieces",

@@ -33,49 +33,57 @@ from drystone.codegen.families.recurrent import search as search_recurrent
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.errors import InternalError
+from drystone.registry import Registry
 from drystone.targets.target import CpuTarget
 
 Builder = Callable[[Any, CpuTarget], TileProgram | None]
+Finder = Callable[[Any, CpuTarget], Search | None]
 
 #: The builders for each kind of main operation, in the order they are asked.
-BUILDERS: dict[str, tuple[Builder, ...]] = {
-    "dry.attention": (attention,),
-    "dry.matmul": (product.matmul,),
-    "dry.conv": (convolution.conv,),
-    "dry.pool": (pool,),
-    "dry.recurrent": (recurrent,),
-    "dry.norm": (norm.build,),
-    "dry.softmax": (softmax.build,),
-    "dry.logsumexp": (logsumexp.build,),
-    "dry.round_rows": (round_rows.build, norm.build),
-    "dry.write_rows": (write_rows.build,),
-    "dry.row_stats": (row_stats.build,),
-    "dry.embedding": (embedding.build,),
-    "dry.scan": (scan.build,),
-    "dry.linear_scan": (scan.build_linear,),
-    "dry.selective_scan": (selective_scan.build,),
-    "tm_tensor.scatter": (scatter.build,),
-    "tensor.extract_slice": (move.extract_slice,),
-    "tensor.insert_slice": (move.insert_slice,),
-    "tensor.pad": (move.pad,),
-    "tensor.concat": (move.concat,),
-    "linalg.generic": (elementwise.build, reduce.build),
-    "linalg.reduce": (reduce.build,),
-    "linalg.map": (elementwise.build,),
-    "linalg.fill": (elementwise.build,),
-    "linalg.copy": (elementwise.build,),
-    "linalg.transpose": (elementwise.build,),
-    "linalg.broadcast": (elementwise.build,),
-}
+BUILDERS: Registry[tuple[Builder, ...]] = Registry(
+    "operation",
+    {
+        "dry.attention": (attention,),
+        "dry.matmul": (product.matmul,),
+        "dry.conv": (convolution.conv,),
+        "dry.pool": (pool,),
+        "dry.recurrent": (recurrent,),
+        "dry.norm": (norm.build,),
+        "dry.softmax": (softmax.build,),
+        "dry.logsumexp": (logsumexp.build,),
+        "dry.round_rows": (round_rows.build, norm.build),
+        "dry.write_rows": (write_rows.build,),
+        "dry.row_stats": (row_stats.build,),
+        "dry.embedding": (embedding.build,),
+        "dry.scan": (scan.build,),
+        "dry.linear_scan": (scan.build_linear,),
+        "dry.selective_scan": (selective_scan.build,),
+        "tm_tensor.scatter": (scatter.build,),
+        "tensor.extract_slice": (move.extract_slice,),
+        "tensor.insert_slice": (move.insert_slice,),
+        "tensor.pad": (move.pad,),
+        "tensor.concat": (move.concat,),
+        "linalg.generic": (elementwise.build, reduce.build),
+        "linalg.reduce": (reduce.build,),
+        "linalg.map": (elementwise.build,),
+        "linalg.fill": (elementwise.build,),
+        "linalg.copy": (elementwise.build,),
+        "linalg.transpose": (elementwise.build,),
+        "linalg.broadcast": (elementwise.build,),
+    },
+)
 
 #: The families whose schedule can be chosen, by main operation.
-SEARCHES: dict[str, Callable[[Any, CpuTarget], Search | None]] = {
-    "dry.attention": search_attention,
-    "dry.matmul": product.search,
-    "dry.conv": convolution.search,
-    "dry.row_stats": row_stats.search,
-    "dry.recurrent": search_recurrent,
-}
+SEARCHES: Registry[Finder] = Registry(
+    "operation",
+    {
+        "dry.attention": search_attention,
+        "dry.matmul": product.search,
+        "dry.conv": convolution.search,
+        "dry.row_stats": row_stats.search,
+        "dry.recurrent": search_recurrent,
+    },
+)
 
 
 def tile_program_of(

@@ -1,8 +1,11 @@
 """The numbers of element codes that lie in words of 32 bits.
 
-A shift brings codes down, and a table in a register, or a few operations, give their numbers. Adding an
-element code means one case of `_number`.
+A shift brings codes down, and a table in a register, or a few operations, give their numbers. An element code
+of more bits than a table has needs a rule in `RULES`.
 """
+
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from drystone.codegen.tile import Index, Tile, TileBuilder
 from drystone.errors import InternalError
 from drystone.ir.encoding.code import Code, Floats, Integers
 from drystone.ir.encoding.layout import from_patterns
+from drystone.registry import Registry
 
 #: Bits of a word, and bits of codes up to which numbers are looked up.
 _WORD, _LISTED = 32, 5
@@ -43,12 +47,14 @@ def _number(t: TileBuilder, code: Code, word: Tile, low: int) -> Tile:
     if code.bits <= _LISTED:
         numbers = numbers_of(code)
         return t.lookup(shifted(t, "arith.shrui", word, low), numbers)
-    top = shifted(t, "arith.shli", word, _WORD - code.bits - low)
-    if isinstance(code, Floats):
-        return float_of(t, code, top)
-    if not isinstance(code, Integers):
+    if code.rule not in RULES:
         raise InternalError(f"no kernel decodes {code.name}")
-    shift = "arith.shrui" if code.unsigned else "arith.shrsi"
+    return RULES[code.rule](t, code, shifted(t, "arith.shli", word, _WORD - code.bits - low))
+
+
+def _integer_of(t: TileBuilder, code: Code, top: Tile) -> Tile:
+    """Numbers of codes that lie in the highest bits and are integers."""
+    shift = "arith.shrui" if cast(Integers, code).unsigned else "arith.shrsi"
     return t.apply("arith.sitofp", shifted(t, shift, top, _WORD - code.bits), dtype="f32")
 
 
@@ -63,9 +69,10 @@ def numbers_of(code: Code) -> tuple[float, ...]:
     return tuple(float(x) for x in np.where(np.isfinite(numbers), numbers, 0))
 
 
-def float_of(t: TileBuilder, code: Floats, top: Tile) -> Tile:
+def float_of(t: TileBuilder, code: Code, top: Tile) -> Tile:
     """Numbers of codes that lie in the highest bits: exponent and fraction where f32 has them, which makes
     subnormals right too, times the quotient of what is added to the exponents."""
+    code = cast(Floats, code)
     fields = ((1 << code.exponent + code.mantissa) - 1) << FRACTION - code.mantissa
     sign = -(1 << _WORD - 1)
     lower = shifted(t, "arith.shrsi", top, _WORD - 1 - FRACTION - code.exponent)
@@ -87,3 +94,9 @@ def moved(t: TileBuilder, word: Tile, up: int) -> Tile:
 
 def shifted(t: TileBuilder, op: str, tile: Tile, by: int) -> Tile:
     return t.apply(op, tile, t.full(by, (1, 1), "i32")) if by else tile
+
+
+#: How the numbers of codes, which lie in the highest bits of words (i32), are computed (f32): by `Code.rule`.
+RULES: Registry[Callable[[TileBuilder, Code, Tile], Tile]] = Registry(
+    "rule for numbers of codes", {"floats": float_of, "integers": _integer_of}
+)

@@ -6,14 +6,18 @@ gives the results, or None where torch-mlir's own lowering is to take the node.
 
 from drystone.frontend.convert import constants, conv, matmul, normalize, pool, sequence, update, views
 from drystone.frontend.importer import Converter
+from drystone.registry import Registry
 
-CONVERTERS: dict[str, Converter] = {
-    **constants.CONVERTERS,
-    **matmul.CONVERTERS,
-    **conv.CONVERTERS,
-    **normalize.CONVERTERS,
-    **pool.CONVERTERS,
-    **sequence.CONVERTERS,
-    **update.CONVERTERS,
-    **views.CONVERTERS,
-}
+CONVERTERS: Registry[Converter] = Registry(
+    "operator of torch",
+    {
+        **constants.CONVERTERS,
+        **matmul.CONVERTERS,
+        **conv.CONVERTERS,
+        **normalize.CONVERTERS,
+        **pool.CONVERTERS,
+        **sequence.CONVERTERS,
+        **update.CONVERTERS,
+        **views.CONVERTERS,
+    },
+)

@@ -14,16 +14,18 @@ lower number. What lies beyond the range becomes the outermost finite number.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import InternalError, UserError
-from drystone.ir.elements import numpy_dtype, to_element, widen
+from drystone.ir.elements import is_element, numpy_dtype, to_element, widen
+from drystone.registry import Registry
 
-_NAME = re.compile(r"(u?)int(\d+)|bip(\d+)|(u?)e(\d+)m(\d+)|(ternary)|pot(\d+)")
 #: Floats that have infinities and NaN as IEEE's, or one NaN of either sign.
 _IEEE, _ONE_NAN = ("e5m2",), ("e4m3", "ue4m3")
 
@@ -31,6 +33,10 @@ _IEEE, _ONE_NAN = ("e5m2",), ("e4m3", "ue4m3")
 @dataclass(frozen=True)
 class Code:
     """A code of `bits` bits. `held`: the element of the IR that a code on its own is stored as."""
+
+    #: The rule by which kernels compute the numbers of codes of more bits than can be looked up; "": there is
+    #: none.
+    rule: ClassVar[str] = ""
 
     name: str
     bits: int
@@ -75,6 +81,7 @@ class Code:
 class Integers(Code):
     """Integers: the codes are the numbers."""
 
+    rule = "integers"
     unsigned: bool = False
 
     @property
@@ -213,6 +220,7 @@ class Numbers(Code):
 class Floats(Numbers):
     """Floats of a sign (clear where `unsigned`), `exponent` and `mantissa` bits."""
 
+    rule = "floats"
     exponent: int = 0
     mantissa: int = 0
     unsigned: bool = False
@@ -304,27 +312,68 @@ def listed(numbers: tuple[float, ...]) -> Listed:
     return Listed("a codebook", bits, "ui8", tuple(numbers))
 
 
-@cache
+@dataclass(frozen=True)
+class Family:
+    """Codes with names of one form. pattern: the form, a regular expression; make: the code of a name and the
+    groups of the pattern's match, None where there is none of that name."""
+
+    pattern: str
+    make: Callable[..., Code | None]
+
+
+def _integers(name: str, unsigned: str, digits: str) -> Code | None:
+    bits = int(digits)
+    held = f"{unsigned}i{8 if bits <= 8 else 16}"
+    return Integers(name, bits, held, bool(unsigned)) if (1 if unsigned else 2) <= bits <= 16 else None
+
+
+def _floats(name: str, positive: str, exponent: str, mantissa: str) -> Code | None:
+    e, m = int(exponent), int(mantissa)
+    bits = e + m + (name != "e8m0")
+    if bits > 8 or not e or not (m or name == "e8m0"):
+        return None
+    return Floats(name, bits, "ui8", e, m, bool(positive))
+
+
+def _bipolar(name: str, digits: str) -> Code | None:
+    return Bipolar(name, int(digits), "ui8") if 1 <= int(digits) <= 8 else None
+
+
+def _potencies(name: str, digits: str) -> Code | None:
+    return Potencies(name, int(digits), "ui8") if 2 <= int(digits) <= 8 else None
+
+
+#: Every element code but the elements of the IR, which stand for themselves.
+FAMILIES: Registry[Family] = Registry(
+    "element code",
+    {
+        "integers": Family(r"(u?)int(\d+)", _integers),
+        "bipolar": Family(r"bip(\d+)", _bipolar),
+        "floats": Family(r"(u?)e(\d+)m(\d+)", _floats),
+        "ternary": Family("ternary", lambda name: Ternary(name, 2, "ui8")),
+        "potencies": Family(r"pot(\d+)", _potencies),
+    },
+)
+
+
 def code_of(name: str) -> Code:
     """The code of this name. Raises InternalError where there is none."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        return Elements(name, 8 * np.dtype(numpy_dtype(name)).itemsize, name)
-    unsigned, integer, bipolar, positive, exponent, mantissa, ternary, power = match.groups()
-    if integer:
-        bits = int(integer)
-        if (1 if unsigned else 2) <= bits <= 16:
-            held = f"{'u' if unsigned else ''}i{8 if bits <= 8 else 16}"
-            return Integers(name, bits, held, bool(unsigned))
-    elif bipolar and 1 <= int(bipolar) <= 8:
-        return Bipolar(name, int(bipolar), "ui8")
-    elif exponent:
-        e, m = int(exponent), int(mantissa)
-        bits = e + m + (name != "e8m0")
-        if bits <= 8 and e >= 1 and (m or name == "e8m0"):
-            return Floats(name, bits, "ui8", e, m, bool(positive))
-    elif ternary:
-        return Ternary(name, 2, "ui8")
-    elif power and 2 <= int(power) <= 8:
-        return Potencies(name, int(power), "ui8")
-    raise InternalError(f"no element code is called {name}")
+    return _code(name, FAMILIES.version)
+
+
+@cache
+def _code(name: str, version: int) -> Code:
+    for family in FAMILIES.values():
+        match = re.fullmatch(family.pattern, name)
+        if match is not None:
+            made = family.make(name, *match.groups())
+            if made is None:
+                raise InternalError(f"no element code is called {name}")
+            return made
+    return Elements(name, 8 * np.dtype(numpy_dtype(name)).itemsize, name)
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a code, or a family of codes, or an element, of this name."""
+    named = name in FAMILIES or is_element(name)
+    return named or any(re.fullmatch(family.pattern, name) for family in FAMILIES.values())

@@ -1,5 +1,6 @@
 """The reference interpreter: the meaning of the IR, in numpy, slowly and obviously.
- It runs every module drystone makes, at any stage: what the frontend imports, what each pass leaves, and the
+
+It runs every module drystone makes, at any stage: what the frontend imports, what each pass leaves, and the
 outlined form whose kernels it calls as functions. Passes are tested by running a module before and after,
 kernels against it. Operations of the dialect dry are computed in float64 and rounded to the element once.
 """

@@ -1,5 +1,6 @@
 """The machine of the reference interpreter: values of SSA names, and one handler per operation.
- A tensor is a numpy array (elements as `ir.elements` holds them), a scalar an array of rank 0. Inside the
+
+A tensor is a numpy array (elements as `ir.elements` holds them), a scalar an array of rank 0. Inside the
 region of a structured operation a scalar is an array over the whole iteration space (or broadcasts to it), so
 that the same handlers evaluate one element or all of them at once.
 """
@@ -16,18 +17,20 @@ from drystone.ir.elements import numpy_dtype, to_element, widen
 from drystone.ir.encoded import encoding_of
 from drystone.ir.encoding import Codes
 from drystone.mlir import ir, ir_place
+from drystone.registry import Registry
 
 #: (machine, operation, values of its operands) -> values of its results.
 Handler = Callable[["Machine", Any, list[Array]], Sequence[Array]]
 
-_HANDLERS: dict[str, Handler] = {}
+HANDLERS: Registry[Handler] = Registry("operation")
 
 
 def handles(*names: str) -> Callable[[Handler], Handler]:
     """Register a handler for the operations of these names."""
 
     def register(handler: Handler) -> Handler:
-        _HANDLERS.update(dict.fromkeys(names, handler))
+        for name in names:
+            HANDLERS.add(name, handler)
         return handler
 
     return register
@@ -91,7 +94,7 @@ class Machine:
     def run(self, op: Any) -> None:
         """Run one operation: its results become known."""
         operation = op.operation
-        handler = _HANDLERS.get(operation.name) or _HANDLERS.get(operation.name.split(".")[0] + ".*")
+        handler = HANDLERS.get(operation.name) or HANDLERS.get(operation.name.split(".")[0] + ".*")
         if handler is None:
             raise fault(op, "the reference interpreter does not know this operation")
         try:
