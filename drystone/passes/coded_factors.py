@@ -1,5 +1,6 @@
 """Weights of codes with a scale for each output, as products that multiply the codes take them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from drystone.ir.shapes import layouts
 from drystone.ir.values import producer
 from drystone.passes.epilogues import extras_of
 from drystone.passes.generic import is_identity, moved_input
-from drystone.passes.unfolded import fills_lanes
+from drystone.passes.unfolded import fills_lanes, is_depthwise
 from drystone.passes.weights import weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
@@ -44,7 +45,7 @@ class Factors:
             return None
         attributes, rank = op.operation.attributes, result.rank
         if op.operation.name == "dry.conv":
-            depthwise = _is_depthwise(op)
+            depthwise = is_depthwise(op) and _sums_exactly(weight.type.shape[2:])
             if attributes["transposed"].value or not (depthwise or fills_lanes(op, target)):
                 return None
             outputs, axis = 0, 1 if layouts(attributes["layout"].value)[1] == "nchw" else rank - 1
@@ -68,11 +69,9 @@ def _held(value: Any) -> Any:
     return value if map_ is None or not is_identity(map_) else made.operation.operands[0]
 
 
-def _is_depthwise(op: Any) -> bool:
-    """Whether every channel is a group of its own, of so few taps that sums in f32 are exact."""
-    outside, inside, *kernel = op.operation.operands[1].type.shape
-    groups = op.operation.attributes["groups"].value
-    return bool(inside == 1 and outside == groups > 1 and _LARGEST * int(np.prod(kernel)) < _EXACT)
+def _sums_exactly(kernel: Sequence[int]) -> bool:
+    """Whether sums over taps are exact in f32."""
+    return _LARGEST * int(np.prod(kernel)) < _EXACT
 
 
 def _numbers(program: Program, weight: Any, outputs: int) -> tuple[Array, Array] | None:

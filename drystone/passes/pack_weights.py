@@ -18,7 +18,7 @@ from drystone.mlir import ir
 from drystone.passes.panels import Panels
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.thresholds import has_zero_factors, has_zeros
-from drystone.passes.unfolded import TAPS, fills_lanes, unfolds
+from drystone.passes.unfolded import TAPS, fills_lanes, is_depthwise, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
 from drystone.targets.target import CpuTarget
 
@@ -231,14 +231,6 @@ def _columns_beside(op: Any) -> list[int]:
     return [n for each in products if (n := shape_of(each.results[0].type)[-1]) is not None]
 
 
-def _is_depthwise(op: Any, weight: Any) -> bool:
-    """Whether every channel of a convolution is a group."""
-    if op.operation.name != "dry.conv":
-        return False
-    outside, inside = weight.shape[:2]
-    return bool(inside == 1 and op.operation.attributes["groups"].value == outside)
-
-
 @dataclass
 class _Packer:
     """Makes packed weights, each once. `made`: (key, layout) -> the value; `joined`: (key, panels) -> the key
@@ -288,7 +280,8 @@ class _Packer:
         if layout is None or key is None:
             return
         held = codes_of(plain.type)
-        short = held.held_as == "i8" and (len(layout.inner_dims) > 1 or _is_depthwise(op, plain.type))
+        alone = op.operation.name == "dry.conv" and is_depthwise(op)
+        short = held.held_as == "i8" and (len(layout.inner_dims) > 1 or alone)
         if held.layout is not None or held.coded or not (held.held_as.startswith(("f", "b")) or short):
             return
         if (key, layout) not in self.made:

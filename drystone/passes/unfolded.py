@@ -18,6 +18,12 @@ _JOINED = 64
 TAPS = 32
 
 
+def is_depthwise(op: Any) -> bool:
+    """Whether every channel of a dry.conv is a group of its own."""
+    outside, inside = op.operation.operands[1].type.shape[:2]
+    return bool(inside == 1 and outside == op.operation.attributes["groups"].value > 1)
+
+
 def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
     """Whether a dry.conv of an image that is channels first, of known extents, and of few channels is done
     in tile registers where its factors are held as `element`."""
