@@ -135,8 +135,9 @@ def fit(
     quantized, _ = asked(quantize, caches, sparsify, skip, None, Budget(ram=0 if level is None else None))
     source = Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     stages = ["import", "optimize", "schedule", "plan"]
-    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
+    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown, options) as step:
         step("import")
+        step.source = source.exported
         program = step.program = source.imported()
         plans = _plans(source, program, step, machine, options, None, shown)
         tried = count()
@@ -144,7 +145,8 @@ def fit(
         def met(ram: int | None) -> scheduling.Met:
             done = min(0.9, next(tried) / points)
             shown.note(done, "without a budget" if ram is None else f"within {ram:,} bytes")
-            return plans.met(Budget(ram=ram if ram is None or level is None else {level: ram}))
+            step.budget = Budget(ram=ram if ram is None or level is None else {level: ram})
+            return plans.met(step.budget)
 
         return scheduling.curve(met, points, level or "")
 
@@ -158,10 +160,12 @@ def _trip(
 ) -> Fitted:
     """Each stage once, in order."""
     stages = ["import", "optimize", "schedule", "plan", "generate"]
-    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown) as step:
+    with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown, options) as step:
         step("import")
+        step.source = source.exported
         program = step.program = source.imported()
         before = Before.of(program)
+        step.budget = budget
         made = _plans(source, program, step, machine, options, search, shown).within(budget)
         step("generate")
         code = codegen.generate(made.program, made.memory.steps, machine, made.schedules)
@@ -188,17 +192,16 @@ def _plans(
     if search is not None:
         quantized = calibrating.timing(source, machine, threads, options, _trip)
     listed = passes.pipeline(machine, element_of(options.compute), quantized)
-    fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name)
+    fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name, note=step.note)
     assert fused is not None, "the pipeline computes nothing piece by piece"
+    step.fused = fused
 
     def schedule(outlined: Program) -> dict[str, Any]:
-        return autotune.choices(outlined, machine, threads, search, options.database, shown.note)
+        made = autotune.choices(outlined, machine, threads, search, options.database, shown.note)
+        step.schedules |= made
+        return made
 
-    step("schedule")
-    schedules = schedule(program)
-    step("plan")
-    codegen.add_workspaces(program, machine, schedules)
-    return Plans(program, fused, machine, schedules, schedule, options.plan_seconds)
+    return Plans.of(program, fused, machine, schedule, options.plan_seconds, step)
 
 
 def _threads(machine: targets.CpuTarget, options: Options) -> int:

@@ -1,6 +1,8 @@
 """The two kinds of failure: what the user can mend, and what we must."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,21 @@ class UserError(DrystoneError):
 class InternalError(DrystoneError):
     """A fault of drystone itself: a pass broke the IR, a plan failed its check, a kernel did not lower.
 
-    ir: the module's text before the step that failed, where it is known; left: the passes from that one on.
+    What is known of what the step that failed was given: ir and left: a module's text and the upstream passes
+    that were to be run on it; program and passes: a program and the passes from that one on. told: a file
+    that shows the fault was written, and the text says so.
     """
 
-    def __init__(self, what: str, *, ir: str = "", left: str = "") -> None:
-        self.ir, self.left = ir, left
+    def __init__(
+        self,
+        what: str,
+        *,
+        ir: str = "",
+        left: str = "",
+        program: Any = None,
+        passes: Sequence[Any] = (),
+        told: bool = False,
+    ) -> None:
+        self.ir, self.left, self.told = ir, left, told
+        self.program, self.passes = program, passes
         super().__init__(what)

@@ -33,6 +33,24 @@ class Plans:
         self._schedules, self._schedule = schedules, schedule
         self._plain = self._allotter(program)
 
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        fused: Program,
+        target: CpuTarget,
+        schedule: Callable[[Program], dict[str, Any]],
+        seconds: float,
+        begin: Callable[[str], None],
+    ) -> "Plans":
+        """Plans of an outlined program, whose schedules are chosen and which gets its workspaces; `begin` is
+        called with the name of each of these stages."""
+        begin("schedule")
+        schedules = schedule(program)
+        begin("plan")
+        codegen.add_workspaces(program, target, schedules)
+        return cls(program, fused, target, schedules, schedule, seconds)
+
     def _allotter(self, program: Program) -> scheduling.Allotter:
         return scheduling.Allotter(program, self._target, codegen.work, self._seconds)
 

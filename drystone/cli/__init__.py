@@ -20,6 +20,7 @@ from drystone.cli.database import database_group
 from drystone.cli.fit import fit_command
 from drystone.cli.machine import doctor_command, selftest_command, targets_command
 from drystone.cli.plan import mlsys_command, place_command, plan_command
+from drystone.cli.reproduce import reproduce_command
 from drystone.cli.tune import tune_command
 from drystone.errors import InternalError, UserError
 
@@ -63,5 +64,6 @@ for _command in (
     targets_command,
     doctor_command,
     selftest_command,
+    reproduce_command,
 ):
     main.add_command(_command)

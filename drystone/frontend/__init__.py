@@ -12,7 +12,7 @@ from drystone.frontend.graph import prepare
 from drystone.frontend.lowering import lower, name_weights
 from drystone.frontend.signature import signature_of
 from drystone.frontend.symbols import Symbols, given_names
-from drystone.frontend.tracing import example_call, export
+from drystone.frontend.tracing import example_call, export, exported
 from drystone.frontend.unsupported import explain
 from drystone.frontend.weights import Weights
 from drystone.ir.dialect import Weight
@@ -20,7 +20,7 @@ from drystone.ir.program import Program
 from drystone.mlir import ir, walk
 from drystone.options import Checkpoint
 
-__all__ = ["example_call", "import_model"]
+__all__ = ["example_call", "exported", "import_model"]
 
 
 def import_model(
@@ -49,20 +49,21 @@ def import_model(
         given = opened(checkpoint)
         if isinstance(model, torch.nn.Module):
             model, blank = with_memory(model)
-    exported, encoded, args, named = export(model, example_inputs, kwargs, dynamic_shapes)
-    graph = prepare(exported)
+    program, encoded, args, named = export(model, example_inputs, kwargs, dynamic_shapes)
+    graph = prepare(program)
     complex_numbers.refuse(graph.fx)
     names = {}
     if dynamic_shapes is not None and hasattr(model, "forward"):
         names = given_names(args, named, dynamic_shapes, graph.inputs, model)
-    weights = Weights(exported, given, blank, encoded)
+    weights = Weights(program, given, blank, encoded)
     weights.check(name for node, name in graph.weights.items() if node.users)
-    call = signature_of(exported, graph, Symbols(exported.range_constraints, names), weights.plain_key)
+    call = signature_of(program, graph, Symbols(program.range_constraints, names), weights.plain_key)
     try:
         module = lower(graph.fx, ctx)
     except Exception as error:
         # MLIR's failures, and whatever torch-mlir's importer raises for what it does not know.
-        raise explain(graph.fx, error, ctx) from error
+        told = explain(graph.fx, error, ctx)
+        raise told from None if told is error else error
     keys = [weights.key(name) if node.users else name for node, name in graph.weights.items()]
     name_weights(module, keys, weights.encodings)
     read = [op for op in walk(module) if isinstance(op, Weight)]

@@ -35,11 +35,7 @@ def export(
     """
     args, named = _arguments(example_inputs, kwargs)
     with _quiet():
-        program = _load(model) if isinstance(model, str | os.PathLike) else model
-        if isinstance(program, torch.nn.Module):
-            program = _traced(without_semi_structured(program), args, named, dynamic_shapes)
-        elif not isinstance(program, ExportedProgram):
-            raise _no_model(model)
+        program = _exported(model, args, named, dynamic_shapes)
         refuse_training(program)
         program = without_subclasses(program)
         without_scans(program)
@@ -49,6 +45,24 @@ def export(
         program = _attempt("torch could not take the exported model apart", lambda: taken_apart(program))
         restore(program, known)
     return program, sparse | encoded, args, named
+
+
+def exported(
+    model: Any, example_inputs: Any, kwargs: Mapping[str, Any] | None, dynamic_shapes: Any
+) -> ExportedProgram:
+    """The model's program as torch gives it. Raises UserError as `export` does."""
+    args, named = _arguments(example_inputs, kwargs)
+    with _quiet():
+        return _exported(model, args, named, dynamic_shapes)
+
+
+def _exported(model: Any, args: tuple[Any, ...], named: dict[str, Any], dynamic_shapes: Any) -> Any:
+    program = _load(model) if isinstance(model, str | os.PathLike) else model
+    if isinstance(program, torch.nn.Module):
+        return _traced(without_semi_structured(program), args, named, dynamic_shapes)
+    if not isinstance(program, ExportedProgram):
+        raise _no_model(model)
+    return program
 
 
 def example_call(

@@ -1,7 +1,7 @@
 """What a pass is, and how a list of them is run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -28,22 +28,32 @@ def copy_of(program: Program) -> Program:
     return Program(*copy, [*program.zeros], [*program.removed])
 
 
+#: What is written behind a dumped program that has these passes left to do.
+Note = Callable[[Program, Sequence[Pass]], str]
+
+
 def run(
-    program: Program, passes: Sequence[Pass], dump: Path | None = None, aside: str = ""
+    program: Program,
+    passes: Sequence[Pass],
+    dump: Path | None = None,
+    aside: str = "",
+    note: Note = lambda program, left: "",
 ) -> Program | None:
     """Run the passes in order and verify the program after each; a copy of what the first pass named `aside`
     was given, if any was.
 
     With `dump`, `NN_<pass>.mlir` in that folder is the re-parseable text after each pass (00 before the
-    first), its first line a comment with the time taken and "(unchanged)" where the text did not change.
+    first), its first line a comment with the time taken and "(unchanged)" where the text did not change, and
+    behind it what `note` says.
     Raises InternalError naming the pass that failed or left an invalid program; UserError passes through.
     """
-    before, kept = _dump(program, dump, 0, "input", 0.0, None), None
+    write = _Dump(dump, note)
+    write(program, 0, "input", 0.0, passes)
+    kept = None
     for number, step in enumerate(passes, start=1):
         kept = copy_of(program) if kept is None and step.name == aside else kept
         started = time.perf_counter()
-        with program.module.context, ir.Location.unknown():
-            given = program.module.operation.clone()
+        given = copy_of(program)
         try:
             with program.module.context, ir.Location.unknown():
                 step.run(program)
@@ -51,23 +61,29 @@ def run(
         except UserError:
             raise
         except Exception as error:
-            _dump(program, dump, number, f"{step.name}_failed", 0.0, None)
-            left = ",".join(one.name for one in passes[number - 1 :])
-            shown = str(given.get_asm(enable_debug_info=True))
-            raise InternalError(f"pass {step.name} failed: {error}", ir=shown, left=left) from error
-        before = _dump(program, dump, number, step.name, time.perf_counter() - started, before)
+            write(program, number, f"{step.name}_failed", 0.0, ())
+            left = passes[number - 1 :]
+            raise InternalError(f"pass {step.name} failed: {error}", program=given, passes=left) from error
+        write(program, number, step.name, time.perf_counter() - started, passes[number:])
     return kept
 
 
-def _dump(
-    program: Program, folder: Path | None, number: int, name: str, seconds: float, before: str | None
-) -> str | None:
-    """Write one file; the text written, to be compared with the next."""
-    if folder is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    after = text(program.module)
-    note = " (unchanged)" if after == before else ""
-    head = f"// {name}: {seconds * 1e3:.1f} ms{note}\n"
-    (folder / f"{number:02d}_{name}.mlir").write_text(head + after)
-    return after
+class _Dump:
+    """Writes a program's text after each pass, where there is a folder for it."""
+
+    def __init__(self, folder: Path | None, note: Note) -> None:
+        self._folder, self._note, self._before = folder, note, ""
+
+    def __call__(
+        self, program: Program, number: int, name: str, seconds: float, left: Sequence[Pass]
+    ) -> None:
+        """Write one file."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        after = text(program.module)
+        said = " (unchanged)" if after == self._before else ""
+        head = f"// {name}: {seconds * 1e3:.1f} ms{said}\n"
+        behind = "" if name.endswith("_failed") else self._note(program, left)
+        (self._folder / f"{number:02d}_{name}.mlir").write_text(head + after + behind)
+        self._before = after

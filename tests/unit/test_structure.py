@@ -39,6 +39,7 @@ WHOLE = {
     "pieces",
     "plans",
     "quantizing",
+    "reproducer",
     "selftest",
     "skipping",
     "source",
