@@ -16,7 +16,8 @@ from drystone.mlir import ir
 from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.rounding import Seen
-from drystone.passes.tied_dims import Group, TiedDims, is_free
+from drystone.passes.tied_dims import Group, is_free
+from drystone.passes.ties import tied_groups
 from drystone.passes.weight_readers import asked_of, first_match, no_match, readers_of
 from drystone.passes.weights import drop_unused, model_name, weight_key
 from drystone.sparse_weight import Removed
@@ -58,7 +59,7 @@ class ShrinkChannels:
              %y = "dry.matmul"(%r, %d) : (tensor<8x32xf32>, tensor<16x32xf32>) -> tensor<8x16xf32>
 
     - What the program gives is what it gave with zeros in the inputs of the weights that read what goes.
-    - Dimensions that belong together (`TiedDims`: what a batch norm or an activation is computed of, both
+    - Dimensions that belong together (`tied_groups`: what a batch norm or an activation is computed of, both
       sides of a residual, a depthwise convolution, queries, keys and values of a head) shrink together, or
       stay where one cannot: inputs, results and states of the model, what is normalized or summed over.
     - Those go that contribute least to what is computed of them: the squares of the norms of a unit's inputs,
@@ -81,7 +82,7 @@ class ShrinkChannels:
         """Rewrite the program. Raises UserError for patterns that match no weight."""
         if not self.removals:
             return
-        groups = TiedDims(program).groups()
+        groups = tied_groups(program)
         self._check(program, groups)
         sizes: dict[Any, dict[int, Array]] = {}
         for group in groups:

@@ -15,7 +15,8 @@ from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program
 from drystone.passes import copy_of, run
 from drystone.passes.shrink_channels import Removal, ShrinkChannels
-from drystone.passes.tied_dims import Group, TiedDims
+from drystone.passes.tied_dims import Group
+from drystone.passes.ties import tied_groups
 from tests.exec.families import relative_error
 
 
@@ -71,7 +72,7 @@ def program_of(model: nn.Module, x: torch.Tensor) -> Program:
 
 def groups_of(program: Program) -> list[Group]:
     with program.module.context:
-        return TiedDims(program).groups()
+        return tied_groups(program)
 
 
 CASES: dict[str, tuple[Any, tuple[int, ...], bool]] = {
