@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from drystone.caches import Held
 from drystone.errors import UserError
 from drystone.options import Format, Quantize, Skip, Skipped, Sparsify, Zeroed
 
@@ -64,6 +65,11 @@ def skips(
         return Skip(level, at, per or "row", core) if isinstance(level, float) else level
 
     return by_names(given, skip_of)
+
+
+def caches(given: Sequence[str]) -> Held | dict[str, Held | None] | None:
+    """What all caches are held in, or those of states by names."""
+    return by_names(given, lambda name: None if name == "none" else name) if given else None
 
 
 def _refuse(flags: str, example: str, *given: Any) -> None:

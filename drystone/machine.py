@@ -64,3 +64,14 @@ def cache_sizes(folder: Path = _CACHES) -> dict[int, int]:
 def usable_cores() -> int:
     """Processors this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that processes can still get, of the machine or of the group of processes that this one is in."""
+    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
+    free = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)
+    try:
+        most, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+    except OSError:
+        return free
+    return free if most == "max" else min(free, max(0, int(most) - int(used)))

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,11 @@ import click
 import drystone
 from docs.pages.text import NOTE, doc, in_row
 from drystone import cli, env
+from drystone.building import project, settings, tables
 
 _FUNCTIONS = ("compile", "fit", "load")
+#: The tables of drystone.toml.
+_TABLES = {"build": project.Build, "model.NAME": settings.Settings, "model.NAME.budget": settings.Limits}
 
 
 def options_page() -> str:
@@ -31,6 +35,9 @@ def options_page() -> str:
         "",
     ]
     lines += [row for name, command in sorted(cli.main.commands.items()) for row in _command(name, command)]
+    lines += ["## drystone.toml", "", "What `drystone build` builds (docs/pipelines.md).", ""]
+    for name, table in _TABLES.items():
+        lines += [f"### `[{name}]`", "", doc(table), "", *_keys(table), ""]
     lines += ["## Environment variables", "", "| variable | |", "| --- | --- |"]
     return "\n".join([*lines, *(f"| `{name}` | {text} |" for name, text in _variables())]) + "\n"
 
@@ -42,6 +49,16 @@ def _call(function: Any) -> list[str]:
         for p in inspect.signature(function).parameters.values()
     ]
     return [f"`{function.__name__}({', '.join(given)})`", "", doc(function)]
+
+
+def _keys(table: Any) -> Iterator[str]:
+    """The keys of a table, and what holds where one is not there."""
+    yield from ("| key | unless given |", "| --- | --- |")
+    given = tables.keys(table)
+    for each in dataclasses.fields(table):
+        if each.name in given:
+            plain = each.default not in (dataclasses.MISSING, None, ())
+            yield f"| `{each.name}` | {f'`{json.dumps(each.default)}`' if plain else ''} |"
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:

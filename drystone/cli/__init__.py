@@ -15,6 +15,7 @@ from drystone.cli.artifact import (
     run_command,
     unpack_command,
 )
+from drystone.cli.build import build_command
 from drystone.cli.compile import compile_command
 from drystone.cli.database import database_group
 from drystone.cli.fit import fit_command
@@ -50,6 +51,7 @@ def main(ctx: click.Context, quiet: bool) -> None:
 
 for _command in (
     compile_command,
+    build_command,
     fit_command,
     tune_command,
     database_group,

@@ -1,8 +1,7 @@
 """What is done with an artifact: `drystone run`, `bench`, `report`, `unpack`."""
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,16 @@ import numpy as np
 
 from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
 from drystone.files import read_arrays
-from drystone.runtime import artifact
+from drystone.runtime import artifact, timing
 from drystone.runtime.explain import explain
 from drystone.runtime.fitted import Fitted, load
 
 
 def _inputs(fitted: Fitted, source: Path | None) -> list[Any]:
     """Arrays for the model's inputs: from an .npz by name (or arr_0, arr_1, ...), or seeded random ones."""
-    specs = fitted.manifest.inputs
     if source is None:
-        rng = np.random.default_rng(0)
-        arrays: list[Any] = []
-        for spec in specs:
-            shape = fitted.manifest.largest(spec)
-            dtype = fitted.manifest.numpy_dtype(spec.dtype)
-            floating = np.issubdtype(dtype, np.floating)
-            arrays.append((rng.standard_normal(shape) if floating else np.zeros(shape)).astype(dtype))
-        return arrays
-    return read_arrays(source, [spec.name for spec in specs])
+        return timing.examples(fitted)
+    return read_arrays(source, [spec.name for spec in fitted.manifest.inputs])
 
 
 @click.command("run")
@@ -60,25 +51,19 @@ def run_command(
 def bench_command(quiet: bool, path: Path, runs: int, threads: int | None) -> None:
     """Time an artifact: median, fastest and spread over many calls."""
     fitted = load(path)
-    arrays = _inputs(fitted, None)
-    times = []
-    for _ in _progress(range(runs + 3), "bench", quiet):
-        began = time.perf_counter()
-        fitted.execute(arrays, threads=threads or fitted.threads)
-        times.append(time.perf_counter() - began)
-    low, middle, high = np.percentile(np.array(times[3:]) * 1e3, [25, 50, 75])
-    click.echo(
-        f"median {middle:.3f} ms, fastest {min(times[3:]) * 1e3:.3f} ms, quartiles {low:.3f} {high:.3f} ms"
-    )
+    calls = timing.times(fitted, _inputs(fitted, None), runs, threads)
+    times = np.array([*_progress(calls, runs, "bench", quiet)]) * 1e3
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    click.echo(f"median {middle:.3f} ms, fastest {times.min():.3f} ms, quartiles {low:.3f} {high:.3f} ms")
 
 
-def _progress(items: Sequence[Any], label: str, quiet: bool) -> Any:
+def _progress(items: Iterable[Any], count: int, label: str, quiet: bool) -> Any:
     if quiet or not sys.stderr.isatty():
         return items
     from rich.console import Console
     from rich.progress import track
 
-    return track(items, label, console=Console(stderr=True), transient=True)
+    return track(items, label, count, console=Console(stderr=True), transient=True)
 
 
 @click.command("report")

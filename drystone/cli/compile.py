@@ -78,7 +78,12 @@ from drystone.options import Budget, Options
     help="Of a prompt: what is left out is chosen by how many rows have it among this part of their positive "
     "numbers, such as 0.4, not by its squares.",
 )
-@click.option("--caches", help='What caches of keys and values are held in: "int8", "kivi2", ..')
+@click.option(
+    "--caches",
+    multiple=True,
+    metavar="[NAMES=]FORMAT",
+    help='What caches of keys and values are held in: "int8", "kivi2", ..; by names of states too.',
+)
 @click.option("--compute", help='What products are computed in: "f32" (exactly), "bf16" or "fp16".')
 @click.option(
     "--error",
@@ -110,7 +115,7 @@ def compile_command(
     skip_at: str | None,
     skip_per: str | None,
     skip_core: float | None,
-    caches: str | None,
+    caches: tuple[str, ...],
     compute: str | None,
     error: float | None,
     plan_seconds: float,
@@ -133,7 +138,7 @@ def compile_command(
         checkpoint=checkpoint,
         quantize=asking.formats(quantize, method, group, static, ranges),
         calibration=calibration,
-        caches=caches,
+        caches=asking.caches(caches),
         sparsify=asking.zeros(sparsify, level, pruning),
         skip=asking.skips(skip, skip_at, skip_per, skip_core),
     )

@@ -73,6 +73,18 @@ def _numbers(array: Array, dtype: str) -> Any:
     return array.astype(np.float64) if dtype.startswith("f") else None
 
 
+def distance(got: Any, want: Any) -> float:
+    """How far an array is from another one: the relative L2 error of real and complex numbers, the part of
+    all elements that differ for others; infinite where shapes differ or an error is not finite."""
+    a, b = np.asarray(got), np.asarray(want)
+    if a.shape != b.shape:
+        return math.inf
+    if np.issubdtype(a.dtype, np.inexact) or np.issubdtype(b.dtype, np.inexact):
+        wide = np.complex128 if np.iscomplexobj(a) or np.iscomplexobj(b) else np.float64
+        return _relative(a.astype(wide), b.astype(wide))
+    return float(np.mean(a != b)) if a.size else 0.0
+
+
 def _relative(a: Any, b: Any) -> float:
     norm = float(np.linalg.norm(b))
     error = float(np.linalg.norm(a - b)) / (norm or 1.0)

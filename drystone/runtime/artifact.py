@@ -107,7 +107,7 @@ def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) 
     hashes = {"model.so": hashlib.sha256(library).hexdigest(), "weights.safetensors": digest.hexdigest()}
     text = dataclasses.replace(manifest, hashes=hashes).to_json().encode()
     include = header(manifest, len(_weights_header(manifest, weights)), weight_offsets(weights)).encode()
-    partial = path.with_name(path.name + ".partial")
+    partial = unfinished(path)
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             _add(archive, "manifest.json", iter([text]), len(text))
@@ -120,6 +120,11 @@ def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) 
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def unfinished(path: Path) -> Path:
+    """The file that becomes the artifact when all of it is written."""
+    return path.with_name(path.name + ".partial")
 
 
 def _data_start(file: Any, info: zipfile.ZipInfo) -> int:
