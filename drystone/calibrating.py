@@ -15,12 +15,12 @@ from drystone.runtime.fitted import Fitted
 from drystone.source import Source
 
 #: Compiles a source for a target, within a budget.
-Trip = Callable[[Source, targets.CpuTarget, Budget, Options], Fitted]
+Trip = Callable[[Source, targets.Target, Budget, Options], Fitted]
 
 
 def calibrated(
     source: Source,
-    machine: targets.CpuTarget,
+    machine: targets.Target,
     options: Options,
     given: Sequence[Any] | str | os.PathLike[str],
     auto: Collection[str],
@@ -78,7 +78,7 @@ def within_error(
 
 
 def timing(
-    source: Source, machine: targets.CpuTarget, threads: int, options: Options, trip: Trip
+    source: Source, machine: targets.Target, threads: int, options: Options, trip: Trip
 ) -> passes.Quantization:
     """The source's passes, which measure whether products are faster with sparse matrices."""
     own, quantized = replace(options, progress=False, database=None), source.quantized

@@ -8,9 +8,9 @@ from typing import Any
 
 from drystone import (
     autotune,
+    backends,
     calibrating,
     choosing,
-    codegen,
     env,
     frontend,
     passes,
@@ -38,7 +38,6 @@ from drystone.options import (
 from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
-from drystone.runtime import native
 from drystone.runtime.fitted import Fitted
 from drystone.source import Source, asked
 
@@ -46,7 +45,7 @@ from drystone.source import Source, asked
 def compile(
     model: Any,
     example_inputs: Sequence[Any] = (),
-    target: str | targets.CpuTarget = "cpu",
+    target: str | targets.Target = "cpu",
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
@@ -90,6 +89,7 @@ def compile(
     if calibration is not None:
         source = calibrating.calibrated(source, machine, options, calibration, auto, budget, _trip)
     search = chosen(None if tune is True else tune, Tune) if tune else None
+    backends.of(machine).check(machine, search is not None)
 
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
         return _trip(source, machine, budget, replace(options, compute=compute), search)
@@ -104,7 +104,7 @@ def compile(
 def fit(
     model: Any,
     example_inputs: Sequence[Any] = (),
-    target: str | targets.CpuTarget = "cpu",
+    target: str | targets.Target = "cpu",
     *,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
@@ -153,12 +153,13 @@ def fit(
 
 def _trip(
     source: Source,
-    machine: targets.CpuTarget,
+    machine: targets.Target,
     budget: Budget,
     options: Options,
     search: Tune | None = None,
 ) -> Fitted:
     """Each stage once, in order."""
+    backend = backends.of(machine)
     stages = ["import", "optimize", "schedule", "plan", "generate"]
     with steps(stages, shown=options.progress) as shown, reproducer.watch(machine, shown, options) as step:
         step("import")
@@ -168,41 +169,41 @@ def _trip(
         step.budget = budget
         made = _plans(source, program, step, machine, options, search, shown).within(budget)
         step("generate")
-        code = codegen.generate(made.program, made.memory.steps, machine, made.schedules)
-        compiled = codegen.jit(code)
+        code = backend.generate(made.program, made.memory.steps, machine, made.schedules)
     threads = _threads(machine, options)
-    manifest = manifest_of(before, made, code, machine, threads, options.pin, source.formats)
-    entry = native.Code(compiled.create, compiled.destroy, compiled.run, compiled.owner)
+    manifest = manifest_of(before, made, code, backend.runner, machine, threads, options.pin, source.formats)
     weights = [made.program.weights[key] for key in code.weights]
-    return Fitted(manifest, weights, entry, compiled.image)
+    return Fitted(manifest, weights, code.ready(manifest), code.image)
 
 
 def _plans(
     source: Source,
     program: Program,
     step: reproducer.Watched,
-    machine: targets.CpuTarget,
+    machine: targets.Target,
     options: Options,
     search: Tune | None,
     shown: Steps,
 ) -> Plans:
     """Optimize an imported program and choose its schedules; what it then gets within budgets."""
     step("optimize")
+    backend = backends.of(machine)
     threads, quantized = _threads(machine, options), source.quantized
     if search is not None:
         quantized = calibrating.timing(source, machine, threads, options, _trip)
-    listed = passes.pipeline(machine, element_of(options.compute), quantized)
+    listed = backend.pipeline(machine, element_of(options.compute), quantized)
     fused = passes.run(program, listed, dump=env.dump_folder(), aside=Patch.name, note=step.note)
     assert fused is not None, "the pipeline computes nothing piece by piece"
     step.fused = fused
 
     def schedule(outlined: Program) -> dict[str, Any]:
-        made = autotune.choices(outlined, machine, threads, search, options.database, shown.note)
+        first = backend.first_choices
+        made = autotune.choices(outlined, machine, threads, first, search, options.database, shown.note)
         step.schedules |= made
         return made
 
     return Plans.of(program, fused, machine, schedule, options.plan_seconds, step)
 
 
-def _threads(machine: targets.CpuTarget, options: Options) -> int:
+def _threads(machine: targets.Target, options: Options) -> int:
     return options.threads or min(machine.threads, os.cpu_count() or 1)

@@ -36,7 +36,7 @@ def examine() -> list[Finding]:
     known = dict.fromkeys(flag for unit in UNITS for flag in unit.flags if flag != "amx_tile")
     units = [flag for flag in known if flag in flags]
     machine = targets.resolve("cpu")
-    described = f"{machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.threads} threads"
+    described = f"{machine.summary}, {machine.threads} threads"
     here = platform.system() == "Linux" and platform.machine() == "x86_64"
     needed = ("torch", "torch-mlir", "numpy", "ortools", "safetensors", "click", "jinja2")
     advice = "for save: install a C compiler, or pip install drystone[zig]"

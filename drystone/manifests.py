@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from drystone import codegen, passes, scheduling, targets
+from drystone.backends import Generated
 from drystone.ir.program import Program, TensorSpec
 from drystone.pieces import Planned
 from drystone.runtime.manifest import ChosenFormat, KernelCall, KeyPasses, Leaf, Manifest, Streaming
@@ -27,8 +28,9 @@ class Before:
 def manifest_of(
     before: Before,
     made: Planned,
-    code: codegen.Code,
-    target: targets.CpuTarget,
+    code: Generated,
+    runner: str,
+    target: targets.Target,
     threads: int,
     pin: bool,
     formats: tuple[ChosenFormat, ...],
@@ -38,8 +40,7 @@ def manifest_of(
     signature = program.signature
     return Manifest(
         target=target.name,
-        # LLVM itself makes no use of tile registers.
-        required=tuple(flag for flag in target.required if code.tiles or not flag.startswith("amx_")),
+        required=code.required,
         threads=threads,
         pin=pin,
         inputs=_leaves(signature.inputs),
@@ -66,6 +67,7 @@ def manifest_of(
         formats=formats,
         sparsity=_sparsity(program, code.calls),
         removed=tuple(program.removed),
+        runner=runner,
     )
 
 

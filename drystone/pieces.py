@@ -11,7 +11,7 @@ from drystone.ir.program import Program
 from drystone.options import Budget
 from drystone.runtime.manifest import Patched
 from drystone.scheduling.budgets.budget import OverBudget
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Planned:
 def within(
     program: Program,
     net: scheduling.Net,
-    target: CpuTarget,
+    target: Target,
     budget: Budget,
     refused: OverBudget,
     schedule: Callable[[Program], dict[str, Any]],

@@ -9,7 +9,7 @@ from drystone.ir.program import Program
 from drystone.options import Budget
 from drystone.pieces import Planned
 from drystone.scheduling.budgets.budget import OverBudget
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 class Plans:
@@ -24,7 +24,7 @@ class Plans:
         self,
         program: Program,
         fused: Program,
-        target: CpuTarget,
+        target: Target,
         schedules: dict[str, Any],
         schedule: Callable[[Program], dict[str, Any]],
         seconds: float,
@@ -38,7 +38,7 @@ class Plans:
         cls,
         program: Program,
         fused: Program,
-        target: CpuTarget,
+        target: Target,
         schedule: Callable[[Program], dict[str, Any]],
         seconds: float,
         begin: Callable[[str], None],

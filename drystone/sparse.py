@@ -10,7 +10,7 @@ from drystone.codegen.cpu.alone import Alone, alone
 from drystone.codegen.families.spgemm import STRIP, counting, multiplying
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.targets import registry
+from drystone.targets import cpu
 
 __all__ = ["matmul"]
 
@@ -87,13 +87,13 @@ def _csr(matrix: Any, name: str) -> Any:
 
 @cache
 def _counting() -> Alone:
-    target = registry.resolve("cpu")
+    target = cpu.detect()
     return alone(counting(target), target)
 
 
 @cache
 def _multiplying(element: str) -> Alone:
-    target = registry.resolve("cpu")
+    target = cpu.detect()
     return alone(multiplying(element, target), target)
 
 

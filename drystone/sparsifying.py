@@ -20,7 +20,7 @@ from drystone.passes import Quantization, QuantizeWeights, SparseProduct, Sparsi
 from drystone.passes.pruning import Blocks, Free, Groups, Pruning, Zeros
 from drystone.passes.shrink_channels import Removal, ShrinkChannels
 from drystone.runtime.fitted import Fitted
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 _HINT = (
     'give "2:4", a level such as 0.9, drystone.Sparsify("16x16", 0.8) or drystone.Sparsify("channels", 0.5)'
@@ -184,7 +184,7 @@ func.func @main(%x: {x}) -> {y} {{
 _ROWS, _SECONDS = 16, 0.1
 
 
-def measured(target: CpuTarget, threads: int, build: Callable[[Program], Fitted]) -> Timed | None:
+def measured(target: Target, threads: int, build: Callable[[Program], Fitted]) -> Timed | None:
     """What measures products with sparse matrices beside dense ones on this machine, with weights in the
     caches; `build` compiles programs as their weights are held. None where the target is another machine."""
     if machine.missing_features(target.required):

@@ -11,7 +11,7 @@ from math import ceil
 
 from drystone.codegen.families.coded_schedule import coded_seconds
 from drystone.codegen.families.tiling import side_by_side
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What the model predicts from: the sizes of a problem and the parameters of a point, by name.
 Features = Mapping[str, float]
@@ -51,7 +51,7 @@ class Analytical:
     k of elements of so many bits, in register tiles of rows x width, with so many passes over k.
     """
 
-    target: CpuTarget
+    target: Target
 
     @staticmethod
     def knows(features: Features) -> bool:

@@ -3,23 +3,23 @@
 import os
 from collections.abc import Callable
 
-from drystone.autotune.explore import first_choices
 from drystone.codegen.search import Point
 from drystone.ir.program import Program
 from drystone.options import Tune
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 def choices(
     program: Program,
-    target: CpuTarget,
+    target: Target,
     threads: int,
+    first_choices: Callable[[Program, Target, int], dict[str, Point]],
     tune: Tune | None,
     database: str | os.PathLike[str] | None,
     note: Callable[[float, str], None],
 ) -> dict[str, Point]:
     """The schedule of every kernel that has several: by measurement where `tune` says so, else those that a
-    database knows, else those that are chosen without. note: told how far measuring is."""
+    database knows, else the `first_choices`. note: told how far measuring is."""
     if tune is None and database is None:
         return first_choices(program, target, threads)
     # Loads SQLAlchemy.

@@ -15,7 +15,7 @@ from drystone.autotune.task import Task, code_version
 from drystone.autotune.worker import Outcome, Worker
 from drystone.codegen.search import Point
 from drystone.errors import UserError
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Seconds to wait for the scheduler.
 _CONNECT = 10.0
@@ -30,7 +30,7 @@ class Cluster:
     not answer, or no worker has the tag or the same version of drystone.
     """
 
-    def __init__(self, address: str, target: CpuTarget, limit: float) -> None:
+    def __init__(self, address: str, target: Target, limit: float) -> None:
         distributed = _distributed()
         try:
             self._client = distributed.Client(address, timeout=_CONNECT, set_as_default=False)

@@ -9,7 +9,7 @@ from drystone.autotune.schedules import Schedules
 from drystone.autotune.task import tunables
 from drystone.codegen.search import Point
 from drystone.ir.program import Program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: So many schedules are compared by a model one by one.
 _FEW = 64
@@ -30,7 +30,7 @@ def ranking(schedules: Schedules, model: Learned | None) -> Ranking | None:
     return None
 
 
-def first_choices(program: Program, target: CpuTarget, threads: int) -> dict[str, Point]:
+def first_choices(program: Program, target: Target, threads: int) -> dict[str, Point]:
     """By kernel function, the schedules taken without measurements: the same for the same program."""
     context = program.module.context
     kernels = tunables(program, target, threads)

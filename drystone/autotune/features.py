@@ -14,7 +14,7 @@ from drystone.codegen.elements import width
 from drystone.codegen.index import folded
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Apply, Dot, Index, Load, Loop, Statement, Store, Tensor, TileProgram
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Trips assumed of a loop whose bounds depend on more than extents.
 _TRIPS = 32
@@ -25,7 +25,7 @@ _FUNCTION = 20
 
 
 def describe(
-    search: Search, point: Point, program: TileProgram, extents: Sequence[Sequence[int]], target: CpuTarget
+    search: Search, point: Point, program: TileProgram, extents: Sequence[Sequence[int]], target: Target
 ) -> dict[str, float]:
     """The features of a kernel built at `point`; extents of its tensors where they are dynamic.
 
@@ -46,7 +46,7 @@ class _Place:
 
 
 class _Walk:
-    def __init__(self, program: TileProgram, extents: Sequence[Sequence[int]], target: CpuTarget) -> None:
+    def __init__(self, program: TileProgram, extents: Sequence[Sequence[int]], target: Target) -> None:
         self._program, self._target = program, target
         named = zip(program.tensors, extents, strict=True)
         self._extents = {tensor.name: tuple(given) for tensor, given in named}

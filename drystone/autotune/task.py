@@ -18,7 +18,7 @@ from drystone.ir.buffers import Call, buffers
 from drystone.ir.program import Program
 from drystone.ir.values import function, is_tensor, tensors
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget, Level
+from drystone.targets.target import CpuTarget, Level, Target
 
 #: The name the kernel's function has in a task.
 KERNEL = "kernel"
@@ -40,7 +40,7 @@ class Task:
     extents: tuple[tuple[int, ...], ...]
     weights: tuple[int, ...]
     cold: bool
-    target: CpuTarget
+    target: Target
     threads: int
 
     @property
@@ -67,7 +67,7 @@ class Task:
     @staticmethod
     def of_data(data: Mapping[str, Any]) -> "Task":
         """The inverse of `as_data`, after JSON too."""
-        target = dict(data["target"])
+        target = {name: value for name, value in data["target"].items() if name != "dots"}
         for name in ("features", "required"):
             target[name] = tuple(target[name])
         target["levels"] = tuple(Level(**level) for level in target["levels"])
@@ -116,7 +116,7 @@ def are_cold(weight_bytes: int) -> bool:
     return weight_bytes > last_cache() // 2
 
 
-def tunables(program: Program, target: CpuTarget, threads: int) -> tuple[Tunable, ...]:
+def tunables(program: Program, target: Target, threads: int) -> tuple[Tunable, ...]:
     """The kernels of an outlined program whose schedule can be chosen, each once, in order of their first
     call. Kernels that take scalars are left out: what they would be called with is not known."""
     found = buffers(program)

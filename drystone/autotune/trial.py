@@ -21,6 +21,8 @@ from drystone import codegen
 from drystone.autotune.schedules import Schedules
 from drystone.autotune.standalone import Data, random_data, standalone_program
 from drystone.autotune.task import KERNEL, Task, last_cache
+from drystone.codegen.cpu.generate import generate
+from drystone.codegen.cpu.jit import jit
 from drystone.codegen.search import Point
 from drystone.dtypes import Array
 from drystone.ir.buffers import Buffers, buffers
@@ -95,8 +97,8 @@ class Bench:
         found = buffers(program)
         offsets, size = _side_by_side(found)
         order = [call.name for call in found.calls]
-        code = codegen.generate(program, [Step(name, offsets) for name in order], target, schedules)
-        made = codegen.jit(code)
+        code = generate(program, [Step(name, offsets) for name in order], target, schedules)
+        made = jit(code)
         entry = native.Code(made.create, made.destroy, made.run, made.owner)
         places = [list(self._data.weights).index(key) for key in code.weights]
         tables = [[table[place] for place in places] for table in self._tables]

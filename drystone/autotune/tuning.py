@@ -14,13 +14,13 @@ from drystone.codegen.search import Point
 from drystone.errors import UserError
 from drystone.ir.program import Program
 from drystone.options import Tune
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Told how far tuning is: a part of 1, and a line of text.
 Note = Callable[[float, str], None]
 
 
-def known_choices(program: Program, target: CpuTarget, threads: int, where: str) -> dict[str, Point]:
+def known_choices(program: Program, target: Target, threads: int, where: str) -> dict[str, Point]:
     """By kernel function, the best schedule that the database `where` knows, or else the first choice."""
     database = Database(where)
     try:
@@ -29,9 +29,7 @@ def known_choices(program: Program, target: CpuTarget, threads: int, where: str)
         database.close()
 
 
-def tuned_choices(
-    program: Program, target: CpuTarget, threads: int, tune: Tune, note: Note
-) -> dict[str, Point]:
+def tuned_choices(program: Program, target: Target, threads: int, tune: Tune, note: Note) -> dict[str, Point]:
     """By kernel function, the best schedule once the budget of `tune` is spent; `tune.report` is told what
     came of each kernel worth tuning."""
     database = Database(tune.database)
@@ -58,7 +56,7 @@ def tuned_choices(
         database.close()
 
 
-def _best_known(program: Program, target: CpuTarget, threads: int, database: Database) -> dict[str, Point]:
+def _best_known(program: Program, target: Target, threads: int, database: Database) -> dict[str, Point]:
     chosen = {}
     for kernel in tunables(program, target, threads):
         best = best_of(database.of(kernel.task.signature()))
@@ -69,7 +67,7 @@ def _best_known(program: Program, target: CpuTarget, threads: int, database: Dat
     return chosen
 
 
-def _measurer(tune: Tune, target: CpuTarget) -> Measurer:
+def _measurer(tune: Tune, target: Target) -> Measurer:
     if tune.cluster is None:
         if lacking := machine.missing_features(target.required):
             raise UserError(

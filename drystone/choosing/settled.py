@@ -36,7 +36,7 @@ from drystone.passes.weight_readers import Reader, asked_of, first_match, reader
 from drystone.quantizing import Call
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: How often formats are chosen anew where the error that is measured is larger than was expected, and what
 #: share of the error that would then be right is expected the next time.
@@ -66,7 +66,7 @@ class Chooser:
         build: Callable[[Quantization], Fitted],
         calls: Sequence[Call],
         panels: bool,
-        target: CpuTarget,
+        target: Target,
         element: str,
     ) -> "Chooser":
         """Of an imported program, which stays as it is; `build` compiles the model anew. panels: whether
@@ -190,7 +190,7 @@ class _Known:
     asked: _Asked
     array: Array
     seen: Seen | None
-    target: CpuTarget
+    target: Target
     element: str
     calls: int
 

@@ -11,10 +11,7 @@ def targets_command() -> None:
     from drystone import targets
 
     for name in targets.known():
-        machine = targets.resolve(name)
-        click.echo(
-            f"{name:12} {machine.llvm_cpu}, {machine.vector_bits}-bit vectors, {machine.registers} registers"
-        )
+        click.echo(f"{name:12} {targets.resolve(name).summary}")
 
 
 @click.command("doctor")

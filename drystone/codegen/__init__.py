@@ -1,20 +1,8 @@
 """From a scheduled module to code: kernels as tile programs or by upstream passes, and what runs them."""
 
+from drystone.codegen.calls import KernelCall
 from drystone.codegen.cost import bytes_moved, work
-from drystone.codegen.cpu.code import Code, KernelCall
-from drystone.codegen.cpu.generate import add_workspaces, generate
-from drystone.codegen.cpu.jit import Compiled, jit
 from drystone.codegen.over import settle, spare
+from drystone.codegen.shared import add_workspaces
 
-__all__ = [
-    "Code",
-    "Compiled",
-    "KernelCall",
-    "add_workspaces",
-    "bytes_moved",
-    "generate",
-    "jit",
-    "settle",
-    "spare",
-    "work",
-]
+__all__ = ["KernelCall", "add_workspaces", "bytes_moved", "settle", "spare", "work"]

@@ -14,7 +14,7 @@ from drystone.codegen.families.matmul_schedule import IN_BYTES, LOOKED_UP
 from drystone.codegen.families.matmul_split import are_split_for
 from drystone.ir.encoding import Codes, Encoding, Words
 from drystone.ir.encoding.code import Floats
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Bytes that come from memory, and instructions on vectors that are done, in a second of a core.
 _BYTES, _INSTRUCTIONS = 10e9, 6e9
@@ -35,7 +35,7 @@ _ROUNDED = 4
 class Product:
     """rows [m, k] times a constant matrix of the outputs n and inputs k."""
 
-    target: CpuTarget
+    target: Target
     rows: float
     shape: tuple[int, int]
 

@@ -14,10 +14,10 @@ from drystone.ir.buffers import OVER, buffers
 from drystone.ir.program import Program
 from drystone.ir.steps import Step
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
-def spare(program: Program, target: CpuTarget) -> bool:
+def spare(program: Program, target: Target) -> bool:
     """Mark every kernel that can write over its input; whether there are any."""
     found = False
     with program.module.context, ir.Location.unknown():

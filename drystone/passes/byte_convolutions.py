@@ -14,7 +14,7 @@ from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import ops
 from drystone.passes.unfolded import TAPS, fills_lanes, is_depthwise, joined_groups
 from drystone.passes.weights import model_name, weight_key
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Convolution:
                 yield number, value
 
 
-def chosen(program: Program, target: CpuTarget | None, formats: Formats) -> list[Convolution]:
+def chosen(program: Program, target: Target | None, formats: Formats) -> list[Convolution]:
     """Convolutions that are to be ones of bytes, in order."""
     found: list[Convolution] = []
     seen: dict[str, int] = {}
@@ -60,7 +60,7 @@ def chosen(program: Program, target: CpuTarget | None, formats: Formats) -> list
     return found
 
 
-def _is_quantizable(op: Any, target: CpuTarget) -> bool:
+def _is_quantizable(op: Any, target: Target) -> bool:
     operation = op.operation
     x, weight = operation.operands[0], operation.operands[1]
     plain = all(str(v.type.element_type) == "f32" and v.type.encoding is None for v in (x, weight))

@@ -20,7 +20,7 @@ from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.unfolded import unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Operands that a dot unit multiplies: the activations, the weight.
 _FACTORS = ("dry.matmul",)
@@ -60,7 +60,7 @@ class ChoosePrecision:
       to the element. Without an element to round to, a product takes one that holds all its factors.
     """
 
-    target: CpuTarget
+    target: Target
     element: str | None = None
     name: ClassVar[str] = "choose-precision"
 

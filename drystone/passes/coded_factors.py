@@ -17,7 +17,7 @@ from drystone.passes.epilogues import extras_of
 from drystone.passes.generic import is_identity, moved_input
 from drystone.passes.unfolded import fills_lanes, is_depthwise
 from drystone.passes.weights import weight_key, weight_parts
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Operands of the epilogue of a product of codes: what zero points add to sums, and scales.
 _EXTRAS = 2
@@ -38,7 +38,7 @@ class Factors:
     depthwise: bool
 
     @staticmethod
-    def of(program: Program, op: Any, target: CpuTarget) -> "Factors | None":
+    def of(program: Program, op: Any, target: Target) -> "Factors | None":
         """Those of an operation that can multiply codes on a target; None for any other."""
         weight, depthwise, result = _held(op.operation.operands[1]), False, op.operation.results[0].type
         if len(extras_of(op)) + _EXTRAS > MAX_EXTRAS or str(result.element_type) != "f32":

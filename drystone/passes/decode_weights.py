@@ -21,7 +21,7 @@ from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.upstream_lists import read_upstream
 from drystone.passes.weight_readers import convolutions_of, factors_of, is_copy, reads_of
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: An operation and the number of an operand.
 _Use = tuple[Any, int]
@@ -60,7 +60,7 @@ class DecodeWeights:
       are only counted.
     """
 
-    target: CpuTarget | None = None
+    target: Target | None = None
     formats: Formats = ()
     numbers: bool = True
     name: ClassVar[str] = "decode-weights"
@@ -111,7 +111,7 @@ def _held(program: Program, op: Any) -> tuple[Parts, Encoding, tuple[int, ...], 
     return weight_parts(program, value), encoding_of(kind), tuple(kind.shape), str(kind.element_type)
 
 
-def _kept(program: Program, value: Any, target: CpuTarget) -> list[_Use]:
+def _kept(program: Program, value: Any, target: Target) -> list[_Use]:
     """The products and embeddings that read a weight's codes, as their kernels can, in place of decoded
     copies."""
     if value.type.encoding is None or _is_read(encoding_of(value.type)):

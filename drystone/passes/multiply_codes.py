@@ -19,7 +19,7 @@ from drystone.passes.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.rewriting import erase_dead, only_user, ops, tensor_type
 from drystone.passes.scalar_chains import Rounded, dequantized, limits, rounded
 from drystone.passes.weights import drop_unused, new_weight
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What unsigned codes are lowered by, so that they have a sign.
 _HALF = 128
@@ -46,10 +46,10 @@ class MultiplyCodes:
       of integers stay f32; products with a matrix whose inputs are a multiple of 4. Others stay as they are.
     """
 
-    target: CpuTarget | None = None
+    target: Target | None = None
     name: ClassVar[str] = "multiply-codes"
 
-    def on(self, target: CpuTarget) -> "MultiplyCodes":
+    def on(self, target: Target) -> "MultiplyCodes":
         """The pass for a target."""
         return replace(self, target=target)
 
@@ -91,7 +91,7 @@ class _Rewriter:
     """codes: by a value in f32 the signed codes behind it; signed: by integers of 8 bits these as signed."""
 
     program: Program
-    target: CpuTarget
+    target: Target
     codes: dict[Any, _Coded] = field(default_factory=dict)
     signed: dict[Any, Any] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from drystone.passes.ranges import HUGE, Extremes, Observer, Range
 from drystone.passes.results import give
 from drystone.passes.rewriting import erase_dead, tensor_type
 from drystone.passes.weights import drop_unused, new_weight
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Numbers that none is less than.
 _NONE = -3.0e38
@@ -41,7 +41,7 @@ class Point:
 class Observed(Protocol):
     """A pass that rounds tensors whose ranges it has to know."""
 
-    def points(self, program: Program, target: CpuTarget | None) -> Mapping[str, Point]:
+    def points(self, program: Program, target: Target | None) -> Mapping[str, Point]:
         """The tensors, by names that are the same in every compilation of a model up to this pass."""
 
 
@@ -67,10 +67,10 @@ class ObserveRanges:
     of: Observed
     observer: Observer = field(default_factory=Observer)
     seen: Mapping[str, Extremes] = field(default_factory=dict)
-    target: CpuTarget | None = None
+    target: Target | None = None
     name: ClassVar[str] = "observe-ranges"
 
-    def on(self, target: CpuTarget) -> "ObserveRanges":
+    def on(self, target: Target) -> "ObserveRanges":
         """The pass for a target."""
         return replace(self, target=target)
 

@@ -20,10 +20,10 @@ from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.thresholds import has_zero_factors, has_zeros
 from drystone.passes.unfolded import TAPS, fills_lanes, is_depthwise, unfolds
 from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
-def panel_width(target: CpuTarget, n: int) -> int:
+def panel_width(target: Target, n: int) -> int:
     """How many of n output columns or channels lie side by side in a packed weight: two vector registers of
     f32, or one where two would leave more than a quarter empty."""
     lanes = target.lanes(32)
@@ -38,7 +38,7 @@ FEW_ROWS = 4
 _REGISTERS, _MANY = 32, 192
 
 
-def product_panel_width(target: CpuTarget, rows: int, k: int, n: int, beside: Sequence[int]) -> int:
+def product_panel_width(target: Target, rows: int, k: int, n: int, beside: Sequence[int]) -> int:
     """The same for a product [rows, k] x [k, n] of f32. For many rows four registers, where nothing is left
     empty, in none of the products of the same rows (`beside`, their columns), and two panels fill no more
     than a quarter of the second cache: the register tile is wide and low then. Elements of the left operand
@@ -51,7 +51,7 @@ def product_panel_width(target: CpuTarget, rows: int, k: int, n: int, beside: Se
     return 2 * width if low and fits and whole and rows >= _MANY else width
 
 
-def panels_of(op: Any, target: CpuTarget, number: int = 1, encoding: Encoding | None = None) -> Panels | None:
+def panels_of(op: Any, target: Target, number: int = 1, encoding: Encoding | None = None) -> Panels | None:
     """How the coded matrix that is an operand of a dry.matmul is to lie; None where it is no matrix, or has
     one output, and on the left where it is not sparse. encoding: that of the weight, where the operand is a
     plain copy of it."""
@@ -74,7 +74,7 @@ def panels_of(op: Any, target: CpuTarget, number: int = 1, encoding: Encoding | 
     return Panels((n, k), axis, width, known, group, left=left)
 
 
-def panels_of_convolution(op: Any, target: CpuTarget) -> Panels | None:
+def panels_of_convolution(op: Any, target: Target) -> Panels | None:
     """How the sparse weight of a dry.conv is to lie, as a matrix [O, C * taps]; None where no kernel reads it
     as such: in groups, transposed, of few channels or of positions that the call has the number of."""
     x, weight = op.operands[0], op.operands[1]
@@ -134,7 +134,7 @@ class PackWeights:
     - Ragged ends hold zero. A weight that others read too is kept plain for them as well.
     """
 
-    target: CpuTarget
+    target: Target
     name: ClassVar[str] = "pack-weights"
 
     def run(self, program: Program) -> None:

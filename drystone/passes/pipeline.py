@@ -56,7 +56,7 @@ from drystone.passes.spell_out import SpellOut
 from drystone.passes.split_products import SplitProducts
 from drystone.passes.to_integers import ToIntegers
 from drystone.registry import Registry
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Quantization:
         """The same of convolutions."""
         return _formats(self.convolutions)
 
-    def settling(self, target: CpuTarget, element: str | None) -> tuple[SettleSparsity, ...]:
+    def settling(self, target: Target, element: str | None) -> tuple[SettleSparsity, ...]:
         """What decides how weights with zeros are held, where products of f32 are held as `element`. Nothing
         where the model computes with integers alone."""
         if self.settled is None or self.integers:
@@ -147,7 +147,7 @@ def _with_insertions(listed: tuple[Pass, ...]) -> tuple[Pass, ...]:
 
 
 def pipeline(
-    target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
+    target: Target, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
     """The passes, in order, that bring an imported program into the outlined form for `target`; products of
     f32 are held as `element`, weights, products and caches as `quantized` says."""
@@ -183,7 +183,7 @@ def outlining(spans: tuple[Span, ...] = (), weights: int | None = None) -> tuple
 
 
 def fusing(
-    target: CpuTarget, element: str | None = None, quantized: Quantization = _AS_IT_IS
+    target: Target, element: str | None = None, quantized: Quantization = _AS_IT_IS
 ) -> tuple[Pass, ...]:
     """The passes up to where every operation of `@main` is to be one kernel.
 

@@ -24,7 +24,7 @@ from drystone.passes.quantize_products import Formats
 from drystone.passes.ranges import Range
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weights import drop_unused, new_weight, weight_key
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class QuantizeConvolutions:
 
     formats: Formats = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    target: CpuTarget | None = None
+    target: Target | None = None
     name: ClassVar[str] = "quantize-convolutions"
 
-    def on(self, target: CpuTarget) -> "QuantizeConvolutions":
+    def on(self, target: Target) -> "QuantizeConvolutions":
         """The pass for a target."""
         return replace(self, target=target)
 
-    def points(self, program: Program, target: CpuTarget | None) -> dict[str, Point]:
+    def points(self, program: Program, target: Target | None) -> dict[str, Point]:
         """What is to be observed: images that would be held in bytes, by the name of the convolution's weight
         and the number of the operand, and what is averaged, by a number."""
         found: dict[str, Point] = {}

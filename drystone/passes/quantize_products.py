@@ -24,7 +24,7 @@ from drystone.passes.ranges import STEPS, Extremes, Observer, Range, Tails
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import asked_of, first_match, no_match
 from drystone.passes.weights import drop_unused, model_names, new_weight, stored_weight, weight_key
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The largest code of activations.
 _LARGEST = 127
@@ -93,7 +93,7 @@ class QuantizeProducts:
     observer: Observer = field(default_factory=Observer)
     name: ClassVar[str] = "quantize-products"
 
-    def points(self, program: Program, target: CpuTarget | None = None) -> dict[str, Point]:
+    def points(self, program: Program, target: Target | None = None) -> dict[str, Point]:
         """What is to be observed: what products that would be ones of bytes read, by the first weight it is
         multiplied with. Raises UserError for a pattern that matches nothing."""
         points = {}

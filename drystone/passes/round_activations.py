@@ -16,7 +16,7 @@ from drystone.passes.quantize_products import rounded_rows
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weight_readers import first_match, no_match
 from drystone.passes.weights import model_name, model_names, weight_key
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What the peak of a row is rounded to.
 _LARGEST = 127.0
@@ -39,10 +39,10 @@ class RoundActivations:
     """
 
     formats: tuple[tuple[str, bool], ...] = ()
-    target: CpuTarget | None = None
+    target: Target | None = None
     name: ClassVar[str] = "round-activations"
 
-    def on(self, target: CpuTarget) -> "RoundActivations":
+    def on(self, target: Target) -> "RoundActivations":
         """The same for a target's kernels."""
         return RoundActivations(self.formats, target)
 

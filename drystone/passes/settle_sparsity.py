@@ -37,7 +37,7 @@ from drystone.passes.weights import (
     weight_parts,
 )
 from drystone.sparse_weight import SparseWeight
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The measured seconds of a product with this matrix for one of the dense product; None where there are none.
 Timed = Callable[[SparseProduct, Array], float | None]
@@ -82,7 +82,7 @@ class SettleSparsity:
     - What was found, and why it is held so, is noted in the program.
     """
 
-    target: CpuTarget
+    target: Target
     element: str | None = None
     in_bytes: Formats = ()
     prunings: Sequence[tuple[str, object | None]] = ()

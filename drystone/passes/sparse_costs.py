@@ -18,7 +18,7 @@ from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured
 from drystone.ir.values import shape_of
 from drystone.passes.pack_weights import panel_width, panels_of_convolution
 from drystone.passes.panels import Panels
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Rows, base and slope.
 _Line = tuple[int, float, float]
@@ -92,7 +92,7 @@ class SparseProduct:
         extents: tuple[int, int],
         encoding: Sparse,
         element: str,
-        target: CpuTarget,
+        target: Target,
         *,
         left: bool = False,
     ) -> "SparseProduct | None":
@@ -113,7 +113,7 @@ class SparseProduct:
         """Bytes, as it is encoded."""
         return self.encoding.bytes(self.shape)
 
-    def joined(self, target: CpuTarget, rows: int | None = None) -> Joined | str:
+    def joined(self, target: Target, rows: int | None = None) -> Joined | str:
         """The encoding in which a kernel for `target` reads it; or why none does."""
         width = panel_width(target, self.shape[0])
         group = target.neighbours(self.element, self.element)
@@ -122,13 +122,13 @@ class SparseProduct:
         panels = Panels(self.shape, 0, width, vectors, group, self.taps, self.left)
         return panels.joined(self.encoding)
 
-    def estimated(self, target: CpuTarget) -> float | None:
+    def estimated(self, target: Target) -> float | None:
         """The seconds for one of the dense product; of any number of rows the most of some. None where no
         kernel reads it."""
         lines = self.lines(target)
         return None if not lines else max(base + slope * held for base, slope, held in lines)
 
-    def pays_from(self, target: CpuTarget, limit: float) -> float | None:
+    def pays_from(self, target: Target, limit: float) -> float | None:
         """The part of the numbers, or of the blocks, that would have to be zeros for the estimate to be below
         a limit; None where that is not free, or no part is enough."""
         if isinstance(self.encoding.pattern, Structured):
@@ -136,7 +136,7 @@ class SparseProduct:
         held = min(((limit - base) / slope for base, slope, _ in self.lines(target)), default=0.0)
         return 1 - held if held > 0 else None
 
-    def lines(self, target: CpuTarget) -> list[tuple[float, float, float]]:
+    def lines(self, target: Target) -> list[tuple[float, float, float]]:
         """Base, slope, and the part of the numbers that is held, for its rows or those that stand for any;
         none where no kernel reads it."""
         found = []
@@ -154,7 +154,7 @@ class SparseProduct:
             found.append((base, slope, prod(joined.base.pattern.kept(self.shape)) / prod(self.shape)))
         return found
 
-    def _table(self, target: CpuTarget) -> dict[str, Sequence[_Line]]:
+    def _table(self, target: Target) -> dict[str, Sequence[_Line]]:
         if self.left:
             return _LEFT
         unit = target.dot(self.element, self.element)

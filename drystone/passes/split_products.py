@@ -38,7 +38,7 @@ from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import products_of
 from drystone.passes.weights import coded_weight, drop_unused, new_weight, weight_key, weight_parts
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Columns with elements that are kept apart, of all: where there are more, they are no few.
 _FEW = 4
@@ -65,7 +65,7 @@ class SplitProducts:
       Others, and those of which `formats` make bytes, are left to `decode-weights`.
     """
 
-    target: CpuTarget | None = None
+    target: Target | None = None
     formats: Formats = ()
     name: ClassVar[str] = "split-products"
 
@@ -122,7 +122,7 @@ class _Term:
     steps: tuple[_Step, ...] = ()
 
 
-def _split(program: Program, op: Any, weight: Any, target: CpuTarget) -> None:
+def _split(program: Program, op: Any, weight: Any, target: Target) -> None:
     """Replace one product, where its weight is a sum that kernels read."""
     x, panels = op.operands[0], panels_of(op, target)
     plain = all(v.type.encoding is None and str(v.type.element_type) == "f32" for v in (x, op.results[0]))
@@ -135,7 +135,7 @@ def _split(program: Program, op: Any, weight: Any, target: CpuTarget) -> None:
             _Builder(program, str(weight_key(weight)), op).replace(terms)
 
 
-def _is_read(step: _Step, target: CpuTarget) -> bool:
+def _is_read(step: _Step, target: Target) -> bool:
     """Whether kernels read a matrix as it is held."""
     if not isinstance(step, _Matrix):
         return True

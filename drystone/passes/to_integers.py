@@ -22,7 +22,7 @@ from drystone.passes.observe_ranges import Point
 from drystone.passes.ranges import Range
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.weights import drop_unused
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ToIntegers:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     name: ClassVar[str] = "to-integers"
 
-    def points(self, program: Program, target: CpuTarget | None = None) -> dict[str, Point]:
+    def points(self, program: Program, target: Target | None = None) -> dict[str, Point]:
         """What is to be observed: every tensor of real numbers, by its place among the operations."""
         return {name: Point(value) for name, value in named_values(program)}
 

@@ -5,7 +5,7 @@ from typing import Any
 from drystone.ir.shapes import layouts
 from drystone.ir.values import shape
 from drystone.mlir import ints
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Taps of a kernel, at most; and what is summed, at least: else rounding the image first takes as long as all
 #: products by vectors.
@@ -24,7 +24,7 @@ def is_depthwise(op: Any) -> bool:
     return bool(inside == 1 and outside == op.operation.attributes["groups"].value > 1)
 
 
-def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
+def unfolds(op: Any, element: str, target: Target) -> bool:
     """Whether a dry.conv of an image that is channels first, of known extents, and of few channels is done
     in tile registers where its factors are held as `element`."""
     attributes = op.operation.attributes
@@ -42,7 +42,7 @@ def unfolds(op: Any, element: str, target: CpuTarget) -> bool:
     return short and height * (result[2] or 0) <= _WINDOW
 
 
-def fills_lanes(op: Any, target: CpuTarget) -> bool:
+def fills_lanes(op: Any, target: Target) -> bool:
     """Whether dot units sum the channels of a dry.conv of bytes: they lie side by side and fill lanes, or the
     lines of an image that a window reaches over, copied so that they do, fit the second cache. Those of
     groups fill them, and the outputs of each fill registers."""
@@ -64,7 +64,7 @@ def fills_lanes(op: Any, target: CpuTarget) -> bool:
     return len(kernel) == 2 and 2 * lines * (across[0] or 0) * -(-channels // group) * group <= target.l2
 
 
-def joined_groups(op: Any, target: CpuTarget) -> int:
+def joined_groups(op: Any, target: Target) -> int:
     """How many neighbouring groups of a dry.conv make one whose inputs fill the lanes of the dot unit for
     bytes and whose outputs fill registers; 0 where too many would have to."""
     outside, inside = op.operation.operands[1].type.shape[:2]

@@ -21,7 +21,7 @@ from drystone.files import read_text
 from drystone.reproducer.fault import Fault
 from drystone.reproducer.starts import KINDS, Start
 from drystone.reproducer.stated import Stating, read
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 _MARK = "//! "
 #: What a file says of itself that has no start, before why.
@@ -54,7 +54,7 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def trailer(start: Start, target: CpuTarget, fault: Fault | None) -> str:
+def trailer(start: Start, target: Target, fault: Fault | None) -> str:
     """What stands behind the module."""
     stated = Stating({}).state(target)
     stating = Stating({"target": target})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drystone import autotune, codegen, env, frontend, mlir, passes
+from drystone import backends, env, frontend, mlir, passes
 from drystone.errors import UserError
 from drystone.ir.program import Program, WeightStore
 from drystone.manifests import Before
@@ -17,7 +17,7 @@ from drystone.passes.patch import Patch
 from drystone.plans import Plans
 from drystone.reproducer.exported import packed, unpacked
 from drystone.reproducer.stated import Stating, read
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: To be called with a stage's name as it begins.
 Begin = Callable[[str], None]
@@ -52,7 +52,7 @@ class Passing:
 
     program: Program
     passes: Sequence[passes.Pass]
-    target: CpuTarget
+    target: Target
     options: Options
     budget: Budget
     schedules: Mapping[str, Any]
@@ -97,9 +97,10 @@ class Passing:
 
     def run(self, begin: Begin) -> None:
         target, seconds = self.target, self.options.plan_seconds
+        backend = backends.of(target)
 
         def schedule(program: Program) -> dict[str, Any]:
-            return {**autotune.first_choices(program, target, threads), **self.schedules}
+            return {**backend.first_choices(program, target, threads), **self.schedules}
 
         threads = self.options.threads or target.threads
         begin("optimize")
@@ -111,7 +112,7 @@ class Passing:
         plans = Plans.of(self.program, fused or self.program, target, schedule, seconds, begin)
         made = plans.within(budget)
         begin("generate")
-        codegen.jit(codegen.generate(made.program, made.memory.steps, target, made.schedules))
+        backend.generate(made.program, made.memory.steps, target, made.schedules)
 
 
 Start = Importing | Passing

@@ -16,7 +16,7 @@ from drystone.passes.patch import Patch
 from drystone.reproducer.fault import Fault, fault_of
 from drystone.reproducer.files import UNABLE, trailer, versions
 from drystone.reproducer.starts import Importing, Passing, Start
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: How many of the innermost frames are listed.
 _FRAMES = 12
@@ -31,7 +31,7 @@ class Watched:
     """
 
     begin: Callable[[str], None]
-    target: CpuTarget
+    target: Target
     options: Options
     stage: str = ""
     source: Callable[[], Any] | None = None
@@ -65,7 +65,7 @@ class Watched:
 
 
 @contextmanager
-def watch(target: CpuTarget, begin: Callable[[str], None], options: Options) -> Iterator[Watched]:
+def watch(target: Target, begin: Callable[[str], None], options: Options) -> Iterator[Watched]:
     """Turns whatever fails inside, but for UserError, into an InternalError that names a file with the IR
     before the failing step, the steps that were left to do, and the versions of everything involved:
     `drystone reproduce` runs it.

@@ -1,4 +1,5 @@
-"""`model.dry`: an uncompressed zip of manifest.json, model.so, model.h and weights.safetensors.
+"""`model.dry`: an uncompressed zip of manifest.json, model.so, model.h and weights.safetensors; the code has
+another name where it is not for this machine itself (`drystone.runtime.runners`).
 
 The weights' bytes start at a multiple of 64 in the file, so that they are memory-mapped where they are.
 Nothing is pickled. Every entry has a fixed date and order: the same model gives the same bytes.
@@ -20,10 +21,10 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.machine import missing_features
-from drystone.runtime import link
 from drystone.runtime.header import header
 from drystone.runtime.manifest import FORMAT, Manifest
 from drystone.runtime.memory import ALIGNMENT
+from drystone.runtime.runners import named
 from drystone.runtime.stored import Stored
 
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -94,24 +95,26 @@ def _add(archive: zipfile.ZipFile, name: str, chunks: Iterator[bytes | memoryvie
 
 
 def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) -> Path:
-    """Write an artifact; `image` is the shared object's bytes, or an object file's to be linked.
+    """Write an artifact; `image` is what the manifest's runner stores as the code (for a CPU the bytes of a
+    shared object, or of an object file to be linked).
 
     The file appears whole or not at all. Raises UserError where linking is not possible.
     """
-    library = link.shared_object(image)
+    runner = named(manifest.runner)
+    code = runner.stored(image)
     digest = hashlib.sha256()
     size = 0
     for chunk in _weights_chunks(manifest, weights):
         digest.update(chunk)
         size += len(chunk)
-    hashes = {"model.so": hashlib.sha256(library).hexdigest(), "weights.safetensors": digest.hexdigest()}
+    hashes = {runner.file: hashlib.sha256(code).hexdigest(), "weights.safetensors": digest.hexdigest()}
     text = dataclasses.replace(manifest, hashes=hashes).to_json().encode()
     include = header(manifest, len(_weights_header(manifest, weights)), weight_offsets(weights)).encode()
     partial = unfinished(path)
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             _add(archive, "manifest.json", iter([text]), len(text))
-            _add(archive, "model.so", iter([library]), len(library))
+            _add(archive, runner.file, iter([code]), len(code))
             _add(archive, "model.h", iter([include]), len(include))
             _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size)
         partial.replace(path)
@@ -144,7 +147,8 @@ def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes, Sto
                     f"{path} has format {manifest.format}, this drystone reads {FORMAT}",
                     hint="compile the model again, or use the drystone version that wrote it",
                 )
-            image = archive.read("model.so")
+            file_name = named(manifest.runner).file
+            image = archive.read(file_name)
             info = archive.getinfo("weights.safetensors")
             start = _data_start(file, info)
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -164,7 +168,7 @@ def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes, Sto
             + ", ".join(lacking),
             hint="compile it here, or for a target this machine has (see `drystone targets`)",
         )
-    if hashlib.sha256(image).hexdigest() != manifest.hashes["model.so"] or (
+    if hashlib.sha256(image).hexdigest() != manifest.hashes[file_name] or (
         verify and digest != manifest.hashes["weights.safetensors"]
     ):
         raise UserError(f"{path} is damaged: its contents do not match their hashes")

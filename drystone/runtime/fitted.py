@@ -17,6 +17,7 @@ from drystone.runtime import artifact, memory, native, teams, tree
 from drystone.runtime.frame import Frame, Sizes
 from drystone.runtime.manifest import Leaf, Manifest
 from drystone.runtime.report import Report, measure
+from drystone.runtime.runners import Runnable, named
 from drystone.runtime.stored import Reader, Stored, spooled
 from drystone.runtime.tensors import Given, Taken
 
@@ -62,7 +63,7 @@ class Fitted:
         self,
         manifest: Manifest,
         weights: Sequence[Array],
-        code: native.Code,
+        code: Runnable,
         image: Any,
         stored: Stored | None = None,
     ) -> None:
@@ -244,4 +245,4 @@ def load(path: str | Path, *, verify: bool = True) -> Fitted:
     names the CPU features this machine lacks where it cannot run the code.
     """
     manifest, weights, image, stored = artifact.read(Path(path), verify=verify)
-    return Fitted(manifest, weights, native.from_library(image), image, stored)
+    return Fitted(manifest, weights, named(manifest.runner).code(image, manifest), image, stored)

@@ -14,6 +14,8 @@ from drystone.runtime.extent import evaluate
 from drystone.sparse_weight import Removed, SparseWeight
 
 FORMAT = 1
+#: The runner of code for this machine itself.
+NATIVE = "native"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Manifest:
     is the bytes moved where every operation of the model is a kernel of its own, at the upper bounds; `pin`
     keeps each thread on a core of its own; `streaming` is there where the weights do not fit the budget;
     `patched`: what is computed piece by piece; `formats`: those that were chosen for weights; `sparsity`:
-    weights with many zeros; `removed`: channels and heads."""
+    weights with many zeros; `removed`: channels and heads; `runner`: the
+    name of what runs the code (`drystone.runtime.runners`)."""
 
     target: str
     required: tuple[str, ...]
@@ -139,6 +142,7 @@ class Manifest:
     formats: tuple[ChosenFormat, ...] = ()
     sparsity: tuple[SparseWeight, ...] = ()
     removed: tuple[Removed, ...] = ()
+    runner: str = NATIVE
     format: int = FORMAT
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -184,7 +188,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """The document; the same manifest gives the same text."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+        data = asdict(self)
+        if self.runner == NATIVE:
+            del data["runner"]
+        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> "Manifest":

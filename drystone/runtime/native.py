@@ -37,13 +37,19 @@ _RUN = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(Call))
 
 @dataclass(frozen=True)
 class Code:
-    """Addresses of the functions `drystone_pool_create`, `drystone_pool_destroy` and `drystone_run`; `owner`
-    keeps what holds them (an execution engine, a loaded library) alive."""
+    """Addresses of the functions `drystone_pool_create`, `drystone_pool_destroy` and `drystone_run`; code
+    that runs on the calling thread alone has 0 for the first two. `owner` keeps what holds them (an execution
+    engine, a loaded library) alive."""
 
     create: int
     destroy: int
     run: int
     owner: Any
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it makes pools of threads, and runs on them."""
+        return self.create != 0
 
     def pool(self, threads: int, *, pinned: bool = False) -> int:
         """A pool of `threads` threads, the caller counted, each on a core of its own if `pinned`; as an
@@ -82,7 +88,8 @@ def integers(values: Sequence[int]) -> Any:
 
 
 def from_library(image: bytes) -> Code:
-    """Load a shared object from memory.
+    """Load a shared object from memory: `drystone_run` of the generated header, and the functions of pools
+    where it has them.
 
     The descriptor stays open: the loader knows libraries by path; a reused number would name an older one.
     Raises UserError where the loader refuses it.
@@ -99,5 +106,8 @@ def from_library(image: bytes) -> Code:
             hint="it was built for another system; build it again here",
         ) from error
     names = ("drystone_pool_create", "drystone_pool_destroy", "drystone_run")
-    create, destroy, run = (ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names)
+    found = (getattr(library, name, None) for name in names)
+    create, destroy, run = ((each and ctypes.cast(each, ctypes.c_void_p).value) or 0 for each in found)
+    if not run:
+        raise UserError("the artifact's code has no function drystone_run", hint="build it again here")
     return Code(create, destroy, run, library)

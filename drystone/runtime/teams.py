@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from drystone.machine import usable_cores
 from drystone.runtime import native
+from drystone.runtime.runners import Runnable
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class _Teams:
     idle: list[_Team] = field(default_factory=list)
     running: int = 0
     workers: int = 0
-    forgotten: deque[native.Code] = field(default_factory=deque)
+    forgotten: deque[Runnable] = field(default_factory=deque)
 
     def take(self, code: native.Code, wanted: int, pinned: bool) -> tuple[_Team | None, int]:
         """A team for a call and how many of its threads it may have; none for one thread."""
@@ -106,8 +107,12 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def run(code: native.Code, call: native.Call, threads: int, *, pinned: bool) -> int:
-    """Run a model (see `native.Code.call`) with at most as many threads."""
+def run(code: Runnable, call: native.Call, threads: int, *, pinned: bool) -> int:
+    """Run a model (see `native.Code.call`) with at most as many threads; code that makes no pools, on the
+    calling one."""
+    if not (isinstance(code, native.Code) and code.pooled):
+        call.threads = 1
+        return code.call(None, call)
     teams = _state
     team, count = teams.take(code, threads, pinned)
     try:
@@ -117,7 +122,7 @@ def run(code: native.Code, call: native.Call, threads: int, *, pinned: bool) -> 
         teams.give(team, count)
 
 
-def forget(code: native.Code) -> None:
+def forget(code: Runnable) -> None:
     """End the workers of teams that this code made, as soon as they are idle: it is about to go."""
     _state.forgotten.append(code)
     _state.clear()

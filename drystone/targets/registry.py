@@ -5,10 +5,10 @@ from functools import partial
 
 from drystone.errors import InternalError, UserError
 from drystone.targets import cpu
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import CpuTarget, Target
 
 
-def checked(target: CpuTarget) -> CpuTarget:
+def checked(target: Target) -> Target:
     """The target itself. Raises InternalError where its description contradicts itself."""
     faults = [
         (not target.levels, "it has no memory level"),
@@ -17,7 +17,10 @@ def checked(target: CpuTarget) -> CpuTarget:
         (target.registers not in (16, 32), f"{target.registers} vector registers"),
         (target.threads < 1, f"{target.threads} threads"),
         (not 0 < target.l1 <= target.l2, f"caches of {target.l1} and {target.l2} bytes"),
-        (any(f[:1] not in "+-" for f in target.features), "a feature without + or -"),
+        (
+            isinstance(target, CpuTarget) and any(f[:1] not in "+-" for f in target.features),
+            "a feature without + or -",
+        ),
         (
             any(n.alignment < 1 or n.alignment & (n.alignment - 1) for n in target.levels),
             "an alignment that is not a power of two",
@@ -35,7 +38,7 @@ def checked(target: CpuTarget) -> CpuTarget:
 
 
 #: How each target is made, by its name.
-TARGETS: dict[str, Callable[[], CpuTarget]] = {
+TARGETS: dict[str, Callable[[], Target]] = {
     "cpu": cpu.detect,
     **{target.name: partial(checked, target) for target in cpu.NAMED},
 }
@@ -46,10 +49,10 @@ def known() -> tuple[str, ...]:
     return tuple(TARGETS)
 
 
-def resolve(target: str | CpuTarget) -> CpuTarget:
+def resolve(target: str | Target) -> Target:
     """The target of this name, or the description itself. Raises UserError, listing the known ones, for any
     other name, and InternalError for a description that contradicts itself."""
-    if isinstance(target, CpuTarget):
+    if isinstance(target, Target):
         return checked(target)
     make = TARGETS.get(target)
     if make is None:

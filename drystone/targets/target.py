@@ -1,6 +1,6 @@
 """Descriptions of machines: frozen data, checked when registered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drystone.targets.dots import DotUnit, units_of
 
@@ -20,38 +20,46 @@ class Level:
     bandwidth: int | None = None
 
 
-@dataclass(frozen=True)
-class CpuTarget:
-    """An x86-64 CPU as the code generator sees it.
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A machine as every stage sees it.
 
-    llvm_cpu and features go to LLVM as target-cpu and target-features; vector_bits and registers size the
-    register tiles; required are the names in /proc/cpuinfo a machine must show to run the code.
+    backend: the name of what makes code for it and runs that (`drystone.backends`). levels: where tensors
+    lie, the first one is where operations work. vector_bits and registers: of the vector registers that tiles
+    are cut for; scalar code likes few numbers at once too, 128 bits and 16 registers. l1, l2: bytes that are
+    near and less near to a core, which tiles are to fit in. threads: that a call has unless it says
+    otherwise. dots: the dot units, from the least to the most able, and with them the elements that it
+    multiplies natively. required: features that a machine must have to run the code, by their names in
+    /proc/cpuinfo.
+
+    A kind of machine that is described by more (flags of its compiler, a board) is a subclass.
     """
 
     name: str
-    llvm_cpu: str
-    features: tuple[str, ...]
-    required: tuple[str, ...]
-    vector_bits: int
-    registers: int
-    l1: int
-    l2: int
+    backend: str
     levels: tuple[Level, ...]
-    threads: int
+    vector_bits: int = 128
+    registers: int = 16
+    l1: int = 32 * 2**10
+    l2: int = 256 * 2**10
+    threads: int = 1
+    dots: tuple[DotUnit, ...] = ()
+    required: tuple[str, ...] = ()
 
     def lanes(self, bits: int) -> int:
         """Elements of `bits` bits in one vector register."""
         return self.vector_bits // bits
 
     @property
-    def dots(self) -> tuple[DotUnit, ...]:
-        """The dot units the machine has, from the least to the most able."""
-        return units_of(self.required)
+    def shuffles(self) -> bool:
+        """Whether an instruction picks each byte of a register of 64 from another one."""
+        return False
 
     @property
-    def shuffles(self) -> bool:
-        """Whether an instruction picks each byte of a register of 64 from another one (AVX-512 VBMI)."""
-        return "avx512vbmi" in self.required and self.vector_bits == 512
+    def summary(self) -> str:
+        """What it is, in a few words."""
+        levels = ", ".join(each.name for each in self.levels)
+        return f"{self.vector_bits}-bit vectors, {self.registers} registers, memory: {levels}"
 
     def dot(self, a: str, b: str, *, tiles: bool = False) -> DotUnit | None:
         """The most able vector (or tile) unit for elements a and b, in either order; None without one."""
@@ -64,3 +72,27 @@ class CpuTarget:
         units = [self.dot(a, b), self.dot(a, b, tiles=True)]
         units += [self.dot("ui8", "i8")] if (a, b) == ("i8", "i8") else []
         return next((unit.group for unit in units if unit is not None), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuTarget(Target):
+    """An x86-64 CPU: llvm_cpu and features go to LLVM as target-cpu and target-features; its dot units are
+    those of the features that it has."""
+
+    backend: str = "cpu"
+    llvm_cpu: str
+    features: tuple[str, ...]
+    dots: tuple[DotUnit, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dots", units_of(self.required))
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether an instruction picks each byte of a register of 64 from another one (AVX-512 VBMI)."""
+        return "avx512vbmi" in self.required and self.vector_bits == 512
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a few words."""
+        return f"{self.llvm_cpu}, {self.vector_bits}-bit vectors, {self.registers} registers"

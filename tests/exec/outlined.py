@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from drystone import mlir
-from drystone.codegen.cpu.generate import add_workspaces, generate
+from drystone.codegen import add_workspaces
+from drystone.codegen.cpu.generate import generate
 from drystone.codegen.cpu.jit import jit
 from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers

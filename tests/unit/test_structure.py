@@ -28,6 +28,7 @@ ALLOWED = {
 #: Modules at the top that may import every stage; the other top modules may import none.
 WHOLE = {
     "__init__",
+    "backends",
     "building",
     "calibrating",
     "choosing",

@@ -1,11 +1,12 @@
 """From a planned program to a module of the LLVM dialect: kernels, driver, thread pool."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from drystone.codegen.cost import Cost, costs_of
-from drystone.codegen.cpu.code import Code, KernelCall
+from drystone.codegen.calls import listed, weights_of
+from drystone.codegen.cost import costs_of
+from drystone.codegen.cpu.code import Code
 from drystone.codegen.cpu.driver import driver
 from drystone.codegen.cpu.empty import empty
 from drystone.codegen.cpu.fallback.lower import lower as lower_by_passes
@@ -14,28 +15,29 @@ from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.families import tile_program_of
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.search import Point
-from drystone.codegen.workspace import give, workspaces
+from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
-from drystone.ir.buffers import OVER, Buffers, buffers
-from drystone.ir.encoded import storage_element
+from drystone.ir.buffers import OVER, buffers
 from drystone.ir.program import Program
 from drystone.ir.steps import Step
-from drystone.ir.values import function, main_block
-from drystone.mlir import ir, ir_places, parse, run_pipeline, walk
-from drystone.targets.target import CpuTarget
+from drystone.ir.values import function
+from drystone.mlir import ir, parse, run_pipeline
+from drystone.targets.target import CpuTarget, Target
 
 
 def generate(
     program: Program,
     steps: Sequence[Step],
-    target: CpuTarget,
+    target: Target,
     schedules: Mapping[str, Point] | None = None,
 ) -> Code:
     """Code for an outlined program, as its plan's steps say.
 
     schedules: by the name of a kernel function, the point of its search space that it is built at; the
-    families choose for the others.
+    families choose for the others. Raises InternalError for a target that is no x86-64 CPU.
     """
+    if not isinstance(target, CpuTarget):
+        raise InternalError(f"{target.name} is no x86-64 CPU")
     schedules = schedules or {}
     found = buffers(program)
     costs = costs_of(program, found)
@@ -56,28 +58,12 @@ def generate(
             _add(module, source, name, not _overlaps(function(program, name)))
         run_pipeline(module, TO_LLVM)
         finish(module, target)
-    weights, dtypes = _weights(program, found)
+    weights, dtypes = weights_of(program, found)
+    kinds = {name: kernel.kind for name, kernel in kernels.items()}
     tiles = any(kernel.tiles for kernel in kernels.values())
-    return Code(module, tuple(_listed(found, steps, kernels, costs)), weights, dtypes, messages, tiles)
-
-
-def add_workspaces(program: Program, target: CpuTarget, schedules: Mapping[str, Point] | None = None) -> None:
-    """Give the kernels that share memory between their threads that memory, to be planned with the rest.
-
-    schedules: as in `generate`, and the same.
-    """
-    schedules = schedules or {}
-    with program.module.context, ir.Location.unknown():
-        for op in list(program.module.body.operations):
-            kernel = op.operation
-            name = kernel.attributes["sym_name"].value
-            if name == "main":
-                continue
-            tiles = tile_program_of(kernel.opview, target, schedules.get(name))
-            if tiles is not None and tiles.shared:
-                block = main_block(program)
-                calls = [c.operation for c in block.operations if c.operation.name == "func.call"]
-                give(kernel, [c for c in calls if c.attributes["callee"].value == name], tiles)
+    # LLVM itself makes no use of tile registers.
+    required = tuple(flag for flag in target.required if tiles or not flag.startswith("amx_"))
+    return Code(module, tuple(listed(found, steps, kinds, costs)), weights, dtypes, messages, required)
 
 
 def lower_kernel(kernel: Any, name: str, target: CpuTarget, point: Point | None = None) -> Kernel:
@@ -130,36 +116,3 @@ def _overlaps(kernel: Any) -> bool:
 
 def _is_declaration(operation: Any) -> bool:
     return len(operation.regions) == 1 and not len(operation.regions[0].blocks)
-
-
-def _listed(
-    found: Buffers, steps: Sequence[Step], kernels: Mapping[str, Kernel], costs: Mapping[str, Cost]
-) -> Iterator[KernelCall]:
-    """What runs, in execution order, for reports."""
-    calls = {call.name: call for call in found.calls}
-    for step in steps:
-        for copy in step.copies:
-            buffer = found.buffers[copy.buffer]
-            yield KernelCall(copy.levels, "copy", buffer.where, 2 * buffer.size, 0)
-        op, cost = calls[step.call].op, costs[step.call]
-        kernel = kernels[op.attributes["callee"].value]
-        places = ", ".join(map(str, ir_places(op)))
-        read = [found.buffers[name] for name in calls[step.call].inputs]
-        weights = tuple(found.weights[each.slot] for each in read if each.kind == "weight")
-        yield KernelCall(kernel.name, kernel.kind, places, cost.bytes, cost.flops, weights)
-
-
-def _weights(program: Program, found: Buffers) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Keys and stored elements of the weights, the ones that only initialize states last."""
-    dtypes = {
-        op.operation.attributes["key"].value: storage_element(op.operation.results[0].type)
-        for op in _weight_ops(program)
-    }
-    for key, spec in zip(program.signature.initial, program.signature.states, strict=True):
-        dtypes.setdefault(key, spec.dtype)
-    keys = tuple(dict.fromkeys([*found.weights, *program.signature.initial]))
-    return keys, tuple(dtypes[key] for key in keys)
-
-
-def _weight_ops(program: Program) -> Iterable[Any]:
-    return (op for op in walk(function(program, "main")) if op.operation.name == "dry.weight")

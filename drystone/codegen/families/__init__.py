@@ -34,10 +34,10 @@ from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.errors import InternalError
 from drystone.registry import Registry
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
-Builder = Callable[[Any, CpuTarget], TileProgram | None]
-Finder = Callable[[Any, CpuTarget], Search | None]
+Builder = Callable[[Any, Target], TileProgram | None]
+Finder = Callable[[Any, Target], Search | None]
 
 #: The builders for each kind of main operation, in the order they are asked.
 BUILDERS: Registry[tuple[Builder, ...]] = Registry(
@@ -87,7 +87,7 @@ SEARCHES: Registry[Finder] = Registry(
 
 
 def tile_program_of(
-    kernel: Any, target: CpuTarget, point: Mapping[str, int] | None = None
+    kernel: Any, target: Target, point: Mapping[str, int] | None = None
 ) -> TileProgram | None:
     """The tile program of an outlined kernel function, or None where no family knows its form.
 
@@ -107,7 +107,7 @@ def tile_program_of(
     return None
 
 
-def search_of(kernel: Any, target: CpuTarget) -> Search | None:
+def search_of(kernel: Any, target: Target) -> Search | None:
     """The schedules an outlined kernel function can have; None where its family has one only."""
     main = main_operation(kernel)
     find = SEARCHES.get(main.operation.name) if main is not None else None

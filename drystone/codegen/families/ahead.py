@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from drystone.codegen.elements import width
 from drystone.codegen.operands import Tensor
 from drystone.codegen.tile import Index, TileBuilder
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Bits of a cache line.
 _LINE = 512
@@ -14,7 +14,7 @@ _LINE = 512
 _GONE = 0.125
 
 
-def come_from_memory(weights: int, target: CpuTarget) -> bool:
+def come_from_memory(weights: int, target: Target) -> bool:
     """Whether so many bytes of weights of one convolution do."""
     return weights >= _GONE * target.l2
 

@@ -29,16 +29,16 @@ from drystone.codegen.families.attention_schedule import (
 )
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, TileBuilder, TileProgram, tile_program
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 
-def attention(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def attention(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a `dry.attention`."""
     found = search(kernel, target)
     return found.build(found.default)
 
 
-def search(kernel: Any, target: CpuTarget) -> Search:
+def search(kernel: Any, target: Target) -> Search:
     """The schedules of a `dry.attention`."""
     form = attention_form(kernel, target)
 
@@ -49,7 +49,7 @@ def search(kernel: Any, target: CpuTarget) -> Search:
     return Search(space(form, target), default(form, target), features(form), build)
 
 
-def _body(form: AttentionForm, cut: Schedule, target: CpuTarget) -> Callable[[TileBuilder], None]:
+def _body(form: AttentionForm, cut: Schedule, target: Target) -> Callable[[TileBuilder], None]:
     lanes = target.lanes(32)
     if in_pairs(form, target):
         return pairs(form, target, cut)
@@ -58,7 +58,7 @@ def _body(form: AttentionForm, cut: Schedule, target: CpuTarget) -> Callable[[Ti
     return in_parts(form, lanes, cut) if cut.parts > 1 else _few(form, lanes, cut)
 
 
-def _whole(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[TileBuilder], None]:
+def _whole(form: AttentionForm, target: Target, cut: Schedule) -> Callable[[TileBuilder], None]:
     """A grid of heads and blocks of queries, which may turn out to be few."""
     known, width, lanes = form.queries.constant, cut.width, target.lanes(32)
 

@@ -10,7 +10,7 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
 from drystone.ir.encoded import is_coded
 from drystone.ir.values import uncast
 from drystone.mlir import ints, ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 P = TypeVar("P")
 
@@ -112,7 +112,7 @@ def _promise(t: TileBuilder, tensor: Tensor, whole: list[Index]) -> None:
             t.same(tensor.dim(axis), extent)
 
 
-def attention_form(kernel: Any, target: CpuTarget) -> AttentionForm:
+def attention_form(kernel: Any, target: Target) -> AttentionForm:
     """Read the kernel function of a `dry.attention`."""
     op = dry_op(kernel)
     main = op.main
@@ -160,7 +160,7 @@ def _cache(op: DryOp, value: Any, axis: int) -> CachedRows | None:
     return CachedRows.of(kind, op.tensor(value), axis) if is_coded(kind) else None
 
 
-def _short(tensors: tuple[Tensor, ...], target: CpuTarget) -> str | None:
+def _short(tensors: tuple[Tensor, ...], target: Target) -> str | None:
     held = {tensor.held for tensor in tensors}
     unit = target.dot(*2 * tuple(held)) if len(held) == 1 else None
     return held.pop() if unit is not None and unit.group == 2 else None

@@ -14,10 +14,10 @@ from drystone.codegen.families.attention_schedule import SQUARE, Schedule, tile_
 from drystone.codegen.families.attention_tiles import TiledBlock
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.tile import Index, Tensor, TileBuilder, index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
-def pairs(form: AttentionForm, target: CpuTarget, cut: Schedule) -> Callable[[TileBuilder], None]:
+def pairs(form: AttentionForm, target: Target, cut: Schedule) -> Callable[[TileBuilder], None]:
     """Two rounds: values transposed, then blocks of queries."""
     heads, lanes, width = form.extent(form.out, 1), target.lanes(32), cut.width
     unit = tile_unit(form, target, width)

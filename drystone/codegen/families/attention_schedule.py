@@ -15,7 +15,7 @@ from drystone.codegen.families.attention_form import AttentionForm
 from drystone.codegen.families.tiling import divisor, doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The most queries of a head whose rows are taken together with those of other heads.
 MOST_TOGETHER = 4
@@ -60,7 +60,7 @@ class Schedule:
         return SQUARE if form.depth_v == groups * SQUARE else turns
 
 
-def in_pairs(form: AttentionForm, target: CpuTarget) -> bool:
+def in_pairs(form: AttentionForm, target: Target) -> bool:
     """Whether keys and values are multiplied in pairs: many queries of a short element. Only tile registers
     take any number of keys."""
     queries, keys = form.queries.constant, form.keys.constant
@@ -70,7 +70,7 @@ def in_pairs(form: AttentionForm, target: CpuTarget) -> bool:
     return (keys or 1) % SQUARE == 0 or tile_unit(form, target, 2 * target.lanes(32)) is not None
 
 
-def tile_unit(form: AttentionForm, target: CpuTarget, width: int) -> DotUnit | None:
+def tile_unit(form: AttentionForm, target: Target, width: int) -> DotUnit | None:
     """The unit with tile registers that can do both products of blocks of so many rows; None without one."""
     queries, keys = form.queries.constant, form.keys.constant
     if form.short is None or queries is None or keys is None or queries < _LEAST or form.depth_v % SQUARE:
@@ -106,7 +106,7 @@ def reads_codes(form: AttentionForm, lanes: int) -> bool:
     return whole and (keys.block > 1 or keys.group % lanes == 0)
 
 
-def single(form: AttentionForm, target: CpuTarget) -> Schedule:
+def single(form: AttentionForm, target: Target) -> Schedule:
     """How single rows are taken without tuning."""
     block = _SINGLE_BLOCK
     if not reads_codes(form, target.lanes(32)):
@@ -114,14 +114,14 @@ def single(form: AttentionForm, target: CpuTarget) -> Schedule:
     return Schedule(0, form.tile[1] if form.tile else block, _SINGLE_TILE)
 
 
-def _decoded(form: AttentionForm, target: CpuTarget) -> int:
+def _decoded(form: AttentionForm, target: Target) -> int:
     """Keys of a step whose codes, decoded, stay in the first cache; 0 where keys and values are no codes."""
     row = sum(cache.depth for cache in (form.key_cache, form.value_cache) if cache is not None)
     keys = int(target.l1 * _HELD) // (4 * row) if row else 0
     return max(_GROUP, 1 << keys.bit_length() - 1) if row else 0
 
 
-def default(form: AttentionForm, target: CpuTarget) -> Point:
+def default(form: AttentionForm, target: Target) -> Point:
     """The point taken without tuning."""
     rows = few_rows(form)
     width = _width(form, target) if rows is None else 0 if rows < FEW else _wide(rows, target)
@@ -129,7 +129,7 @@ def default(form: AttentionForm, target: CpuTarget) -> Point:
     return {"width": width, "block": cut.block, "tile": cut.tile, "parts": _parts(form, target)}
 
 
-def space(form: AttentionForm, target: CpuTarget) -> Space:
+def space(form: AttentionForm, target: Target) -> Space:
     """Every schedule."""
     first = default(form, target)
     lanes, rows = target.lanes(32), few_rows(form)
@@ -176,13 +176,13 @@ def features(form: AttentionForm) -> dict[str, float]:
     return {name: float(value) for name, value in {**sizes, **held, **masks}.items()}
 
 
-def _room(form: AttentionForm, width: int, target: CpuTarget) -> int:
+def _room(form: AttentionForm, width: int, target: Target) -> int:
     """Keys whose weights fit the first cache beside the queries and sums of a block."""
     row = width * bits(form.dtype) // 8
     return int(target.l1 * _HELD) // row - form.depth - form.depth_v
 
 
-def _width(form: AttentionForm, target: CpuTarget) -> int:
+def _width(form: AttentionForm, target: Target) -> int:
     """Rows of a block of many queries: two vectors, where what it holds stays in the first cache."""
     lanes, known = target.lanes(32), form.queries.constant
     narrow = (known is not None and known <= lanes) or target.registers < 32
@@ -191,13 +191,13 @@ def _width(form: AttentionForm, target: CpuTarget) -> int:
     return lanes if narrow or uneven else 2 * lanes
 
 
-def _wide(rows: int, target: CpuTarget) -> int:
+def _wide(rows: int, target: Target) -> int:
     """The widest block of so few rows."""
     lanes = target.lanes(32)
     return lanes if rows <= lanes or target.registers < 32 else 2 * lanes
 
 
-def _block(form: AttentionForm, width: int, target: CpuTarget) -> int:
+def _block(form: AttentionForm, width: int, target: Target) -> int:
     """Keys of a step with blocks of rows: all, where they are few, or a part that leaves no rest."""
     keys, unit = form.keys.constant, tile_unit(form, target, width)
     if unit is not None and keys is not None:
@@ -227,7 +227,7 @@ def _blocks(form: AttentionForm) -> list[int]:
     return sorted({-(-even(keys, n) // _TILE) * _TILE for n in powers} | {n for n in powers if n < keys})
 
 
-def _parts(form: AttentionForm, target: CpuTarget) -> int:
+def _parts(form: AttentionForm, target: Target) -> int:
     """Parts of the keys of a head; 1 where heads are enough or keys few."""
     images, groups, keys = form.images.constant, form.groups.constant, form.keys.constant
     if few_rows(form) is None or form.blocks is not None:
@@ -237,7 +237,7 @@ def _parts(form: AttentionForm, target: CpuTarget) -> int:
     return _UNKNOWN_PARTS if keys is None else max(1, min(_MOST_PARTS, keys // _PART))
 
 
-def _fits(form: AttentionForm, width: int, tile: int, target: CpuTarget) -> bool:
+def _fits(form: AttentionForm, width: int, tile: int, target: Target) -> bool:
     """Whether a tile of scores fits the registers beside a row of queries and a key; the scores of single
     rows are read again as vectors."""
     if not width:

@@ -22,7 +22,7 @@ from drystone.codegen.families.matmul_schedule import (
 )
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.search import Parameter, Point, Space
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: k of a panel that are decoded at a time: for vectors so that they stay in the first cache, for tile
 #: registers in the second one. Tiles of rows, at most, that pass by what is decoded once.
@@ -84,7 +84,7 @@ def _tiles_of_rows(product: Product, rows: int) -> int:
     return min(-(-(product.m or MANY) // rows), _HIGH_DECODED)
 
 
-def coded_default(product: Product, target: CpuTarget) -> Point:
+def coded_default(product: Product, target: Target) -> Point:
     """The point taken without tuning: for few rows the one expected to be fastest, from memory."""
     point = _first(product, target)
     if product.work is None:
@@ -94,7 +94,7 @@ def coded_default(product: Product, target: CpuTarget) -> Point:
     return min(points, key=lambda each: coded_seconds({**features, **each}, target))
 
 
-def _first(product: Product, target: CpuTarget) -> Point:
+def _first(product: Product, target: Target) -> Point:
     """A point that every product with codes has."""
     rows = default_rows(product, product.packed, target)
     tiles = product.tile is not None and rows >= product.tile.rows
@@ -111,7 +111,7 @@ def _first(product: Product, target: CpuTarget) -> Point:
     return point | {"panels": _panels(product, target)} if once else point
 
 
-def _panels(product: Product, target: CpuTarget) -> int:
+def _panels(product: Product, target: Target) -> int:
     """Panels of a grid step that sums its rows: several, if enough steps are left for threads to end at about
     the same time."""
     panels = -(-(product.n or product.packed) // product.packed)
@@ -119,7 +119,7 @@ def _panels(product: Product, target: CpuTarget) -> int:
     return next((wide for wide in range(_WIDE, 1, -1) if panels >= wide * enough), 1)
 
 
-def coded_space(product: Product, target: CpuTarget, first: Point) -> Space:
+def coded_space(product: Product, target: Target, first: Point) -> Space:
     """Every schedule, those like `first` before others."""
     panels, splits = -(-(product.n or 1) // product.packed), IN_BYTES in product.ways
     once = splits or any(product.totals)
@@ -162,7 +162,7 @@ def coded_features(product: Product) -> dict[str, float]:
     return found
 
 
-def coded_seconds(f: Mapping[str, float], target: CpuTarget) -> float:
+def coded_seconds(f: Mapping[str, float], target: Target) -> float:
     """The expected seconds of few rows, from `coded_features`, a point, and whether codes are `cold`: of
     instructions and of reading the longer ones, and a part of the shorter ones, which the others do not hide.
     """

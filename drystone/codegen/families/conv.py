@@ -25,13 +25,13 @@ from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.ir.buffers import OVER
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 #: Bytes of the input's copy at most: it lies on a thread's stack.
 _SCRATCH = 2 << 20
 
 
-def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def conv(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a `dry.conv`."""
     form = conv_form(kernel)
     if OVER in kernel.operation.attributes:
@@ -44,17 +44,17 @@ def conv(kernel: Any, target: CpuTarget) -> TileProgram | None:
     return conv_blocked(form, target) or conv_any(form, target)
 
 
-def search(kernel: Any, target: CpuTarget) -> Search | None:
+def search(kernel: Any, target: Target) -> Search | None:
     """The schedules of a `dry.conv`; None where its form has one only."""
     return None if OVER in kernel.operation.attributes else _search(conv_form(kernel), target)
 
 
-def can_write_over(kernel: Any, target: CpuTarget) -> bool:
+def can_write_over(kernel: Any, target: Target) -> bool:
     """Whether there is a program of a `dry.conv` that may write its result over its input."""
     return conv_over(conv_form(kernel), target) is not None
 
 
-def _search(form: ConvForm, target: CpuTarget) -> Search | None:
+def _search(form: ConvForm, target: Target) -> Search | None:
     if form.sparse is not None:
         return None
     found = conv_flat(form, target) or conv_pointwise(form, target)
@@ -78,7 +78,7 @@ class Blocking:
     wide: int
 
 
-def _blocking(form: ConvForm, target: CpuTarget, unfold: bool) -> Blocking:
+def _blocking(form: ConvForm, target: Target, unfold: bool) -> Blocking:
     assert form.pack is not None
     (width,) = form.pack.inner_tiles
     vectors = -(-width // target.lanes(32))
@@ -271,7 +271,7 @@ class _Step:
         return form.widened(t, tile)
 
 
-def conv_blocked(form: ConvForm, target: CpuTarget) -> TileProgram | None:
+def conv_blocked(form: ConvForm, target: Target) -> TileProgram | None:
     """The blocked program, for "nhwc" and a weight packed as [O / width][taps][I / groups][width], blocks
     within groups."""
     if not form.nhwc or form.first or form.transposed or form.pack is None or form.x.shape[-1] is None:

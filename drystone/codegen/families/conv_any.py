@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from drystone.codegen.families.conv_form import ConvForm, WeightReader
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 Body = Callable[[Index, Tile], Tile]
 
@@ -105,7 +105,7 @@ class _Any:
         )
 
 
-def conv_any(form: ConvForm, target: CpuTarget) -> TileProgram:
+def conv_any(form: ConvForm, target: Target) -> TileProgram:
     """A program for any `dry.conv`."""
     lanes = target.lanes(32)
     reader = WeightReader(form)

@@ -13,7 +13,7 @@ from drystone.codegen.families.conv_schedule import Slides, slide_default, slide
 from drystone.codegen.families.tiling import chunk_end
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 Taps = Callable[[list[Index], list[Index], Sequence[Tile]], list[Tile]]
 
@@ -104,7 +104,7 @@ def is_depthwise(form: ConvForm) -> bool:
     return (form.inside, form.outside) == (1, 1)
 
 
-def conv_depthwise(form: ConvForm, target: CpuTarget) -> Search | None:
+def conv_depthwise(form: ConvForm, target: Target) -> Search | None:
     """The programs for "nhwc", one input and one output channel per group."""
     if not form.nhwc or form.first or form.transposed or not is_depthwise(form) or form.kernel[-1] > UNROLLED:
         return None

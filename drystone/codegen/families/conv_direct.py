@@ -19,13 +19,13 @@ from drystone.codegen.families.conv_strips import Strip, strips
 from drystone.codegen.families.conv_taps import Direct, RegisterTile, Step
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, tile_program
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 #: Different tiles of a line that are programs of their own, at most.
 _VARIANTS = 5
 
 
-def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
+def conv_direct(form: ConvForm, target: Target) -> Search | None:
     """The programs for a result that is channels last, a known width, and a weight packed as [O / width]
     [taps][I / groups][width], blocks within groups."""
     if not form.nhwc or form.transposed or form.pack is None or form.x.shape[form.channel_axis] is None:
@@ -48,7 +48,7 @@ def conv_direct(form: ConvForm, target: CpuTarget) -> Search | None:
     return Search(image_space(sizes, target), point, form.features(), build)
 
 
-def _sizes(form: ConvForm, target: CpuTarget) -> Image:
+def _sizes(form: ConvForm, target: Target) -> Image:
     dims = form.spatial
     taps = 1
     for size in form.kernel:

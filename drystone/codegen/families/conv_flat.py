@@ -33,7 +33,7 @@ from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Taps of a kernel at most: the products of each are written out.
 _TAPS = 64
@@ -43,7 +43,7 @@ _LINE = 24
 _Weights = tuple[Tensor, Sequence[Index | int], int]
 
 
-def conv_flat(form: ConvForm, target: CpuTarget) -> Search | None:
+def conv_flat(form: ConvForm, target: Target) -> Search | None:
     """The programs for images of known extents, channels last in the result, without groups, where the
     target has tile registers for how the weight is held and packed; None for long lines, unless the taps are
     to be unfolded, and for a kernel of one tap without strides or padding, which needs no copy."""
@@ -69,7 +69,7 @@ def conv_flat(form: ConvForm, target: CpuTarget) -> Search | None:
     return Search(flat_space(sizes, target), flat_default(sizes, target), form.features(), build)
 
 
-def unfolding(form: ConvForm, target: CpuTarget) -> DotUnit | None:
+def unfolding(form: ConvForm, target: Target) -> DotUnit | None:
     """The unit with tile registers that multiplies all taps along the width of an image, channels first,
     at once."""
     unit = target.dot(form.weight.held, form.weight.held, tiles=True)

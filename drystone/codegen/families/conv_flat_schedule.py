@@ -7,7 +7,7 @@ from drystone.codegen.families.conv_work import TileWork, best
 from drystone.codegen.families.tiling import doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The part of the second cache that a step's copy of the image may fill.
 _COPY = 0.25
@@ -64,7 +64,7 @@ class FlatSchedule:
     ahead: bool
 
 
-def flat_schedule(sizes: Flat, point: Point, target: CpuTarget) -> FlatSchedule:
+def flat_schedule(sizes: Flat, point: Point, target: Target) -> FlatSchedule:
     """The schedule of a point of `flat_space`."""
     blocks, high = point["blocks"], point["high"]
     in_order = blocks == 1 or (sizes.images == 1 and high >= sizes.lines)
@@ -89,19 +89,19 @@ def _work(sizes: Flat, point: Point) -> TileWork:
     )
 
 
-def flat_default(sizes: Flat, target: CpuTarget) -> Point:
+def flat_default(sizes: Flat, target: Target) -> Point:
     """The point taken without tuning."""
     return best(_points(sizes, target), lambda point: _work(sizes, point), sizes.unit, target)
 
 
-def _points(sizes: Flat, target: CpuTarget) -> list[Point]:
+def _points(sizes: Flat, target: Target) -> list[Point]:
     blocks = sorted({even(sizes.blocks, n) for n in range(1, sizes.blocks + 1)}, reverse=True)
     high = sorted({even(sizes.lines, n) for n in range(1, sizes.lines + 1)}, reverse=True)
     fitting = [n for n in high if sizes.held(n) <= _COPY * target.l2] or [1]
     return [{"blocks": b, "high": h} for h in fitting for b in blocks]
 
 
-def flat_space(sizes: Flat, target: CpuTarget) -> Space:
+def flat_space(sizes: Flat, target: Target) -> Space:
     """Every schedule."""
     first = flat_default(sizes, target)
     lines = sorted({even(sizes.lines, n) for n in (*doubling(min(sizes.lines, 64)), first["high"])})

@@ -19,7 +19,7 @@ from drystone.ir.shapes import layouts
 from drystone.ir.values import sums_of
 from drystone.mlir import ints, ir
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 P = TypeVar("P")
 
@@ -165,7 +165,7 @@ class ConvForm:
         """Whether dots take x and the weight as they are held."""
         return self.group > 1
 
-    def tile(self, target: CpuTarget) -> DotUnit | None:
+    def tile(self, target: Target) -> DotUnit | None:
         """The unit with tile registers that can do the products; None without one."""
         if self.pack is None or not self.held or self.groups > 1 or self.transposed or self.first:
             return None

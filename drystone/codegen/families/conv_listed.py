@@ -16,7 +16,7 @@ from drystone.codegen.families.conv_form import ConvForm
 from drystone.codegen.families.dry_op import widened_to
 from drystone.codegen.families.listed import ListedMatrix, added, steps_of_outputs
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Registers of sums of one output; what reading an element costs beside as many products, in registers.
 _VECTORS, _BESIDE = 8, 2
@@ -114,7 +114,7 @@ def _lines(form: ConvForm, lanes: int) -> _Lines:
     return max(fitting, key=worth)
 
 
-def conv_listed(form: ConvForm, target: CpuTarget) -> TileProgram:
+def conv_listed(form: ConvForm, target: Target) -> TileProgram:
     """The program of a convolution whose weight is listed, of an image and a result that are channels last
     and whose spatial extents, one or two, are known."""
     lanes = target.lanes(32)

@@ -16,7 +16,7 @@ from drystone.codegen.families.conv_form import UNROLLED, ConvForm
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Bytes of the ring at most: it lies on a thread's stack.
 _RING = 1 << 18
@@ -24,7 +24,7 @@ _RING = 1 << 18
 _RUN = 8
 
 
-def conv_over(form: ConvForm, target: CpuTarget) -> TileProgram | None:
+def conv_over(form: ConvForm, target: Target) -> TileProgram | None:
     """The program of a depthwise convolution of images, channels last, whose result is no larger than its
     input; None for any other, and where the ring would be too large."""
     sides = zip(form.kernel, form.dilation, form.before, form.after, strict=True)

@@ -24,10 +24,10 @@ from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 
-def conv_pointwise(form: ConvForm, target: CpuTarget) -> Search | None:
+def conv_pointwise(form: ConvForm, target: Target) -> Search | None:
     """The programs for "nhwc", one tap, no padding, one group and a weight packed along O; where there is a
     stride, the spatial extents of the result must be known."""
     plain = not (any(form.before) or any(form.after) or form.transposed) and form.groups == 1

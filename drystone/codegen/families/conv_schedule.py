@@ -13,7 +13,7 @@ from drystone.codegen.families.matmul_schedule import FEW
 from drystone.codegen.families.tiling import divisor, doubling, even, preferred
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The part of the second cache that the weights of one step may fill, and that its input may; that weights
 #: may of which vectors read several blocks for each tile; that all pixels may where threads divide the
@@ -27,7 +27,7 @@ _FEW_TILES, _COPIES = 4, 2
 _SET = 4096
 
 
-def most_rows(width: int, target: CpuTarget) -> int:
+def most_rows(width: int, target: Target) -> int:
     """How many rows of `width` sums fit the registers beside a row of the weight and an input."""
     vectors = -(-width // target.lanes(32))
     return max(1, min(_ROWS, (target.registers - vectors - 1) // vectors))
@@ -42,7 +42,7 @@ def tile_heights(run: int | None, tile: DotUnit | None) -> tuple[int, ...]:
     return (tile.rows,) if one else (2 * tile.rows, tile.rows)
 
 
-def meeting(rows: int, apart: int, target: CpuTarget) -> bool:
+def meeting(rows: int, apart: int, target: Target) -> bool:
     """Whether so many rows of a tile, `apart` bytes from each other, meet in too few sets of the first cache
     for each to keep its line there."""
     sets = next((n for n in (1, 2) if n * apart % _SET == 0), 0)
@@ -137,7 +137,7 @@ def _pixel_schedule(sizes: Pixels, point: Point) -> PixelSchedule:
     return PixelSchedule(point["rows"], depth, *cut)
 
 
-def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
+def pixel_default(sizes: Pixels, target: Target) -> Point:
     """The point taken without tuning."""
     if sizes.tile is not None and sizes.heights and sizes.known:
         points = _pixel_points(sizes, sizes.heights[0], target)
@@ -164,7 +164,7 @@ def pixel_default(sizes: Pixels, target: CpuTarget) -> Point:
     }
 
 
-def _more_weights(sizes: Pixels, target: CpuTarget) -> bool:
+def _more_weights(sizes: Pixels, target: Target) -> bool:
     """Whether there are more weights, which come from memory, than pixels, which all stay in the second
     cache: then threads had better divide the weights."""
     if not sizes.known or not come_from_memory(sizes.every * sizes.panel, target):
@@ -173,7 +173,7 @@ def _more_weights(sizes: Pixels, target: CpuTarget) -> bool:
     return pixels <= target.l2 * _RESIDENT and sizes.every * sizes.panel > pixels
 
 
-def _by_blocks(sizes: Pixels, rows: int, target: CpuTarget) -> Point:
+def _by_blocks(sizes: Pixels, rows: int, target: Target) -> Point:
     """The point at which all pixels pass by one block after the other."""
     copied = bool(sizes.line) or sizes.moved
     # Every step makes a copy of its own.
@@ -182,12 +182,12 @@ def _by_blocks(sizes: Pixels, rows: int, target: CpuTarget) -> Point:
     return {"rows": rows, "blocks": blocks, "high": high, "copied": int(copied), "by_block": 1}
 
 
-def _fitting_blocks(sizes: Pixels, target: CpuTarget) -> int:
+def _fitting_blocks(sizes: Pixels, target: Target) -> int:
     """Blocks whose weights stay in the second cache while pixels pass by."""
     return even(sizes.every, max(1, int(target.l2 * _WEIGHTS) // sizes.panel))
 
 
-def _pixel_points(sizes: Pixels, rows: int, target: CpuTarget) -> list[Point]:
+def _pixel_points(sizes: Pixels, rows: int, target: Target) -> list[Point]:
     """Even divisions of blocks and pixels, the largest first."""
     held = int(target.l2 * _INPUT) // (sizes.inside * sizes.bytes)
     blocks = {even(sizes.every, n) for n in range(1, _fitting_blocks(sizes, target) + 1)}
@@ -224,7 +224,7 @@ def _pixel_work(sizes: Pixels, point: Point) -> TileWork:
     )
 
 
-def pixel_space(sizes: Pixels, target: CpuTarget) -> Space:
+def pixel_space(sizes: Pixels, target: Target) -> Space:
     """Every schedule of a pointwise convolution."""
     first = pixel_default(sizes, target)
     most = most_rows(sizes.width, target)
@@ -329,7 +329,7 @@ def _image_schedule(sizes: Image, point: Point) -> ImageSchedule:
     return ImageSchedule(point["rows"], depth, *cut, copied, tiles=False, bordered=sizes.moved)
 
 
-def image_default(sizes: Image, target: CpuTarget) -> Point:
+def image_default(sizes: Image, target: Target) -> Point:
     """The point taken without tuning."""
     rows = sizes.heights[0] if sizes.heights else even(sizes.line, most_rows(sizes.width, target))
     part = _WEIGHTS if sizes.heights else _BESIDE
@@ -347,7 +347,7 @@ def image_default(sizes: Image, target: CpuTarget) -> Point:
     return {"rows": rows, "blocks": blocks, "high": high, "depth": 4, "copied": int(copied)}
 
 
-def image_space(sizes: Image, target: CpuTarget) -> Space:
+def image_space(sizes: Image, target: Target) -> Space:
     """Every schedule of a convolution along known lines."""
     first = image_default(sizes, target)
     most = most_rows(sizes.width, target)
@@ -379,12 +379,12 @@ class Slides:
     taps: int
 
 
-def slide_default(sizes: Slides, target: CpuTarget) -> Point:
+def slide_default(sizes: Slides, target: Target) -> Point:
     """The point taken without tuning."""
     return {"run": 4 if target.registers >= 32 else 2, "high": 1, "wide": 0}
 
 
-def slide_space(sizes: Slides, target: CpuTarget) -> Space:
+def slide_space(sizes: Slides, target: Target) -> Space:
     """Every schedule of a depthwise convolution: outputs of a run, which share the taps and the inputs in
     registers; lines and channels (0: all) of a step."""
     first = slide_default(sizes, target)

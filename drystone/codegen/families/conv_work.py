@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from drystone.codegen.search import Point
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The part of the second cache in which what a step reads stays.
 _KEPT = 0.8
@@ -39,7 +39,7 @@ class TileWork:
         """All steps."""
         return self.groups * self.pieces
 
-    def cycles(self, unit: DotUnit, target: CpuTarget) -> float:
+    def cycles(self, unit: DotUnit, target: Target) -> float:
         """Of the thread that has most to do: threads take neighbouring steps, all pieces of a group before
         the next group."""
         steps = -(-self.steps // target.threads)
@@ -52,9 +52,7 @@ class TileWork:
         return steps * step + copies + (weights + inputs) / _BEYOND
 
 
-def best(
-    points: Sequence[Point], work: Callable[[Point], TileWork], unit: DotUnit, target: CpuTarget
-) -> Point:
+def best(points: Sequence[Point], work: Callable[[Point], TileWork], unit: DotUnit, target: Target) -> Point:
     """The point of most steps, up to a few for each thread, among those that take about the least time; of
     several the first one. What is larger, the weights or the pixels, is divided: of the other one a step
     takes as much as it can, so that no two threads read the same of the larger one."""

@@ -11,13 +11,13 @@ from drystone.codegen.families.rows import over_rows, split_at
 from drystone.codegen.families.tiling import chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.ir.encoded import codes_of
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What is done with a tile of a row that starts at a column.
 Given = Callable[[Index, Tile], None]
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.embedding."""
     op = dry_op(kernel)
     table, indices, out = op.tensor(op.main.table), op.tensor(op.main.indices), op.inits[0]

@@ -10,7 +10,7 @@ from drystone.codegen.elements import wide
 from drystone.codegen.families.rows import over_rows, split_at
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def joined(tensor: Tensor, dim: int, across: bool) -> Tensor:
     return split_at(tensor, *((dim,) if across else (dim, dim + 1)))
 
 
-def lines_of(x: Tensor, dim: int, target: CpuTarget) -> Lines:
+def lines_of(x: Tensor, dim: int, target: Target) -> Lines:
     """The lines of a tensor along a dimension."""
     across = all(n == 1 for n in x.shape[dim + 1 :])
     x = joined(x, dim, across)

@@ -16,7 +16,7 @@ from drystone.codegen.families.lines import Lines, lines_of
 from drystone.codegen.families.rows import integer, split_at
 from drystone.codegen.families.tiling import chunk_end
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Tiles of a block: a few KiB.
 _BLOCK = 32
@@ -77,7 +77,7 @@ def _grown(t: TileBuilder, x: Tile, peak: Tile) -> Tile:
     return t.apply("math.exp", t.apply("arith.subf", x, peak), domain="negative")
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.logsumexp."""
     op = dry_op(kernel)
     x = op.tensor(op.main.x)

@@ -15,7 +15,7 @@ from drystone.codegen.families.outlined import outlined
 from drystone.codegen.families.region import spread
 from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 # Narrower than this, a block costs more than reading the operand against its grain.
 _BLOCK_WORTH = 4
@@ -148,7 +148,7 @@ def _crossing(nest: Nest, reads: int, wide: int) -> int | None:
     return crossing[0] if crossing else None
 
 
-def map_program(op: Generic, target: CpuTarget, family: str = "map") -> TileProgram | None:
+def map_program(op: Generic, target: Target, family: str = "map") -> TileProgram | None:
     """The tile program of an operation whose loops are all parallel (or reduce one element); None where
     results differ in order."""
     order = [dim for dim in op.results[0].dims if dim is not None]
@@ -190,7 +190,7 @@ def _none(access: Access) -> list[int | None]:
     return [None for _ in access.dims]
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is an elementwise linalg operation."""
     around = outlined(kernel)
     op = None if around is None else generic(around)

@@ -41,13 +41,13 @@ from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Tensor, TileProgram
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What a size known at the call counts as for a cost model.
 _UNKNOWN = 256
 
 
-def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def matmul(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a kernel of one or more `dry.matmul`; None where b is packed in a way not known here."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
@@ -70,7 +70,7 @@ def matmul(kernel: Any, target: CpuTarget) -> TileProgram | None:
     return panels(forms, product, default(product, target), target)
 
 
-def search(kernel: Any, target: CpuTarget) -> Search | None:
+def search(kernel: Any, target: Target) -> Search | None:
     """The schedules of a kernel of `dry.matmul`; None where there is nothing to choose."""
     forms = _forms(kernel)
     form = forms[0] if forms else None
@@ -93,7 +93,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     return Search(space(product, target), default(product, target), {**features, **_units(product)}, build)
 
 
-def _sparse(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def _sparse(form: MatMulForm, target: Target) -> TileProgram:
     """The program of a product with a sparse matrix, by how its elements are held."""
     if isinstance(form.sparse, StructuredMatrix):
         rows = form.out.shape[form.batch]
@@ -155,7 +155,7 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
     return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse, left is not None, skips)
 
 
-def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
+def product_of(forms: Sequence[MatMulForm], target: Target) -> Product:
     """The sizes of products that share a grid."""
     form = forms[0]
     m = form.out.shape[-2]
@@ -194,7 +194,7 @@ def product_of(forms: Sequence[MatMulForm], target: CpuTarget) -> Product:
     return replace(made, ways=_ways(coded, form, target), work=work)
 
 
-def _ways(coded: CodedMatrix, form: MatMulForm, target: CpuTarget) -> tuple[int, ...]:
+def _ways(coded: CodedMatrix, form: MatMulForm, target: Target) -> tuple[int, ...]:
     """The ways in which few rows, that are no bytes, may be multiplied with a coded matrix."""
     if form.dtype != "f32" or target.dot("ui8", "i8") is None or not splits(coded):
         return (DECODED,)

@@ -12,7 +12,7 @@ from drystone.codegen.families.decoding import CodedMatrix, lay_numbers
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Vectors whose products are summed at once with codes in registers, at most.
 FEW = 8
@@ -34,7 +34,7 @@ class LaidBlocks:
     row: Tensor | None  #: a string of numbers as they are decoded, where they then lie in groups
 
     @staticmethod
-    def of(t: TileBuilder, matrix: ListedMatrix, vectors: Vectors, target: CpuTarget) -> "LaidBlocks":
+    def of(t: TileBuilder, matrix: ListedMatrix, vectors: Vectors, target: Target) -> "LaidBlocks":
         """Memory for the longest list."""
         coded, (outputs, inputs) = matrix.coded, matrix.block
         assert coded is not None

@@ -19,7 +19,7 @@ from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Registers that are left for operands and addresses, and registers of one row of sums at most.
 _OPERANDS, _WIDE = 6, 4
@@ -43,7 +43,7 @@ class _Shape:
     tiles: bool = False
 
 
-def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def block_product(form: MatMulForm, target: Target) -> TileProgram:
     """The program of a product one of whose matrices is listed in blocks."""
     matrix, vectors = form.sparse, Vectors(form, target.lanes(bits_of(form.dtype)))
     assert isinstance(matrix, ListedMatrix)
@@ -87,7 +87,7 @@ def block_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
     return program(form, body)
 
 
-def _turned(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> tuple[int, int]:
+def _turned(vectors: Vectors, matrix: ListedMatrix, target: Target) -> tuple[int, int]:
     """Vectors and outputs of a step that lays its vectors down: as many as a good part of the second cache
     holds, and outputs for all threads."""
     size, outputs = matrix.depth * bits_of(vectors.held.held) // 8, matrix.block[0]
@@ -116,7 +116,7 @@ def _lay(
     t.loop(end, 1, vector)
 
 
-def _shape(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
+def _shape(vectors: Vectors, matrix: ListedMatrix, target: Target) -> _Shape:
     """How much is summed at once."""
     (outputs, inputs), unit, lanes = matrix.block, _unit(vectors, matrix, target), vectors.lanes
     if unit is not None:
@@ -135,7 +135,7 @@ def _shape(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> _Shape:
     return _Shape(some, width, depth, some * max(1, _HIGH // some))
 
 
-def _unit(vectors: Vectors, matrix: ListedMatrix, target: CpuTarget) -> DotUnit | None:
+def _unit(vectors: Vectors, matrix: ListedMatrix, target: Target) -> DotUnit | None:
     """The tile unit that does it, for more than a few vectors of elements that it multiplies."""
     outputs, inputs = matrix.block
     held = vectors.held.held, matrix.tensors["values"].held

@@ -8,10 +8,10 @@ from drystone.codegen.families.dry_op import summand
 from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
 from drystone.codegen.families.tiling import even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
-def along_k(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def along_k(form: MatMulForm, target: Target) -> TileProgram:
     """A plain b [.., N, K]: registers hold neighbours along k, one sum for each element of the tile."""
     rank, lanes = form.batch, target.lanes(32)
     m, n = form.out.shape[-2:]
@@ -53,7 +53,7 @@ def sums_along_k(
     return t.reshape(total, (rows, columns))
 
 
-def column(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def column(form: MatMulForm, target: Target) -> TileProgram:
     """b a column [.., K]: each row of a is read along k."""
     rank, lanes = form.batch, target.lanes(32)
     rows = even(form.out.shape[-2], 8)

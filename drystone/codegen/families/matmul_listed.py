@@ -15,13 +15,13 @@ from drystone.codegen.families.listed import ListedMatrix, added, steps_of_outpu
 from drystone.codegen.families.matmul_form import MatMulForm, program, promises
 from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Registers of sums of one output. Vectors up to which inputs are gathered.
 _VECTORS, _GATHERED = 8, 3
 
 
-def listed_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def listed_product(form: MatMulForm, target: Target) -> TileProgram:
     """The program of a product one of whose matrices is listed."""
     lanes, matrix = target.lanes(bits_of(form.dtype)), form.sparse
     vectors, count = Vectors(form, lanes), Vectors(form, lanes).known

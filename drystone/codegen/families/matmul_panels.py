@@ -19,7 +19,7 @@ from drystone.codegen.families.matmul_schedule import (
 from drystone.codegen.families.tiling import awaited
 from drystone.codegen.search import Point
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What is done beside the products of a round, which starts at some k.
 Meanwhile = Callable[[Index], None]
@@ -29,7 +29,7 @@ _LANES = 16
 _Shorter = Sequence[tuple[int, Schedule]]
 
 
-def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: CpuTarget) -> TileProgram:
+def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: Target) -> TileProgram:
     """The program of a point of the search space. Several products of the same a lie side by side: their
     panels follow each other in the grid."""
     form = forms[0]
@@ -67,7 +67,7 @@ def panels(forms: Sequence[MatMulForm], product: Product, point: Point, target: 
     return program(form, body)
 
 
-def _schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
+def _schedule(product: Product, point: Point, target: Target) -> Schedule:
     """The schedule of a point, by how b is held."""
     return coded_schedule(product, point) if product.strings else schedule(product, point, target)
 

@@ -21,7 +21,7 @@ from drystone.codegen.families.matmul_split import BYTES, Parts, SplitStep
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index
 from drystone.ir.encoding import Words
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Inputs that bytes are picked from, those that share an exponent, and numbers that a lane sums at once.
 _WINDOW, _SPAN, _LANE = 64, 256, 4
@@ -31,7 +31,7 @@ _BYTE, _ROWS, _STEPS_OF_THREAD = 8, 2, 8
 _HALF, _POSITIVE = 64, (64 << 16) - 0x4B400000
 
 
-def picks_bytes(form: MatMulForm, target: CpuTarget) -> bool:
+def picks_bytes(form: MatMulForm, target: Target) -> bool:
     """Whether bytes are picked for a product with groups: its codes are signed bytes or parts of them, whose
     groups are whole windows, in the right operand."""
     matrix = form.sparse
@@ -45,7 +45,7 @@ def picks_bytes(form: MatMulForm, target: CpuTarget) -> bool:
     return signed and matrix.slots % slots == 0 and values.group % slots == 0 and slots % values.run == 0
 
 
-def picked_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def picked_product(form: MatMulForm, target: Target) -> TileProgram:
     """The program of a product with groups of which bytes are picked."""
     matrix, height = form.sparse, form.out.shape[form.batch]
     assert isinstance(matrix, StructuredMatrix)

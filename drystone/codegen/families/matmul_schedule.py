@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from drystone.codegen.families.tiling import divisor, even, side_by_side
 from drystone.codegen.search import Parameter, Point, Space
 from drystone.targets.dots import DotUnit
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The part of the second cache that a panel of b may fill, and the most rows of a register tile.
 _PANEL = 0.5
@@ -96,13 +96,13 @@ class Schedule:
     ahead_bytes: int = 0
 
 
-def schedule(product: Product, point: Point, target: CpuTarget) -> Schedule:
+def schedule(product: Product, point: Point, target: Target) -> Schedule:
     """The schedule of a point of `space`, of numbers as they are."""
     made = _uncoded(product, point, target)
     return replace(made, ahead=_ahead(product, made, target))
 
 
-def _uncoded(product: Product, point: Point, target: CpuTarget) -> Schedule:
+def _uncoded(product: Product, point: Point, target: Target) -> Schedule:
     """The schedule of a product of numbers as they are."""
     rows, width, k = point["rows"], point["width"], product.k
     depth = product.run or product.group * (divisor(k // product.group, 4) if k is not None else 4)
@@ -115,7 +115,7 @@ def _uncoded(product: Product, point: Point, target: CpuTarget) -> Schedule:
     return Schedule(rows, width, depth, block, high, _wide(product, high, width))
 
 
-def _in_tiles(product: Product, tile: DotUnit, point: Point, target: CpuTarget) -> Schedule:
+def _in_tiles(product: Product, tile: DotUnit, point: Point, target: Target) -> Schedule:
     """The schedule of a product of short elements in tile registers. Rows that stay in the second cache pass
     by one panel after the other; or a tile of rows goes through the panels of a strip."""
     rows, width, k = point["rows"], point["width"], product.k
@@ -132,7 +132,7 @@ def _in_tiles(product: Product, tile: DotUnit, point: Point, target: CpuTarget) 
     return Schedule(rows, width, depth, block, high, width, by_rows, tiles=True, rest=rest, late=late)
 
 
-def _strip(product: Product, rows: int, width: int, target: CpuTarget) -> int:
+def _strip(product: Product, rows: int, width: int, target: Target) -> int:
     """Columns of several panels of b that many tiles of rows, one after the other, find in a quarter of the
     second cache: those of fewer panels where else too few steps would be left, of one where b does not come
     out of that cache. The results of a tile of rows then lie side by side: those of a panel lie rows apart,
@@ -147,7 +147,7 @@ def _strip(product: Product, rows: int, width: int, target: CpuTarget) -> int:
     return width * (divisor(product.shared // width, wide) if product.shared else wide)
 
 
-def _ahead(product: Product, p: Schedule, target: CpuTarget) -> bool:
+def _ahead(product: Product, p: Schedule, target: Target) -> bool:
     """Whether the panels come from memory, one after the other, each for several tiles of rows."""
     rows = p.high if p.by_rows else product.m
     if not product.packed or not product.n or not product.k or rows is None or p.block or p.wide > p.width:
@@ -171,7 +171,7 @@ def _high(product: Product, rows: int, width: int) -> int:
     return rows * next((high for high in range(most, 1, -1) if panels * -(-tiles // high) >= _STEPS), 1)
 
 
-def _even_high(product: Product, rows: int, width: int, target: CpuTarget) -> int:
+def _even_high(product: Product, rows: int, width: int, target: Target) -> int:
     """Rows of a grid step in tile registers whose rows all stay in the second cache: those of several tiles,
     if enough steps are left."""
     tiles, panels = -(-(product.m or MANY) // rows), -(-(product.n or width) // width)
@@ -179,7 +179,7 @@ def _even_high(product: Product, rows: int, width: int, target: CpuTarget) -> in
     return rows * next((n for n in range(tiles, 1, -1) if panels * -(-tiles // n) >= enough), 1)
 
 
-def default(product: Product, target: CpuTarget) -> Point:
+def default(product: Product, target: Target) -> Point:
     """The point taken without tuning: two registers wide, as high as the registers and the first cache allow,
     k cut where a panel would leave the second cache."""
     narrow = target.lanes(32)
@@ -200,7 +200,7 @@ def default(product: Product, target: CpuTarget) -> Point:
     return {"rows": rows, "width": width, "passes": passes}
 
 
-def default_rows(product: Product, width: int, target: CpuTarget) -> int:
+def default_rows(product: Product, width: int, target: Target) -> int:
     """The rows of the register tile taken without tuning."""
     if product.tile is not None:
         return product.tile.rows * (1 if product.m is not None and product.m <= product.tile.rows else 2)
@@ -208,13 +208,13 @@ def default_rows(product: Product, width: int, target: CpuTarget) -> int:
     return even(product.m, side_by_side(apart, _most_rows(width, product, target), target))
 
 
-def row_choices(product: Product, width: int, target: CpuTarget) -> tuple[int, ...]:
+def row_choices(product: Product, width: int, target: Target) -> tuple[int, ...]:
     """The rows that a register tile of this width may have, the most first."""
     high = () if product.tile is None else (2 * product.tile.rows, product.tile.rows)
     return (*high, *range(_most_rows(width, product, target), 0, -1))
 
 
-def space(product: Product, target: CpuTarget) -> Space:
+def space(product: Product, target: Target) -> Space:
     """Every schedule: rows and width of the register tile (the sums, one row of b and one element of a must
     fit the registers), and passes over k, at most so many that a panel fills a quarter of the second
     cache."""
@@ -243,7 +243,7 @@ def space(product: Product, target: CpuTarget) -> Space:
     )
 
 
-def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTarget) -> int:
+def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: Target) -> int:
     """So many that the part of a panel that one of them reads leaves room in the second cache for the rows
     that are read again and again. Parts small enough for the first cache are read faster, but laying sums
     down and taking them up again costs more than that."""
@@ -251,7 +251,7 @@ def _passes_in_tiles(width: int, product: Product, tile: DotUnit, target: CpuTar
     return 1 if product.k is None or few else -(-_panel_bytes(width, product) // int(target.l2 * _PANEL / 2))
 
 
-def _resident(product: Product, rows: int, target: CpuTarget) -> int:
+def _resident(product: Product, rows: int, target: Target) -> int:
     """The rows of a that are read again and again out of the second cache: all where they fill no more than
     half of it, else register tiles of `rows` up to a quarter, which leaves room for the panels of b."""
     row = (product.k or 1) * product.bits // 8 // product.group
@@ -264,13 +264,13 @@ def _panel_bytes(width: int, product: Product) -> int:
     return (product.k or 1) * width * product.bits // 8 // product.group
 
 
-def _most_rows(width: int, product: Product, target: CpuTarget) -> int:
+def _most_rows(width: int, product: Product, target: Target) -> int:
     vectors = -(-width // target.lanes(product.bits))
     sums = vectors + (-(-vectors // 2) if product.run else 0)
     return max(1, min(_ROWS, (target.registers - vectors - 1) // sums))
 
 
-def _most_passes(width: int, product: Product, target: CpuTarget) -> int:
+def _most_passes(width: int, product: Product, target: Target) -> int:
     """1 where a panel stays in the second cache; else so many that its parts fill half as much."""
     panel = _panel_bytes(width, product)
     if product.k is None or panel <= target.l2 * _PANEL:

@@ -18,7 +18,7 @@ from drystone.codegen.families.matmul_panels import step_of
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, default, schedule
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram
 from drystone.ir.zeros import factors
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: What is listed is done so many at a time: their rows of the weight come out of memory side by side.
 _TOGETHER = 4
@@ -28,7 +28,7 @@ _VECTORS, _LEAST = 4, 256
 _TILE = 4
 
 
-def skipping_product(form: MatMulForm, product: Product, target: CpuTarget) -> TileProgram:
+def skipping_product(form: MatMulForm, product: Product, target: Target) -> TileProgram:
     """The program of a product whose b is held input by input or, `transposed`, output by output."""
     rank, lanes = form.batch, target.lanes(32)
     rows, outputs = form.out.shape[rank:]

@@ -13,7 +13,7 @@ from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.families.tiling import even
 from drystone.codegen.families.vectors import Vectors
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Sums that are formed side by side, so that no operation waits for the one before; vectors at most.
 _CHAINS, _VECTORS = 4, 8
@@ -21,7 +21,7 @@ _CHAINS, _VECTORS = 4, 8
 FEW_VECTORS = 16
 
 
-def structured_product(form: MatMulForm, target: CpuTarget) -> TileProgram:
+def structured_product(form: MatMulForm, target: Target) -> TileProgram:
     """The program of a product one of whose matrices is held in panels of N:M."""
     matrix, vectors = form.sparse, Vectors(form, target.lanes(bits_of(form.dtype)))
     assert isinstance(matrix, StructuredMatrix)

@@ -13,7 +13,7 @@ from drystone.codegen.families.rows import inside_of, split_at
 from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 # Rows of so few elements are moved one by one.
 _FEW = 3
@@ -100,7 +100,7 @@ class _Box:
         return _Box(offsets, sizes, [1] * len(groups), list(range(len(groups))))
 
 
-def extract_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def extract_slice(kernel: Any, target: Target) -> TileProgram | None:
     """A slice that is not one stretch of its source."""
     around = outlined(kernel)
     source = None if around is None else around.tensor(around.main.source)
@@ -113,7 +113,7 @@ def extract_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
     return _place(around, source, out, box, target, "slice", 0)
 
 
-def pad(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def pad(kernel: Any, target: Target) -> TileProgram | None:
     """tensor.pad with one constant."""
     around = outlined(kernel)
     source = None if around is None else around.tensor(around.main.source)
@@ -130,7 +130,7 @@ def pad(kernel: Any, target: CpuTarget) -> TileProgram | None:
 
 
 def _place(
-    around: Outlined, source: Tensor, out: Tensor, box: _Box, target: CpuTarget, family: str, fill: float
+    around: Outlined, source: Tensor, out: Tensor, box: _Box, target: Target, family: str, fill: float
 ) -> TileProgram:
     """out[i] = source[offset + i * step], `fill` where that is outside."""
     width = tile_width(target, out.dtype, out.dim(len(out.shape) - 1))
@@ -155,7 +155,7 @@ def _place(
     return tile_program(family, around.tensors, body, around.scalars)
 
 
-def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def concat(kernel: Any, target: Target) -> TileProgram | None:
     """tensor.concat: the rows of all inputs one after another, in rows of what lies before the dimension.
 
     A part is written in whole tiles: what reaches into the next one is written over by that.
@@ -209,7 +209,7 @@ def concat(kernel: Any, target: CpuTarget) -> TileProgram | None:
     return tile_program("concat", around.tensors, body, around.scalars)
 
 
-def insert_slice(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def insert_slice(kernel: Any, target: Target) -> TileProgram | None:
     """tensor.insert_slice with unit strides: the old content row by row, and the slice over its rows."""
     around = outlined(kernel)
     if around is None or not around.inits[0].shape:

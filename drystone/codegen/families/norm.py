@@ -15,14 +15,14 @@ from drystone.codegen.families.rows import Fold, integer, over_rows, split_at
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 class _Norm:
     """One kernel: x and out, where it is stored, as rows (`rows` is None where there is only one) of
     normalized columns."""
 
-    def __init__(self, op: Any, x: Tensor, out: Tensor | None, target: CpuTarget) -> None:
+    def __init__(self, op: Any, x: Tensor, out: Tensor | None, target: Target) -> None:
         self.cut = cut = len(x.shape) - integer(op, "axes")
         self.x, self.out = split_at(x, cut), None if out is None else split_at(out, cut)
         self.held = wide(x.dtype)
@@ -159,7 +159,7 @@ class _Norm:
         over_rows(t, self.rows, self.columns, lambda r: self.row(t, r))
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel of one dry.norm, and of a dry.round_rows of its result."""
     op, *rounded = dry_ops(kernel)
     if op.main.operation.name != "dry.norm":

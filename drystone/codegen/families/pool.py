@@ -8,7 +8,7 @@ from drystone.codegen.elements import is_float, limits, wide
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, summand
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ints, ir
-from drystone.targets import CpuTarget
+from drystone.targets import Target
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def pool_form(kernel: Any) -> PoolForm:
     )
 
 
-def pool(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def pool(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a `dry.pool`."""
     form = pool_form(kernel)
     dims, lanes = len(form.kernel), target.lanes(32)

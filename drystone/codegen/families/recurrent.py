@@ -10,7 +10,7 @@ from drystone.codegen.families.recurrent_units import Units, by_units, divides_u
 from drystone.codegen.families.tiling import even, preferred
 from drystone.codegen.search import Parameter, Point, Search, Space
 from drystone.codegen.tile import TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The most rows of the batch that are taken at once.
 _MOST = 8
@@ -18,13 +18,13 @@ _MOST = 8
 _UNKNOWN = 16
 
 
-def recurrent(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def recurrent(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a `dry.recurrent`; None for a weight packed otherwise than along its gates."""
     found = search(kernel, target)
     return None if found is None else found.build(found.default)
 
 
-def search(kernel: Any, target: CpuTarget) -> Search | None:
+def search(kernel: Any, target: Target) -> Search | None:
     """The schedules of a `dry.recurrent`: by hidden units or by rows of the batch, and how many rows at
     once."""
     form = recurrent_form(kernel)
@@ -49,7 +49,7 @@ def search(kernel: Any, target: CpuTarget) -> Search | None:
     return Search(space, first, features, build)
 
 
-def _default(form: RecurrentForm, target: CpuTarget) -> Point:
+def _default(form: RecurrentForm, target: Target) -> Point:
     """The point taken without tuning."""
     batch = form.outs[0].shape[1]
     if by_units(form, target):
@@ -57,7 +57,7 @@ def _default(form: RecurrentForm, target: CpuTarget) -> Point:
     return {"units": 0, "rows": 4 if batch is None else max(1, min(_MOST, -(-batch // target.threads)))}
 
 
-def _body(form: RecurrentForm, target: CpuTarget, units: bool, rows: int) -> Callable[[TileBuilder], None]:
+def _body(form: RecurrentForm, target: Target, units: bool, rows: int) -> Callable[[TileBuilder], None]:
     lanes = target.lanes(32)
 
     def body(t: TileBuilder) -> None:

@@ -12,7 +12,7 @@ from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.recurrent_form import Before, RecurrentForm, entering, hidden_part, new_state
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Gates whose sums are made at once from a plain weight.
 _GATES = 8
@@ -25,7 +25,7 @@ class Rows:
 
     form: RecurrentForm
     t: TileBuilder
-    target: CpuTarget
+    target: Target
     lanes: int
     rows: int
     first: Index
@@ -35,7 +35,7 @@ class Rows:
 
     @staticmethod
     def make(
-        form: RecurrentForm, t: TileBuilder, target: CpuTarget, lanes: int, rows: int, first: Index
+        form: RecurrentForm, t: TileBuilder, target: Target, lanes: int, rows: int, first: Index
     ) -> "Rows":
         """With its scratch."""
         width = form.gates if form.block is None else form.weight.dim(0).constant

@@ -11,20 +11,20 @@ from drystone.codegen.families.dry_op import narrowed, widened
 from drystone.codegen.families.recurrent_form import Before, RecurrentForm, entering, hidden_part, new_state
 from drystone.codegen.families.tiling import divisor
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Numbers of a weight above which dividing them among threads, which meet after every step, saves time: about
 #: a microsecond's products.
 _WEIGHT = 12_288
 
 
-def divides_units(form: RecurrentForm, target: CpuTarget) -> bool:
+def divides_units(form: RecurrentForm, target: Target) -> bool:
     """Whether the hidden units can be divided among the threads."""
     whole = form.block is not None and form.hidden % form.block == 0 and form.block % target.lanes(32) == 0
     return target.threads > 1 and whole
 
 
-def by_units(form: RecurrentForm, target: CpuTarget) -> bool:
+def by_units(form: RecurrentForm, target: Target) -> bool:
     """Whether to divide the hidden units among the threads rather than the rows of the batch: where a step is
     long enough to meet after it, and there are not two rows for every thread: two read the weight once."""
     batch = form.outs[0].shape[1]
@@ -32,7 +32,7 @@ def by_units(form: RecurrentForm, target: CpuTarget) -> bool:
     return divides_units(form, target) and few and form.gates * form.hidden >= _WEIGHT
 
 
-def most_rows(form: RecurrentForm, target: CpuTarget) -> int:
+def most_rows(form: RecurrentForm, target: Target) -> int:
     """Rows whose sums of all gates leave a quarter of the registers free."""
     sums = form.gates // form.hidden * (form.block or 0) // target.lanes(32)
     return max(1, min(8, 3 * target.registers // 4 // max(1, sums)))

@@ -20,7 +20,7 @@ from drystone.codegen.families.region import spread
 from drystone.codegen.families.rows import Fold
 from drystone.codegen.families.tiling import UNIT, chunk_end, tile_width
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass
@@ -161,7 +161,7 @@ class _Reduce:
         return wanted if extent.constant is None else max(1, min(wanted, extent.constant))
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is a linalg operation with reduced loops."""
     around = outlined(kernel)
     op = None if around is None else generic(around)

@@ -14,7 +14,7 @@ from drystone.codegen.families.dry_op import DryOp, dry_ops
 from drystone.codegen.families.rows import Fold, over_rows, split_at
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The largest code, and the least peak of a row that is not all zeros: 127 over it is a number.
 LARGEST, LEAST = 127.0, 2.0**-120
@@ -139,7 +139,7 @@ def rounding_of(op: DryOp, width: int) -> Rounding:
     return Rounding(split_at(codes, cut), split_at(peak), zero, factor, width)
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel of one dry.round_rows."""
     op, *others = dry_ops(kernel)
     if others:

@@ -22,7 +22,7 @@ from drystone.codegen.families.tiling import even
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.errors import InternalError
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: The part of the second cache that what is kept beside the rows of a step may fill: so many rows pass by
 #: each panel of the weight.
@@ -31,13 +31,13 @@ _PART = 0.25
 _STEPS = 32
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The program of a kernel of a `dry.matmul` and the `dry.row_stats` of its result."""
     found = search(kernel, target)
     return found.build(found.default)
 
 
-def search(kernel: Any, target: CpuTarget) -> Search:
+def search(kernel: Any, target: Target) -> Search:
     """The schedules of such a kernel: those of the product, whose panels are not cut along k."""
     product, stats = dry_ops(kernel)
     if product.main.operation.name != "dry.matmul" or stats.main.operation.name != "dry.row_stats":

@@ -12,7 +12,7 @@ from drystone.codegen.families.rows import integer, split_at
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Registers of columns that a long scan takes side by side, where there are columns enough: every step reads
 #: another page, so it should read much of it.
@@ -101,7 +101,7 @@ class _Scan:
         t.grid([(1, 1)], cell)
 
 
-def _width(x: Tensor, target: CpuTarget, *, long: bool) -> int:
+def _width(x: Tensor, target: Target, *, long: bool) -> int:
     """Columns side by side."""
     columns, wide = x.dim(len(x.shape) - 1), _WIDE * target.lanes(32)
     count = columns.constant or 0
@@ -110,7 +110,7 @@ def _width(x: Tensor, target: CpuTarget, *, long: bool) -> int:
     return tile_width(target, x.dtype, columns)
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.scan."""
     op = dry_op(kernel)
     product = ir.StringAttr(op.main.operation.attributes["kind"]).value == "prod"
@@ -118,13 +118,13 @@ def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
     return _build(op, target, ("arith.mul" if product else "arith.add") + element, int(product))
 
 
-def build_linear(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build_linear(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.linear_scan."""
     op = dry_op(kernel)
     return _build(op, target, "math.fma", 0) if op.inits[0].dtype in ("f32", "f64") else None
 
 
-def _build(op: DryOp, target: CpuTarget, combine: str, start: int) -> TileProgram | None:
+def _build(op: DryOp, target: Target, combine: str, start: int) -> TileProgram | None:
     given, out = tuple(op.all(op.main.operation.operands)), op.inits[0]
     if any(x.dtype != out.dtype for x in given) or not out.shape:
         return None

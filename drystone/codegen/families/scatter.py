@@ -15,7 +15,7 @@ from drystone.codegen.families.rows import inside_of
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _axes(updates: int, rank: int, indexed: list[int]) -> list[int | None] | Non
     return [kept.index(dim) + 1 if dim in kept else None for dim in range(rank)]
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is tm_tensor.scatter with slices of extent 1 along
     the indexed dimensions."""
     around = outlined(kernel)

@@ -17,7 +17,7 @@ from drystone.codegen.families.rows import flag, inside_of, integer
 from drystone.codegen.families.tiling import tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 At = dict[int, Index]
 
@@ -179,7 +179,7 @@ class _Plan:
         t.grid(axes or [(1, 1)], cell)
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.selective_scan."""
     op = dry_op(kernel)
     main, out = op.main, op.inits[0]

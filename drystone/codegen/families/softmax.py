@@ -14,7 +14,7 @@ from drystone.codegen.families.dry_op import dry_op, narrowed, widened
 from drystone.codegen.families.lines import Lines, joined, lines_of
 from drystone.codegen.families.rows import flag, integer
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Softmax:
         self.lines.each(t, lambda line: self.one(t, line))
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel whose main operation is dry.softmax."""
     op = dry_op(kernel)
     x, out = op.tensor(op.main.x), op.inits[0]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drystone.codegen.tile import Index, Scalar, Tensor, Tile, TileBuilder, TileProgram, tile_program
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Columns of a strip: of f64 a row of sums takes an eighth of a second cache of 2 MB.
 STRIP = 1 << 15
@@ -30,7 +30,7 @@ _BITS = {"f32": "i32", "f64": "i64"}
 _LISTS = tuple(Tensor(name, "i32", (None,)) for name in ("a", "ai", "b", "bi"))
 
 
-def counting(target: CpuTarget) -> TileProgram:
+def counting(target: Target) -> TileProgram:
     """The kernel of how many elements each row of the product has in each strip.
 
     Takes starts [m + 1] and columns of a, starts [strips * k + 1] and columns, counted from their strip's
@@ -67,7 +67,7 @@ def counting(target: CpuTarget) -> TileProgram:
     return tile_program("spgemm_count", [*_LISTS, counts], body)
 
 
-def multiplying(element: str, target: CpuTarget) -> TileProgram:
+def multiplying(element: str, target: Target) -> TileProgram:
     """The kernel that writes the elements of the product, in an element of floats.
 
     Takes the lists of `counting` and its counts; where each row has its elements of each strip, [m, strips],

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from drystone.codegen.elements import width
 from drystone.codegen.tile import Index
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Elements one step of a grid handles, about: enough to pay for starting it, few enough to share the work.
 UNIT = 4096
@@ -37,7 +37,7 @@ def preferred(first: int, values: Iterable[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys([first, *values]))
 
 
-def side_by_side(apart: int, most: int, target: CpuTarget) -> int:
+def side_by_side(apart: int, most: int, target: Target) -> int:
     """How many rows of memory, at most `most`, that lie so many bytes apart can be walked side by side: where
     that is a multiple of a power of two they fall into the same sets of the first cache, and more than a set
     has lines would push each other out. apart: 0 where it is not known."""
@@ -46,7 +46,7 @@ def side_by_side(apart: int, most: int, target: CpuTarget) -> int:
     return next((n for n in range(1, len(places)) if max(map(places[: n + 1].count, places)) > _WAYS), most)
 
 
-def tile_width(target: CpuTarget, dtype: str, extent: Index, most: int = 4) -> int:
+def tile_width(target: Target, dtype: str, extent: Index, most: int = 4) -> int:
     """Elements of a tile along a loop: up to `most` registers, without a ragged end where that can be."""
     # Tiles are cut into vectors of as many elements as a register holds of 32 bits.
     lanes = target.lanes(32)

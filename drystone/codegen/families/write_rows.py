@@ -18,7 +18,7 @@ from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram,
 from drystone.ir.dialect import END_STEP
 from drystone.ir.values import uncast
 from drystone.mlir import ir
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Image, head, position and number of a row.
 _Place = tuple[Index, Index, Index, Index]
@@ -235,7 +235,7 @@ class _Writer:
         return t.full(value, (1, 1), "f32")
 
 
-def build(kernel: Any, target: CpuTarget) -> TileProgram | None:
+def build(kernel: Any, target: Target) -> TileProgram | None:
     """The tile program of a kernel of one dry.write_rows."""
     (op,) = dry_ops(kernel)
     (out,), main = op.inits, op.main

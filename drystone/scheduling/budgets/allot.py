@@ -21,7 +21,7 @@ from drystone.scheduling.budgets.streaming import AROUND, Reading, Streaming, ne
 from drystone.scheduling.check import check
 from drystone.scheduling.planner import plan
 from drystone.scheduling.problem import Plan, Problem
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 #: Bytes that could be moved in a microsecond: what a call's work is divided by for its time.
 _BYTES = 20_000
@@ -78,7 +78,7 @@ class Allotter:
     def __init__(
         self,
         program: Program,
-        target: CpuTarget,
+        target: Target,
         work: Callable[[Program], Mapping[str, int]],
         time_limit: float,
     ) -> None:

@@ -11,12 +11,12 @@ from drystone.ir.values import main_block
 from drystone.mlir import ir, ir_place
 from drystone.options import byte_count
 from drystone.scheduling.problem import Operation, Problem, Tensor
-from drystone.targets.target import CpuTarget, Level
+from drystone.targets.target import Level, Target
 
 
 def problem_of(
     program: Program,
-    target: CpuTarget,
+    target: Target,
     limits: Mapping[str, int | str] | None = None,
     work: Mapping[str, int] | None = None,
     found: Buffers | None = None,
@@ -46,7 +46,7 @@ def problem_of(
     )
 
 
-def _limited(target: CpuTarget, limits: Mapping[str, int | str]) -> tuple[Level, ...]:
+def _limited(target: Target, limits: Mapping[str, int | str]) -> tuple[Level, ...]:
     """The target's levels, none larger than its limit."""
     names = [level.name for level in target.levels]
     for name in limits:

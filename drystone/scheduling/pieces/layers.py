@@ -13,16 +13,16 @@ from drystone.ir.windows import Form, computing, forms_of, global_average, is_vi
 from drystone.mlir import ints, ir, ir_place
 from drystone.scheduling.budgets.streaming import AROUND
 from drystone.scheduling.pieces.spans import Layer, Net
-from drystone.targets.target import CpuTarget
+from drystone.targets.target import Target
 
 
-def net_of(program: Program, target: CpuTarget) -> Net:
+def net_of(program: Program, target: Target) -> Net:
     """The layers of a program's `@main`, as many as `ir.windows.computing` has operations."""
     return _Reading(program, target).net()
 
 
 class _Reading:
-    def __init__(self, program: Program, target: CpuTarget) -> None:
+    def __init__(self, program: Program, target: Target) -> None:
         self.ops = computing(program)
         self.block = main_block(program)
         self.outputs = len(program.signature.outputs)
