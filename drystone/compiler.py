@@ -84,12 +84,12 @@ def compile(
     registry.load_installed()
     options, budget = chosen(options, Options), chosen(budget, Budget)
     machine = targets.resolve(target)
+    backends.of(machine).check(machine, tune=bool(tune))
     quantized, auto = asked(quantize, caches, sparsify, skip, calibration, budget)
     source = Source(model, example_inputs, kwargs, dynamic_shapes, checkpoint_of(checkpoint), quantized)
     if calibration is not None:
         source = calibrating.calibrated(source, machine, options, calibration, auto, budget, _trip)
     search = chosen(None if tune is True else tune, Tune) if tune else None
-    backends.of(machine).check(machine, search is not None)
 
     def build(compute: str | None, search: Tune | None = None) -> Fitted:
         return _trip(source, machine, budget, replace(options, compute=compute), search)

@@ -91,6 +91,13 @@ def record(addition: Addition) -> None:
     _additions.append(addition)
 
 
+def put(registry: Registry[T], name: str, entry: T, module: str) -> None:
+    """Add what a module extends a registry by, and note how it is taken out. Raises UserError where the name
+    is taken."""
+    registry.add(name, entry)
+    record(Addition(registry.what, name, module, (), lambda: registry.drop(name)))
+
+
 def additions() -> tuple[Addition, ...]:
     """All additions there are, in order."""
     return tuple(_additions)

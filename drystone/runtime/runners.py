@@ -1,16 +1,23 @@
 """How code is kept in an artifact and run: in this process, or by what stands in for another machine (an
 emulator, an interpreter, a child process, a device).
 
-A runner is named by the manifest.
+A runner is named by the manifest. `native` is what drystone comes with; others are registered, or named by
+installed packages in the entry point group `drystone.runners`: the runner's name, and the `Runner`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from drystone import registry
 from drystone.errors import UserError
+from drystone.registry import Registry
 from drystone.runtime import link, manifest, native
 from drystone.runtime.manifest import Manifest
+
+#: The group in which installed packages name runners.
+GROUP = "drystone.runners"
 
 
 class Runnable(Protocol):
@@ -38,11 +45,21 @@ class Runner:
 
 #: Shared objects of this machine's architecture, which have the functions of model.h.
 NATIVE = Runner(manifest.NATIVE, "model.so", link.shared_object, lambda image, _: native.from_library(image))
-RUNNERS = {NATIVE.name: NATIVE}
+RUNNERS = Registry("runner", {NATIVE.name: NATIVE})
+
+
+def register(runner: Runner) -> None:
+    """Let backends and artifacts name a runner. Raises UserError where the name is taken. What is registered
+    inside `drystone.extend.scope()` is taken out at its end."""
+    registry.put(RUNNERS, runner.name, runner, runner.code.__module__)
 
 
 def named(name: str) -> Runner:
-    """The runner of this name. Raises UserError where there is none."""
+    """The runner of this name. Raises UserError where nothing registers one."""
+    if name not in RUNNERS:
+        for entry in entry_points(group=GROUP, name=name):
+            runner: Runner = entry.load()
+            register(runner)
     if name not in RUNNERS:
         raise UserError(
             f"the code is run by {name!r}, which is not there",

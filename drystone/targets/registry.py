@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
+from drystone import registry
 from drystone.errors import InternalError, UserError
+from drystone.registry import Registry
 from drystone.targets import cpu
 from drystone.targets.target import CpuTarget, Target
 
@@ -38,14 +40,25 @@ def checked(target: Target) -> Target:
 
 
 #: How each target is made, by its name.
-TARGETS: dict[str, Callable[[], Target]] = {
-    "cpu": cpu.detect,
-    **{target.name: partial(checked, target) for target in cpu.NAMED},
-}
+TARGETS: Registry[Callable[[], Target]] = Registry(
+    "target", {"cpu": cpu.detect, **{target.name: partial(checked, target) for target in cpu.NAMED}}
+)
+
+
+def register(target: Target | Callable[[], Target], name: str = "") -> None:
+    """Let users name a target. target: its description, or a function that finds it out, with the `name` to
+    call it by. Raises UserError where the name is taken, InternalError for a description that contradicts
+    itself. What is registered inside `drystone.extend.scope()` is taken out at its end.
+    """
+    make = partial(checked, target) if isinstance(target, Target) else target
+    if isinstance(target, Target):
+        name = checked(target).name
+    registry.put(TARGETS, name, make, getattr(target, "__module__", ""))
 
 
 def known() -> tuple[str, ...]:
     """The names `resolve` takes."""
+    registry.load_installed()
     return tuple(TARGETS)
 
 

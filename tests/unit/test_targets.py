@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from drystone import machine
+from drystone import machine, registry
 from drystone.errors import InternalError, UserError
-from drystone.targets import Level, cpu, known, resolve
+from drystone.targets import Level, Target, cpu, known, register, resolve
 from drystone.targets.registry import checked
 
 AVX2_CPUINFO = "processor\t: 0\nflags\t\t: fpu {}\nbugs\t\t: none\n".format(" ".join(cpu.NAMED[0].required))
@@ -94,3 +94,26 @@ def test_caches_are_read_level_by_level_without_the_instruction_cache(tmp_path: 
 def test_a_description_that_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:
     with pytest.raises(InternalError, match=fault):
         checked(replace(cpu.NAMED[0], **change))
+
+
+def test_targets_from_outside_stand_beside_those_of_the_package() -> None:
+    board = Target(name="board", backend="c", levels=(Level("sram", 2**16),))
+    with registry.scope():
+        register(board)
+        register(lambda: replace(board, name="found"), "found")
+        assert known()[-2:] == ("board", "found")
+        assert resolve("board") is board and resolve("found").levels == board.levels
+    with pytest.raises(UserError, match='no target is called "board"'):
+        resolve("board")
+
+
+def test_names_of_targets_are_taken_once() -> None:
+    with registry.scope(), pytest.raises(UserError, match="another target called cpu:avx2"):
+        register(Target(name="cpu:avx2", backend="c", levels=(Level("sram"),)))
+
+
+def test_a_contradiction_is_found_when_a_target_is_registered() -> None:
+    with registry.scope():
+        with pytest.raises(InternalError, match="target board: it has no memory level"):
+            register(Target(name="board", backend="c", levels=()))
+        assert "board" not in known()
