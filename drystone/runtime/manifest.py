@@ -187,11 +187,12 @@ class Manifest:
         return arrays
 
     def to_json(self) -> str:
-        """The document; the same manifest gives the same text."""
+        """The document; the same manifest gives the same text. Keys stay in their order: that of a dict's
+        leaves is the order of the model's inputs and outputs."""
         data = asdict(self)
         if self.runner == NATIVE:
             del data["runner"]
-        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+        return json.dumps(data, indent=1, ensure_ascii=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> "Manifest":

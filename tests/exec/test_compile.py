@@ -146,6 +146,22 @@ def test_save_load_and_same_bytes(
     assert second.read_bytes() == first.read_bytes()
 
 
+class Named(nn.Module):
+    """Arguments and results whose names are in another order than the alphabet's."""
+
+    def forward(self, *, x: torch.Tensor, scale: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"product": x * scale, "difference": x - scale}
+
+
+def test_names_keep_their_order_in_a_file(tmp_path: Path) -> None:
+    call = {"x": torch.randn(2, 3), "scale": torch.randn(3)}
+    fitted = compile(Named(), kwargs=call)
+    loaded = drystone.load(fitted.save(tmp_path / "named.dry"))
+    for made in (fitted, loaded):
+        for name, each in Named()(**call).items():
+            torch.testing.assert_close(made(**call)[name], each)
+
+
 def test_loading_needs_numpy_only(
     mlp: tuple[nn.Module, torch.Tensor, drystone.Fitted], tmp_path: Path
 ) -> None:
