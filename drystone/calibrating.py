@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from drystone import choosing, passes, quantizing, sparsifying, targets
+from drystone import choosing, passes, quantizing, sparse_timing, targets
 from drystone.ir.program import Program
 from drystone.options import Budget, Options, Tune, element_of
 from drystone.runtime import accuracy
@@ -87,6 +87,6 @@ def timing(
         alone = replace(source, kept=[program], quantized=passes.Quantization(settled=None), formats=())
         return trip(alone, machine, Budget(), own)
 
-    timed = sparsifying.measured(machine, threads, build)
+    timed = sparse_timing.measured(machine, threads, build)
     settled = None if quantized.settled is None else replace(quantized.settled, timed=timed)
     return replace(quantized, settled=settled)

@@ -45,7 +45,7 @@ def run_command(
 
 @click.command("bench")
 @ARTIFACT
-@click.option("--runs", type=click.IntRange(3), default=50, show_default=True)
+@click.option("--runs", type=click.IntRange(3), default=50, show_default=True, help="Calls that are timed.")
 @THREADS
 @click.pass_obj
 def bench_command(quiet: bool, path: Path, runs: int, threads: int | None) -> None:

@@ -46,6 +46,7 @@ WHOLE = {
     "skipping",
     "source",
     "sparse",
+    "sparse_timing",
     "sparsifying",
 }
 
