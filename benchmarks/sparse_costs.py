@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -65,10 +66,10 @@ class Case:
             pattern: Pattern = Compressed(1024)
         else:
             pattern = PRODUCTS[self.kind][1][0][0]
-        taps = CONVOLUTIONS.get(self.kind, 0) ** 2
-        shape = (1024, 1024 * max(taps, 1))
+        kernel = (CONVOLUTIONS[self.kind],) * 2 if self.kind in CONVOLUTIONS else ()
+        shape = (1024, 1024 * prod(kernel))
         held = Sparse(pattern, Codes(element))
-        lines = SparseProduct(self.rows, shape, held, element, taps, self.table == "left").lines(target)
+        lines = SparseProduct(self.rows, shape, held, element, kernel, self.table == "left").lines(target)
         return lines[0][:2] if lines else None
 
     def _ratio(self, pattern: Pattern, zeros: float, seconds: float) -> float:

@@ -31,6 +31,8 @@ class Tensor:
 
     def collapse(self, groups: Sequence[Sequence[int]]) -> "Tensor":
         """The same memory with the dimensions of each group joined; the groups name all, in order."""
+        if self.offset is not None:
+            return self.reshaped([math.prod(self.shape[g] or 0 for g in group) for group in groups])
         base = self
         if self.base is not None:
             base, groups = self.base, [sum((self.groups[g] for g in group), ()) for group in groups]

@@ -10,7 +10,7 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoded import encoding_of, with_encoding
-from drystone.ir.encoding import Codes, Compressed, Encoding, Joined, Pack, Parts, Sparse, decode
+from drystone.ir.encoding import Codes, Encoding, Flat, Joined, Pack, Parts, Sparse, decode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import ir
@@ -51,8 +51,9 @@ class DecodeWeights:
     - Products read sparse matrices of f32, f16 or bf16 in any pattern, and blocks of bytes with a scale for
       each, as either operand; blocks, and N:M along the inputs, of all codes that they read of any matrix, to
       the right of x, with factors of blocks, outputs, or groups along the inputs of a block or along what N:M
-      holds. Convolutions read such a matrix [O, C * taps] as their weight, in lists. Products of f64, which
-      upstream passes compile, read rows of a sparse matrix of elements that are less than half of it.
+      holds. Convolutions read such a matrix [O, taps * C] as their weight: groups of channels of all of
+      these, and lists of elements. Products of f64, which upstream passes compile, read rows of a sparse
+      matrix of elements that are less than half of it.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.
     - What else reads such a weight reads it decoded.
@@ -132,7 +133,7 @@ def _kept(program: Program, value: Any, target: Target) -> list[_Use]:
     read_upstream(program, value, reads_of(value))
     for user, number in factors_of(value):
         keep(user, number, panels_of(user, target, number, encoding))
-    if isinstance(encoding, Sparse) and isinstance(encoding.pattern, Compressed):
+    if isinstance(encoding, Flat) and isinstance(encoding.base, Sparse):
         for user in convolutions_of(value):
             keep(user, 1, panels_of_convolution(user, target))
     left = [use for use in reads_of(value) if use not in kept]

@@ -12,6 +12,7 @@ from drystone.ir.encoding import (
     Codes,
     Compressed,
     Encoding,
+    Flat,
     Joined,
     Pack,
     Parts,
@@ -20,6 +21,7 @@ from drystone.ir.encoding import (
     Stacked,
     Structured,
     Words,
+    by_taps,
 )
 from drystone.ir.encoding.parts import put, take
 from drystone.passes.block_codes import BlockCodes
@@ -48,44 +50,75 @@ _READ = ("f32", "f16", "bf16")
 class Lists:
     """How a sparse matrix of a shape lies for a product of so many rows (0: any number): its outputs along
     `axis`. Groups of inputs for few rows, in panels of `width`; blocks with `group` neighbouring inputs side
-    by side; else lists of elements, in strips unless rows are fewer still. Of a convolution the inputs are
-    channels times `taps`, and all of it is listed, in strips of channels. `left`: it is the left operand, and
-    what is said of rows holds for columns of the right one."""
+    by side; else lists of elements, in strips unless rows are fewer still. Of a convolution with a `kernel`
+    of so many taps along each dimension it is the matrix of the weight [O, C, *kernel] in the order of its
+    axes or, where that is `Flat`, [O, taps * C]: groups of channels are read as such then, and all else is
+    listed, in strips of channels. `left`: it is the left operand, and what is said of rows holds for columns
+    of the right one."""
 
     shape: tuple[int, int]
     axis: int
     width: int
     rows: int = 0
     group: int = 1
-    taps: int = 0
+    kernel: tuple[int, ...] = ()
     left: bool = False
 
-    def joined(self, encoding: Sparse) -> Joined | str:
+    @property
+    def taps(self) -> int:
+        """Those of a convolution; 0 where it is a product."""
+        return prod(self.kernel) if self.kernel else 0
+
+    @property
+    def tensor(self) -> tuple[int, ...]:
+        """The shape of the tensor: a matrix, or the weight of a convolution."""
+        return (self.shape[0], self.shape[1] // self.taps, *self.kernel) if self.kernel else self.shape
+
+    def joined(self, encoding: Sparse | Flat) -> Joined | str:
         """The encoding in which a kernel reads the numbers of a sparse one; or why none does."""
+        found = self._read(matrix_of(encoding), by_taps=isinstance(encoding, Flat))
+        if isinstance(found, str):
+            return found
+        in_groups = self.kernel and isinstance(found.pattern, Structured)
+        return Joined(by_taps(found, len(self.tensor)) if in_groups else found)
+
+    def _read(self, encoding: Sparse, *, by_taps: bool) -> Sparse | str:
+        """How a kernel reads the numbers of a sparse matrix, one `by_taps` where it is a convolution's."""
         values, pattern = encoding.values, encoding.pattern
         held = self._group_values(pattern, values)
-        if self._in_groups(pattern, held):
+        if self._in_groups(pattern, held) and (by_taps or not self.kernel):
             assert isinstance(pattern, Structured) and held is not None
-            return Joined(Sparse(self._groups(pattern), held))
+            return Sparse(self._groups(pattern), held)
         if isinstance(pattern, Compressed) and self._in_blocks(pattern) and isinstance(values, Codes):
             in_blocks = self._block_values(pattern, values)
             if in_blocks is not None:
-                return Joined(Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks))
+                return Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks)
         if not isinstance(values, Codes) or values.coded or values.element not in _READ:
             return f"kernels read lists of {', '.join(_READ)}, and blocks of codes with scales"
         count = prod(pattern.kept(self.shape))
-        most = (_ONE_TAP if self.taps == 1 else _SEVERAL) * prod(self.shape)
-        if self.taps and count > most:
+        if self.kernel and not self._is_few(pattern):
+            most = self._listed * prod(self.shape)
             return f"lists of a convolution pay for up to {int(most)} elements, and this has {count}"
         listed = Compressed(count, axis=self.axis, strip=self._strip(count))
-        return Joined(Sparse(listed, Codes(values.element)))
+        return Sparse(listed, Codes(values.element))
+
+    @property
+    def _listed(self) -> float:
+        """The part of a convolution's weight up to which lists pay."""
+        return _ONE_TAP if self.taps == 1 else _SEVERAL
+
+    def _is_few(self, pattern: Pattern) -> bool:
+        """Whether lists of what a pattern holds of a convolution's weight pay."""
+        return prod(pattern.kept(self.shape)) <= self._listed * prod(self.shape)
 
     def _in_groups(self, pattern: Pattern, values: Codes | None) -> bool:
         """Whether kernels read n of m inputs as such: those that a register picks from, in whole words, with
         numbers that are held so; groups of these end with those words, or lie in them."""
         if not isinstance(pattern, Structured) or pattern.axis == self.axis or values is None:
             return False
-        if self.taps or (self.rows > _GROUPED and not self._expands(pattern, values)):
+        if self.rows > _GROUPED and not self._expands(pattern, values):
+            return False
+        if self.kernel and values == Codes("f32", None, values.layout) and self._is_few(pattern):
             return False
         slots = pattern.kept(self.shape)[pattern.axis]
         bits, run = self._groups(pattern).places_held.code.bits, 1
@@ -128,7 +161,7 @@ class Lists:
     def _in_blocks(self, pattern: Pattern) -> bool:
         """Whether kernels read blocks as such: those that fill a good part of vectors with their outputs."""
         wide = isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
-        return wide and not self.taps
+        return wide and not self.kernel
 
     def _block_values(self, pattern: Compressed, values: Codes) -> Codes | Stacked | None:
         """How the elements of blocks lie: inputs down, outputs across, so that lanes are outputs; the other
@@ -181,13 +214,13 @@ class Lists:
         strip = taps * max(narrowest, 1 << int(np.ceil(np.log2(max(wanted, 1)))))
         return strip if strip < columns and not 0 < self.rows <= FEW else 0
 
-    def problem(self, parts: Parts, encoding: Sparse) -> str:
+    def problem(self, parts: Parts, encoding: Sparse | Flat) -> str:
         """Why kernels do not read the numbers of these parts; "" where they do."""
-        joined, pattern = self.joined(encoding), encoding.pattern
+        joined, encoding = self.joined(encoding), matrix_of(encoding)
         if isinstance(joined, str):
             return joined
-        assert isinstance(joined.base, Sparse) and isinstance(encoding.values, Codes)
-        held = joined.base.values
+        held, pattern = matrix_of(joined.base).values, encoding.pattern
+        assert isinstance(encoding.values, Codes)
         if isinstance(held, Stacked):
             assert isinstance(pattern, Compressed)
             return self._block_codes(pattern).problem(take("values", parts), encoding.values)
@@ -195,14 +228,15 @@ class Lists:
             return self._codes(pattern).problem(take("values", parts), encoding.values)
         return ""
 
-    def join(self, parts: Parts, encoding: Sparse) -> Array:
+    def join(self, parts: Parts, encoding: Sparse | Flat) -> Array:
         """The array of `joined` with the numbers of these parts."""
-        joined = self.joined(encoding)
-        assert isinstance(joined, Joined) and isinstance(joined.base, Sparse)
-        pattern, values = joined.base.pattern, encoding.values
+        joined, by_taps, encoding = self.joined(encoding), isinstance(encoding, Flat), matrix_of(encoding)
+        assert isinstance(joined, Joined)
+        base = matrix_of(joined.base)
+        pattern, values = base.pattern, encoding.values
         assert isinstance(values, Codes)
         if isinstance(pattern, Structured):
-            return joined.join(self._grouped(parts, encoding, joined.base), self.shape)
+            return joined.join(self._grouped(parts, encoding, base), self.tensor)
         assert isinstance(pattern, Compressed)
         kept = encoding.pattern.kept(self.shape)
         elements = values.stored(take("values", parts), kept)
@@ -215,6 +249,9 @@ class Lists:
         # What lies outside the tensor is listed as a zero somewhere.
         elements = np.where(places[:, None] >= 0, elements, np.zeros((), elements.dtype))
         place = np.divmod(np.maximum(places, 0), max(self.shape[1], 1))
+        if by_taps and self.kernel:  # lists have the taps of a channel side by side
+            tap, channel = np.divmod(place[1], self.shape[1] // self.taps)
+            place = place[0], channel * self.taps + tap
         at = [where // size for where, size in zip(place, pattern.block, strict=True)]
         output, column = at[self.axis], at[1 - self.axis]
         outputs, columns = (-(-n // b) for n, b in zip(self.shape, pattern.block, strict=True))
@@ -224,7 +261,7 @@ class Lists:
         order = np.lexsort((within, lists))
         declared = pattern.parts(self.shape)
         count = declared["starts"][0][0]
-        held = joined.base.values
+        held = base.values
         if isinstance(held, Stacked):
             laid = self._block_codes(pattern).laid(take("values", parts), values, order)
         else:
@@ -235,7 +272,14 @@ class Lists:
             "index": within[order].astype(numpy_dtype(declared["index"][1])),
             "starts": np.searchsorted(lists[order], np.arange(count)).astype(np.int32),
         }
-        return joined.join(made, self.shape)
+        return joined.join(made, self.tensor)
+
+
+def matrix_of(encoding: Encoding) -> Sparse:
+    """The encoding of the matrix that a sparse tensor is held as."""
+    base = encoding.base if isinstance(encoding, Flat) else encoding
+    assert isinstance(base, Sparse)
+    return base
 
 
 def _scales_laid(held: Codes, parts: Parts, values: Codes, order: Array) -> Parts:

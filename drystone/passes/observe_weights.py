@@ -34,7 +34,7 @@ class ObserveWeights:
 
     - They are named "rows", "total", "moment" and "spread" and, behind a space, by the keys of all weights
       that read x, a space between them.
-    - What a convolution of one group sees is unfolded: channels times taps. Those of several groups, and
+    - What a convolution of one group sees is unfolded: taps times channels. Those of several groups, and
       embeddings, are left out: they are rounded without.
     - States keep their new values.
     """
@@ -132,7 +132,7 @@ def _moment(x: Any, k: int) -> Any:
 
 
 def _unfolded(reader: Reader) -> Any:
-    """What the taps of a convolution see, [n, *out, C * taps], at the insertion point."""
+    """What the taps of a convolution see, [n, *out, taps * C], at the insertion point."""
     op = reader.op.operation
     strides, padding, dilation = (ints(op.attributes[name]) for name in ("strides", "padding", "dilation"))
     given = layouts(op.attributes["layout"].value)[0]
@@ -142,22 +142,22 @@ def _unfolded(reader: Reader) -> Any:
     for n, axis in enumerate(spatial):
         before[axis], after[axis] = padding[2 * n], padding[2 * n + 1]
     x = _padded(x, before, after) if any(padding) else x
-    kernel = list(reader.weight.type.shape)[1:]
+    channels, *kernel = list(reader.weight.type.shape)[1:]
     places = spatial_axes(layouts(op.attributes["layout"].value)[1], rank)
     outer = [extent(result, 0), *(extent(result, axis) for axis in places)]
     dims = [ir.AffineDimExpr.get(d) for d in range(2 * rank - 2)]
     read = [dims[0]] * rank
-    read[channel] = dims[rank - 1]
+    read[channel] = dims[-1]
     for n, axis in enumerate(spatial):
-        tap = dims[rank + n] * dilation[n]
+        tap = dims[rank - 1 + n] * dilation[n]
         read[axis] = dims[1 + n] * strides[n] + tap
-    sizes = [as_value(n) if not isinstance(n, int) else n for n in (*outer, *kernel)]
+    sizes = [as_value(n) if not isinstance(n, int) else n for n in (*outer, *kernel, channels)]
     into = tensor.EmptyOp(sizes, x.type.element_type).result
     maps = [ir.AffineMap.get(2 * rank - 2, 0, read), ir.AffineMap.get_identity(2 * rank - 2)]
     made = mapped([x], into, maps, lambda number, _: number)
     groups = [*([d] for d in range(rank - 1)), list(range(rank - 1, 2 * rank - 2))]
     extents = [None if made.type.is_dynamic_dim(d) else made.type.get_dim_size(d) for d in range(rank - 1)]
-    kind = tensor_type([*extents, prod(kernel)], x.type.element_type)
+    kind = tensor_type([*extents, channels * prod(kernel)], x.type.element_type)
     return tensor.CollapseShapeOp(kind, made, groups).result
 
 

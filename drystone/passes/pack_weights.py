@@ -75,8 +75,8 @@ def panels_of(op: Any, target: Target, number: int = 1, encoding: Encoding | Non
 
 
 def panels_of_convolution(op: Any, target: Target) -> Panels | None:
-    """How the sparse weight of a dry.conv is to lie, as a matrix [O, C * taps]; None where no kernel reads it
-    as such: in groups, transposed, of few channels or of positions that the call has the number of."""
+    """How the sparse weight of a dry.conv is to lie, as a matrix; None where no kernel reads it as such: in
+    groups, transposed, of few channels or of positions that the call has the number of."""
     x, weight = op.operands[0], op.operands[1]
     attributes, result = op.attributes, op.results[0]
     channels, *kernel = weight.type.shape[1:]
@@ -84,10 +84,11 @@ def panels_of_convolution(op: Any, target: Target) -> Panels | None:
     known = all(shape(each)[d] is not None for each, way in sides for d in spatial_axes(way, each.type.rank))
     if attributes["transposed"].value or attributes["groups"].value > 1 or len(kernel) > 2:
         return None
-    if not known or channels < target.lanes(32):
+    if not known or channels < target.lanes(32) or max(kernel) > TAPS:
         return None
-    taps = prod(kernel)
-    return Panels((weight.type.shape[0], channels * taps), 0, target.lanes(32), taps=taps)
+    outputs = weight.type.shape[0]
+    width = panel_width(target, outputs)
+    return Panels((outputs, channels * prod(kernel)), 0, width, kernel=tuple(kernel))
 
 
 def panels_of_table(kind: Any) -> Panels | None:
@@ -121,8 +122,8 @@ class PackWeights:
       of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums; their outputs down
       where the matrix is a. N:M along the inputs: what is held as a plain or coded matrix of fewer inputs,
       places in the same panels. Codes of blocks as a coded matrix, of the outputs of one after the other.
-    - The sparse weight of a dry.conv: as that of a matrix [O, C * taps], all of it in lists, in strips of
-      channels.
+    - The sparse weight of a dry.conv: groups of channels as those of a matrix [O, taps * C] (`#dry.flat`),
+      all else as lists of a matrix [O, C * taps], in strips of channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
       One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where

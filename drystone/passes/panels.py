@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import Encoding, Joined, Parts, Sparse
+from drystone.ir.encoding import Encoding, Flat, Joined, Parts, Sparse
 from drystone.passes.coded import CodePanels
 from drystone.passes.lists import Lists
 
@@ -20,16 +20,23 @@ class Panels(Lists):
 
     def joined(self, encoding: Encoding) -> Joined | str:
         """The encoding in which a kernel reads the numbers of another one; or why none does."""
-        return super().joined(encoding) if isinstance(encoding, Sparse) else self.codes.joined(encoding)
+        sparse = _sparse(encoding)
+        return self.codes.joined(encoding) if sparse is None else super().joined(sparse)
 
     def problem(self, parts: Parts, encoding: Encoding) -> str:
         """Why kernels do not read the numbers of these parts; "" where they do."""
-        if isinstance(encoding, Sparse):
-            return super().problem(parts, encoding)
-        return self.codes.problem(parts, encoding)
+        sparse = _sparse(encoding)
+        return self.codes.problem(parts, encoding) if sparse is None else super().problem(parts, sparse)
 
     def join(self, parts: Parts, encoding: Encoding) -> Array:
         """The array of `joined` with the numbers of these parts."""
-        if isinstance(encoding, Sparse):
-            return super().join(parts, encoding)
-        return self.codes.join(parts, encoding)
+        sparse = _sparse(encoding)
+        return self.codes.join(parts, encoding) if sparse is None else super().join(parts, sparse)
+
+
+def _sparse(encoding: Encoding) -> Sparse | Flat | None:
+    """An encoding that holds some elements of a matrix, or of the tensor that it is one of; None for
+    others."""
+    if isinstance(encoding, Flat) and isinstance(encoding.base, Sparse):
+        return encoding
+    return encoding if isinstance(encoding, Sparse) else None

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import mapped
-from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Encoding
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
@@ -56,9 +55,9 @@ class QuantizeWeights:
     After:   %z = linalg.generic ins(%x, %r) {x[k] * r[k]} : tensor<8x64xf32>
              %y = "dry.matmul"(%z, %v) : (tensor<8x64xf32>, tensor<32x64xf32, #dry.enc<"uint4", ..>>)
 
-    - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
-      one of [O, C * K], which is copied plain and reshaped. One that is read in a longer float, as in models
-      in bf16, is copied plain, and widened, before it is read.
+    - A matrix becomes one [outputs, inputs] (`transpose_b` is set); the weight [O, C, *K] of a convolution is
+      held as the matrix [O, taps * C] (`#dry.flat`). One that is read in a longer float, as in models in
+      bf16, is copied plain, and widened, before it is read.
     - A matrix that is the left operand of a product becomes sparse where that is asked for; for codes it is
       left as it is, for no kernel reads them there.
     - `seen` has for a weight's key what calibration showed of x, which methods but "nearest" need.
@@ -172,8 +171,7 @@ class _Group:
         if method.corrected and seen is not None:
             left = encoding.decode(parts, matrix.shape) - matrix
             self.changes[reader.key, reader.turned] = -seen.mean_error(left)
-        plain = tensor_type(matrix.shape, reader.weight.type.element_type)
-        return coded_weight(self.program, f"{reader.key}.coded", parts, with_encoding(plain, encoding))
+        return coded_weight(self.program, f"{reader.key}.coded", parts, reader.held(encoding))
 
 
 def _copies(seen: Mapping[str, Seen], group: Sequence[tuple[Reader, Rounding]]) -> dict[str, Seen]:

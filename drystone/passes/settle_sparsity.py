@@ -10,14 +10,15 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.elements import to_element
 from drystone.ir.encoded import encoding_of, with_encoding
-from drystone.ir.encoding import Codes, Compressed, Joined, Pattern, Sparse, Structured, encode
+from drystone.ir.encoding import Codes, Compressed, Flat, Joined, Pattern, Sparse, Structured, encode
 from drystone.ir.program import Program
 from drystone.ir.sparse_tensors import BLOCKS, GROUPS, fitting
 from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.decode_weights import read_decoded
+from drystone.passes.lists import matrix_of
 from drystone.passes.quantize_products import Formats, holds_bytes
-from drystone.passes.rewriting import erase_dead, ops, tensor_type
+from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.sparse_costs import SparseProduct, named
 from drystone.passes.weight_readers import (
     Reader,
@@ -74,7 +75,7 @@ class SettleSparsity:
       inputs].
     - A matrix that is the left operand of products is looked at in the same way, by columns of the right one;
       it is not measured.
-    - Of a convolution lists of the matrix [O, C * taps], of f32; time is estimated.
+    - Of a convolution the matrix [O, taps * C]: lists of f32, and groups of channels; time is estimated.
     - Left alone are weights that operations of several kinds read, products in bytes (`in_bytes`), weights
       that the first pattern of `prunings` leaves as they are, and sparse ones in formats that were asked for
       by themselves (`quantize-weights`): it is only noted how they are held.
@@ -98,7 +99,9 @@ class SettleSparsity:
             readers.setdefault(reader.key, []).append(reader)
         for op in ops(block, "dry.weight"):
             encoding = encoding_of(op.operation.results[0].type)
-            if isinstance(encoding, Sparse):
+            if isinstance(encoding, Sparse) or (
+                isinstance(encoding, Flat) and isinstance(encoding.base, Sparse)
+            ):
                 self._settle_sparse(program, op, encoding)
         for key, group in readers.items():
             self._settle_plain(program, key, group)
@@ -126,14 +129,13 @@ class SettleSparsity:
             return
         encoding = found.best.encoding
         with ir.InsertionPoint(reader.weight.owner), reader.op.operation.location:
-            made = with_encoding(tensor_type(matrix.shape, kind.element_type), encoding)
-            sparse = coded_weight(program, f"{key}.sparse", encode(matrix, encoding), made)
+            sparse = coded_weight(program, f"{key}.sparse", encode(matrix, encoding), reader.held(encoding))
         for each in readers:
             with ir.InsertionPoint(each.op), each.op.operation.location:
                 let_read(each, sparse)
         program.zeros.append(found.noted(str(weight_key(sparse))))
 
-    def _settle_sparse(self, program: Program, op: Any, encoding: Sparse) -> None:
+    def _settle_sparse(self, program: Program, op: Any, encoding: Sparse | Flat) -> None:
         """Let products read a sparse weight as is faster: decoded, as it is, or in another pattern."""
         value = op.operation.results[0]
         key, kind = str(weight_key(value)), value.type
@@ -145,20 +147,25 @@ class SettleSparsity:
             for user, number in factors
             if (number == 0) != left or (number == 1 and not user.attributes["transpose_b"].value)
         ]
-        if kind.rank != 2 or turned or prod(kind.shape) > _LARGE:
+        flat, own = isinstance(encoding, Flat), matrix_of(encoding)
+        if (kind.rank != 2 and not flat) or turned or prod(kind.shape) > _LARGE:
             return
-        element, matrix = str(kind.element_type), encoding.decode(weight_parts(program, value), kind.shape)
-        found = self._found(matrix, read, element, (encoding,), left)
-        if found.best is None or is_asked(key) or (is_made(key) and encoding.values != Codes(element)):
+        element, array = str(kind.element_type), encoding.decode(weight_parts(program, value), kind.shape)
+        matrix = encoding.joined(array) if isinstance(encoding, Flat) else array
+        found = self._found(matrix, read, element, (own,), left)
+        if found.best is None or is_asked(key) or (is_made(key) and own.values != Codes(element)):
             why = found.why if found.best is None else "its format is asked for"
             program.zeros.append(replace(found, sparse=found.best is not None, why=why).noted(key))
             return
         with ir.InsertionPoint(op), op.operation.location:
             if not found.sparse:
-                made = read_decoded(program, op, to_element(matrix, element))
-            elif found.best.encoding != encoding:
-                own = with_encoding(kind, found.best.encoding)
-                made = coded_weight(program, f"{key}.sparse", encode(matrix, found.best.encoding), own)
+                made = read_decoded(program, op, to_element(array, element))
+            elif found.best.encoding != own:
+                best = found.best.encoding
+                typed = with_encoding(
+                    kind, replace(encoding, base=best) if isinstance(encoding, Flat) else best
+                )
+                made = coded_weight(program, f"{key}.sparse", encode(matrix, best), typed)
                 value.replace_all_uses_with(made)
             else:
                 made = value
@@ -193,12 +200,13 @@ class SettleSparsity:
         if best is None:
             return _Found(matrix, dense, why="no kernel reads its zeros")
         time, case = best
-        sure = self.timed is None or case.taps or left or time >= _UNCERTAIN
+        sure = self.timed is None or case.kernel or left or time >= _UNCERTAIN
         measured = None if sure or self.timed is None else self.timed(case, matrix)
         joined = case.joined(self.target)
         assert isinstance(joined, Joined)
+        size = joined.bytes(case.tensor)
         time, limit = (time, _FASTER) if measured is None else (measured, 1.0)
-        size, name = joined.bytes(matrix.shape), named(case.encoding, joined)
+        name = named(case.encoding, joined)
         faster, smaller = time < limit, self.keep and size < dense
         vector = "column" if left else "row"
         at = (
@@ -207,7 +215,7 @@ class SettleSparsity:
             else f" at any number of {vector}s"
         )
         verb = "take" if measured is not None else "are estimated to take"
-        why = f"{name} {verb} {time:.2f} of the time of dense{'' if case.taps else at}"
+        why = f"{name} {verb} {time:.2f} of the time of dense{'' if case.kernel else at}"
         level = case.pays_from(self.target, _FASTER) if measured is None and not faster else None
         why += "" if level is None else f", and pay from {level:.0%} zeros"
         why += "" if faster or not smaller else "; fewer bytes are asked for"

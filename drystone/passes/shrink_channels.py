@@ -132,8 +132,8 @@ class ShrinkChannels:
             if seen is None:
                 read += _squares(widen(program.weights[key]), dim, group.units)
             else:
-                matrix = readers[key].matrix(program.weights[key]) * seen.size
-                read += _squares(matrix, 1, group.units)
+                weighed = readers[key].matrix(program.weights[key]) * seen.size
+                read += _squares(readers[key].array(weighed), dim, group.units)
         return read if known else read * made
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from math import log2, prod
 from typing import Any
 
-from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured
+from drystone.ir.encoding import Codes, Compressed, Joined, Sparse, Structured, by_taps
 from drystone.ir.values import shape_of
+from drystone.passes.lists import matrix_of
 from drystone.passes.pack_weights import panel_width, panels_of_convolution
 from drystone.passes.panels import Panels
 from drystone.targets.target import Target
@@ -41,6 +42,7 @@ _LONG: dict[str, Sequence[_Line]] = {
         (32, 1.1, 0.2),
         (512, 1.0, 0.05),
     ),
+    "laid down": ((1, 1.07, 0.0),),
     "taps": ((1, 0.35, 2.1),),
     "points": ((1, 0.5, 3.5),),
 }
@@ -76,14 +78,15 @@ _SQUARE, _SOME, _SHARED = 1024, 16, 0.7
 @dataclass(frozen=True)
 class SparseProduct:
     """rows [m, k] (0: any number) times a constant matrix [outputs n, inputs k] in a sparse encoding, which
-    products would be of plain numbers of the `element`, dense, instead; or a convolution of so many `taps`,
-    whose inputs are channels times these; or the matrix times as many columns, where it is on the `left`."""
+    products would be of plain numbers of the `element`, dense, instead; or a convolution with a `kernel` of
+    so many taps along each dimension, whose inputs are these times channels; or the matrix times as many
+    columns, where it is on the `left`."""
 
     rows: int
     shape: tuple[int, int]
     encoding: Sparse
     element: str
-    taps: int = 0
+    kernel: tuple[int, ...] = ()
     left: bool = False
 
     @staticmethod
@@ -103,10 +106,15 @@ class SparseProduct:
             rows = result[-1:] if left else result[:-1]
             known = 0 if None in rows else prod(n or 0 for n in rows)
             return SparseProduct(known, extents, encoding, element, left=left)
-        panels = panels_of_convolution(op, target) if element == "f32" else None
-        if panels is None or not isinstance(encoding.pattern, Compressed):
+        panels = panels_of_convolution(op, target)
+        if panels is None or (element != "f32" and not isinstance(encoding.pattern, Structured)):
             return None
-        return SparseProduct(0, extents, encoding, element, panels.taps)
+        return SparseProduct(0, extents, encoding, element, panels.kernel)
+
+    @property
+    def tensor(self) -> tuple[int, ...]:
+        """The shape of the weight as its operation has it."""
+        return Panels(self.shape, 0, 1, kernel=self.kernel).tensor
 
     @property
     def size(self) -> int:
@@ -119,8 +127,8 @@ class SparseProduct:
         group = target.neighbours(self.element, self.element)
         vectors = self.rows if rows is None else rows
         group = 1 if self.left else group
-        panels = Panels(self.shape, 0, width, vectors, group, self.taps, self.left)
-        return panels.joined(self.encoding)
+        panels = Panels(self.shape, 0, width, vectors, group, self.kernel, self.left)
+        return panels.joined(by_taps(self.encoding, len(panels.tensor)) if self.kernel else self.encoding)
 
     def estimated(self, target: Target) -> float | None:
         """The seconds for one of the dense product; of any number of rows the most of some. None where no
@@ -140,33 +148,35 @@ class SparseProduct:
         """Base, slope, and the part of the numbers that is held, for its rows or those that stand for any;
         none where no kernel reads it."""
         found = []
-        for rows in (self.rows,) if self.rows or self.taps else _ANY:
+        for rows in (self.rows,) if self.rows or self.kernel else _ANY:
             joined = self.joined(target, rows)
             if isinstance(joined, str):
                 return []
-            assert isinstance(joined.base, Sparse)
-            kind, table = read_as(joined.base, self.taps), self._table(target)
+            read = matrix_of(joined.base)
+            kind, table = read_as(read, prod(self.kernel) if self.kernel else 0), self._table(target)
             if kind not in table:
                 return []
             base, slope = _between(table[kind], rows)
             if kind == "lists" and not self.left:
                 base *= (_SQUARE / 2 * sum(1 / n for n in self.shape)) ** (1 if rows <= _SOME else _SHARED)
-            found.append((base, slope, prod(joined.base.pattern.kept(self.shape)) / prod(self.shape)))
+            found.append((base, slope, prod(read.pattern.kept(self.shape)) / prod(self.shape)))
         return found
 
     def _table(self, target: Target) -> dict[str, Sequence[_Line]]:
         if self.left:
             return _LEFT
         unit = target.dot(self.element, self.element)
-        if self.taps or self.element == "f32" or unit is None or unit.group == 1:
+        if self.element == "f32" or unit is None or unit.group == 1:
             return _LONG
         return _TILES if target.dot(self.element, self.element, tiles=True) else _PAIRS
 
 
 def read_as(encoding: Sparse, taps: int = 0) -> str:
     """What a kernel reads that has a sparse matrix in panels: "groups", "blocks" or "lists"; of a convolution
-    "taps" or, where it has one, "points"."""
+    "laid down" or, of lists, "taps" and, where it has one, "points"."""
     pattern = encoding.pattern
+    if taps and isinstance(pattern, Structured):
+        return "laid down"
     if taps:
         return "taps" if taps > 1 else "points"
     if isinstance(pattern, Structured):
@@ -177,8 +187,7 @@ def read_as(encoding: Sparse, taps: int = 0) -> str:
 def named(encoding: Sparse, joined: Joined) -> str:
     """How a matrix in this encoding is read, for people: "lists", "blocks 16x16", "2:4"; with the element of
     its numbers where that is not f32."""
-    assert isinstance(joined.base, Sparse)
-    own, pattern = encoding.pattern, joined.base.pattern
+    own, pattern = encoding.pattern, matrix_of(joined.base).pattern
     if isinstance(pattern, Structured):
         name = f"{pattern.kept_of}:{pattern.of}"
     elif isinstance(pattern, Compressed) and pattern.block != (1, 1):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from drystone.errors import UserError
-from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Codes, Encoding, Sparse, encode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
@@ -15,7 +14,7 @@ from drystone.passes.observe_weights import ObserveWeights
 from drystone.passes.pruning import Pruning
 from drystone.passes.quantize_products import INT8, Formats
 from drystone.passes.quantize_weights import QuantizeWeights
-from drystone.passes.rewriting import erase_dead, tensor_type
+from drystone.passes.rewriting import erase_dead
 from drystone.passes.rounding import Method, Seen
 from drystone.passes.weight_readers import Reader, asked, asked_of, let_read
 from drystone.passes.weights import coded_weight, drop_unused
@@ -35,8 +34,8 @@ class SparsifyWeights:
     Before:  %y = "dry.matmul"(%x, %w) : (tensor<8x64xf32>, tensor<32x64xf32>)
     After:   %y = "dry.matmul"(%x, %v) : (tensor<8x64xf32>, tensor<32x64xf32, #dry.sparse<..>>)
 
-    - A matrix becomes one [outputs, inputs] (`transpose_b` is set), the weight [O, C, *K] of a convolution
-      one of [O, C * K], which is copied plain and reshaped.
+    - A matrix becomes one [outputs, inputs] (`transpose_b` is set); the weight [O, C, *K] of a convolution is
+      held as the matrix [O, taps * C] (`#dry.flat`): groups are of channels, blocks of outputs and channels.
     - `seen` has for a weight's key what calibration showed of x, which methods but magnitudes need; weights
       of which nothing is known (embeddings, convolutions of several groups) are pruned by magnitude.
     - Where zeros are yet to be chosen, weights have the level that all are to have together, or none.
@@ -94,9 +93,7 @@ class SparsifyWeights:
         if isinstance(listed, str):
             raise _error(reader, f"cannot be sparse in this format: {listed}", _PLAIN)
         matrix = pruning.pruned(reader.matrix(program.weights[reader.key]), self.seen.get(reader.key))
-        plain = tensor_type(matrix.shape, reader.weight.type.element_type)
-        parts = encode(matrix, encoding)
-        return coded_weight(program, f"{reader.key}.pruned", parts, with_encoding(plain, encoding))
+        return coded_weight(program, f"{reader.key}.pruned", encode(matrix, encoding), reader.held(encoding))
 
     def _values(self, program: Program, reader: Reader) -> Encoding:
         """What the numbers that are left are held in."""

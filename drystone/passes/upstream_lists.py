@@ -6,10 +6,10 @@ from math import prod
 from typing import Any
 
 from drystone.ir.encoded import encoding_of, with_encoding
-from drystone.ir.encoding import Codes, Compressed, Joined, Sparse
+from drystone.ir.encoding import Codes, Compressed, Flat, Joined, Sparse
 from drystone.ir.program import Program
 from drystone.mlir import ir
-from drystone.passes.lists import Lists
+from drystone.passes.lists import Lists, matrix_of
 from drystone.passes.rewriting import uses
 from drystone.passes.weights import stored_weight, weight_key, weight_parts
 
@@ -23,9 +23,10 @@ _WORTH = 0.5
 class UpstreamLists(Lists):
     """Lists of the elements of rows, or of columns, of any plain element."""
 
-    def joined(self, encoding: Sparse) -> Joined | str:
+    def joined(self, encoding: Sparse | Flat) -> Joined | str:
         """One row after the other."""
-        values, count = encoding.values, prod(encoding.pattern.kept(self.shape))
+        values, pattern = matrix_of(encoding).values, matrix_of(encoding).pattern
+        count = prod(pattern.kept(self.shape))
         if not isinstance(values, Codes) or values.coded:
             return "codes are decoded"
         if count > _WORTH * prod(self.shape):

@@ -12,7 +12,8 @@ from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.ir.build import flag, mapped
 from drystone.ir.elements import to_element, widen
-from drystone.ir.encoding import Sparse
+from drystone.ir.encoded import with_encoding
+from drystone.ir.encoding import Codes, Encoding, Sparse, by_taps
 from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, tensor
@@ -29,7 +30,6 @@ _WHAT = {
     "sparsify": "that can be pruned",
     "skip": "of which rows can be left out",
 }
-_RESHAPE = "tensor.expand_shape"
 #: Names of weights that an error shows.
 _SHOWN = 8
 
@@ -75,16 +75,28 @@ class Reader:
         return outputs, prod(inputs)
 
     def matrix(self, array: Array) -> Array:
-        """The weight's array as f64 [outputs, inputs]: those of a convolution are channels times taps, in
-        the order of the array; the rows of a table are outputs."""
+        """The weight's array as f64 [outputs, inputs]: those of a convolution are taps times channels, the
+        channels of a tap side by side; the rows of a table are outputs."""
         wide = widen(array).astype(np.float64)
-        return wide.T if self.turned else wide.reshape(len(wide), -1)
+        if self.kind == "conv":
+            return by_taps(Codes("f64"), wide.ndim).joined(wide)
+        return wide.T if self.turned else wide
 
     def array(self, matrix: Array) -> Array:
         """The array that `matrix` makes a matrix of."""
         kind = self.weight.type
+        if self.kind == "conv":
+            matrix = by_taps(Codes("f64"), kind.rank).parted(matrix, list(kind.shape))
         held = to_element(matrix.T if self.turned else matrix, str(kind.element_type))
-        return np.ascontiguousarray(held).reshape(list(kind.shape))
+        return np.ascontiguousarray(held)
+
+    def held(self, encoding: Encoding) -> Any:
+        """The type of the weight where its matrix is held in an encoding: of a convolution that of the tensor
+        that it makes a matrix of."""
+        kind = self.weight.type
+        if self.kind == "conv":
+            return with_encoding(kind, by_taps(encoding, kind.rank))
+        return with_encoding(tensor_type(self.extents, kind.element_type), encoding)
 
 
 def readers_of(program: Program, *, tables: bool, left: bool = False) -> list[Reader]:
@@ -172,18 +184,12 @@ def asked(
 
 
 def let_read(reader: Reader, coded: Any, x: Any | None = None) -> None:
-    """Let a reader have a weight [outputs, inputs] in an encoding, at the insertion point, and another x if
-    one is given."""
+    """Let a reader have a weight of a type of `Reader.held`, at the insertion point, and another x if one is
+    given."""
     op, kind, wide = reader.op.operation, reader.weight.type, reader.read.type
-    if reader.kind == "conv" or kind != wide:
-        coded = _copied(coded, kind.element_type)
-    if reader.kind == "conv" and kind.rank > 2:
-        groups = [[0], list(range(1, kind.rank))]
-        coded = tensor.ExpandShapeOp(
-            tensor_type(kind.shape, kind.element_type), coded, groups, [], kind.shape
-        )
-        coded = coded.result
-    op.operands[reader.number] = coded if kind == wide else _copied(coded, wide.element_type)
+    if kind != wide:
+        coded = _copied(_copied(coded, kind.element_type), wide.element_type)
+    op.operands[reader.number] = coded
     if x is not None:
         op.operands[0] = x
     if reader.turned:
@@ -217,11 +223,8 @@ def reads_of(weight: Any) -> list[tuple[Any, int]]:
 
 
 def convolutions_of(weight: Any) -> list[Any]:
-    """The convolutions whose weight [O, C, *K] this is, or a matrix [O, C * taps] copied into a plain one."""
-    copies = [user.results[0] for user, _ in uses(weight) if is_copy(user)]
-    reshaped = [user.results[0] for each in copies for user, _ in uses(each) if user.name == _RESHAPE]
-    read = [use for each in (weight, *reshaped) for use in uses(each)]
-    return [user for user, number in read if (user.name, number) == ("dry.conv", 1)]
+    """The convolutions whose weight [O, C, *K] this is, in any of these ways."""
+    return [user for user, number in reads_of(weight) if (user.name, number) == ("dry.conv", 1)]
 
 
 def factors_of(weight: Any) -> list[tuple[Any, int]]:

@@ -1,12 +1,15 @@
 """Convolutions with sparse weights, executed, against dense ones in float64."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import drystone
-from drystone.ir.encoding import Codes, Compressed, Sparse
+from drystone.ir import formats
+from drystone.ir.encoding import Codes, Compressed, Sparse, Structured, by_taps, decode, encode
 
 CASES = {
     "lines": (nn.Conv2d(32, 40, 3, 1, 1), (2, 32, 13, 11)),
@@ -32,7 +35,23 @@ def zeroed(module: nn.Module, level: float) -> None:
 
 def held(fitted: drystone.Fitted) -> dict[str, str]:
     """The elements of a program's weights by the model's names: i8 for those that are lists."""
-    return {leaf.name.split(".coded")[0].split(".packed")[0]: leaf.dtype for leaf in fitted.manifest.weights}
+    return {
+        leaf.name.split(".coded")[0].split(".pruned")[0].split(".packed")[0]: leaf.dtype
+        for leaf in fitted.manifest.weights
+    }
+
+
+def in_groups(module: nn.Module, encoding: Sparse) -> None:
+    """Let a weight be what an encoding of its matrix holds of it."""
+    held = by_taps(encoding, module.weight.dim())
+    array = module.weight.detach().numpy()
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(decode(encode(array, held), held, array.shape, "f32")))
+
+
+def exact(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The result in float64."""
+    return copy.deepcopy(model).double()(x.double())
 
 
 def distance(got: torch.Tensor, want: torch.Tensor) -> float:
@@ -49,21 +68,81 @@ def test_lists(name: str) -> None:
     model, x = nn.Sequential(module, nn.ReLU()).eval(), torch.randn(shape)
     fitted = drystone.compile(model, (x,), quantize={".*": Sparse(Compressed(0), Codes("f32"))})
     assert held(fitted)["0.weight"] == "i8"
-    assert distance(fitted(x), model.double()(x.double())) < 1e-6
+    assert distance(fitted(x), exact(model, x)) < 1e-6
 
 
 def test_blocks_and_short_elements() -> None:
-    """Blocks are read as lists, and numbers in bf16."""
+    """Blocks of outputs and channels of a tap are read as lists, and numbers in bf16."""
     torch.manual_seed(1)
     module, x = nn.Conv2d(16, 32, 3, 1, 1), torch.randn(1, 16, 8, 8)
     blocks = np.kron(np.random.default_rng(1).random((4, 18)) < 0.15, np.ones((8, 8)))
     with torch.no_grad():
-        module.weight.copy_((module.weight.reshape(32, -1) * torch.from_numpy(blocks)).view(32, 16, 3, 3))
+        module.weight.mul_(torch.from_numpy(blocks).view(32, 3, 3, 16).permute(0, 3, 1, 2))
         module.weight.copy_(module.weight.bfloat16())
     encoding = Sparse(Compressed(0, (8, 8)), Codes("bf16"))
     fitted = drystone.compile(module, (x,), quantize={".*": encoding})
     assert held(fitted)["weight"] == "i8"
-    assert distance(fitted(x), module.double()(x.double())) < 1e-6
+    assert distance(fitted(x), exact(module, x)) < 1e-6
+
+
+#: Convolutions whose channels fill words of places.
+GROUPED = {
+    "lines": (nn.Conv2d(32, 40, 3, 1, 1), (2, 32, 13, 11)),
+    "stride": (nn.Conv2d(64, 65, 3, 2, 1), (1, 64, 15, 14)),
+    "stride, one tap": (nn.Conv2d(64, 24, 1, 2), (1, 64, 10, 10)),
+    "one tap": (nn.Conv2d(64, 80, 1), (2, 64, 9, 9)),
+    "dilation": (nn.Conv2d(64, 24, 3, 2, (2, 1), (2, 3)), (1, 64, 21, 19)),
+    "different strips": (nn.Conv2d(64, 32, (1, 25), 1, (0, 12)), (1, 64, 2, 37)),
+    "along the width": (nn.Conv1d(64, 24, 5, 2, 2), (3, 64, 40)),
+}
+#: Of every few channels of a tap how many are held, and as what.
+HELD = {
+    "2:4": Sparse(Structured(1, 2, 4), Codes("f32")),
+    "4:8 of bf16": Sparse(Structured(1, 4, 8), Codes("bf16")),
+    "1:2 of int8": Sparse(Structured(1, 1, 2), formats.int8_row()),
+    "2:4 of w4": Sparse(Structured(1, 2, 4), formats.w4(32)),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("machine", ["cpu", "cpu:avx2"])
+def test_groups(name: str, machine: str) -> None:
+    """Groups of channels stay groups, of elements and of codes, in turns."""
+    module, shape = GROUPED[name]
+    torch.manual_seed(4)
+    turn = [*GROUPED].index(name) + (machine == "cpu")
+    encoding = [*HELD.values()][turn % len(HELD)]
+    in_groups(module, encoding)
+    model, x = nn.Sequential(module, nn.ReLU()).eval(), torch.randn(shape)
+    fitted = drystone.compile(model, (x,), target=machine, quantize={".*": encoding})
+    assert held(fitted)["0.weight"] == "i8"
+    assert distance(fitted(x), exact(model, x)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Conv2d(64, 48, 3, 1, 1), nn.Conv2d(64, 48, 1)], ids=["taps", "one tap"]
+)
+@pytest.mark.parametrize("name", ["4:8 of bf16", "2:4 of w4"])
+def test_groups_of_pairs(module: nn.Module, name: str) -> None:
+    """In bf16, which units multiply in pairs; numbers of codes are rounded to it."""
+    torch.manual_seed(5)
+    in_groups(module, HELD[name])
+    x = torch.randn(1, 64, 9, 9).bfloat16().float()
+    options = drystone.Options(compute="bf16")
+    fitted = drystone.compile(module, (x,), quantize={".*": HELD[name]}, options=options)
+    assert fitted.memory.weights < 4 * module.weight.numel() * 0.45
+    assert distance(fitted(x), exact(module, x)) < (5e-3 if "w4" in name else 1e-5)
+
+
+def test_groups_are_of_channels() -> None:
+    """What is pruned for a convolution, and how it is held is said."""
+    torch.manual_seed(6)
+    module, x = nn.Conv2d(32, 32, 3, 1, 1), torch.randn(2, 32, 8, 8)
+    fitted = drystone.compile(module, (x,), sparsify={".*": drystone.Sparsify("2:4", method="magnitude")})
+    in_groups(module, HELD["2:4"])
+    assert distance(fitted(x), exact(module, x)) < 1e-6
+    (found,) = fitted.manifest.sparsity
+    assert (found.zeros, found.held) == (0.5, "dense") and "2:4 are estimated to take" in found.why
 
 
 @pytest.mark.parametrize(
@@ -78,7 +157,7 @@ def test_what_is_decoded(module: nn.Module) -> None:
     x = torch.randn(1, module.in_channels, *[9] * (module.weight.dim() - 2))
     fitted = drystone.compile(module, (x,), quantize={".*": Sparse(Compressed(0), Codes("f32"))})
     assert held(fitted)["weight"] == "f32"
-    assert distance(fitted(x), module.double()(x.double())) < 1e-6
+    assert distance(fitted(x), exact(module, x)) < 1e-6
 
 
 def test_pruned_in_a_model() -> None:
@@ -99,4 +178,4 @@ def test_pruned_in_a_model() -> None:
     zeroed(model.b, 0.9)
     fitted = drystone.compile(model, (x,), quantize={"b.weight": Sparse(Compressed(0), Codes("f32"))})
     assert held(fitted)["b.weight"] == "i8" and held(fitted)["a.weight"] == "f32"
-    assert distance(fitted(x), model.double()(x.double())) < 1e-6
+    assert distance(fitted(x), exact(model, x)) < 1e-6

@@ -162,49 +162,33 @@ module {
 
 // case: lists that a convolution reads as its weight, and more of them than it does
 func.func @main(%x: tensor<1x16x5x5xf32>) -> (tensor<1x8x3x3xf32>, tensor<1x8x3x3xf32>) {
-  %w = "dry.weight"() {key = "w"} : () -> tensor<8x144xf32, #dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>
-  %v = "dry.weight"() {key = "v"} : () -> tensor<8x144xf32, #dry.sparse<#dry.compressed<900 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>
-  %e = tensor.empty() : tensor<8x144xf32>
-  %p = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
-      iterator_types = ["parallel", "parallel"]}
-      ins(%w : tensor<8x144xf32, #dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>) outs(%e : tensor<8x144xf32>) {
-  ^bb0(%a: f32, %b: f32):
-    linalg.yield %a : f32
-  } -> tensor<8x144xf32>
-  %q = linalg.generic {indexing_maps = [affine_map<(a, b) -> (a, b)>, affine_map<(a, b) -> (a, b)>],
-      iterator_types = ["parallel", "parallel"]}
-      ins(%v : tensor<8x144xf32, #dry.sparse<#dry.compressed<900 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>) outs(%e : tensor<8x144xf32>) {
-  ^bb0(%a: f32, %b: f32):
-    linalg.yield %a : f32
-  } -> tensor<8x144xf32>
-  %p4 = tensor.expand_shape %p [[0], [1, 2, 3]] output_shape [8, 16, 3, 3] : tensor<8x144xf32> into tensor<8x16x3x3xf32>
-  %q4 = tensor.expand_shape %q [[0], [1, 2, 3]] output_shape [8, 16, 3, 3] : tensor<8x144xf32> into tensor<8x16x3x3xf32>
-  %out_a = "dry.conv"(%x, %p4) ({
+  %w = "dry.weight"() {key = "w"} : () -> tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>
+  %v = "dry.weight"() {key = "v"} : () -> tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<900 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>
+  %out_a = "dry.conv"(%x, %w) ({
   ^bb0(%a: f32):
     "dry.yield"(%a) : (f32) -> ()
   }) {strides = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1], output_padding = [0, 0], groups = 1, transposed = false,
       layout = "nchw", extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
-    : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32>) -> tensor<1x8x3x3xf32>
-  %out_b = "dry.conv"(%x, %q4) ({
+    : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>) -> tensor<1x8x3x3xf32>
+  %out_b = "dry.conv"(%x, %v) ({
   ^bb0(%a: f32):
     "dry.yield"(%a) : (f32) -> ()
   }) {strides = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1], output_padding = [0, 0], groups = 1, transposed = false,
       layout = "nchw", extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>}
-    : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32>) -> tensor<1x8x3x3xf32>
+    : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<900 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>) -> tensor<1x8x3x3xf32>
   return %out_a, %out_b : tensor<1x8x3x3xf32>, tensor<1x8x3x3xf32>
 }
 
 // after:
 module {
   func.func @main(%arg0: tensor<1x16x5x5xf32>) -> (tensor<1x8x3x3xf32>, tensor<1x8x3x3xf32>) {
-    %0 = "dry.weight"() {key = "w"} : () -> tensor<8x16x3x3xf32, #dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>
-    %1 = "dry.weight"() {key = "v.decoded"} : () -> tensor<8x144xf32>
-    %expanded = tensor.expand_shape %1 [[0], [1, 2, 3]] output_shape [8, 16, 3, 3] : tensor<8x144xf32> into tensor<8x16x3x3xf32>
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>
+    %1 = "dry.weight"() {key = "v.decoded"} : () -> tensor<8x16x3x3xf32>
     %2 = "dry.conv"(%arg0, %0) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
-    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32, #dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>) -> tensor<1x8x3x3xf32>
-    %3 = "dry.conv"(%arg0, %expanded) ({
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<200 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>) -> tensor<1x8x3x3xf32>
+    %3 = "dry.conv"(%arg0, %1) ({
     ^bb0(%arg1: f32):
       "dry.yield"(%arg1) : (f32) -> ()
     }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x16x5x5xf32>, tensor<8x16x3x3xf32>) -> tensor<1x8x3x3xf32>

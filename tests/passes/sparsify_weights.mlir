@@ -47,26 +47,19 @@ func.func @main(%x: tensor<1x3x6x6xf32>, %i: tensor<5xi64>, %h: tensor<5x8xf32>)
 }
 
 // after:
-#map = affine_map<(d0, d1) -> (d0, d1)>
 module {
   func.func @main(%arg0: tensor<1x3x6x6xf32>, %arg1: tensor<5xi64>, %arg2: tensor<5x8xf32>) -> (tensor<1x4x4x4xf32>, tensor<5x8xf32>, tensor<5x10xf32>) {
-    %0 = "dry.weight"() {key = "c.pruned"} : () -> tensor<4x27xf32, #dry.sparse<#dry.compressed<103 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>
+    %0 = "dry.weight"() {key = "c.pruned"} : () -> tensor<4x3x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<103 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>
     %1 = "dry.weight"() {key = "t"} : () -> tensor<10x8xf32>
-    %2 = tensor.empty() : tensor<4x27xf32>
-    %3 = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]} ins(%0 : tensor<4x27xf32, #dry.sparse<#dry.compressed<103 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>>) outs(%2 : tensor<4x27xf32>) {
-    ^bb0(%in: f32, %out: f32):
-      linalg.yield %in : f32
-    } -> tensor<4x27xf32>
-    %expanded = tensor.expand_shape %3 [[0], [1, 2, 3]] output_shape [4, 3, 3, 3] : tensor<4x27xf32> into tensor<4x3x3x3xf32>
-    %4 = "dry.conv"(%arg0, %expanded) ({
+    %2 = "dry.conv"(%arg0, %0) ({
     ^bb0(%arg3: f32):
       "dry.yield"(%arg3) : (f32) -> ()
-    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x3x6x6xf32>, tensor<4x3x3x3xf32>) -> tensor<1x4x4x4xf32>
-    %5 = "dry.embedding"(%1, %arg1) : (tensor<10x8xf32>, tensor<5xi64>) -> tensor<5x8xf32>
-    %6 = "dry.matmul"(%arg2, %1) ({
+    }) {dilation = [1, 1], extra_maps = [], groups = 1 : i64, layout = "nchw", operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, output_padding = [0, 0], padding = [0, 0, 0, 0], strides = [1, 1], transposed = false} : (tensor<1x3x6x6xf32>, tensor<4x3x3x3xf32, #dry.flat<#dry.sparse<#dry.compressed<103 : i64, [1, 1], 0 : i64, 0 : i64>, #dry.enc<"f32", unit, unit>>, [0, 2, 3, 1]>>) -> tensor<1x4x4x4xf32>
+    %3 = "dry.embedding"(%1, %arg1) : (tensor<10x8xf32>, tensor<5xi64>) -> tensor<5x8xf32>
+    %4 = "dry.matmul"(%arg2, %1) ({
     ^bb0(%arg3: f32):
       "dry.yield"(%arg3) : (f32) -> ()
     }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<5x8xf32>, tensor<10x8xf32>) -> tensor<5x10xf32>
-    return %4, %5, %6 : tensor<1x4x4x4xf32>, tensor<5x8xf32>, tensor<5x10xf32>
+    return %2, %3, %4 : tensor<1x4x4x4xf32>, tensor<5x8xf32>, tensor<5x10xf32>
   }
 }

@@ -15,6 +15,7 @@ from drystone.ir.encoding import (
     Coordinates,
     Diagonal,
     Encoding,
+    Flat,
     Interleaved,
     Joined,
     Layout,
@@ -162,7 +163,7 @@ def patterns(draw: st.DrawFn, shape: tuple[int, ...]) -> Pattern:
 @st.composite
 def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encoding:
     """Any composition for a tensor of this shape."""
-    kind = draw(st.integers(0, 13)) if depth else 0
+    kind = draw(st.integers(0, 14)) if depth else 0
     axis = draw(st.integers(0, len(shape) - 1))
     extent = shape[axis]
 
@@ -207,6 +208,9 @@ def encodings(draw: st.DrawFn, shape: tuple[int, ...], depth: int = 2) -> Encodi
     if kind == 13 and len(shape) == 3:
         turned = draw(st.integers(0, 1))
         return Stacked(child(Stacked(Codes("f32"), turned).matrix(shape)), turned)
+    if kind == 14 and len(shape) > 1:
+        order = draw(st.permutations(range(len(shape))))
+        return Flat(child(Flat(Codes("f32"), tuple(order)).matrix(shape)), tuple(order))
     return draw(leaves(shape))
 
 

@@ -17,13 +17,15 @@ from drystone.codegen.families.conv_any import conv_any
 from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
 from drystone.codegen.families.conv_direct import conv_direct
 from drystone.codegen.families.conv_flat import conv_flat
-from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form
+from drystone.codegen.families.conv_form import UNROLLED, ConvForm, conv_form, with_blocks
 from drystone.codegen.families.conv_listed import conv_listed
 from drystone.codegen.families.conv_over import conv_over
 from drystone.codegen.families.conv_pointwise import conv_pointwise
+from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.tiling import divisor, even
 from drystone.codegen.search import Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
+from drystone.errors import InternalError
 from drystone.ir.buffers import OVER
 from drystone.targets import Target
 
@@ -36,27 +38,32 @@ def conv(kernel: Any, target: Target) -> TileProgram | None:
     form = conv_form(kernel)
     if OVER in kernel.operation.attributes:
         return conv_over(form, target)
-    if form.sparse is not None:
+    if isinstance(form.sparse, ListedMatrix):
         return conv_listed(form, target)
+    if form.sparse is not None:
+        form = with_blocks(form, target)
     found = _search(form, target)
     if found is not None:
         return found.build(found.default)
-    return conv_blocked(form, target) or conv_any(form, target)
+    blocked = conv_blocked(form, target)
+    if blocked is None and form.sparse is not None:
+        raise InternalError("no convolution reads groups of this weight")
+    return blocked or conv_any(form, target)
 
 
 def search(kernel: Any, target: Target) -> Search | None:
     """The schedules of a `dry.conv`; None where its form has one only."""
-    return None if OVER in kernel.operation.attributes else _search(conv_form(kernel), target)
+    form = conv_form(kernel)
+    return None if OVER in kernel.operation.attributes or form.sparse is not None else _search(form, target)
 
 
 def can_write_over(kernel: Any, target: Target) -> bool:
     """Whether there is a program of a `dry.conv` that may write its result over its input."""
-    return conv_over(conv_form(kernel), target) is not None
+    form = conv_form(kernel)
+    return form.sparse is None and conv_over(form, target) is not None
 
 
 def _search(form: ConvForm, target: Target) -> Search | None:
-    if form.sparse is not None:
-        return None
     found = conv_flat(form, target) or conv_pointwise(form, target)
     if found is None:
         found = conv_depthwise(form, target) if is_depthwise(form) else conv_direct(form, target)
@@ -204,9 +211,11 @@ class _Step:
         high_dim = form.spatial - 2
 
         def block(b: Index) -> None:
+            weights = form.weights(t, b, 1)
+
             def line(high: Index) -> None:
                 end = (form.size(form.out, form.spatial - 1) - self.outputs[-1]).min(cut.wide)
-                t.loop(end, cut.rows, lambda across: self.tiles(source, unfold, b, high, across))
+                t.loop(end, cut.rows, lambda across: self.tiles(source, weights, unfold, b, high, across))
 
             if form.spatial == 1:
                 line(index(0))
@@ -216,10 +225,18 @@ class _Step:
 
         t.loop((self.first + cut.blocks).min(every), 1, block, lower=self.first)
 
-    def tiles(self, source: Tensor, unfold: bool, block: Index, high: Index, across: Index) -> None:
+    def tiles(
+        self,
+        source: Tensor,
+        weights: tuple[Tensor, Index],
+        unfold: bool,
+        block: Index,
+        high: Index,
+        across: Index,
+    ) -> None:
         """`lines` tiles of the result, one below the other."""
         form, t, cut = self.form, self.t, self.cut
-        weight, kernel, depth = form.weight, list(form.kernel), form.inside
+        (weight, origin), kernel, depth = weights, list(form.kernel), form.inside
         if unfold:
             last = 1 + form.spatial
             weight = weight.collapse([*([d] for d in range(last - 1)), [last - 1, last], [last + 1]])
@@ -235,7 +252,7 @@ class _Step:
 
         def products(at: list[Index], c: Index, acc: Sequence[Tile]) -> list[Tile]:
             sizes: list[int | None] = [None] * (1 + len(at))
-            b = form.widened(t, t.load(weight, [block, *at, c, 0], [*sizes, cut.depth, cut.width]))
+            b = form.widened(t, t.load(weight, [block - origin, *at, c, 0], [*sizes, cut.depth, cut.width]))
             return [
                 t.dot(acc[i], self.left(source, unfold, at, c, high + i, across), b) for i in range(cut.lines)
             ]

@@ -91,7 +91,9 @@ def _program(kernel: Direct) -> TileProgram:
         axes = [(form.size(form.out, dim), high[dim]) for dim in range(form.spatial - 1)]
         t.grid(
             [(every, p.blocks), (form.out.dim(0), 1), *axes],
-            lambda first, n, *outer: _run(Step(kernel, t, first, n, outer), every),
+            lambda first, n, *outer: _run(
+                Step(kernel, t, first, n, outer, form.weights(t, first, p.blocks)), every
+            ),
         )
 
     return tile_program("conv", form.op.tensors, body, form.op.scalars)

@@ -253,7 +253,8 @@ class _Step:
         last = (self.first + self.p.blocks).min(-(-form.outside // form.width))
 
         def block(b: Index) -> None:
-            t.loop(end, self.rows, lambda at: self.tile(b, at, lines))
+            weights = form.weights(t, b, 1)
+            t.loop(end, self.rows, lambda at: self.tile(weights, b, at, lines))
 
         t.loop(last, 1, block, lower=self.first)
 
@@ -376,14 +377,14 @@ class _Step:
 
             self.each_line(plane, copy, blank, further)
 
-    def tile(self, block: Index, at: Index, lines: Index) -> None:
+    def tile(self, weights: tuple[Tensor, Index], block: Index, at: Index, lines: Index) -> None:
         """One register tile: positions `at`.. of the copy by one block of channels."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
         acc = t.full(0, (self.rows, form.width), form.sums)
         depth, rest = kernel.unit.parts_of(kernel.run)
-        acc = self.products(block, at, acc, 0, kernel.run - rest, depth, self.ahead)
+        acc = self.products(weights, block, at, acc, 0, kernel.run - rest, depth, self.ahead)
         if rest:
-            acc = self.products(block, at, laid_down(t, acc), kernel.run - rest, kernel.run, rest)
+            acc = self.products(weights, block, at, laid_down(t, acc), kernel.run - rest, kernel.run, rest)
         if kernel.whole(self.p.high):
             self.store_whole(acc, block, at)
             return
@@ -396,7 +397,7 @@ class _Step:
         """What asks for the next block of the weight, where the schedule says so."""
         kernel, high = self.kernel, self.p.high
         sizes, (depth, rest) = kernel.sizes(), kernel.unit.parts_of(kernel.run)
-        if not self.p.ahead:
+        if not self.p.ahead or kernel.form.laid_down:
             return None
         tiles = (sizes.images or 1) * -(-sizes.lines // high) * -(-sizes.positions(high) // self.rows)
         return Ahead.of(kernel.form.weight, tiles * len(kernel.taps) * ((kernel.run - rest) // depth))
@@ -410,6 +411,7 @@ class _Step:
 
     def products(
         self,
+        weights: tuple[Tensor, Index],
         block: Index,
         at: Index,
         acc: Tile,
@@ -421,7 +423,8 @@ class _Step:
         """acc and the products of channels `first` to `end` (or what is unfolded) of all taps."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
         group, lines = form.group, kernel.lines(self.p.high)
-        packed = form.weight.collapse([[0], [1, 2, 3], [4]] if kernel.unfolded else [[0], [1], [2], [3], [4]])
+        packed, origin = weights
+        packed = packed.collapse([[0], [1, 2, 3], [4]] if kernel.unfolded else [[0], [1], [2], [3], [4]])
         for number, (plane, down, on) in enumerate(kernel.taps):
             where = index((plane * lines + down) * kernel.across + on)
             # Tiles of another shape than the usual one are put down where their loop ends.
@@ -429,7 +432,7 @@ class _Step:
             weight, tap, above = packed, list(divmod(number, form.kernel[1])), 0
             if kernel.unfolded:
                 tap, above = [], number * kernel.run // group
-            of: Index = block
+            of: Index = block - origin
             if kernel.over and number == len(kernel.taps) - 1:
                 weight, of, above = self.rest, block - self.first, 0
             done = (self.before + at // self.rows) * len(kernel.taps) + number

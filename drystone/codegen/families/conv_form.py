@@ -2,13 +2,14 @@
 read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod
 from typing import Any, TypeVar
 
 from drystone.codegen.elements import wide, width
 from drystone.codegen.families.dry_op import DryOp, dry_op, narrowed, pack_of, sparse_matrix, summand
 from drystone.codegen.families.epilogue import apply_epilogue, flattened
+from drystone.codegen.families.laid_groups import LaidGroups
 from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.families.tiling import divisor
@@ -37,7 +38,8 @@ class ConvForm:
 
     kernel, strides, before, after (padding) and dilation have one number per spatial dimension; inside and
     outside are the channels of one group. first: x is channels first; nhwc: the result is channels last.
-    sparse: what reads the weight where that holds some of its elements.
+    sparse: what reads the weight where that holds some of its elements; of groups `weight` says how these are
+    laid down for a step, which asks for it (`weights`).
     """
 
     op: DryOp
@@ -57,7 +59,27 @@ class ConvForm:
     transposed: bool
     first: bool
     nhwc: bool
-    sparse: ListedMatrix | None = None
+    sparse: ListedMatrix | StructuredMatrix | None = None
+
+    @property
+    def laid_down(self) -> bool:
+        """Whether the weight is laid down step by step."""
+        return isinstance(self.sparse, StructuredMatrix)
+
+    def weights(self, t: TileBuilder, first: Index, count: int) -> tuple[Tensor, Index]:
+        """The weight's blocks of output channels from one on, so many at most, for a step; and the first that
+        there is in the tensor that they lie in. What is held in groups is laid down now."""
+        matrix = self.sparse
+        if not isinstance(matrix, StructuredMatrix):
+            return self.weight, index(0)
+        every, *inner = (n or 1 for n in self.weight.shape)
+        laid = LaidGroups.of(t, matrix, self.group, count * matrix.depth)
+
+        def block(b: Index) -> None:
+            laid.lay(t, b, index(0), matrix.depth, (b - first) * matrix.depth)
+
+        t.loop((first + count).min(every), 1, block, lower=first)
+        return laid.numbers((count, *inner)), first
 
     @property
     def spatial(self) -> int:
@@ -273,16 +295,21 @@ def conv_form(kernel: Any) -> ConvForm:
         transposed=transposed,
         first=image_layout == "nchw",
         nhwc=result_layout == "nhwc",
-        sparse=_listed(op, main.weight),
+        sparse=sparse_matrix(op, main.weight),
     )
 
 
-def _listed(op: DryOp, weight: Any) -> ListedMatrix | None:
-    """The lists that a weight is held as; None where it is plain."""
-    found = sparse_matrix(op, weight)
-    if isinstance(found, StructuredMatrix):
-        raise InternalError("no convolution reads groups of a weight")
-    return found
+def with_blocks(form: ConvForm, target: Target) -> ConvForm:
+    """The form of a weight that is held in groups, as it is laid down: in blocks of the width of its panels,
+    as many channels side by side as a dot unit sums."""
+    matrix = form.sparse
+    assert isinstance(matrix, StructuredMatrix)
+    group = target.neighbours("bf16", "bf16") if form.x.held == "bf16" else 1
+    group, order = (group if form.inside % group == 0 else 1), (0, *range(2, form.spatial + 2), 1)
+    tiles = (matrix.width, group) if group > 1 else (matrix.width,)
+    shape = (-(-form.outside // matrix.width), *form.kernel, form.inside // group, matrix.width * group)
+    weight = Tensor(form.weight.name, "bf16" if group > 1 else "f32", shape)
+    return replace(form, weight=weight, pack=Pack((0, 1)[: len(tiles)], tiles, order))
 
 
 def copy_channels(

@@ -151,7 +151,7 @@ class _Step:
     @property
     def matrix(self) -> ListedMatrix:
         """What is listed."""
-        assert self.form.sparse is not None
+        assert isinstance(self.form.sparse, ListedMatrix)
         return self.form.sparse
 
     @property

@@ -131,6 +131,7 @@ class _Pointwise:
     ) -> None:
         """The tiles of up to `count` pixels of the result from `start`; those of the source start at `at`."""
         last = (first + self.p.blocks).min(self.sizes.every)
+        weights = self.form.weights(t, first, self.p.blocks)
 
         def each_block(each: Callable[[Index], None]) -> None:
             t.loop(last, 1, each, lower=first)
@@ -139,7 +140,7 @@ class _Pointwise:
             self.each_tile(t, start, count, each)
 
         def tile(b: Index, i: Index, height: int) -> None:
-            self.tile(t, source, b, start + i, at + i, height)
+            self.tile(t, source, weights, b, start + i, at + i, height)
 
         if self.p.by_block:
             each_block(lambda b: each_tile(lambda i, height: tile(b, i, height)))
@@ -162,13 +163,25 @@ class _Pointwise:
             end = (self.form.flat(self.form.out).dim(0) - start).min(count)
             t.loop(end, rows, lambda i: tile(i, rows))
 
-    def tile(self, t: TileBuilder, source: Tensor, block: Index, row: Index, at: Index, height: int) -> None:
+    def tile(
+        self,
+        t: TileBuilder,
+        source: Tensor,
+        weights: tuple[Tensor, Index],
+        block: Index,
+        row: Index,
+        at: Index,
+        height: int,
+    ) -> None:
         """One register tile."""
         form, p, width = self.form, self.p, self.sizes.width
         last = form.spatial
-        weight = form.weight.collapse([list(range(last + 1)), [last + 1], [last + 2]])
+        packed, origin = weights
+        weight = packed.collapse([list(range(last + 1)), [last + 1], [last + 2]])
         out, rounds = form.flat(form.out), (form.summed - p.rest) // p.depth
-        ahead = Ahead.of(form.weight, -(-self.sizes.every_pixel // p.rows) * rounds) if p.ahead else None
+        ahead = None
+        if p.ahead and not form.laid_down:
+            ahead = Ahead.of(form.weight, -(-self.sizes.every_pixel // p.rows) * rounds)
 
         def products(k: Index, acc: Sequence[Tile], depth: int) -> list[Tile]:
             if ahead is not None and depth == p.depth:
@@ -178,7 +191,7 @@ class _Pointwise:
                 t.prefetch(out, [row + first, block * width], [some, width])
             a = t.load(source, [at, k], [height, depth], held=form.held)
             sizes = [None, depth // form.group, width * form.group]
-            b = t.load(weight, [block, k // form.group, 0], sizes, held=form.held)
+            b = t.load(weight, [block - origin, k // form.group, 0], sizes, held=form.held)
             if p.tiles:
                 return [t.dot(acc[0], a, b, tiles=True)]
             left, groups = form.factor(t, a), depth // form.group

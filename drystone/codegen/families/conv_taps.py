@@ -50,7 +50,7 @@ class Direct:
     def ahead(self) -> Ahead | None:
         """What asks for the next block of the weight, where the schedule says so."""
         form = self.form
-        if not self.p.ahead:
+        if not self.p.ahead or form.laid_down:
             return None
         lines = prod(form.known_size(form.out, dim) or 1 for dim in range(form.spatial - 1))
         tiles = sum(strip.count for strip in strips(form, self.p.rows, bordered=self.p.bordered))
@@ -59,13 +59,15 @@ class Direct:
 
 @dataclass(frozen=True)
 class Step:
-    """One grid step: image n, output channels from block `first`, lines from `outer`."""
+    """One grid step: image n, output channels from block `first`, lines from `outer`; and what
+    `ConvForm.weights` gives for it."""
 
     kernel: Direct
     t: TileBuilder
     first: Index
     n: Index
     outer: tuple[Index, ...]
+    weights: tuple[Tensor, Index]
 
     @property
     def group(self) -> Index:
@@ -224,9 +226,10 @@ class RegisterTile:
     ) -> list[Tile]:
         """The products of one tap and one channel, or as many as are taken together."""
         form, t, width = self.step.kernel.form, self.step.t, self.step.kernel.form.width
-        at = [self.block, *tap, k, c // form.group, index(0)]
+        weight, origin = self.step.weights
+        at = [self.block - origin, *tap, k, c // form.group, index(0)]
         sizes = [*[None] * (1 + form.spatial), self.together // form.group, width * form.group]
-        b = t.load(form.weight, at, sizes, held=form.held)
+        b = t.load(weight, at, sizes, held=form.held)
         runs = [self.strip.runs[i] for i in live]
         tiles = self.step.kernel.p.tiles
         b = form.factor(t, b) if tiles else form.unsigned(t, b)

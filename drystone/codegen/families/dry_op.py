@@ -14,7 +14,7 @@ from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError
 from drystone.ir.encoded import encoding_of, is_coded, storage_element, storage_shape
 from drystone.ir.encoded import pack_of as kind_pack
-from drystone.ir.encoding import Joined, Pack, Sparse, Structured
+from drystone.ir.encoding import Flat, Joined, Pack, Sparse, Structured
 from drystone.ir.values import is_tensor, uncast
 from drystone.mlir import ir
 
@@ -110,11 +110,16 @@ def coded_matrix(op: DryOp, value: Any) -> CodedMatrix | None:
 def sparse_matrix(op: DryOp, value: Any) -> ListedMatrix | StructuredMatrix | None:
     """The sparse matrix that an operand is; None where it is none."""
     kind = uncast(value).type
-    encoding = encoding_of(kind)
-    if not isinstance(encoding, Joined) or not isinstance(encoding.base, Sparse):
+    encoding, shape = encoding_of(kind), list(kind.shape)
+    if not isinstance(encoding, Joined):
         return None
-    kinds = StructuredMatrix if isinstance(encoding.base.pattern, Structured) else ListedMatrix
-    return kinds.of(encoding, list(kind.shape), op.tensor(value))
+    base = encoding.base
+    if isinstance(base, Flat):
+        shape, base = list(base.matrix(shape)), base.base
+    if not isinstance(base, Sparse):
+        return None
+    kinds = StructuredMatrix if isinstance(base.pattern, Structured) else ListedMatrix
+    return kinds.of(Joined(base), shape, op.tensor(value))
 
 
 def widened(t: TileBuilder, tile: Tile) -> Tile:

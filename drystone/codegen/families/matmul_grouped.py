@@ -4,11 +4,12 @@ A part of a panel is laid down with its zeros, in memory that stays in a cache w
 read from memory is what is held, and dense units multiply it.
 """
 
+from drystone.codegen.families.laid_groups import LaidGroups
 from drystone.codegen.families.matmul_coded import CodedStep
 from drystone.codegen.families.matmul_structured import FEW_VECTORS, one_vector
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.families.vectors import Vectors
-from drystone.codegen.tile import Index, Tile
+from drystone.codegen.tile import Index
 
 #: Lanes of a register of sums.
 _LANES = 16
@@ -48,32 +49,8 @@ class GroupedStep(CodedStep):
 
     def prepare(self, first: Index, end: Index) -> None:
         """Lay the part of the panel down that the rows pass by, from where its words start."""
-        t, p, matrix, unit = self.t, self.p, self.matrix, self.matrix.inputs
+        p, unit = self.p, self.matrix.inputs
         size = -(-max(p.block or 0, p.rest) // unit) * unit + unit
-        kept, row = self.memory(size, unit, matrix.width)
-        start = first // unit * unit
-
-        def group(k: Index) -> None:
-            self.lay(kept, row, k - start, self.expanded(k))
-
-        t.loop(end, unit, group, lower=start)
-        self.decoded = kept, start
-
-    def expanded(self, k: Index) -> list[Tile]:
-        """The numbers of the inputs of whole words from k on, zeros among them."""
-        t, matrix, found = self.t, self.matrix, []
-        slot = k // matrix.group * matrix.kept_of
-        numbers = matrix.numbers(t, self.panel, slot, matrix.span)
-        mask = t.full(matrix.group - 1, (1, 1), "i32")
-        held = [
-            t.apply("arith.andi", place, mask) for place in matrix.places(t, self.panel, slot, matrix.span)
-        ]
-        zero = t.full(0, (1, matrix.width), "f32")
-        for first in range(0, matrix.span, matrix.kept_of):
-            for place in range(matrix.group):
-                number, at = zero, t.full(place, (1, 1), "i32")
-                for j in range(first, first + matrix.kept_of):
-                    here = t.apply("arith.cmpi", held[j], at, predicate="eq", dtype="i1")
-                    number = t.apply("arith.select", here, numbers[j], number, dtype="f32")
-                found.append(number)
-        return found
+        laid, start = LaidGroups.of(self.t, self.matrix, self.form.group, size), first // unit * unit
+        laid.lay(self.t, self.panel, start, end)
+        self.decoded = laid.numbers(), start

@@ -10,6 +10,7 @@
               | #dry.recent<base, axis, size, held>          positions written last, held otherwise
               | #dry.stacked<base, axis>                     matrices one behind the other, held as one
               | #dry.joined<base>                            all parts in one array: what kernels decode
+              | #dry.flat<base, [axes]>                      a tensor as a matrix
               | #dry.sparse<pattern, values>                 some elements, all others 0
     pattern  := #dry.structured<axis, kept_of, of> | #dry.compressed<count, [block], axis>
               | #dry.coordinates<count> | #dry.bitmap<count> | #dry.positions<axis, count>
@@ -33,6 +34,7 @@ from drystone.ir.encoding.arrays import decode, encode
 from drystone.ir.encoding.bits import Base3, Interleaved, Planes, Split
 from drystone.ir.encoding.codebook import Learned, Table
 from drystone.ir.encoding.entropy import Huffman
+from drystone.ir.encoding.flat import Flat, by_taps
 from drystone.ir.encoding.geometry import Per
 from drystone.ir.encoding.joined import Joined
 from drystone.ir.encoding.layout import Layout, Pack
@@ -79,6 +81,7 @@ __all__ = [
     "Coordinates",
     "Diagonal",
     "Encoding",
+    "Flat",
     "Huffman",
     "Interleaved",
     "Joined",
@@ -109,6 +112,7 @@ __all__ = [
     "Sum",
     "Table",
     "Words",
+    "by_taps",
     "columns_beyond",
     "decode",
     "elements_beyond",
