@@ -5,7 +5,7 @@ import importlib.util
 import platform
 from dataclasses import dataclass
 
-from drystone import targets
+from drystone import registry, targets
 from drystone.machine import cpu_flags
 from drystone.runtime import link
 from drystone.targets.dots import UNITS
@@ -47,5 +47,6 @@ def examine() -> list[Finding]:
         *(_package(name) for name in needed),
         _package("xgboost-cpu", needed=False, why=" (for tuning)"),
         _package("resvg-py", needed=False, why=" (for pictures as PNG)"),
+        Finding("extensions", True, ", ".join(registry.installed()) or "none installed", needed=False),
         Finding("linker", linker is not None, " ".join(linker) if linker else advice, needed=False),
     ]

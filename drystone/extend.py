@@ -12,8 +12,9 @@ that import the same modules. A package that names such a module in its entry po
 is loaded by `drystone.compile` and the command line wherever it is installed. What is added inside `scope()`
 is taken out at its end.
 
-`docs/adding_an_operation.md`, `adding_a_format.md` and `adding_a_pass.md` show each of them at work.
-"""
+`docs/adding_an_operation.md`, `adding_a_format.md` and `adding_a_pass.md` show each of them at work. Targets,
+backends and runners are registered where they stand: `drystone.targets.register`,
+`drystone.backends.register`, `drystone.runtime.runners.register`."""
 
 import inspect
 import re

@@ -118,10 +118,15 @@ def load(modules: Sequence[str]) -> None:
             ) from error
 
 
+def installed() -> tuple[str, ...]:
+    """The modules that installed packages name."""
+    return tuple(sorted({entry.module for entry in entry_points(group=GROUP)}))
+
+
 @cache
 def load_installed() -> None:
     """Import the extensions that installed packages name. Raises UserError where one fails."""
-    load(sorted({entry.module for entry in entry_points(group=GROUP)}))
+    load(installed())
 
 
 def modules() -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from drystone.frontend.origin import place
 from drystone.mlir import ir
 
 Node = Any
+#: Libraries of operators whose names are not the user's.
+_TORCHS = ("aten", "prims", "prim", "quantized", "quantized_decomposed", "torchvision", "higher_order")
 
 
 def explain(graph: Any, cause: Exception, ctx: ir.Context) -> Exception:
@@ -32,6 +34,8 @@ def explain(graph: Any, cause: Exception, ctx: ir.Context) -> Exception:
     lines = [f"  {name} at {', '.join(dict.fromkeys(places))}" for name, places in found.items()]
     count = "an operation" if len(found) == 1 else f"{len(found)} operations"
     hint = "say it with other operations (docs/coverage.md lists those that compile)"
+    if any(name.count(".") == 2 and name.split(".")[0] not in _TORCHS for name in found):
+        hint += ", or add it (docs/adding_an_operation.md)"
     if any("dropout" in name or "rand" in name or "bernoulli" in name for name in found):
         hint += "; for a model that drops elements at random, call model.eval() first"
     return UserError(f"the model uses {count} that drystone cannot compile:\n" + "\n".join(lines), hint=hint)

@@ -49,13 +49,17 @@ END_STEP = 0.05
 
 
 class WithEpilogue(Dry.Operation):
-    """Base of operations with an epilogue: two operands, then the extras.
+    """Base of operations with an epilogue: declared with a result and two operands first, behind which come
+    the extras.
 
     The bindings tie the types inside one variadic group together, and extras differ in type: each has a group
     of its own, `extra0` to `extra7`, which only this class sees.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        own = list(cls.__annotations__.items())
+        extras = {f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)}
+        cls.__annotations__ = {**dict(own[:3]), **extras, **dict(own[3:])}
         super().__init_subclass__(**kwargs)
         _take_extras_as_one(cls)
 
@@ -111,7 +115,6 @@ class MatMul(WithEpilogue, name="matmul", traits=[Pure]):
     out: Result[Any]  #: [*batch, m, n]
     a: Operand[Any]  #: [*batch, m, k]
     b: Operand[Any]  #: [.., k, n] or [.., n, k]
-    __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
     transpose_b: ir.IntegerAttr  #: flag: b is [.., n, k]
     extra_maps: ir.ArrayAttr  #: one map per extra: result dimensions -> its own
     epilogue: Region  #: what is stored for an element of the result
@@ -128,7 +131,6 @@ class Conv(WithEpilogue, name="conv", traits=[Pure]):
     out: Result[Any]  #: see layout
     x: Operand[Any]  #: see layout
     weight: Operand[Any]  #: [O, C / groups, *K], or [C, O / groups, *K] when transposed
-    __annotations__.update({f"extra{i}": Sequence[Operand[Any]] for i in range(MAX_EXTRAS)})
     strides: ir.ArrayAttr  #: one per spatial dimension, of the window (transposed: of the result)
     padding: ir.ArrayAttr  #: before and after: two per spatial dimension
     dilation: ir.ArrayAttr  #: the distance of taps, one per spatial dimension

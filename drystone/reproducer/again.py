@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from drystone import registry
 from drystone.errors import UserError
 from drystone.reproducer.fault import Fault, fault_of
 from drystone.reproducer.files import opened, versions
@@ -38,6 +39,7 @@ class Outcome:
 def reproduce(path: Path) -> Outcome:
     """Run up to a fault again, from the state of a program that the file has. Raises UserError where it holds
     none."""
+    registry.load_installed()
     held, stages, now = opened(path), [""], versions()
     others = [(name, old) for name, old in held.versions.items() if now.get(name) != old]
     notes = [f"{name} is {now.get(name)} here, it was {old}" for name, old in others]

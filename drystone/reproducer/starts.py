@@ -92,8 +92,14 @@ class Passing:
         except mlir.ir.MLIRError as error:
             raise UserError(f"the file's module cannot be read: {error}") from error
         program = Program(parsed, weights, held("signature"), *held("found"))
+        left = held("passes")
+        if None in left:
+            raise UserError(
+                "the file leaves out a pass that was to run: one that a script had inserted",
+                hint="insert it in a module that an installed package names in its entry points",
+            )
         given = named["target"], held("options"), held("budget"), held("schedules"), data["to compile"]
-        return cls(program, held("passes"), *given)
+        return cls(program, left, *given)
 
     def run(self, begin: Begin) -> None:
         target, seconds = self.target, self.options.plan_seconds

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from drystone import registry
 from drystone.errors import UserError
 from drystone.reproducer import arrays
 
@@ -53,13 +54,14 @@ class Stating:
         if isinstance(value, FunctionType) and _found(name) is value:
             return {"function": name}
         kind = type(value)
-        if dataclasses.is_dataclass(kind) and _ours(kind.__module__):
+        own = f"{kind.__module__}.{kind.__qualname__}"
+        if dataclasses.is_dataclass(kind) and _found(own) is kind:
             held = next((name for name, each in self._named.items() if type(each) is kind), None)
             if held is not None and self._named[held] == value:
                 return {"the": held}
             fields = [field.name for field in dataclasses.fields(kind) if field.init]
             parts = {field: self.state(getattr(value, field)) for field in fields}
-            return {"is": f"{kind.__module__}.{kind.__qualname__}", **parts}
+            return {"is": own, **parts}
         self.left_out.append(f"{_where(value)}.{getattr(value, '__qualname__', kind.__qualname__)}")
         return {"left out": self.left_out[-1]}
 
@@ -103,11 +105,14 @@ def _where(value: Any) -> str:
 
 
 def _ours(module: str) -> bool:
-    return module.split(".")[0] == _PACKAGE
+    """Whether a module is drystone's, or that of an extension that is loaded."""
+    extensions = {each.module for each in registry.additions()} - {"__main__"}
+    return module.split(".")[0] == _PACKAGE or module in extensions
 
 
 def _found(name: str) -> Any:
-    """What drystone has under a dotted name, nothing of any other package; None where there is nothing."""
+    """What drystone and its extensions have under a dotted name, nothing of any other package; None where
+    there is nothing."""
     module, _, own = name.rpartition(".")
     if not _ours(module):
         return None
@@ -120,5 +125,5 @@ def _found(name: str) -> Any:
 def _unknown(name: str, why: str = "") -> UserError:
     return UserError(
         f"the file names {name}, which this version of drystone does not have so{why}",
-        hint="run it with the version that the file names",
+        hint="run it with the version that the file names, and the extensions installed that it was left by",
     )
