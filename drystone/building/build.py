@@ -205,7 +205,7 @@ class _Run:
             seconds=self.seconds.get(entry.name),
             error="" if answer is None else answer.error,
             fault=answer is not None and answer.fault,
-            missed=results.missed(entry, measured),
+            missed=results.missed(entry.settings.budget, entry.settings.allowed, measured),
             measured=measured,
         )
 

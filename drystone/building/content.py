@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +70,24 @@ def _of(parts: Iterable[str]) -> str:
 
 
 def compiler() -> str:
-    """What compiles: drystone's own files, and the versions of what it is built upon."""
+    """What compiles: drystone's own files, and the versions of what it is built upon and of installed
+    packages that extend it."""
     folder = Path(drystone.__file__).parent
     own = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".mlir"))
     return _of(
         [
-            *(f"{name} {_version(name)}" for name in _PACKAGES),
+            *(f"{name} {_version(name)}" for name in (*_PACKAGES, *sorted(_extensions()))),
             *(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in own),
         ]
     )
+
+
+def _extensions() -> set[str]:
+    """Installed packages that register something with drystone."""
+    known = entry_points()
+    groups = (group for group in known.groups if group.startswith("drystone."))
+    found = (each.dist for group in groups for each in known.select(group=group))
+    return {each.name for each in found if each is not None}
 
 
 def _version(package: str) -> str:
@@ -94,8 +103,8 @@ def ingredients(
     """Everything an artifact is made of, and its hash. read: the files that were read when it was built last;
     made_by: `compiler()`. Raises UserError for patterns of files that there are none of."""
     options = {key: each for key, each in entry.table.items() if key not in _NOT_MADE_OF}
-    if "budget" in options:
-        options["budget"] = {key: each for key, each in options["budget"].items() if key != "latency"}
+    limits = {key: each for key, each in options.pop("budget", {}).items() if key != "latency"}
+    options |= {f"budget.{key}": each for key, each in limits.items()}
     found = {
         "drystone": made_by,
         f"the target {entry.target}": _of([repr(dataclasses.asdict(targets.resolve(entry.target)))]),

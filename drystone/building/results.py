@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drystone.building.project import Entry
-from drystone.building.settings import seconds
+from drystone.building.settings import Limits, seconds
 from drystone.options import byte_count
+from drystone.runtime.fitted import Fitted
 
 #: What may come of an artifact, and whether that is as it should be.
 STATES = {"built": True, "fresh": True, "stale": True, "failed": False, "stopped": False}
@@ -44,20 +44,30 @@ class Result:
         return STATES[self.status] and not self.missed
 
 
-def missed(entry: Entry, measured: Mapping[str, Any]) -> tuple[str, ...]:
-    """The limits that an artifact does not keep."""
-    limits, allowed = entry.settings.budget, entry.settings.allowed
+def sizes(fitted: Fitted) -> dict[str, Any]:
+    """What is measured of an artifact without running it."""
+    memory = fitted.memory
+    return {
+        "ram": memory.ram,
+        "arena": memory.arena,
+        "weights": memory.weights,
+        "states": memory.states,
+        "kernels": len(fitted.manifest.kernels),
+    }
+
+
+def missed(limits: Limits, tolerance: float | None, measured: Mapping[str, Any]) -> tuple[str, ...]:
+    """The limits that an artifact does not keep; tolerance: of its difference from the model."""
     found = []
-    difference = measured.get("difference")
-    if difference is not None and allowed is not None and not difference <= allowed:
-        found.append(f"outputs differ by {difference:.1e} from the model's, {allowed:g} is allowed")
+    difference, latency = measured.get("difference"), measured.get("latency")
+    if difference is not None and tolerance is not None and not difference <= tolerance:
+        found.append(f"outputs differ by {difference:.1e} from the model's, {tolerance:g} is allowed")
     for name, limit in (("ram", limits.ram), ("weights", limits.weights)):
         if isinstance(limit, int | str) and measured.get(name, 0) > byte_count(limit):
             found.append(f"{name} takes {measured[name]} bytes, {limit} is allowed")
-    if limits.latency is not None and (latency := measured.get("latency")) is not None:
-        allowed = seconds(limits.latency, entry.where)
-        if latency > allowed:
-            found.append(f"a call takes {latency * 1e3:.3g} ms, {allowed * 1e3:g} ms are allowed")
+    if limits.latency is not None and latency is not None and latency > seconds(limits.latency):
+        most = seconds(limits.latency) * 1e3
+        found.append(f"a call takes {latency * 1e3:.3g} ms, {most:g} ms are allowed")
     return tuple(found)
 
 

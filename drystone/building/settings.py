@@ -130,15 +130,16 @@ def _tune(given: bool | Tune | None) -> Tune | bool | None:
     return given
 
 
-def seconds(value: float | str, where: str) -> float:
+def seconds(value: float | str) -> float:
     """Seconds from a number or from text such as "2ms". Raises UserError for anything else."""
+    given = value
     if isinstance(value, str):
         units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
         unit = next((unit for unit in units if value.endswith(unit)), "")
         amount = asking.number(value.removesuffix(unit).strip())
         value = amount * units[unit] if unit and isinstance(amount, float) else -1.0
     if not value > 0:
-        raise UserError("this is no time", where=where, hint='write it as 0.002, "2ms" or "150us"')
+        raise UserError(f"{given!r} is no time", hint='write it as 0.002, "2ms" or "150us"')
     return value
 
 
@@ -157,7 +158,8 @@ def check(settings: Settings, root: Path, where: str) -> None:
             with tables.placed(place):
                 byte_count(size)
     if limits.latency is not None:
-        seconds(limits.latency, f"{where}.budget.latency")
+        with tables.placed(f"{where}.budget.latency"):
+            seconds(limits.latency)
     for key, text in (("source", settings.source), ("calibration", settings.calibration)):
         if text is not None and models.function_of(text) is None:
             _there(root / text, f"{where}.{key}")

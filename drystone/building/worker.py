@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import signal
-import statistics
 import sys
 import threading
 import traceback
@@ -17,16 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from drystone import machine, models
-from drystone.building import reading, settings, tables
+from drystone.building import reading, results, settings, tables
 from drystone.building.order import Answer, Order
 from drystone.building.settings import Settings
 from drystone.errors import DrystoneError, InternalError
 from drystone.options import checkpoint_of
 from drystone.runtime import artifact, timing
-from drystone.runtime.fitted import Fitted, load
-
-#: Calls whose median is the latency.
-_RUNS = 30
+from drystone.runtime.fitted import load
 
 
 def main() -> None:
@@ -64,8 +60,7 @@ def answer(order: Order) -> Answer:
 
 
 def _timed(order: Order) -> dict[str, Any]:
-    fitted = load(order.output)
-    return {"latency": statistics.median(timing.times(fitted, timing.examples(fitted), _RUNS))}
+    return {"latency": timing.latency(load(order.output))}
 
 
 def _built(order: Order, read: set[str]) -> dict[str, Any]:
@@ -89,7 +84,7 @@ def _built(order: Order, read: set[str]) -> dict[str, Any]:
     output.parent.mkdir(parents=True, exist_ok=True)
     fitted = compile(**given, target=order.target, budget=budget, options=options, tune=tune)
     fitted.save(output)
-    found = _sizes(fitted, output)
+    found = results.sizes(fitted) | {"file": output.stat().st_size}
     lacking = machine.missing_features(fitted.manifest.required)
     call = frontend.example_call(given["model"], given.get("example_inputs", ()), given.get("kwargs"))
     if lacking:
@@ -110,18 +105,6 @@ def _built(order: Order, read: set[str]) -> dict[str, Any]:
         )
     found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return found
-
-
-def _sizes(fitted: Fitted, output: Path) -> dict[str, Any]:
-    memory = fitted.memory
-    return {
-        "ram": memory.arena + memory.resident + memory.states,
-        "arena": memory.arena,
-        "weights": memory.weights,
-        "states": memory.states,
-        "kernels": len(fitted.manifest.kernels),
-        "file": output.stat().st_size,
-    }
 
 
 if __name__ == "__main__":

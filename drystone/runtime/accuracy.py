@@ -60,17 +60,19 @@ def difference(made: "Fitted", reference: "Fitted", args: Sequence[Any], kwargs:
     for model in (made, reference):
         model.reset()
         given = model.execute(model.leaves(args, kwargs), threads=model.threads)
-        outputs.append([_numbers(a, leaf.dtype) for a, leaf in zip(given, model.outputs, strict=True)])
+        outputs.append([numbers(a, leaf.dtype) for a, leaf in zip(given, model.outputs, strict=True)])
         model.reset()
-    return max((_relative(a, b) for a, b in zip(*outputs, strict=True) if a is not None), default=0.0)
+    pairs = ((a, b) for a, b in zip(*outputs, strict=True) if a.dtype.kind in "fc")
+    return max((_relative(a, b) for a, b in pairs), default=0.0)
 
 
-def _numbers(array: Array, dtype: str) -> Any:
+def numbers(array: Array, dtype: str) -> Any:
+    """An output's real or complex numbers at their widest; others as they are."""
     if dtype == "bf16":
         return (array.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
     if dtype.startswith("complex"):
         return array.astype(np.complex128)
-    return array.astype(np.float64) if dtype.startswith("f") else None
+    return array.astype(np.float64) if dtype.startswith("f") else array
 
 
 def distance(got: Any, want: Any) -> float:

@@ -41,6 +41,11 @@ class Memory:
         self.states = sum(array.nbytes for array in states)
         self.plan: Mapping[str, Any] = manifest.plan
 
+    @property
+    def ram(self) -> int:
+        """All bytes that are there at once while the model runs."""
+        return self.arena + self.resident + self.states
+
     def __repr__(self) -> str:
         proven = self.plan["bound"]
         resident = "" if self.resident == self.weights else f", resident={self.resident}"

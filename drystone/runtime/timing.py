@@ -1,5 +1,6 @@
 """How long calls of a compiled model take."""
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ from drystone.dtypes import Array
 if TYPE_CHECKING:
     from drystone.runtime.fitted import Fitted
 
-#: Calls before those that count.
-_WARM = 3
+#: Calls before those that count, and those whose median is the latency.
+_WARM, _RUNS = 3, 30
 
 
 def examples(fitted: "Fitted") -> list[Array]:
@@ -35,3 +36,8 @@ def times(
         fitted.execute(inputs, threads=threads or fitted.threads)
         if run >= _WARM:
             yield time.perf_counter() - began
+
+
+def latency(fitted: "Fitted") -> float:
+    """The median time of a call of `examples`, in seconds."""
+    return statistics.median(times(fitted, examples(fitted), _RUNS))

@@ -48,6 +48,7 @@ WHOLE = {
     "sparse",
     "sparse_timing",
     "sparsifying",
+    "testing",
 }
 
 
