@@ -148,11 +148,9 @@ def format(*, candidate: bool = False) -> Callable[[_Format], _Format]:
         name = function.__name__
         if name in ("int8", "auto"):
             raise UserError(f"quantize={name!r} is no format but a way to quantize", hint="take another name")
-        needed = [
-            each for each in inspect.signature(function).parameters.values() if each.default is each.empty
-        ]
+        needed = formats.needed(function)
         if candidate and needed:
-            raise UserError(f"the format {name} is a candidate and needs to know {needed[0].name}")
+            raise UserError(f"the format {name} is a candidate and needs to know {needed[0]}")
         made = None if needed else function()
         if not needed and not isinstance(made, Encoding):
             raise UserError(f"the format {name} makes {made!r}, which is no encoding")

@@ -165,16 +165,14 @@ def _encoding(each: Quantize) -> Encoding:
             hint=f'give "{INT8}", "{AUTO}", an encoding, or one of {", ".join(formats.TABLE)}',
         )
     function = formats.TABLE[each.format]
-    taken = inspect.signature(function).parameters
-    needed = [name for name, each in taken.items() if each.default is inspect.Parameter.empty]
-    if needed:
+    if needed := formats.needed(function):
         raise UserError(
             f"quantize: the format {each.format!r} needs to know {', '.join(needed)}",
-            hint=f"give it as an encoding: drystone.ir.formats.{each.format}({', '.join(needed)}=..)",
+            hint=f"give it as an encoding: {function.__module__}.{each.format}({', '.join(needed)}=..)",
         )
     if each.group is None:
         return function()
-    if "group" not in taken or each.group < 1:
+    if "group" not in inspect.signature(function).parameters or each.group < 1:
         raise UserError(
             f"quantize: the format {each.format!r} has no groups of {each.group}",
             hint="leave group out, or take a format such as w4",

@@ -19,7 +19,7 @@ from drystone.cli.build import build_command
 from drystone.cli.compile import compile_command
 from drystone.cli.database import database_group
 from drystone.cli.fit import fit_command
-from drystone.cli.machine import doctor_command, selftest_command, targets_command
+from drystone.cli.machine import doctor_command, formats_command, selftest_command, targets_command
 from drystone.cli.plan import mlsys_command, place_command, plan_command
 from drystone.cli.reproduce import reproduce_command
 from drystone.cli.tune import tune_command
@@ -64,6 +64,7 @@ for _command in (
     place_command,
     mlsys_command,
     targets_command,
+    formats_command,
     doctor_command,
     selftest_command,
     reproduce_command,

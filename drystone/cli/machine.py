@@ -1,5 +1,6 @@
-"""About this machine: `drystone targets`, `doctor`, `selftest`."""
+"""What there is: `drystone targets`, `formats`, `doctor`, `selftest`."""
 
+import inspect
 import sys
 
 import click
@@ -12,6 +13,25 @@ def targets_command() -> None:
 
     for name in targets.known():
         click.echo(f"{name:12} {targets.resolve(name).summary}")
+
+
+@click.command("formats")
+def formats_command() -> None:
+    """The formats that weights can be held in: bits of a number of a 1024 x 1024 matrix, everything counted,
+    and "auto" where `--quantize auto` chooses from it. Those without a number need to be told more."""
+    import numpy as np
+
+    from drystone import registry
+    from drystone.choosing import CANDIDATES
+    from drystone.ir import formats
+
+    registry.load_installed()
+    numbers = np.random.default_rng(0).standard_normal((1024, 1024))
+    for name, function in formats.TABLE.items():
+        told = not formats.needed(function)
+        bits = f"{function().settled(numbers).bits(numbers.shape):.2f}" if told else ""
+        about = " ".join((inspect.getdoc(function) or "").split())
+        click.echo(f"{name:16} {bits:>6} {'auto' if name in CANDIDATES else '':4}  {about}")
 
 
 @click.command("doctor")

@@ -4,6 +4,7 @@
 is summed for one output, or one token of an activation. Whatever a function takes has a default that is the
 format's own. Scales are chosen by range unless `encode` is told to search."""
 
+import inspect
 from collections.abc import Callable
 from functools import cache
 from statistics import NormalDist
@@ -38,6 +39,12 @@ TABLE: Registry[Callable[..., Encoding]] = Registry("format")
 _Made = TypeVar("_Made", bound=Callable[..., Encoding])
 
 _F32, _F16, _POWER = Codes("f32"), Codes("f16"), Codes("e8m0")
+
+
+def needed(function: Callable[..., Encoding]) -> list[str]:
+    """What a format needs to know: its parameters without a default."""
+    taken = inspect.signature(function).parameters
+    return [name for name, each in taken.items() if each.default is inspect.Parameter.empty]
 
 
 def _named(function: _Made) -> _Made:

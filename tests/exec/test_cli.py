@@ -13,6 +13,7 @@ from torch import nn
 
 import drystone
 from drystone.cli import main
+from drystone.ir import formats
 
 
 def _drystone(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -136,13 +137,17 @@ def test_functions_that_make_models(folder: Path) -> None:
         assert done.exit_code == 2 and message in done.stderr, done.output
 
 
-def test_targets_and_doctor(folder: Path) -> None:
+def test_targets_formats_and_doctor(folder: Path) -> None:
     assert {"cpu", "cpu:avx2", "cpu:avx512", "cpu:spr"} <= set(
         _drystone("targets", folder=folder).stdout.split()
     )
     done = _drystone("doctor", folder=folder)
     assert done.returncode == 0, done.stdout
     assert "torch-mlir" in done.stdout
+    lines = _drystone("formats", folder=folder).stdout.splitlines()
+    listed = {line.split()[0]: line.split()[1:3] for line in lines}
+    assert listed["w4"] == ["4.16", "auto"] and listed["nf4"][0] == "4.25"
+    assert listed.keys() == formats.TABLE.keys()
 
 
 def test_mistakes_end_in_a_message_and_a_code(folder: Path) -> None:
