@@ -9,8 +9,8 @@ import numpy as np
 from drystone.dtypes import Array
 from drystone.ir.buffers import RESHAPES
 from drystone.ir.build import copied
-from drystone.ir.encoded import is_coded, with_encoding
-from drystone.ir.encoding import Codes, decode, encode
+from drystone.ir.encoded import encoding_of, is_coded, with_encoding
+from drystone.ir.encoding import Codes, Encoding, Flat, Sparse, Structured, decode, encode
 from drystone.ir.program import Program
 from drystone.ir.values import main_block, nested, producer, producer_name, shape
 from drystone.mlir import ir
@@ -157,11 +157,20 @@ def _of_convolution(op: Any, unit: DotUnit) -> tuple[int, ...]:
     if transposed or operation.attributes["layout"].value != "nhwc" or weight_key(weight) is None:
         return ()
     outside, inside = weight.type.shape[:2]
+    if is_coded(weight.type) and not _is_in_groups(encoding_of(weight.type)):
+        return ()
     if str(weight.type.element_type) != "f32" or str(x.type.element_type) != "f32":
         return ()
     if groups == 1 and inside % unit.group == 0:
         return (0, 1)
     return (0,) if inside == 1 and outside == groups else ()
+
+
+def _is_in_groups(encoding: Encoding) -> bool:
+    """Whether a convolution's weight is held in groups of channels, which are laid down as units multiply
+    them; lists are multiplied in f32."""
+    matrix = encoding.base if isinstance(encoding, Flat) else encoding
+    return isinstance(matrix, Sparse) and isinstance(matrix.pattern, Structured)
 
 
 def _pays(op: Any, group: int, *, any_keys: bool) -> bool:

@@ -52,9 +52,9 @@ class Lists:
     `axis`. Groups of inputs for few rows, in panels of `width`; blocks with `group` neighbouring inputs side
     by side; else lists of elements, in strips unless rows are fewer still. Of a convolution with a `kernel`
     of so many taps along each dimension it is the matrix of the weight [O, C, *kernel] in the order of its
-    axes or, where that is `Flat`, [O, taps * C]: groups of channels are read as such then, and all else is
-    listed, in strips of channels. `left`: it is the left operand, and what is said of rows holds for columns
-    of the right one."""
+    axes or, where that is `Flat`, [O, taps * C]: groups of channels, and blocks that lie in a tap, are read
+    as such then, and all else is listed, in strips of channels. `left`: it is the left operand, and what is
+    said of rows holds for columns of the right one."""
 
     shape: tuple[int, int]
     axis: int
@@ -79,8 +79,8 @@ class Lists:
         found = self._read(matrix_of(encoding), by_taps=isinstance(encoding, Flat))
         if isinstance(found, str):
             return found
-        in_groups = self.kernel and isinstance(found.pattern, Structured)
-        return Joined(by_taps(found, len(self.tensor)) if in_groups else found)
+        listed = isinstance(found.pattern, Compressed) and found.pattern.block == (1, 1)
+        return Joined(by_taps(found, len(self.tensor)) if self.kernel and not listed else found)
 
     def _read(self, encoding: Sparse, *, by_taps: bool) -> Sparse | str:
         """How a kernel reads the numbers of a sparse matrix, one `by_taps` where it is a convolution's."""
@@ -89,7 +89,8 @@ class Lists:
         if self._in_groups(pattern, held) and (by_taps or not self.kernel):
             assert isinstance(pattern, Structured) and held is not None
             return Sparse(self._groups(pattern), held)
-        if isinstance(pattern, Compressed) and self._in_blocks(pattern) and isinstance(values, Codes):
+        whole = self._in_blocks(pattern) and (not self.kernel or (by_taps and self._in_taps(pattern)))
+        if isinstance(pattern, Compressed) and whole and isinstance(values, Codes):
             in_blocks = self._block_values(pattern, values)
             if in_blocks is not None:
                 return Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks)
@@ -160,15 +161,19 @@ class Lists:
 
     def _in_blocks(self, pattern: Pattern) -> bool:
         """Whether kernels read blocks as such: those that fill a good part of vectors with their outputs."""
-        wide = isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
-        return wide and not self.kernel
+        return isinstance(pattern, Compressed) and pattern.block[self.axis] >= _OUTPUTS
+
+    def _in_taps(self, pattern: Pattern) -> bool:
+        """Whether each block of a convolution's weight, of two dimensions, lies in a tap."""
+        channels = self.shape[1] // self.taps
+        return isinstance(pattern, Compressed) and len(self.kernel) == 2 and channels % pattern.block[1] == 0
 
     def _block_values(self, pattern: Compressed, values: Codes) -> Codes | Stacked | None:
         """How the elements of blocks lie: inputs down, outputs across, so that lanes are outputs; the other
         way round where lanes are columns of the right operand. Bytes may have a scale for each block; other
         codes lie as those of any matrix. None for those that no kernel reads."""
         plain = self._plain_blocks(pattern, values)
-        if plain is not None or self.left or not values.coded:
+        if plain is not None or self.left or self.kernel or not values.coded:
             return plain
         return self._block_codes(pattern).held(values)
 
@@ -180,7 +185,7 @@ class Lists:
         """The same of elements, and of bytes with a scale for each block."""
         scale, outputs, inputs = values.scale, self.axis + 1, 2 - self.axis
         whole = scale is not None and set(scale.children()) == {"scale"}
-        if scale is not None and whole and values.element == "int8":
+        if scale is not None and whole and values.element == "int8" and not self.kernel:
             each = scale.held
             real = isinstance(each, Codes) and not each.coded and each.element in _READ
             if not real or scale.per.all_sizes(3) != [1, 0, 0]:
@@ -242,14 +247,15 @@ class Lists:
         elements = values.stored(take("values", parts), kept)
         places = encoding.pattern.places(parts, self.shape)
         if pattern.block != (1, 1):  # the first element of a block lies in the tensor
-            places, elements = places[:, :1, :1], elements.reshape(len(elements), -1)
+            places, elements = places[:, :1, :1], elements.reshape(len(elements), prod(pattern.block))
         else:
             elements = elements.reshape(-1, 1)
         places = places.ravel()
         # What lies outside the tensor is listed as a zero somewhere.
         elements = np.where(places[:, None] >= 0, elements, np.zeros((), elements.dtype))
         place = np.divmod(np.maximum(places, 0), max(self.shape[1], 1))
-        if by_taps and self.kernel:  # lists have the taps of a channel side by side
+        if by_taps and self.kernel and pattern.block == (1, 1):
+            # Lists have the taps of a channel side by side.
             tap, channel = np.divmod(place[1], self.shape[1] // self.taps)
             place = place[0], channel * self.taps + tap
         at = [where // size for where, size in zip(place, pattern.block, strict=True)]

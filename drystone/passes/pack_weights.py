@@ -122,8 +122,8 @@ class PackWeights:
       of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums; their outputs down
       where the matrix is a. N:M along the inputs: what is held as a plain or coded matrix of fewer inputs,
       places in the same panels. Codes of blocks as a coded matrix, of the outputs of one after the other.
-    - The sparse weight of a dry.conv: groups of channels as those of a matrix [O, taps * C] (`#dry.flat`),
-      all else as lists of a matrix [O, C * taps], in strips of channels.
+    - The sparse weight of a dry.conv: groups of channels, and blocks, as those of a matrix [O, taps * C]
+      (`#dry.flat`), all else as lists of a matrix [O, C * taps], in strips of channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
       One of bytes: as a product that reads it too has it, else plain.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where

@@ -75,7 +75,8 @@ class SettleSparsity:
       inputs].
     - A matrix that is the left operand of products is looked at in the same way, by columns of the right one;
       it is not measured.
-    - Of a convolution the matrix [O, taps * C]: lists of f32, and groups of channels; time is estimated.
+    - Of a convolution the matrix [O, taps * C]: lists of f32, and groups of channels; time is
+      estimated.
     - Left alone are weights that operations of several kinds read, products in bytes (`in_bytes`), weights
       that the first pattern of `prunings` leaves as they are, and sparse ones in formats that were asked for
       by themselves (`quantize-weights`): it is only noted how they are held.

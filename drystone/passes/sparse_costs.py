@@ -45,6 +45,8 @@ _LONG: dict[str, Sequence[_Line]] = {
     "laid down": ((1, 1.07, 0.0),),
     "taps": ((1, 0.35, 2.1),),
     "points": ((1, 0.5, 3.5),),
+    "blocks by taps": ((1, 0.3, 1.3),),
+    "blocks by points": ((1, 0.6, 0.75),),
 }
 #: Of numbers in bf16 that a vector unit sums in pairs, and that tile registers sum besides.
 _PAIRS: dict[str, Sequence[_Line]] = {
@@ -173,15 +175,15 @@ class SparseProduct:
 
 def read_as(encoding: Sparse, taps: int = 0) -> str:
     """What a kernel reads that has a sparse matrix in panels: "groups", "blocks" or "lists"; of a convolution
-    "laid down" or, of lists, "taps" and, where it has one, "points"."""
+    "laid down", "taps" of lists or, where it has one, "points", or "blocks by" these."""
     pattern = encoding.pattern
-    if taps and isinstance(pattern, Structured):
-        return "laid down"
-    if taps:
-        return "taps" if taps > 1 else "points"
     if isinstance(pattern, Structured):
-        return "groups"
-    return "blocks" if isinstance(pattern, Compressed) and pattern.block != (1, 1) else "lists"
+        return "laid down" if taps else "groups"
+    blocks = isinstance(pattern, Compressed) and pattern.block != (1, 1)
+    if not taps:
+        return "blocks" if blocks else "lists"
+    read = "taps" if taps > 1 else "points"
+    return f"blocks by {read}" if blocks else read
 
 
 def named(encoding: Sparse, joined: Joined) -> str:

@@ -49,6 +49,19 @@ def in_groups(module: nn.Module, encoding: Sparse) -> None:
         module.weight.copy_(torch.from_numpy(decode(encode(array, held), held, array.shape, "f32")))
 
 
+def in_blocks(module: nn.Module, block: tuple[int, int], part: float, element: str) -> Sparse:
+    """Let a part of the blocks of a weight's matrix be left, with numbers of an element; its encoding."""
+    plain = by_taps(Codes(element), module.weight.dim())
+    matrix = plain.joined(module.weight.detach().numpy())
+    grid = [-(-n // b) for n, b in zip(matrix.shape, block, strict=True)]
+    kept = np.kron(np.random.default_rng(1).random(grid) < part, np.ones(block))
+    encoding = Sparse(Compressed(0, block), Codes(element)).settled(
+        matrix * kept[: matrix.shape[0], : matrix.shape[1]]
+    )
+    in_groups(module, encoding)
+    return encoding
+
+
 def exact(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """The result in float64."""
     return copy.deepcopy(model).double()(x.double())
@@ -72,14 +85,10 @@ def test_lists(name: str) -> None:
 
 
 def test_blocks_and_short_elements() -> None:
-    """Blocks of outputs and channels of a tap are read as lists, and numbers in bf16."""
+    """Blocks of few outputs are read as lists, and numbers in bf16."""
     torch.manual_seed(1)
     module, x = nn.Conv2d(16, 32, 3, 1, 1), torch.randn(1, 16, 8, 8)
-    blocks = np.kron(np.random.default_rng(1).random((4, 18)) < 0.15, np.ones((8, 8)))
-    with torch.no_grad():
-        module.weight.mul_(torch.from_numpy(blocks).view(32, 3, 3, 16).permute(0, 3, 1, 2))
-        module.weight.copy_(module.weight.bfloat16())
-    encoding = Sparse(Compressed(0, (8, 8)), Codes("bf16"))
+    encoding = in_blocks(module, (4, 8), 0.15, "bf16")
     fitted = drystone.compile(module, (x,), quantize={".*": encoding})
     assert held(fitted)["weight"] == "i8"
     assert distance(fitted(x), exact(module, x)) < 1e-6
@@ -95,6 +104,24 @@ GROUPED = {
     "different strips": (nn.Conv2d(64, 32, (1, 25), 1, (0, 12)), (1, 64, 2, 37)),
     "along the width": (nn.Conv1d(64, 24, 5, 2, 2), (3, 64, 40)),
 }
+
+
+@pytest.mark.parametrize("block", [(16, 16), (8, 4), (32, 8), (16, 32), (48, 16)], ids=str)
+@pytest.mark.parametrize("name", ["lines", "stride", "stride, one tap", "one tap", "dilation"])
+def test_blocks(block: tuple[int, int], name: str) -> None:
+    """Of outputs and channels of a tap, with ragged ends of outputs; of bf16, computed in f32, in turns."""
+    module, shape = GROUPED[name]
+    turn = [*GROUPED].index(name) % 5 == block[0] % 5
+    torch.manual_seed(7)
+    encoding = in_blocks(module, block, 0.4, "bf16" if turn else "f32")
+    model, x = nn.Sequential(module, nn.ReLU()).eval(), torch.randn(shape)
+    options = drystone.Options(compute="bf16" if turn else None)
+    target = "cpu:avx2" if block == (16, 32) else "cpu"
+    fitted = drystone.compile(model, (x,), target=target, quantize={".*": encoding}, options=options)
+    assert held(fitted)["0.weight"] == "i8"
+    assert distance(fitted(x), exact(model, x)) < 1e-6
+
+
 #: Of every few channels of a tap how many are held, and as what.
 HELD = {
     "2:4": Sparse(Structured(1, 2, 4), Codes("f32")),

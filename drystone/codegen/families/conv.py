@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 from drystone.codegen.families.conv_any import conv_any
+from drystone.codegen.families.conv_blocks import conv_blocks
 from drystone.codegen.families.conv_depthwise import conv_depthwise, is_depthwise
 from drystone.codegen.families.conv_direct import conv_direct
 from drystone.codegen.families.conv_flat import conv_flat
@@ -39,7 +40,7 @@ def conv(kernel: Any, target: Target) -> TileProgram | None:
     if OVER in kernel.operation.attributes:
         return conv_over(form, target)
     if isinstance(form.sparse, ListedMatrix):
-        return conv_listed(form, target)
+        return (conv_listed if form.sparse.block == (1, 1) else conv_blocks)(form, target)
     if form.sparse is not None:
         form = with_blocks(form, target)
     found = _search(form, target)

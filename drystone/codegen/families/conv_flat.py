@@ -1,11 +1,5 @@
-"""Convolution in tile registers over a flat copy of the image: a step's lines, one behind the other.
-
-A step copies the lines it reads into scratch with their padding, so that a tap sees, for neighbouring
-positions of the result, neighbouring positions of the copy, from one line to the next as well: a register
-tile takes as many positions as it has rows, however short the lines are. What it makes of the positions
-between two lines is not stored. Where there is a stride the copy has a plane of its own for every remainder
-of positions by it, in which those that a tap sees are neighbours again. (The implicit product of Chetlur et
-al., "cuDNN: Efficient Primitives for Deep Learning", 2014, with the padding kept in place.)
+"""Convolution in tile registers over a flat copy of the image (`conv_copy`): a step's lines, one behind the
+other.
 
 Where an image is channels first and has few of them (a model's input) the copy also unfolds the taps along
 the width: all they read lies side by side, and one product takes it. So it does for neighbouring taps along
@@ -13,14 +7,14 @@ the height, of integers, as many as one product takes: the last one of them has 
 are not as many taps left, and what it reads there does not matter.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 from drystone.codegen.elements import is_float, width
 from drystone.codegen.families.ahead import Ahead
+from drystone.codegen.families.conv_copy import CopiedLines, FlatImage
 from drystone.codegen.families.conv_flat_schedule import (
     Flat,
     FlatSchedule,
@@ -28,7 +22,7 @@ from drystone.codegen.families.conv_flat_schedule import (
     flat_schedule,
     flat_space,
 )
-from drystone.codegen.families.conv_form import ConvForm, copy_channels, mixed_channels
+from drystone.codegen.families.conv_form import ConvForm, mixed_channels
 from drystone.codegen.families.dry_op import laid_down
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
@@ -58,7 +52,7 @@ def conv_flat(form: ConvForm, target: Target) -> Search | None:
     unit = unfolding(form, target) if form.first else form.tile(target)
     if unit is None:
         return None
-    flat = _Flat(form, unit, target.lanes(32))
+    flat = _Flat(form, target.lanes(32), unit)
     sizes = flat.sizes()
     if not form.first and sizes.held(1) > target.l2 // 2:
         return None
@@ -79,10 +73,8 @@ def unfolding(form: ConvForm, target: Target) -> DotUnit | None:
 
 
 @dataclass(frozen=True)
-class _Flat:
-    form: ConvForm
+class _Flat(FlatImage):
     unit: DotUnit
-    lanes: int
 
     @property
     def unfolded(self) -> bool:
@@ -130,31 +122,6 @@ class _Flat:
         return -(-(self.run - self.line + self.copied) // vector) * vector
 
     @cached_property
-    def taps(self) -> list[tuple[int, ...]]:
-        """Of every tap, as the weight has them, where the copy has what it sees: plane, lines, positions."""
-        form = self.form
-        along = [
-            [divmod(k * d, s) for k in range(0, size, step)]
-            for size, d, s, step in zip(
-                form.kernel, form.dilation, form.strides, (self.folded, 1), strict=True
-            )
-        ]
-        if self.unfolded:
-            along[1] = [(0, 0)]
-        planes = sorted({(h[1], w[1]) for h, w in product(*along)})
-        return [(planes.index((h[1], w[1])), h[0], w[0]) for h, w in product(*along)]
-
-    @cached_property
-    def planes(self) -> list[tuple[int, int]]:
-        """The remainders, along the height and the width, of the positions in every plane."""
-        form = self.form
-        widths = (
-            {0} if self.unfolded else {k * form.dilation[1] % form.strides[1] for k in range(form.kernel[1])}
-        )
-        heights = {k * form.dilation[0] % form.strides[0] for k in range(0, form.kernel[0], self.folded)}
-        return sorted(product(heights, widths))
-
-    @cached_property
     def extras(self) -> tuple[tuple[Tensor, Any], ...] | None:
         """Those of the epilogue over pixels."""
         return self.form.flat_extras()
@@ -164,15 +131,6 @@ class _Flat:
         sizes = self.sizes()
         even = sizes.positions(high) % sizes.rows(high) == 0 and sizes.lines % high == 0
         return even and sizes.across == sizes.line and self.extras is not None
-
-    @property
-    def across(self) -> int:
-        """Positions of a line of the copy."""
-        return (self.form.known_size(self.form.out, 1) or 0) + max(w for _, _, w in self.taps)
-
-    def lines(self, high: int) -> int:
-        """Lines of a plane for `high` lines of the result."""
-        return high + max(h for _, h, _ in self.taps)
 
     def sizes(self) -> Flat:
         """What a schedule depends on."""
@@ -217,7 +175,7 @@ class _Flat:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Step(CopiedLines):
     """One grid step: image n, output channels from block `first`, lines from `start`."""
 
     kernel: _Flat
@@ -226,6 +184,11 @@ class _Step:
     first: Index
     n: Index
     start: Index
+
+    @property
+    def high(self) -> int:
+        """Lines of the result."""
+        return self.p.high
 
     @cached_property
     def rows(self) -> int:
@@ -287,58 +250,6 @@ class _Step:
 
         t.loop(last, 1, block, lower=self.first)
 
-    def each_line(
-        self,
-        plane: tuple[int, int],
-        copy: Callable[[Index, Index], None],
-        blank: Callable[[Index], None],
-        further: int = 0,
-    ) -> None:
-        """`copy(line of the copy, line of the image)` for the lines of a plane that lie in the image, `blank`
-        for the others; for the lines so many `further`."""
-        kernel, form, t = self.kernel, self.kernel.form, self.t
-        stride, lines = form.strides[0], kernel.lines(self.p.high)
-        origin = self.start * stride + (plane[0] - form.before[0] + further)
-        first = (0 - origin).ceildiv(stride).max(0).min(lines)
-        end = (form.size(form.x, 0) - origin).ceildiv(stride).min(lines).max(first)
-        t.loop(first, 1, blank)
-        t.loop(end, 1, lambda i: copy(i, origin + i * stride), lower=first)
-        t.loop(lines, 1, blank, lower=end)
-
-    def fill(self, number: int, plane: tuple[int, int]) -> None:
-        """A plane of the copy."""
-        kernel, form, t = self.kernel, self.kernel.form, self.t
-        base = number * kernel.lines(self.p.high) * kernel.across
-        stride, wide_in = form.strides[1], form.known_size(form.x, 1) or 0
-        left = plane[1] - form.before[1]
-        first = min(kernel.across, max(0, -(left // stride)))
-        end = min(kernel.across, max(first, -(-(wide_in - left) // stride)))
-
-        def copy(line: Index, y: Index) -> None:
-            at = line * kernel.across + base
-
-            def one(w: Index) -> None:
-                where = [self.n, y, w * stride + left]
-                copy_channels(t, self.copy, [at + w], form.x, where, form.summed, self.kernel.lanes)
-
-            self.blank(at, 0, first)
-            t.loop(end, 1, one, lower=first)
-            self.blank(at, end, kernel.across)
-
-        self.each_line(plane, copy, lambda line: self.blank(line * kernel.across + base, 0, kernel.across))
-
-    def blank(self, at: Index, first: int, end: int) -> None:
-        """Zeros at positions `first` to `end` of a line that starts `at`."""
-        kernel, t = self.kernel, self.t
-        chunk = kernel.vector
-        nothing = t.full(0, (chunk,), kernel.form.weight.held)
-
-        def one(w: Index) -> None:
-            t.loop(kernel.run, chunk, lambda c: t.store(self.copy, [at + w, c], nothing, [None, chunk]))
-
-        if first < end:
-            t.loop(end, 1, one, lower=first)
-
     def unfold(self, number: int, plane: tuple[int, int]) -> None:
         """A plane of the copy of an image that is channels first: each line's channels side by side first,
         then what the taps of each position read."""
@@ -390,7 +301,7 @@ class _Step:
             return
         sums = t.scratch((self.rows, form.width), acc.dtype)
         t.store(sums, [0, 0], acc)
-        self.store(sums, block, at, lines)
+        self.store(sums, at, lines, block * form.width)
 
     @cached_property
     def ahead(self) -> Ahead | None:
@@ -422,11 +333,11 @@ class _Step:
     ) -> Tile:
         """acc and the products of channels `first` to `end` (or what is unfolded) of all taps."""
         kernel, form, t = self.kernel, self.kernel.form, self.t
-        group, lines = form.group, kernel.lines(self.p.high)
+        group = form.group
         packed, origin = weights
         packed = packed.collapse([[0], [1, 2, 3], [4]] if kernel.unfolded else [[0], [1], [2], [3], [4]])
-        for number, (plane, down, on) in enumerate(kernel.taps):
-            where = index((plane * lines + down) * kernel.across + on)
+        for number in range(len(kernel.taps)):
+            where = index(kernel.place(number, self.p.high))
             # Tiles of another shape than the usual one are put down where their loop ends.
             acc = laid_down(t, acc) if first and number else acc
             weight, tap, above = packed, list(divmod(number, form.kernel[1])), 0
@@ -460,20 +371,3 @@ class _Step:
         form = self.kernel.form
         pixel = (self.n * form.size(form.out, 0) + self.start) * (form.known_size(form.out, 1) or 0) + at
         form.finish_flat(self.t, acc, self.kernel.extras or (), [pixel, block * form.width])
-
-    def store(self, sums: Tensor, block: Index, at: Index, lines: Index) -> None:
-        """The epilogue and the result, for the positions of a tile that lie in lines."""
-        kernel, form, t = self.kernel, self.kernel.form, self.t
-        across, line, width = kernel.across, form.known_size(form.out, 1) or 0, form.width
-
-        def row(h: Index) -> None:
-            begin = h * across - at
-
-            def one(w: Index) -> None:
-                acc = t.load(sums, [begin + w, 0], [None, width])
-                place = [self.n, self.start + h, w, block * width]
-                form.finish(t, acc, place, [None, None, None, width])
-
-            t.loop((self.rows - begin).min(line), 1, one, lower=(0 - begin).max(0))
-
-        t.loop((at + self.rows).ceildiv(across).min(lines), 1, row, lower=at // across)
