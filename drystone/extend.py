@@ -1,5 +1,5 @@
-"""How drystone is extended from outside: operations, element codes, formats and passes that stand beside its
-own.
+"""How drystone is extended from outside: operations, kernels, element codes, formats and passes that stand
+beside its own.
 
 Each function here adds to the tables that drystone's own things stand in, so that what is added works
 wherever they do: in the verifier, the interpreter, kernels, budgets and error messages. A name there is
@@ -25,8 +25,9 @@ from typing import Any, TypeVar
 
 from drystone import registry, targets
 from drystone.choosing.choose import CANDIDATES
+from drystone.codegen import families
 from drystone.codegen.cost import FLOPS, SizedKernel
-from drystone.codegen.families import BUILDERS, SEARCHES, Builder, Finder
+from drystone.codegen.families import Builder, Finder
 from drystone.codegen.families.code_numbers import RULES
 from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import UserError
@@ -42,7 +43,7 @@ from drystone.passes import Pass, pipeline
 from drystone.passes.pipeline import INSERTIONS, Insertion
 from drystone.registry import Addition, Registry
 
-__all__ = ["element", "format", "insert", "operation", "scope"]
+__all__ = ["element", "format", "insert", "kernel", "operation", "scope"]
 
 #: A table, the name of an entry, and the entry.
 _Entry = tuple[Registry[Any], str, Any]
@@ -62,7 +63,7 @@ def operation(
     *,
     meaning: Handler,
     extent: ExtentRule,
-    tiles: Builder | Sequence[Builder],
+    tiles: Builder,
     rank: RankRule = first_rank,
     problems: Callable[[Any], Iterator[str]] = lambda op: iter(()),
     flops: Callable[[SizedKernel], int] | None = None,
@@ -75,11 +76,10 @@ def operation(
     that is a `WithEpilogue` has maps of its result fused into it. meaning: what the reference interpreter
     computes, (machine, operation, arrays) -> arrays. extent, rank: the shapes of results, see
     `drystone.ir.shapes`. problems: sentences for what is wrong with an operation's operands and attributes.
-    tiles: what makes its tile program from a kernel function and a target, or None where the kernel is not of
-    a form it knows; of several the first that does. flops: arithmetic operations of a call (default: an
-    operation for each element of the result). search: its schedules, where there are several to choose from.
-    imports: by operators of torch, as "library.name.overload", what makes operations of a node (see
-    `drystone.frontend.convert`).
+    tiles: what makes its tile program from a kernel function and a target. flops: arithmetic operations of a
+    call (default: an operation for each element of the result). search: its schedules, where there are
+    several to choose from. imports: by operators of torch, as "library.name.overload", what makes operations
+    of a node (see `drystone.frontend.convert`).
 
     Raises UserError where the dialect has such an operation, or torch's operator is imported already.
     """
@@ -88,18 +88,16 @@ def operation(
             f"{cls!r} is no class of an operation",
             hint='write class Name(drystone.ir.dialect.Dry.Operation, name="name"): and its fields',
         )
-    builders = (tiles,) if callable(tiles) else tuple(tiles)
     name = cls.OPERATION_NAME
     entries: list[_Entry] = [
         (HANDLERS, name, meaning),
         (SHAPES, name, ShapeRule(extent, rank)),
         (rules.RULES, name, problems),
-        (BUILDERS, name, builders),
+        (families.FAMILIES, name, (families.Family(tiles, search),)),
         *([(FLOPS, name, flops)] if flops is not None else []),
-        *([(SEARCHES, name, search)] if search is not None else []),
         *((CONVERTERS, key, converter) for key, converter in (imports or {}).items()),
     ]
-    made = (cls, meaning, extent, *builders, *([search] if search is not None else []))
+    made = (cls, meaning, extent, tiles, *([search] if search is not None else []))
     same = [each for each in Dry.operations if name == each.OPERATION_NAME]
     try:
         _add("operation", name, entries, made, lambda: Dry.operations.remove(cls))
@@ -110,6 +108,27 @@ def operation(
         raise
     if cls not in Dry.operations:
         Dry.operations.append(cls)
+
+
+def kernel(operation: str, tiles: Builder, *, search: Finder | None = None) -> None:
+    """Add another kernel for an operation there is, such as "dry.softmax" or "linalg.generic".
+
+    tiles: what makes a tile program from a kernel function and a target, or None where the kernel is not of a
+    form it is for: it is asked before those that are there. A kernel function can hold several products, or
+    what is computed of a product's rows besides (`drystone.codegen.families.outlined.main_operations`).
+    search: its schedules, where there are several to choose from.
+
+    Raises UserError where no kernels are made of the operation.
+    """
+    table = families.FAMILIES
+    if operation not in table:
+        raise UserError(
+            f"no kernels are made of an operation called {operation}", hint=f"give one of {', '.join(table)}"
+        )
+    before = table[operation]
+    table.replace(operation, (families.Family(tiles, search), *before))
+    made = (tiles, *([search] if search is not None else []))
+    _note("kernel", operation, made, lambda: table.replace(operation, before))
 
 
 def element(code: Code, *, tiles: Callable[[TileBuilder, Code, Tile], Tile] | None = None) -> None:
@@ -200,8 +219,12 @@ def _add(
             table.drop(key)
         undo()
 
-    # The module that calls the function of this one which calls this.
+    _note(what, name, made, taken_out)
+
+
+def _note(what: str, name: str, made: tuple[object, ...], undo: Callable[[], None]) -> None:
+    """Note what is added, by the module that calls the function of this one."""
     frame = sys._getframe(1)
     while frame.f_globals["__name__"] == __name__ and frame.f_back is not None:
         frame = frame.f_back
-    registry.record(Addition(what, name, frame.f_globals["__name__"], made, taken_out))
+    registry.record(Addition(what, name, frame.f_globals["__name__"], made, undo))

@@ -53,6 +53,12 @@ class Registry(Mapping[str, T]):
         self._entries[name] = entry
         self.version += 1
 
+    def replace(self, name: str, entry: T) -> None:
+        """Put another entry in the place of the one of this name."""
+        assert name in self._entries, name
+        self._entries[name] = entry
+        self.version += 1
+
     def drop(self, name: str) -> None:
         """Take an entry out."""
         del self._entries[name]

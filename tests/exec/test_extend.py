@@ -17,7 +17,10 @@ from drystone import UserError, extend, mlir, passes, registry, targets
 from drystone.autotune.task import Task, code_version, tunables
 from drystone.autotune.worker import Worker
 from drystone.choosing import CANDIDATES
-from drystone.codegen.families import BUILDERS
+from drystone.codegen.families import FAMILIES
+from drystone.codegen.families.dry_op import dry_op
+from drystone.codegen.families.outlined import main_operation
+from drystone.codegen.tile import TileBuilder, TileProgram, tile_program
 from drystone.errors import InternalError
 from drystone.frontend import import_model
 from drystone.frontend.convert import CONVERTERS
@@ -90,7 +93,7 @@ def test_an_operation_compiles_and_means_what_it_says(extension: Any) -> None:
 
 
 def test_a_name_is_taken_once_and_free_again() -> None:
-    before = [*Dry.operations], [*CONVERTERS], [*BUILDERS]
+    before = [*Dry.operations], [*CONVERTERS], [*FAMILIES]
     with extend.scope():
         sys.modules.pop("tests.extension", None)
         extension = importlib.import_module("tests.extension")
@@ -106,10 +109,10 @@ def test_a_name_is_taken_once_and_free_again() -> None:
             with pytest.raises(UserError, match=f"there is another {what}"):
                 extension.add(cls=cls)
             assert cls not in Dry.operations
-        assert "dry.tripled" not in BUILDERS
+        assert "dry.tripled" not in FAMILIES
         fitted = drystone.compile(Model(), (X,))
         np.testing.assert_array_equal(fitted(X), Model()(X))
-    assert ([*Dry.operations], [*CONVERTERS], [*BUILDERS]) == before
+    assert ([*Dry.operations], [*CONVERTERS], [*FAMILIES]) == before
     with pytest.raises(UserError, match=r"drystone_tests\.doubled\.default at"):
         drystone.compile(Model(), (X,))
     with extend.scope():
@@ -117,6 +120,37 @@ def test_a_name_is_taken_once_and_free_again() -> None:
         np.testing.assert_array_equal(drystone.compile(Model(), (X,))(X), Model()(X))
     with pytest.raises(UserError, match="is no class of an operation"):
         extension.add(cls=Model)
+
+
+def test_another_kernel_for_an_operation_is_asked_first(extension: Any) -> None:
+    model, x = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Softmax(1)), torch.randn(4, 16)
+    asked = set()
+
+    def no_form_of_mine(kernel: Any, target: Any) -> None:
+        asked.add(main_operation(kernel).operation.name)
+
+    def elsewhere(kernel: Any, target: Any) -> TileProgram:
+        op = dry_op(kernel)
+
+        def body(t: TileBuilder) -> None:
+            t.grid([(4, 1)], lambda i: t.store(op.inits[0], [i, 0], t.full(0.125, (1, 8), "f32")))
+
+        return tile_program("constant", op.tensors, body)
+
+    with extend.scope():
+        extend.kernel("dry.softmax", elsewhere)
+        np.testing.assert_array_equal(drystone.compile(model, (x,))(x), np.full((4, 8), 0.125))
+        extend.kernel("dry.softmax", no_form_of_mine)
+        extend.kernel("dry.matmul", no_form_of_mine)
+        np.testing.assert_array_equal(drystone.compile(model, (x,))(x), np.full((4, 8), 0.125))
+        assert asked == {"dry.matmul", "dry.softmax"}
+        target = targets.resolve("cpu")
+        program = import_model(model, (torch.randn(40, 16),), ctx=mlir.context())
+        passes.run(program, passes.pipeline(target))
+        assert [each.task.label.split()[0] for each in tunables(program, target, 1)] == ["matmul"]
+        with pytest.raises(UserError, match=r"no kernels are made of an operation called dry\.softmx"):
+            extend.kernel("dry.softmx", elsewhere)
+    torch.testing.assert_close(drystone.compile(model, (x,))(x), model(x))
 
 
 def test_schedules_of_an_extension_are_measured_in_another_process(extension: Any) -> None:

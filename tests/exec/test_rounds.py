@@ -65,7 +65,9 @@ def test_rounds_share_memory_that_the_plan_has_a_place_for(
 ) -> None:
     monkeypatch.setattr(driver, "_SHARE_RUN", 0)
     monkeypatch.setattr(driver, "_SHARE_KERNEL", 0)
-    monkeypatch.setattr(families, "BUILDERS", {**families.BUILDERS, "dry.softmax": (_turns,)})
+    monkeypatch.setattr(
+        families, "FAMILIES", {**families.FAMILIES, "dry.softmax": (families.Family(_turns),)}
+    )
     model = Model(TEXT, ["n,16 f32"], ["n,16 f32"], {"n": (1, 9)})
     # The result of the first call, and a workspace of each call.
     assert len(model.arena) == 64 + sum(n for n in (9 * 64, 2 * 9 * 64, 2 * 9 * 64))

@@ -11,7 +11,6 @@ from drystone.autotune.task import KERNEL, Task
 from drystone.codegen import families
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Loop, TileProgram
-from drystone.registry import Registry
 from drystone.targets import resolve
 from tests.exec.families import shared_context
 from tests.exec.test_matmul import matmul
@@ -31,7 +30,9 @@ CRASH, HANG, WRONG, REFUSE = 5, 6, 7, 4
 
 def misbehave() -> None:
     """Child: crashes, hangs, computes wrongly or refuses at certain points."""
-    find = families.SEARCHES["dry.matmul"]
+    (family,) = families.FAMILIES["dry.matmul"]
+    find = family.search
+    assert find is not None
 
     def broken(kernel: Any, target: Any) -> Search | None:
         search = find(kernel, target)
@@ -53,7 +54,7 @@ def misbehave() -> None:
 
         return Search(search.space, search.default, search.features, misbuild)
 
-    families.SEARCHES = Registry("operation", {**families.SEARCHES, "dry.matmul": broken})
+    families.FAMILIES.replace("dry.matmul", (families.Family(family.build, broken),))
     child.main()
 
 

@@ -1,10 +1,11 @@
-"""Kernel families: functions that make a tile program of an outlined kernel function.
+"""Kernel families: what makes a tile program of an outlined kernel function.
 
-A builder answers None where the kernel is not of a form it knows; the next one is asked, and where none is
+A family answers None where the kernel is not of a form it knows; the next one is asked, and where none is
 left the kernel is lowered by upstream passes.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.families import conv as convolution
@@ -39,49 +40,48 @@ from drystone.targets.target import Target
 Builder = Callable[[Any, Target], TileProgram | None]
 Finder = Callable[[Any, Target], Search | None]
 
-#: The builders for each kind of main operation, in the order they are asked.
-BUILDERS: Registry[tuple[Builder, ...]] = Registry(
-    "operation",
-    {
-        "dry.attention": (attention,),
-        "dry.matmul": (product.matmul,),
-        "dry.conv": (convolution.conv,),
-        "dry.pool": (pool,),
-        "dry.recurrent": (recurrent,),
-        "dry.norm": (norm.build,),
-        "dry.softmax": (softmax.build,),
-        "dry.logsumexp": (logsumexp.build,),
-        "dry.round_rows": (round_rows.build, norm.build),
-        "dry.write_rows": (write_rows.build,),
-        "dry.row_stats": (row_stats.build,),
-        "dry.embedding": (embedding.build,),
-        "dry.scan": (scan.build,),
-        "dry.linear_scan": (scan.build_linear,),
-        "dry.selective_scan": (selective_scan.build,),
-        "tm_tensor.scatter": (scatter.build,),
-        "tensor.extract_slice": (move.extract_slice,),
-        "tensor.insert_slice": (move.insert_slice,),
-        "tensor.pad": (move.pad,),
-        "tensor.concat": (move.concat,),
-        "linalg.generic": (elementwise.build, reduce.build),
-        "linalg.reduce": (reduce.build,),
-        "linalg.map": (elementwise.build,),
-        "linalg.fill": (elementwise.build,),
-        "linalg.copy": (elementwise.build,),
-        "linalg.transpose": (elementwise.build,),
-        "linalg.broadcast": (elementwise.build,),
-    },
-)
 
-#: The families whose schedule can be chosen, by main operation.
-SEARCHES: Registry[Finder] = Registry(
+@dataclass(frozen=True)
+class Family:
+    """Makes tile programs of kernel functions, or None of those that are not of a form it knows. build: with
+    the family's own choice of a schedule; search: the schedules there are, where there are several."""
+
+    build: Builder
+    search: Finder | None = None
+
+
+_MAP, _REDUCE, _NORM = Family(elementwise.build), Family(reduce.build), Family(norm.build)
+#: The families for each kind of main operation, in the order they are asked.
+FAMILIES: Registry[tuple[Family, ...]] = Registry(
     "operation",
     {
-        "dry.attention": search_attention,
-        "dry.matmul": product.search,
-        "dry.conv": convolution.search,
-        "dry.row_stats": row_stats.search,
-        "dry.recurrent": search_recurrent,
+        "dry.attention": (Family(attention, search_attention),),
+        "dry.matmul": (Family(product.matmul, product.search),),
+        "dry.conv": (Family(convolution.conv, convolution.search),),
+        "dry.pool": (Family(pool),),
+        "dry.recurrent": (Family(recurrent, search_recurrent),),
+        "dry.norm": (_NORM,),
+        "dry.softmax": (Family(softmax.build),),
+        "dry.logsumexp": (Family(logsumexp.build),),
+        "dry.round_rows": (Family(round_rows.build), _NORM),
+        "dry.write_rows": (Family(write_rows.build),),
+        "dry.row_stats": (Family(row_stats.build, row_stats.search),),
+        "dry.embedding": (Family(embedding.build),),
+        "dry.scan": (Family(scan.build),),
+        "dry.linear_scan": (Family(scan.build_linear),),
+        "dry.selective_scan": (Family(selective_scan.build),),
+        "tm_tensor.scatter": (Family(scatter.build),),
+        "tensor.extract_slice": (Family(move.extract_slice),),
+        "tensor.insert_slice": (Family(move.insert_slice),),
+        "tensor.pad": (Family(move.pad),),
+        "tensor.concat": (Family(move.concat),),
+        "linalg.generic": (_MAP, _REDUCE),
+        "linalg.reduce": (_REDUCE,),
+        "linalg.map": (_MAP,),
+        "linalg.fill": (_MAP,),
+        "linalg.copy": (_MAP,),
+        "linalg.transpose": (_MAP,),
+        "linalg.broadcast": (_MAP,),
     },
 )
 
@@ -99,9 +99,8 @@ def tile_program_of(
         if search is None or point not in search.space:
             raise InternalError(f"the kernel has no schedule {dict(point)}")
         return search.build(dict(point))
-    main = main_operation(kernel)
-    for build in BUILDERS.get(main.operation.name, ()) if main is not None else ():
-        program = build(kernel, target)
+    for family in _asked(kernel):
+        program = family.build(kernel, target)
         if program is not None:
             return program
     return None
@@ -109,6 +108,19 @@ def tile_program_of(
 
 def search_of(kernel: Any, target: Target) -> Search | None:
     """The schedules an outlined kernel function can have; None where its family has one only."""
+    asked = _asked(kernel)
+    for place, family in enumerate(asked):
+        search = None if family.search is None else family.search(kernel, target)
+        if search is not None:
+            return search
+        # One that takes the kernel leaves nothing to those behind it.
+        others = any(each.search is not None for each in asked[place + 1 :])
+        if others and family.build(kernel, target) is not None:
+            return None
+    return None
+
+
+def _asked(kernel: Any) -> tuple[Family, ...]:
+    """The families that are asked for a kernel function."""
     main = main_operation(kernel)
-    find = SEARCHES.get(main.operation.name) if main is not None else None
-    return None if find is None else find(kernel, target)
+    return () if main is None else FAMILIES.get(main.operation.name, ())
