@@ -11,6 +11,7 @@ import numpy as np
 from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
 from drystone.files import read_arrays
 from drystone.runtime import artifact, timing
+from drystone.runtime import embed as embedding
 from drystone.runtime.explain import explain
 from drystone.runtime.fitted import Fitted, load
 
@@ -94,9 +95,18 @@ def explain_command(path: Path, name: str) -> None:
 @click.command("unpack")
 @ARTIFACT
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--embed",
+    metavar="NAME",
+    help="Write C source that has the model inside, and its header: NAME.c, NAME.h.",
+)
 @click.pass_obj
-def unpack_command(quiet: bool, path: Path, folder: Path) -> None:
+def unpack_command(quiet: bool, path: Path, folder: Path, embed: str | None) -> None:
     """Write an artifact's parts as files: model.so, model.h, weights.safetensors, manifest.json."""
-    for written in artifact.unpack(path, folder):
+    if embed is None:
+        files = artifact.unpack(path, folder)
+    else:
+        files = embedding.embed(path, folder, embed)
+    for written in files:
         if not quiet:
             click.echo(str(written))

@@ -139,6 +139,24 @@ def _data_start(file: Any, info: zipfile.ZipInfo) -> int:
 def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes, Stored]:
     """The manifest, the memory-mapped weights, the shared object's bytes, and where the weights lie. Raises
     UserError, see `load`."""
+    manifest, image, stored = _opened(path, verify=verify)
+    lacking = missing_features(manifest.required)
+    if lacking:
+        raise UserError(
+            f"{path} was compiled for {manifest.target} and needs CPU features this machine lacks: "
+            + ", ".join(lacking),
+            hint="compile it here, or for a target this machine has (see `drystone targets`)",
+        )
+    return manifest, stored.views(manifest.weights), image, stored
+
+
+def checked(path: Path) -> Manifest:
+    """The manifest of an artifact that is whole, for whichever machine it is. Raises UserError for one that
+    is not."""
+    return _opened(path, verify=True)[0]
+
+
+def _opened(path: Path, *, verify: bool) -> tuple[Manifest, bytes, Stored]:
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             manifest = Manifest.from_json(archive.read("manifest.json").decode())
@@ -161,18 +179,11 @@ def read(path: Path, *, verify: bool) -> tuple[Manifest, list[Array], bytes, Sto
             f"{path} is not a drystone artifact, or it is damaged: {error}",
             hint="compile the model again with fitted.save(path)",
         ) from error
-    lacking = missing_features(manifest.required)
-    if lacking:
-        raise UserError(
-            f"{path} was compiled for {manifest.target} and needs CPU features this machine lacks: "
-            + ", ".join(lacking),
-            hint="compile it here, or for a target this machine has (see `drystone targets`)",
-        )
     if hashlib.sha256(image).hexdigest() != manifest.hashes[file_name] or (
         verify and digest != manifest.hashes["weights.safetensors"]
     ):
         raise UserError(f"{path} is damaged: its contents do not match their hashes")
-    return manifest, stored.views(manifest.weights), image, stored
+    return manifest, image, stored
 
 
 def _digest(file: Any, start: int, size: int) -> str:
@@ -204,7 +215,7 @@ def unpack(path: Path, folder: Path) -> list[Path]:
 
     Raises UserError for a damaged file, or where a file is already there.
     """
-    read(path, verify=True)
+    checked(path)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with zipfile.ZipFile(path) as archive:

@@ -31,29 +31,43 @@ def _array(name: str, values: Sequence[int], kind: str = "uint64_t") -> str:
     return f"static const {kind} {name}[] = {{\n    {body}}};"
 
 
-def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
-    """The text of model.h.
-
-    data_start: bytes before the data part of weights.safetensors; offsets: of the weights within it.
-    """
+def described(manifest: Manifest) -> list[str]:
+    """The comment that says what a call takes and gives."""
     leaves = [
         *(_leaf("inputs", i, leaf) for i, leaf in enumerate(manifest.inputs)),
         *(_leaf("outputs", i, leaf) for i, leaf in enumerate(manifest.outputs)),
         *(_leaf("states", i, leaf) for i, leaf in enumerate(manifest.states)),
     ]
-    symbols = sorted(manifest.symbols)
-    bounds = [manifest.symbols[name] for name in symbols]
     names = [
         f" *   symbols[{i}] {name}: {low} to {high}"
-        for i, (name, (low, high)) in enumerate(zip(symbols, bounds, strict=True))
+        for i, (name, (low, high)) in enumerate(sorted(manifest.symbols.items()))
     ]
-    lines = [
+    return [
         "/* A model compiled by drystone. Target: " + manifest.target,
         " *",
         " * Every buffer is contiguous, row-major and aligned to 64 bytes.",
         *leaves,
         *names,
         " */",
+    ]
+
+
+def arrays(prefix: str, manifest: Manifest) -> list[str]:
+    """Bytes of inputs and outputs, as arrays in C."""
+    return [
+        _array(f"{prefix}_input_bytes", manifest.sizes(manifest.inputs)),
+        _array(f"{prefix}_output_bytes", manifest.sizes(manifest.outputs)),
+    ]
+
+
+def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
+    """The text of model.h.
+
+    data_start: bytes before the data part of weights.safetensors; offsets: of the weights within it.
+    """
+    bounds = [manifest.symbols[name] for name in sorted(manifest.symbols)]
+    lines = [
+        *described(manifest),
         "#ifndef DRYSTONE_MODEL_H",
         "#define DRYSTONE_MODEL_H",
         "#include <stdint.h>",
@@ -68,8 +82,7 @@ def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
         _array("drystone_weight_offsets", [data_start + offset for offset in offsets]),
         _array("drystone_initial_states", list(manifest.initial)),
         "/* Bytes of each input, output and state at the upper bounds of the symbols. */",
-        _array("drystone_input_bytes", manifest.sizes(manifest.inputs)),
-        _array("drystone_output_bytes", manifest.sizes(manifest.outputs)),
+        *arrays("drystone", manifest),
         _array("drystone_state_bytes", manifest.sizes(manifest.states)),
         _array("drystone_symbol_bounds", [high for _, high in bounds], "int64_t"),
         _CALLS,
