@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone import autotune, passes
-from drystone.codegen import KernelCall
+from drystone.codegen.calls import KernelCall, listed, weights_of
+from drystone.codegen.cost import costs_of
 from drystone.codegen.search import Point
 from drystone.errors import UserError
+from drystone.ir.buffers import buffers
 from drystone.ir.program import Program
 from drystone.ir.steps import Step
 from drystone.passes import Pass, Quantization
@@ -34,6 +36,20 @@ class Generated:
     assertions: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     code: Runnable | None = None
+
+    @staticmethod
+    def of(
+        program: Program,
+        steps: Sequence[Step],
+        kinds: Mapping[str, str],
+        image: Any,
+        assertions: tuple[str, ...] = (),
+    ) -> "Generated":
+        """Code that does the steps of a plan with the program's weights in their order of first use, that of
+        their slots in `ir.buffers`; kinds: what kernel functions are told to be, by their names."""
+        found = buffers(program)
+        calls = listed(found, steps, kinds, costs_of(program, found))
+        return Generated(image, tuple(calls), *weights_of(program, found), assertions)
 
     def ready(self, manifest: Manifest) -> Runnable:
         """The code, ready to run. Raises UserError where it cannot run here."""

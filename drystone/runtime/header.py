@@ -85,14 +85,15 @@ def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
         *arrays("drystone", manifest),
         _array("drystone_state_bytes", manifest.sizes(manifest.states)),
         _array("drystone_symbol_bounds", [high for _, high in bounds], "int64_t"),
-        _CALLS,
+        CALLS,
         "#endif",
         "",
     ]
     return "\n".join(lines)
 
 
-_CALLS = """
+#: How the code is called.
+CALLS = """
 struct drystone_call {
     const void *const *weights;
     void *arena;

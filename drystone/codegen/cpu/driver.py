@@ -10,18 +10,19 @@ run by thread 0 alone, and the barrier waits until another thread has something 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from drystone.codegen.cost import Cost
 from drystone.codegen.cpu import dispatch
-from drystone.codegen.cpu.writer import Writer
+from drystone.codegen.cpu.writer import Writer, kind_of
 from drystone.codegen.kernel import Kernel
+from drystone.codegen.waiting import Waiting, message_of
 from drystone.errors import InternalError
 from drystone.ir.buffers import Buffer, Buffers, Call
 from drystone.ir.program import Program
 from drystone.ir.steps import Copy, Step
 from drystone.ir.values import main_block
-from drystone.mlir import ir, ir_place
 
 #: A kernel is worth sharing above this time (in seconds) on one thread, a run above that one: waking threads
 #: that sleep takes tens of microseconds.
@@ -62,13 +63,9 @@ class _Driver:
         self._signatures = signatures
         self._costs = costs
         self._out = Writer(program, found)
-        operations = [op.operation for op in main_block(program).operations]
-        self._asserts = [op for op in operations if op.name == "cf.assert"]
-        self._extracts = [op for op in operations if op.name == "tensor.extract"]
-        self._returned = list(operations[-1].operands)
-        self._waiting = [*self._extracts, *self._asserts]
-        self._done: set[Any] = set()
-        self._messages = [_message(op) for op in self._asserts]
+        self._returned = list(list(main_block(program).operations)[-1].operation.operands)
+        self._waiting = Waiting(program)
+        self._messages = [message_of(op) for op in self._waiting.checks]
         self._dispatchers: dict[str, str] = {}
         self._first_check: dict[str, int] = {}
         self._stamps = 0
@@ -93,10 +90,10 @@ class _Driver:
             for key in step.drops:
                 slot = self._found.weights.index(key)
                 self._out.tell("drop", slot, self._found.buffers[f"weight.{slot}"].size)
-            self._done.add(calls[step.call].op)
+            self._waiting.ran(calls[step.call].op)
             self._emit_ready()
-        if self._waiting:
-            raise InternalError(f"@main computes {self._waiting[0]} from what nothing makes")
+        if self._waiting.left:
+            raise InternalError(f"@main computes {self._waiting.left[0]} from what nothing makes")
         self._finish()
         worth = sum(map(_alone, self._costs.values())) > _SHARE_RUN
         shared = any(name.endswith(("_shared", "_in_rounds")) for name in self._dispatchers) and worth
@@ -132,7 +129,7 @@ class _Driver:
 
     def _call(self, call: Call) -> None:
         for value in call.op.operands:
-            if self._missing(value):
+            if self._waiting.missing(value):
                 raise InternalError(f"the plan runs {call.name} before what it needs")
         kernel = self._kernels[call.op.attributes["callee"].value]
         shared = _alone(self._costs[call.name]) > _SHARE_KERNEL
@@ -164,29 +161,9 @@ class _Driver:
         return name
 
     def _emit_ready(self) -> None:
-        """Load the scalars and make the checks whose tensors are there, before anything else may overwrite
-        them."""
-        progress = True
-        while progress:
-            progress = False
-            for op in list(self._waiting):
-                if any(self._missing(value) for value in op.operands):
-                    continue
-                self._waiting.remove(op)
-                self._extract(op) if op.name == "tensor.extract" else self._assert(op)
-                progress = True
-
-    def _missing(self, value: Any) -> bool:
-        """Whether a value depends on a call or an extraction that has not been emitted."""
-        owner = value.owner
-        if isinstance(owner, ir.Block) or owner in self._done:
-            return False
-        if owner.name in ("func.call", "tensor.extract"):
-            return True
-        missing = any(self._missing(operand) for operand in owner.operands)
-        if not missing:
-            self._done.add(owner)
-        return missing
+        """Load the scalars and make the checks whose tensors are there."""
+        for op in self._waiting.due():
+            self._extract(op) if op.name == "tensor.extract" else self._assert(op)
 
     def _extract(self, op: Any) -> None:
         mutable = self._found.buffers[self._found.of[op.operands[0]]].kind not in ("input", "weight")
@@ -194,10 +171,9 @@ class _Driver:
             self._barrier()
         self._out.extract(op)
         self._being_read |= mutable
-        self._done.add(op)
 
     def _assert(self, op: Any) -> None:
-        number = self._asserts.index(op)
+        number = self._waiting.checks.index(op)
         code = self._out.fresh(f"arith.constant {number + 1} : i32")
         self._out.line(f"cf.cond_br {self._out.scalar(op.operands[0])}, ^ok{number}, ^failed({code} : i32)")
         self._out.line(f"^ok{number}:")
@@ -218,7 +194,7 @@ class _Driver:
                 out.line(f"  memref.copy {source}, {target} : {kind} to {kind}")
             out.line("}")
         out.line(f"func.return {status} : i32")
-        if self._asserts:
+        if self._waiting.checks:
             out.line("^failed(%code: i32):")
             out.line(part)
             out.line("func.return %code : i32")
@@ -231,8 +207,8 @@ class _Driver:
             if not direct:
                 source = self._out.view(self._returned[outputs + slot])
                 base, offset = self._out.base(f"state.{slot}")
-                target = type(source)(base, offset, source.extents, source.element)
-                copies.append((self._out.memref(source), self._out.memref(target), source.type))
+                target = replace(source, base=base, offset=offset)
+                copies.append((self._out.memref(source), self._out.memref(target), kind_of(source)))
         return copies
 
 
@@ -244,12 +220,6 @@ def _copied(buffer: Buffer) -> float:
 def _alone(cost: Cost) -> float:
     """About the seconds that one thread takes."""
     return cost.seconds(_FLOPS, _BYTES)
-
-
-def _message(op: Any) -> str:
-    place = ir_place(op)
-    text = str(op.attributes["msg"].value)
-    return text if place is None else f"{text} ({place})"
 
 
 #: Ask the system for tile registers, once in a process: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).

@@ -5,78 +5,49 @@
 %n = tensor.dim %a, %c0                     ->   an expression over the call's symbols
 """
 
-import ast
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from drystone.codegen.cpu.text import Copier, memref_type
+from drystone.codegen.places import Places, View
 from drystone.errors import InternalError
-from drystone.ir.buffers import VIEWS, Buffers, Call
+from drystone.ir.buffers import Buffer, Buffers, Call
 from drystone.ir.elements import numpy_dtype
-from drystone.ir.encoded import encoding_of, storage_element, storage_shape
-from drystone.ir.encoding import Codes
-from drystone.ir.extents import Extents
+from drystone.ir.encoded import storage_element
 from drystone.ir.program import Program
 from drystone.ir.steps import Copy
 from drystone.ir.values import is_tensor, producer_name, tensors
-from drystone.mlir import ir
 
 #: A number known now, or the name of an index value.
 Size = int | str
 
-_OPERATORS = {
-    ast.Add: "addi",
-    ast.Sub: "subi",
-    ast.Mult: "muli",
-    ast.FloorDiv: "floordivsi",
-    ast.Mod: "remsi",
-}
+_OPERATIONS = {"add": "addi", "sub": "subi", "mul": "muli", "floordiv": "floordivsi", "mod": "remsi"}
 #: Fields of struct drystone_call.
 _WEIGHTS, _ARENA, _INPUTS, _OUTPUTS, _STATES, _SYMBOLS = range(6)
 
 
-@dataclass(frozen=True)
-class View:
-    """Where a tensor is: the buffer's bytes, an offset in bytes, its extents as stored, its element."""
-
-    base: str
-    offset: Size
-    extents: tuple[Size, ...]
-    element: str
-
-    @property
-    def type(self) -> str:
-        """The memref type."""
-        shape = "".join(f"{n if isinstance(n, int) else '?'}x" for n in self.extents)
-        return f"memref<{shape}{self.element}>"
+def kind_of(view: View[Size]) -> str:
+    """The memref type of a view."""
+    shape = "".join(f"{n if isinstance(n, int) else '?'}x" for n in view.extents)
+    return f"memref<{shape}{view.element}>"
 
 
-class Writer(Extents[Size]):
+class Writer(Places[Size]):
     """The text of the driver under construction; see `driver`."""
 
     def __init__(self, program: Program, found: Buffers) -> None:
-        self._signature = program.signature
-        self._found = found
-        self._offsets: dict[str, int] = {}
+        super().__init__(program, found)
         self._lines: list[str] = []
         self._count = 0
         self._constants: dict[int, str] = {}
         self._bases: dict[str, str] = {}
-        self._views: dict[Any, View] = {}
-        self._memrefs: dict[View, str] = {}
+        self._memrefs: dict[View[Size], str] = {}
         self._extracted: dict[Any, str] = {}
         self._scalars = Copier(self._known, self.line, "s")
         self._head: list[str] = []
         self._tables: dict[int, str] = {}
-
-    def move_to(self, places: Mapping[str, int]) -> None:
-        """From here on arena buffers start at these offsets, and others where they started before."""
-        if any(self._offsets.get(name, offset) != offset for name, offset in places.items()):
-            self._views.clear()
-        self._offsets |= places
 
     # -- text --------------------------------------------------------------------------------------------
 
@@ -101,7 +72,7 @@ class Writer(Extents[Size]):
         this call."""
         value = next(value for value, name in self._found.of.items() if name == copy.buffer)
         size: Size = np.dtype(numpy_dtype(storage_element(value.type))).itemsize
-        for extent in self._extents(value):
+        for extent in self.extents(value):
             size = self.arithmetic("muli", size, extent)
         pointer = self._table(_ARENA)
         names = [self.size(each) for each in (copy.source, copy.destination, size)]
@@ -145,7 +116,8 @@ class Writer(Extents[Size]):
             self._tables[field] = name
         return self._tables[field]
 
-    def _symbol(self, name: str) -> str:
+    def symbol(self, name: str) -> str:
+        """A dynamic size of the call."""
         table, slot = self._table(_SYMBOLS), sorted(self._signature.symbols).index(name)
         key = f"%symbol.{slot}"
         if key not in self._bases:
@@ -157,37 +129,19 @@ class Writer(Extents[Size]):
             ]
         return key
 
-    def _expression(self, extent: int | str) -> Size:
-        """An extent of the signature."""
-        if isinstance(extent, int):
-            return extent
+    def calculated(self, op: str, a: Size, b: Size) -> Size:
+        """An operation on two sizes, as one of arith."""
+        left, right = self.size(a), self.size(b)
+        return self.fresh(f"arith.{_OPERATIONS[op]} {left}, {right} : index")
 
-        def value(node: ast.expr) -> Size:
-            match node:
-                case ast.Constant(value=int(number)):
-                    return number
-                case ast.Name(id=name) if name in self._signature.symbols:
-                    return self._symbol(name)
-                case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                    a, b = self.size(value(left)), self.size(value(right))
-                    return self.fresh(f"arith.{_OPERATORS[type(op)]} {a}, {b} : index")
-                case ast.UnaryOp(op=ast.USub(), operand=operand):
-                    return self.fresh(f"arith.subi {self.size(0)}, {self.size(value(operand))} : index")
-            raise InternalError(f"the size {extent!r} is not an expression over symbols")
-
-        return value(ast.parse(extent, mode="eval").body)
-
-    def base(self, name: str) -> tuple[str, int]:
-        """The bytes a buffer lies in, and where it starts in them."""
-        buffer = self._found.buffers[name]
+    def memory(self, buffer: Buffer) -> str:
+        """The bytes that a buffer lies in."""
         if buffer.kind == "arena":
             if "%arena" not in self._bases:
                 self._bases["%arena"] = "%arena"
                 pointer = self._table(_ARENA)
                 self._head.append(f"  %arena = call @drystone_bytes({pointer}) : (!llvm.ptr) -> memref<?xi8>")
-            if name not in self._offsets:
-                raise InternalError(f"the plan gives {name} no home")
-            return "%arena", self._offsets[name]
+            return "%arena"
         fields = {"input": _INPUTS, "output": _OUTPUTS, "state": _STATES, "weight": _WEIGHTS}
         key = f"%{buffer.kind}.{buffer.slot}"
         if key not in self._bases:
@@ -197,68 +151,28 @@ class Writer(Extents[Size]):
                 f"  {key}.slot = arith.constant {buffer.slot} : i64",
                 f"  {key} = call @drystone_entry({table}, {key}.slot) : (!llvm.ptr, i64) -> memref<?xi8>",
             ]
-        return key, 0
+        return key
 
     # -- tensors -----------------------------------------------------------------------------------------
-
-    def view(self, value: Any) -> View:
-        """Where a tensor value of `@main` is."""
-        if value not in self._views:
-            self._views[value] = self._make_view(value)
-        return self._views[value]
-
-    def _extents(self, value: Any) -> tuple[Size, ...]:
-        """A tensor's extents as it is stored."""
-        encoding = encoding_of(value.type)
-        if not isinstance(encoding, Codes) or encoding.layout is not None:
-            return tuple(storage_shape(value.type))
-        return tuple(self.extent(value, axis) for axis in range(value.type.rank))
-
-    def _make_view(self, value: Any) -> View:
-        element, owner = storage_element(value.type), value.owner
-        if producer_name(value) in VIEWS:
-            source = self.view(owner.operands[0])
-            offset = source.offset
-            if owner.name == "tensor.extract_slice":
-                offset = self.arithmetic("addi", offset, self._slice_offset(owner, source))
-            extents = tuple(self.extent(value, axis) for axis in range(value.type.rank))
-            return View(source.base, offset, extents, element)
-        base, offset = self.base(self._found.of[value])
-        return View(base, offset, self._extents(value), element)
-
-    def _slice_offset(self, op: Any, source: View) -> Size:
-        """Bytes from the start of a slice's source to the slice."""
-        dynamic = ir.ShapedType.get_dynamic_size()
-        given = iter(op.operands[1 : 1 + op.attributes["operandSegmentSizes"][1]])
-        total: Size = 0
-        stride: Size = np.dtype(numpy_dtype(source.element)).itemsize
-        starts = [next(given) if n == dynamic else n for n in op.attributes["static_offsets"]]
-        for start, extent in reversed(list(zip(starts, source.extents, strict=True))):
-            place: Size = start if isinstance(start, int) else self.scalar(start)
-            total = self.arithmetic("addi", total, self.arithmetic("muli", place, stride))
-            stride = self.arithmetic("muli", stride, extent)
-        return total
 
     def number(self, value: int) -> Size:
         """A known number."""
         return value
 
-    def argument(self, number: int, axis: int) -> Size:
-        """A dimension that the signature names."""
-        specs = (*self._signature.inputs, *self._signature.states)
-        return self._expression(specs[number].shape[axis])
+    def sum(self, a: Size, b: Size) -> Size:
+        """Two sizes added."""
+        return self.arithmetic("addi", a, b)
 
     def product(self, a: Size, b: Size) -> Size:
-        """Two extents multiplied."""
+        """Two sizes multiplied."""
         return self.arithmetic("muli", a, b)
 
-    def memref(self, view: View) -> str:
+    def memref(self, view: View[Size]) -> str:
         """The name of a view as a memref."""
         if view not in self._memrefs:
             sizes = ", ".join(n for n in view.extents if isinstance(n, str))
-            self._memrefs[view] = self.fresh(
-                f"memref.view {view.base}[{self.size(view.offset)}][{sizes}] : memref<?xi8> to {view.type}"
-            )
+            place = f"{view.base}[{self.size(view.offset)}][{sizes}]"
+            self._memrefs[view] = self.fresh(f"memref.view {place} : memref<?xi8> to {kind_of(view)}")
         return self._memrefs[view]
 
     # -- scalars -----------------------------------------------------------------------------------------
@@ -283,7 +197,7 @@ class Writer(Extents[Size]):
         view = self.view(op.operands[0])
         places = ", ".join(self.scalar(index) for index in list(op.operands)[1:])
         self._extracted[op.results[0]] = self.fresh(
-            f"memref.load {self.memref(view)}[{places}] : {view.type}"
+            f"memref.load {self.memref(view)}[{places}] : {kind_of(view)}"
         )
 
     def arguments(self, call: Call, wanted: Sequence[str]) -> list[str]:
@@ -310,7 +224,7 @@ class Writer(Extents[Size]):
         rest = [v for v in call.op.operands if not is_tensor(v)]
         return [*names, *(self.scalar(v) for v in rest)], [*types, *(str(v.type) for v in rest)]
 
-    def _as(self, view: View, wanted: str) -> str:
+    def _as(self, view: View[Size], wanted: str) -> str:
         """A view as a memref of the wanted type; extents may be known here that the type leaves open."""
-        name = self.memref(view)
-        return name if view.type == wanted else self.fresh(f"memref.cast {name} : {view.type} to {wanted}")
+        name, kind = self.memref(view), kind_of(view)
+        return name if kind == wanted else self.fresh(f"memref.cast {name} : {kind} to {wanted}")
