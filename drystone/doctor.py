@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 
 from drystone import registry, targets
+from drystone.errors import UserError
 from drystone.machine import cpu_flags
 from drystone.runtime import link
 from drystone.targets.dots import UNITS
@@ -29,6 +30,14 @@ def _package(name: str, *, needed: bool = True, why: str = "") -> Finding:
         return Finding(name, False, f"pip install {name}{why}", needed)
 
 
+def _extensions() -> Finding:
+    try:
+        registry.load_installed()
+    except UserError as error:
+        return Finding("extensions", False, error.what)
+    return Finding("extensions", True, ", ".join(registry.installed()) or "none installed", needed=False)
+
+
 def examine() -> list[Finding]:
     """Look for everything compiling, saving and running need, in that order."""
     linker = link.compiler()
@@ -47,6 +56,6 @@ def examine() -> list[Finding]:
         *(_package(name) for name in needed),
         _package("xgboost-cpu", needed=False, why=" (for tuning)"),
         _package("resvg-py", needed=False, why=" (for pictures as PNG)"),
-        Finding("extensions", True, ", ".join(registry.installed()) or "none installed", needed=False),
+        _extensions(),
         Finding("linker", linker is not None, " ".join(linker) if linker else advice, needed=False),
     ]

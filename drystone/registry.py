@@ -129,6 +129,12 @@ def installed() -> tuple[str, ...]:
     return tuple(sorted({entry.module for entry in entry_points(group=GROUP)}))
 
 
+def packages() -> tuple[str, ...]:
+    """The installed packages that name them."""
+    entries = entry_points(group=GROUP)
+    return tuple(sorted({entry.dist.name for entry in entries if entry.dist is not None}))
+
+
 @cache
 def load_installed() -> None:
     """Import the extensions that installed packages name. Raises UserError where one fails."""

@@ -42,7 +42,7 @@ def reproduce(path: Path) -> Outcome:
     registry.load_installed()
     held, stages, now = opened(path), [""], versions()
     others = [(name, old) for name, old in held.versions.items() if now.get(name) != old]
-    notes = [f"{name} is {now.get(name)} here, it was {old}" for name, old in others]
+    notes = [f"{name} is {now.get(name, '(not installed)')} here, it was {old}" for name, old in others]
     notes += [f"{each} is left out: the file cannot hold it" for each in held.left_out]
     met, error, refused = None, None, ""
     try:

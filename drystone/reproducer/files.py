@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from drystone import registry
 from drystone.errors import UserError
 from drystone.files import read_text
 from drystone.reproducer.fault import Fault
@@ -44,7 +45,7 @@ class Reproducer:
 
 def versions() -> dict[str, str]:
     """Those of everything involved, by the name of the package."""
-    return {name: _version(name) for name in _PACKAGES}
+    return {name: _version(name) for name in (*_PACKAGES, *registry.packages())}
 
 
 def _version(package: str) -> str:

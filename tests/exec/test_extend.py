@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import drystone
-from drystone import UserError, extend, mlir, passes, registry, targets
+from drystone import UserError, doctor, extend, mlir, passes, registry, targets
 from drystone.autotune.task import Task, code_version, tunables
 from drystone.autotune.worker import Worker
 from drystone.choosing import CANDIDATES
@@ -21,6 +21,7 @@ from drystone.codegen.families import FAMILIES
 from drystone.codegen.families.dry_op import dry_op
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.tile import TileBuilder, TileProgram, tile_program
+from drystone.doctor import Finding
 from drystone.errors import InternalError
 from drystone.frontend import import_model
 from drystone.frontend.convert import CONVERTERS
@@ -212,8 +213,11 @@ def test_installed_extensions_are_loaded(monkeypatch: pytest.MonkeyPatch) -> Non
         sys.modules.pop("tests.extension", None)
         np.testing.assert_array_equal(drystone.compile(Model(), (X,))(X), Model()(X))
     installed("tests.not_there")
-    with pytest.raises(UserError, match=r"the extension tests\.not_there cannot be imported: ModuleNotFound"):
+    with pytest.raises(
+        UserError, match=r"the extension tests\.not_there cannot be imported: ModuleNotFound"
+    ) as caught:
         drystone.compile(Model(), (X,))
+    assert Finding("extensions", False, str(caught.value).split("\n")[0]) in doctor.examine()
     monkeypatch.undo()
     registry.load_installed.cache_clear()
 
