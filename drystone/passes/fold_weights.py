@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from drystone.ir.build import flag
 from drystone.ir.interpreter.machine import Machine
 from drystone.ir.program import Program
 from drystone.ir.values import captured, main_block, producer
@@ -21,12 +22,16 @@ _MASKED = "_orig"
 
 @dataclass(frozen=True)
 class FoldWeights:
-    """Evaluate what products and convolutions multiply by, where maps of weights give it.
+    """Evaluate what products and convolutions multiply by, where maps of weights give it, and read a weight
+    that is transposed first as it lies.
 
     Before:  %w = linalg.generic ins(%orig, %mask) {mul} ; %y = "dry.matmul"(%x, %w)
+             %t = linalg.transpose ins(%v) permutation = [1, 0] ; %z = "dry.matmul"(%x, %t)
     After:   %w = "dry.weight"() {key = "fc.weight.folded"} ; %y = "dry.matmul"(%x, %w)
+             %z = "dry.matmul"(%x, %v) {transpose_b = true}
 
-    - So that passes which look for weights find these too: `torch.nn.utils.prune` masks in every call.
+    - So that passes which look for weights find these too: `torch.nn.utils.prune` masks in every call, models
+      write x @ w.T, and torch w @ x with x of three axes as one product of rows.
     - The weight has the name of the first one that it is computed from, without the `_orig` of a mask, and
       patterns for weights match that as well as its own.
     - Only plain floats, from weights that are not coded: what decodes codes is `multiply-codes`' business.
@@ -44,8 +49,22 @@ class FoldWeights:
         )
         for value in wanted:
             _fold(program, value)
+        for op in ops(block, "dry.matmul"):
+            _read_as_it_lies(op.operation)
         erase_dead(block)
         drop_unused(program)
+
+
+def _read_as_it_lies(op: Any) -> None:
+    """Let a product of a matrix that is a weight with its axes swapped read that."""
+    made = producer(op.operands[1])
+    if made is None or made.operation.name != "linalg.transpose" or op.operands[1].type.rank != 2:
+        return
+    given = made.operation.operands[0]
+    if weight_key(unwidened(given)) is None:
+        return
+    op.operands[1] = given
+    op.attributes["transpose_b"] = flag(not op.attributes["transpose_b"].value)
 
 
 def _is_computed(value: Any) -> bool:

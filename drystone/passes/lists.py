@@ -43,7 +43,7 @@ _GROUPED, _PICKED = 16, (2, 4, 8)
 #: Rows from which on lists of half of the numbers take less time than all of them.
 _LISTED_ROWS = 64
 #: Elements that kernels read.
-_READ = ("f32", "f16", "bf16")
+READ = ("f32", "f16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Lists:
             in_blocks = self._block_values(pattern, values)
             if in_blocks is not None:
                 return Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks)
-        if not isinstance(values, Codes) or values.coded or values.element not in _READ:
-            return f"kernels read lists of {', '.join(_READ)}, and blocks of codes with scales"
+        if not isinstance(values, Codes) or values.coded or values.element not in READ:
+            return f"kernels read lists of {', '.join(READ)}, and blocks of codes with scales"
         count = prod(pattern.kept(self.shape))
         if self.kernel and not self._is_few(pattern):
             most = self._listed * prod(self.shape)
@@ -155,7 +155,7 @@ class Lists:
             return None
         if not values.coded and values.scale is None:
             order = Pack((self.axis,), (self.width,), (self.axis, 1 - self.axis))
-            return Codes(values.element, None, order) if values.element in _READ else None
+            return Codes(values.element, None, order) if values.element in READ else None
         joined = self._codes(pattern).joined(values)
         return joined.base if isinstance(joined, Joined) and isinstance(joined.base, Codes) else None
 
@@ -187,10 +187,10 @@ class Lists:
         whole = scale is not None and set(scale.children()) == {"scale"}
         if scale is not None and whole and values.element == "int8" and not self.kernel:
             each = scale.held
-            real = isinstance(each, Codes) and not each.coded and each.element in _READ
+            real = isinstance(each, Codes) and not each.coded and each.element in READ
             if not real or scale.per.all_sizes(3) != [1, 0, 0]:
                 return None
-        elif values.coded or values.element not in _READ:
+        elif values.coded or values.element not in READ:
             return None
         order = (0, outputs, inputs) if self.left else (0, inputs, outputs)
         if self.group > 1 and not self.left and pattern.block[1 - self.axis] % self.group == 0:

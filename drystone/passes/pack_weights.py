@@ -15,7 +15,7 @@ from drystone.ir.program import Program
 from drystone.ir.shapes import layouts, spatial_axes
 from drystone.ir.values import main_block, shape, shape_of
 from drystone.mlir import ir
-from drystone.passes.panels import Panels
+from drystone.passes.panels import Panels, RowLists
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.thresholds import has_zero_factors, has_zeros
 from drystone.passes.unfolded import TAPS, fills_lanes, is_depthwise, unfolds
@@ -92,11 +92,12 @@ def panels_of_convolution(op: Any, target: Target) -> Panels | None:
 
 
 def panels_of_table(kind: Any) -> Panels | None:
-    """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece. None
-    where no kernel reads it."""
-    if kind.rank != 2 or not kind.has_static_shape or isinstance(encoding_of(kind), Sparse):
+    """How the coded table of a dry.embedding is to lie where no product reads it: a row in one piece, or in a
+    list. None where no kernel reads it."""
+    if kind.rank != 2 or not kind.has_static_shape:
         return None
-    return Panels(tuple(kind.shape), 0, 1)
+    made = RowLists if isinstance(encoding_of(kind), Sparse) else Panels
+    return made(tuple(kind.shape), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class PackWeights:
     - The sparse weight of a dry.conv: groups of channels, and blocks, as those of a matrix [O, taps * C]
       (`#dry.flat`), all else as lists of a matrix [O, C * taps], in strips of channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.
-      One of bytes: as a product that reads it too has it, else plain.
+      One of bytes: as a product that reads it too has it, else plain. A sparse one: its elements row by row.
     - The weight [O, C, *K] of a dry.conv whose result is channels last: stored [ceil(O / W), *K, C, W]; where
       channels are grouped W must divide a group's, or be one register for one channel per group. That of a
       transposed one, [C, O, *K] without groups: [ceil(O / W), *K, C, W]. Where a dot unit sums g neighbouring
@@ -148,9 +149,9 @@ class PackWeights:
                 packer.pack(op, self._matmul(program, op))
         for op in ops(block, "dry.embedding"):
             table = op.operation.operands[0]
-            if not packer.join(
-                op.operation, 0, packer.panels.get(weight_key(table), panels_of_table(table.type))
-            ):
+            own = panels_of_table(table.type)
+            shared = own if isinstance(own, RowLists) else packer.panels.get(weight_key(table), own)
+            if not packer.join(op.operation, 0, shared):
                 packer.share(op.operation)
         for op in ops(block, "dry.conv"):
             if not packer.join(op.operation, 1, panels_of_convolution(op.operation, self.target)):

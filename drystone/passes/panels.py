@@ -1,11 +1,12 @@
 """Weights that are no plain numbers in the form that kernels of products read."""
 
 from dataclasses import dataclass
+from math import prod
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import Encoding, Flat, Joined, Parts, Sparse
+from drystone.ir.encoding import Codes, Compressed, Encoding, Flat, Joined, Parts, Sparse
 from drystone.passes.coded import CodePanels
-from drystone.passes.lists import Lists
+from drystone.passes.lists import READ, Lists, matrix_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,25 @@ class Panels(Lists):
         """The array of `joined` with the numbers of these parts."""
         sparse = _sparse(encoding)
         return self.codes.join(parts, encoding) if sparse is None else super().join(parts, sparse)
+
+
+@dataclass(frozen=True)
+class RowLists(Panels):
+    """How the sparse table of an embedding lies: the elements of each row in a list."""
+
+    def joined(self, encoding: Encoding) -> Joined | str:
+        """The encoding in which a kernel reads the numbers of another one; or why none does."""
+        sparse = _sparse(encoding)
+        if sparse is None:
+            return super().joined(encoding)
+        pattern, values = matrix_of(sparse).pattern, matrix_of(sparse).values
+        if not isinstance(values, Codes) or values.coded or values.element not in READ:
+            return f"kernels read lists of {', '.join(READ)}"
+        held = Codes(values.element)
+        joined = Joined(Sparse(Compressed(prod(pattern.kept(self.shape))), held))
+        if joined.bytes(self.shape) >= held.bytes(self.shape):
+            return "its lists take as many bytes"
+        return joined
 
 
 def _sparse(encoding: Encoding) -> Sparse | Flat | None:

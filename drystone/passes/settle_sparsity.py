@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drystone.dtypes import Array
-from drystone.ir.elements import to_element
+from drystone.ir.elements import to_element, widen
 from drystone.ir.encoded import encoding_of, with_encoding
 from drystone.ir.encoding import Codes, Compressed, Flat, Joined, Pattern, Sparse, Structured, encode
 from drystone.ir.program import Program
@@ -17,6 +17,7 @@ from drystone.ir.values import main_block
 from drystone.mlir import ir
 from drystone.passes.decode_weights import read_decoded
 from drystone.passes.lists import matrix_of
+from drystone.passes.panels import RowLists
 from drystone.passes.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops
 from drystone.passes.sparse_costs import SparseProduct, named
@@ -47,6 +48,8 @@ Timed = Callable[[SparseProduct, Array], float | None]
 _SMALL, _MANY, _SAMPLE = 4096, 0.3, 4096
 #: What sparse is to take at most of dense where it is estimated, and up to what estimate it is measured.
 _FASTER, _UNCERTAIN = 0.9, 1.5
+#: What lists of a table that is looked up are to take at most of its bytes.
+_TABLE = 0.5
 #: Outputs of blocks that a kernel reads as such; numbers that are held at most for each that is not 0; what
 #: zeros are looked for in.
 _HIGH, _FULL = 8, 1.5
@@ -75,6 +78,7 @@ class SettleSparsity:
       inputs].
     - A matrix that is the left operand of products is looked at in the same way, by columns of the right one;
       it is not measured.
+    - A table of embeddings becomes lists of its rows where these take half of its bytes or less.
     - Of a convolution the matrix [O, taps * C]: lists of f32, and groups of channels; time is
       estimated.
     - Left alone are weights that operations of several kinds read, products in bytes (`in_bytes`), weights
@@ -119,22 +123,35 @@ class SettleSparsity:
         reader = readers[0]
         matrix, kind = reader.matrix(array), reader.weight.type
         alike = all((each.kind, each.turned) == (reader.kind, reader.turned) for each in readers)
-        if not alike or reader.kind == "table":
-            if any(each.kind != "table" for each in readers):
-                program.zeros.append(_Found(matrix, array.nbytes, why=_READ_BESIDES).noted(key))
+        if not alike:
+            program.zeros.append(_Found(matrix, array.nbytes, why=_READ_BESIDES).noted(key))
             return
-        left = reader.kind == "left"
-        found = self._found(matrix, [each.op for each in readers], str(kind.element_type), (), left)
-        if found.best is None or not found.sparse:
+        if reader.kind == "table":
+            found, encoding = self._of_table(matrix, str(kind.element_type))
+        else:
+            left, read = reader.kind == "left", [each.op for each in readers]
+            found = self._found(matrix, read, str(kind.element_type), (), left)
+            encoding = None if found.best is None else found.best.encoding
+        if encoding is None or not found.sparse:
             program.zeros.append(found.noted(key))
             return
-        encoding = found.best.encoding
         with ir.InsertionPoint(reader.weight.owner), reader.op.operation.location:
             sparse = coded_weight(program, f"{key}.sparse", encode(matrix, encoding), reader.held(encoding))
         for each in readers:
             with ir.InsertionPoint(each.op), each.op.operation.location:
                 let_read(each, sparse)
         program.zeros.append(found.noted(str(weight_key(sparse))))
+
+    def _of_table(self, matrix: Array, element: str) -> "tuple[_Found, Sparse | None]":
+        """How a table of an embedding, rows of which are looked up, is best held: in lists or as it is."""
+        encoding, dense = Sparse(Compressed(0), Codes(element)).settled(matrix), Codes(element)
+        whole = dense.bytes(matrix.shape)
+        joined = RowLists((matrix.shape[0], matrix.shape[1]), 0, 1).joined(encoding)
+        if isinstance(joined, str):
+            return _Found(matrix, whole, why=joined), None
+        size, most = joined.bytes(matrix.shape), 1 if self.keep else _TABLE
+        why = f"lists take {size / whole:.0%} of the bytes, and are taken up to {most:.0%}"
+        return _Found(matrix, whole, None, 1.0, False, size < most * whole, size, "lists", why), encoding
 
     def _settle_sparse(self, program: Program, op: Any, encoding: Sparse | Flat) -> None:
         """Let products read a sparse weight as is faster: decoded, as it is, or in another pattern."""
@@ -258,7 +275,8 @@ def _has_many_zeros(array: Array) -> bool:
     flat = array.reshape(-1)
     if flat.size < _SMALL:
         return False
-    drawn = flat[np.random.default_rng(0).integers(0, flat.size, _SAMPLE)]
+    # In bf16, whose bits numpy has, -0 is none.
+    drawn = widen(flat[np.random.default_rng(0).integers(0, flat.size, _SAMPLE)])
     if np.count_nonzero(drawn) > (1 - _MANY / 2) * _SAMPLE:
         return False
-    return bool(np.count_nonzero(flat) <= (1 - _MANY) * flat.size)
+    return bool(np.count_nonzero(widen(flat)) <= (1 - _MANY) * flat.size)

@@ -237,6 +237,41 @@ def test_reports_of_dense_models_have_none(tmp_path: Path) -> None:
     assert not report.layers and "zeros" not in str(report) + page
 
 
+class Written(nn.Module):
+    """Products with a matrix that the model transposes itself, or torch where x has three axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.randn(128, 128)) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second @ torch.relu(x @ self.first.T)
+
+
+def test_zeros_of_products_that_are_written_with_transposes() -> None:
+    torch.manual_seed(0)
+    model = Written()
+    with torch.no_grad():
+        for weight in model.parameters():
+            elements(weight, 0.95)
+    said = found(model, torch.randn(2, 128, 128))
+    assert [(each.held, each.rows) for each in said] == [("lists", 256)] * 2
+
+
+@pytest.mark.parametrize(("level", "held", "dtype"), [(0.9, "lists", "float32"), (0.5, "dense", "bfloat16")])
+def test_zeros_of_a_table(level: float, held: str, dtype: str) -> None:
+    """Rows of embeddings are laid down from lists, one of them from an empty one."""
+    torch.manual_seed(0)
+    model, at = nn.Embedding(300, 200).to(getattr(torch, dtype)), torch.randint(300, (3, 7))
+    with torch.no_grad():
+        elements(model.weight, level)
+        model.weight[at[0, 0]] = 0
+    fitted = drystone.compile(model, (at,))
+    (said,) = fitted.manifest.sparsity
+    assert said.held == held and str(said) in str(fitted.report(at, runs=1))
+    assert torch.equal(fitted(at), model(at))
+
+
 class Left(nn.Module):
     """A product with a matrix that is its left operand."""
 

@@ -47,3 +47,27 @@ module {
     return %4, %5 : tensor<4x6xf32>, tensor<4x6xf32>
   }
 }
+
+// case: a weight that is transposed first is read as it lies
+func.func @main(%x: tensor<4x8xf32>) -> tensor<4x6xf32> {
+  %w = "dry.weight"() {key = "w"} : () -> tensor<6x8xf32>
+  %e = tensor.empty() : tensor<8x6xf32>
+  %t = linalg.transpose ins(%w : tensor<6x8xf32>) outs(%e : tensor<8x6xf32>) permutation = [1, 0]
+  %y = "dry.matmul"(%x, %t) ({
+  ^bb0(%s: f32):
+    "dry.yield"(%s) : (f32) -> ()
+  }) {transpose_b = false, extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>} : (tensor<4x8xf32>, tensor<8x6xf32>) -> tensor<4x6xf32>
+  return %y : tensor<4x6xf32>
+}
+
+// after:
+module {
+  func.func @main(%arg0: tensor<4x8xf32>) -> tensor<4x6xf32> {
+    %0 = "dry.weight"() {key = "w"} : () -> tensor<6x8xf32>
+    %1 = "dry.matmul"(%arg0, %0) ({
+    ^bb0(%arg1: f32):
+      "dry.yield"(%arg1) : (f32) -> ()
+    }) {extra_maps = [], operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 0, 0, 0>, transpose_b = true} : (tensor<4x8xf32>, tensor<6x8xf32>) -> tensor<4x6xf32>
+    return %1 : tensor<4x6xf32>
+  }
+}
