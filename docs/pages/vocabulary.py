@@ -12,7 +12,8 @@ def tile_page() -> str:
     first, rest = parted(doc(tile))
     lines = ["# Tile programs", "", NOTE, "", first, "", rest, "", "## What a family calls", ""]
     lines += ["| of `TileBuilder` | |", "| --- | --- |"]
-    for name, method in vars(tile.TileBuilder).items():
+    methods = [each for part in reversed(tile.TileBuilder.__mro__) for each in vars(part).items()]
+    for name, method in methods:
         if inspect.isfunction(method) and not name.startswith("_"):
             lines.append(f"| `{name}({parameters(method)})` | {line(method)} |")
     lines += ["", "| beside it | |", "| --- | --- |"]

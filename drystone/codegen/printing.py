@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from drystone.codegen.statements import Written
-from drystone.codegen.tile import (
+from drystone.codegen.index import Index
+from drystone.codegen.operands import Scalar, Tile
+from drystone.codegen.statements import (
     Apply,
     Beside,
     Compress,
@@ -11,7 +12,6 @@ from drystone.codegen.tile import (
     Full,
     Gather,
     Grid,
-    Index,
     Interleave,
     Iota,
     LaneDot,
@@ -21,15 +21,14 @@ from drystone.codegen.tile import (
     Prefetch,
     Reduce,
     Reshape,
-    Scalar,
     Scatter,
     Shuffle,
     Split,
     Statement,
     Store,
-    Tile,
     Transpose,
     When,
+    Written,
 )
 
 
