@@ -95,9 +95,10 @@ struct @name@ *@name@_open(int32_t threads) {
         free(model);
         return NULL;
     }
-    model->pool = pool_create(threads, 0);
+    /* Code without pools runs on the calling thread. */
+    if (pool_create != NULL) model->pool = pool_create(threads, 0);
     model->arena = buffer(DRYSTONE_ARENA_BYTES);
-    int whole = model->pool != NULL && model->arena != NULL;
+    int whole = (model->pool != NULL || pool_create == NULL) && model->arena != NULL;
     for (int i = 0; i < DRYSTONE_WEIGHTS; i++) model->weights[i] = @name@_weights_file + drystone_weight_offsets[i];
     for (int i = 0; i < DRYSTONE_STATES; i++) {
         model->states[i] = buffer(drystone_state_bytes[i]);

@@ -18,6 +18,7 @@ from drystone.codegen import c
 from drystone.ir import scalars
 from drystone.ir.elements import numpy_dtype, to_element, widen
 from drystone.runtime import link
+from drystone.runtime.embed import embed
 from tests.exec.scratchpad import scratchpad
 
 RNG = np.random.default_rng(0)
@@ -203,3 +204,33 @@ def test_a_saved_model_needs_no_compiler(
     assert loaded.manifest.target == target and loaded.manifest.required == ()
     # Its code makes no pools, and pools of other models are none of its business.
     torch.testing.assert_close(loaded.call((x,), threads=4), model(x))
+
+
+PROGRAM = """
+#include <stdio.h>
+#include "layer.h"
+
+int main(void) {
+    static _Alignas(64) float x[3] = {1, 2, 3}, y[2];
+    struct layer *layer = layer_open(2);
+    const void *inputs[LAYER_INPUTS] = {x};
+    void *outputs[LAYER_OUTPUTS] = {y};
+    if (layer == NULL || layer_call(layer, inputs, outputs, NULL)) return 1;
+    layer_close(layer);
+    printf("%.5f %.5f", y[0], y[1]);
+    return 0;
+}
+"""
+
+
+def test_code_without_pools_is_a_part_of_programs(target: str, tmp_path: Path) -> None:
+    model = nn.Linear(3, 2).eval()
+    path = drystone.compile(model, torch.ones(1, 3), target=target).save(tmp_path / "layer.dry")
+    embed(path, tmp_path, "layer")
+    (tmp_path / "main.c").write_text(PROGRAM)
+    command = [*(link.compiler() or ()), f'-DDRYSTONE_FOLDER="{tmp_path}"', "-I."]
+    built = [*command, "main.c", "layer.c", "-o", "main", "-ldl", "-lpthread"]
+    subprocess.run(built, cwd=tmp_path, check=True)
+    said = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    want = model(torch.tensor([[1.0, 2.0, 3.0]]))[0]
+    np.testing.assert_allclose([float(each) for each in said.split()], want.detach().numpy(), atol=2e-5)
