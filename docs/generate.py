@@ -2,8 +2,8 @@
 
 architecture.md: the whole on two pages, with stages.svg, what imports what; one_model.md: a model at each
 stage; grammar.md, ir.md: the dialect and its encodings; passes.md: what each pass does; tile.md: the
-vocabulary of kernels; options.md: all that can be set; plan.svg: a memory plan. A test compares them with the
-code.
+vocabulary of kernels; options.md: all that can be set; errors.md: what users are told; plan.svg: a memory
+plan. A test compares them with the code.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docs.pages.architecture import architecture_page
 from docs.pages.dialect import grammar_page, ir_page
+from docs.pages.errors import errors_page
 from docs.pages.journey import journey_page
 from docs.pages.options import options_page
 from docs.pages.pipeline import passes_page
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parent
 
 PAGES: dict[str, Callable[[], str]] = {
     "architecture.md": architecture_page,
+    "errors.md": errors_page,
     "grammar.md": grammar_page,
     "ir.md": ir_page,
     "one_model.md": journey_page,

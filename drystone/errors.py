@@ -1,7 +1,8 @@
 """The two kinds of failure: what the user can mend, and what we must."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -57,3 +58,9 @@ class InternalError(DrystoneError):
         self.ir, self.left, self.told = ir, left, told
         self.program, self.passes = program, passes
         super().__init__(what)
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """What a hint begins with where a word is nearly one of the known ones: which; "" elsewhere."""
+    near = get_close_matches(str(word), list(known), 1)
+    return f'did you mean "{near[0]}"? ' if near else ""

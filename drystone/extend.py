@@ -169,10 +169,16 @@ def format(*, candidate: bool = False) -> Callable[[_Format], _Format]:
             raise UserError(f"quantize={name!r} is no format but a way to quantize", hint="take another name")
         needed = formats.needed(function)
         if candidate and needed:
-            raise UserError(f"the format {name} is a candidate and needs to know {needed[0]}")
+            raise UserError(
+                f"the format {name} is a candidate and needs to know {needed[0]}",
+                hint="give its parameters defaults, or leave candidate out",
+            )
         made = None if needed else function()
         if not needed and not isinstance(made, Encoding):
-            raise UserError(f"the format {name} makes {made!r}, which is no encoding")
+            raise UserError(
+                f"the format {name} makes {made!r}, which is no encoding",
+                hint="return one, made as those of drystone.ir.formats are",
+            )
         entries: list[_Entry] = [(formats.TABLE, name, function)]
         _add("format", name, [*entries, *([(CANDIDATES, name, function)] if candidate else [])])
         return function

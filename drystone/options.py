@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from drystone.errors import UserError
+from drystone.errors import UserError, meant
 
 _Kind = TypeVar("_Kind")
+
+#: What is to be done where calibration is missing.
+CALLS = "give calibration=[(x,), ..], the inputs of some calls (on the command line: --calibration calls.npz)"
 
 _UNITS = {
     "": 1,
@@ -98,7 +101,10 @@ def element_of(compute: str | None) -> str | None:
     """The element that products of f32 are to be held in. Raises UserError for a word that names none."""
     if compute is not None and compute not in ELEMENTS:
         known = ", ".join(f'"{name}"' for name in ELEMENTS)
-        raise UserError(f"Options(compute={compute!r}) names no precision", hint=f"give one of {known}")
+        raise UserError(
+            f"Options(compute={compute!r}) names no precision",
+            hint=f"{meant(compute, ELEMENTS)}give one of {known}",
+        )
     return None if compute is None else ELEMENTS[compute]
 
 
@@ -235,7 +241,10 @@ def by_pattern(what: str, given: Any) -> tuple[tuple[str, Any], ...]:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise UserError(f"{what}: {pattern!r} is no regular expression: {error}") from None
+            raise UserError(
+                f"{what}: {pattern!r} is no regular expression: {error}",
+                hint=r'give one that matches whole names of weights, such as "layers\..*\.weight"',
+            ) from None
     return pairs
 
 

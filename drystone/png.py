@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from drystone.errors import UserError
+from drystone.files import writing
 
 #: What lies between and around a picture's panels, as on a page.
 _AROUND = "#f1ede4"
@@ -20,8 +21,7 @@ def write_png(svg: str, path: str | Path) -> Path:
             hint='pip install "drystone[png]", or write the picture as HTML',
         ) from None
     target = Path(path)
-    try:
-        target.write_bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=_ZOOM, background=_AROUND))
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    drawn = resvg_py.svg_to_bytes(svg_string=svg, zoom=_ZOOM, background=_AROUND)
+    with writing(target):
+        target.write_bytes(drawn)
     return target

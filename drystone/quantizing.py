@@ -13,12 +13,12 @@ import numpy as np
 from drystone import skipping
 from drystone.caches import Held, caches_of
 from drystone.dtypes import Array
-from drystone.errors import UserError
+from drystone.errors import UserError, meant
 from drystone.files import read_arrays
 from drystone.ir import formats
 from drystone.ir.encoding import Encoding
 from drystone.ir.program import Signature
-from drystone.options import Budget, Format, Quantize, formats_of
+from drystone.options import CALLS, Budget, Format, Quantize, formats_of
 from drystone.passes import (
     INT8,
     EncodeCaches,
@@ -162,7 +162,8 @@ def _encoding(each: Quantize) -> Encoding:
     if not isinstance(each.format, str) or each.format not in formats.TABLE:
         raise UserError(
             f"quantize={each.format!r} names no format",
-            hint=f'give "{INT8}", "{AUTO}", an encoding, or one of {", ".join(formats.TABLE)}',
+            hint=meant(each.format, [INT8, AUTO, *formats.TABLE])
+            + f'give "{INT8}", "{AUTO}", an encoding, or one of {", ".join(formats.TABLE)}',
         )
     function = formats.TABLE[each.format]
     if needed := formats.needed(function):
@@ -218,19 +219,19 @@ def check(
     if calls is None and quantized.integers:
         raise UserError(
             "quantize: integer=True fixes how large numbers get beforehand, which calibration shows",
-            hint="give calibration=[(x,), ..], the inputs of some calls",
+            hint=CALLS,
         )
     if calls is None and any(each is False for _, each in products.dynamic):
         raise UserError(
             "quantize: static scales (dynamic=False) are fixed beforehand, by what calibration shows",
-            hint="give calibration=[(x,), ..], the inputs of some calls",
+            hint=CALLS,
         )
     if calls is None:
         asked = [each for _, each in weights.formats if each is not None and each.method is not None]
         if auto or any(each.method is not None and each.method.calibrated for each in asked):
             raise UserError(
                 'quantize: "auto", and methods but "nearest", need to see what weights are multiplied with',
-                hint='give calibration=[(x,), ..], or take a format with method="nearest"',
+                hint=f'{CALLS}, or take a format with method="nearest"',
             )
         return
     pruned = quantized.sparse.prunings or quantized.shrunk.removals

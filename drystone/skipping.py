@@ -8,7 +8,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
-from drystone.options import Skip, Skipped, by_pattern
+from drystone.options import CALLS, Skip, Skipped, by_pattern
 from drystone.passes import Left, ObserveZeros, Prompt, Quantization, QuantizeWeights, SkipZeros
 from drystone.passes.thresholds import Shown
 
@@ -65,7 +65,7 @@ def check(quantized: Quantization, calls: Any) -> None:
     if calls is None and is_calibrated(quantized):
         raise UserError(
             "skip: levels above 0 need to see what weights are multiplied with",
-            hint="give calibration=[(x,), ..], the inputs of some calls, or skip=0 for the zeros there are",
+            hint=f"{CALLS}, or skip=0 for the zeros there are",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from drystone import choosing, frontend, mlir, passes, quantizing, skipping, sparsifying
 from drystone.caches import Held
-from drystone.errors import UserError
+from drystone.errors import InternalError
 from drystone.ir.program import Program
 from drystone.options import Budget, Checkpoint, Format, Skipped, Zeroed
 from drystone.runtime.manifest import ChosenFormat
@@ -45,10 +45,10 @@ class Source:
         return program
 
     def exported(self) -> Any:
-        """The model as torch exports it, to show a fault of the import. Raises UserError where it cannot be
-        told without a file of weights."""
+        """The model as torch exports it, to show a fault of the import. Raises InternalError where that
+        takes a file of weights."""
         if self.checkpoint is not None:
-            raise UserError("weights of a checkpoint are not in the file")
+            raise InternalError("weights of a checkpoint are not in the file")
         return frontend.exported(self.model, self.example_inputs, self.kwargs, self.dynamic_shapes)
 
 

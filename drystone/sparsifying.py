@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from drystone.errors import UserError
-from drystone.options import Budget, Sparsify, Zeroed, by_pattern
+from drystone.options import CALLS, Budget, Sparsify, Zeroed, by_pattern
 from drystone.passes import Quantization, QuantizeWeights, SparsifyWeights
 from drystone.passes.pruning import Blocks, Free, Groups, Pruning, Zeros
 from drystone.passes.shrink_channels import Removal, ShrinkChannels
@@ -153,5 +153,5 @@ def check(quantized: Quantization, calls: Any, budget: Budget) -> None:
     if calls is None and any([each.calibrated for each in asked] + [each.calibrated for each in gone]):
         raise UserError(
             'sparsify: "auto", and methods but magnitudes, need to see what weights are multiplied with',
-            hint='give calibration=[(x,), ..], the inputs of some calls, or take method="magnitude"',
+            hint=f'{CALLS}, or take method="magnitude"',
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs"
-PAGES = sorted(FOLDER.glob("adding_a*.md"))
+PAGES = [*sorted(FOLDER.glob("adding_a*.md")), FOLDER / "mistakes.md"]
 #: What a block that shows output says behind its fence.
 _SHOWN = ("text", "mlir")
 #: Stands between the outputs of blocks.

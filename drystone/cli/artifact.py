@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from drystone.cli.common import ARTIFACT, HTML, PNG, THREADS
-from drystone.files import read_arrays
+from drystone.files import read_arrays, writing
 from drystone.runtime import artifact, timing
 from drystone.runtime import embed as embedding
 from drystone.runtime.explain import explain
@@ -37,7 +37,7 @@ def run_command(
     outputs = fitted.execute(_inputs(fitted, inputs), threads=threads or fitted.threads)
     named = dict(zip([leaf.name for leaf in fitted.manifest.outputs], outputs, strict=True))
     if output is not None:
-        with output.open("wb") as file:
+        with writing(output), output.open("wb") as file:
             np.savez(file, allow_pickle=False, **named)
     if not quiet:
         for name, array in named.items():

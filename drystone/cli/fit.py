@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from drystone.cli.common import ARTIFACT, HTML, PNG, TARGET
-from drystone.files import read_text
+from drystone.files import read_text, write_text
 from drystone.options import Options
 from drystone.png import write_png
 
@@ -50,11 +50,11 @@ def fit_command(
     curve = _curve(path, target, points, options, level)
     click.echo(str(curve))
     if html is not None:
-        html.write_text(scheduling.curve_page(curve), encoding="utf-8")
+        write_text(html, scheduling.curve_page(curve))
     if png is not None:
         write_png(scheduling.curve_svg(curve), png)
     if data is not None:
-        data.write_text(json.dumps(curve.data(), indent=1) + "\n", encoding="utf-8")
+        write_text(data, json.dumps(curve.data(), indent=1) + "\n")
 
 
 def _curve(path: Path, target: str, points: int, options: Options, level: str | None) -> Any:

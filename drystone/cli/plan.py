@@ -12,7 +12,7 @@ import click
 
 from drystone.cli.common import HTML, PNG
 from drystone.errors import UserError
-from drystone.files import read_text
+from drystone.files import read_text, write_text
 from drystone.png import write_png
 
 
@@ -40,9 +40,9 @@ def plan_command(
     if output is None:
         click.echo(data)
     else:
-        output.write_text(data + "\n", encoding="utf-8")
+        write_text(output, data + "\n")
     if html is not None:
-        html.write_text(scheduling.page(problem, found), encoding="utf-8")
+        write_text(html, scheduling.page(problem, found))
     if png is not None:
         write_png(scheduling.svg(problem, found), png)
     if not quiet:
@@ -81,7 +81,7 @@ def mlsys_command(
             click.echo(f"{given} is invalid: {error}", err=True)
             sys.exit(1)
     if output is not None:
-        output.write_text(mlsys.write_solution(steps), encoding="utf-8")
+        write_text(output, mlsys.write_solution(steps))
     if not quiet and given is not None:
         for number, step in enumerate(steps):
             click.echo(f"step {number}: {step.latency:.1f}")
@@ -126,7 +126,7 @@ def place_command(
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_text(output, text)
     if not quiet:
         proof = "proved least" if found.height == found.bound else f"at least {found.bound}"
         spent = time.monotonic() - began

@@ -81,7 +81,9 @@ def _check(
     elif blocks is not None and (tile[0] % 16 or tile[1] % 8):
         problem = f"a tile of {tile[0]} queries and {tile[1]} keys: these are multiples of 16 and 8"
     if problem is not None:
-        raise UserError(f"drystone.ops.attention: {problem}")
+        raise UserError(
+            f"drystone.ops.attention: {problem}", hint="docs/attention.md says what goes together"
+        )
 
 
 def _span(

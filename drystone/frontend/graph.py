@@ -103,7 +103,10 @@ def _user_outputs(program: ExportedProgram) -> list[Any]:
 def _input(argument: Any, node: Node) -> Any:
     if isinstance(argument, ConstantArgument):
         if not isinstance(argument.value, int | float | bool | str | None):
-            raise UserError(f"the input `{argument.name}` is a {type(argument.value).__name__}, not a tensor")
+            raise UserError(
+                f"the input `{argument.name}` is a {type(argument.value).__name__}, not a tensor",
+                hint="give a tensor, a number, a text or None",
+            )
         return Constant(argument.value)
     if not isinstance(argument, TensorArgument):
         raise UserError(
@@ -135,7 +138,11 @@ def _known(node: Node) -> Node:
     if value.dtype not in ELEMENTS or value.layout != torch.strided:
         kind = value.dtype if value.layout == torch.strided else value.layout
         raise UserError(
-            f"`{node.name}` is a tensor of {kind}, which drystone does not know", where=place(node)
+            f"`{node.name}` is a tensor of {kind}, which drystone does not know",
+            where=place(node),
+            hint=f"convert it to one of {', '.join(str(each).removeprefix('torch.') for each in ELEMENTS)}"
+            if value.layout == torch.strided
+            else "compute with a dense tensor: x.to_dense()",
         )
     return node
 

@@ -19,6 +19,9 @@ def linear_scan(factor: torch.Tensor, x: torch.Tensor, dim: int = 1) -> torch.Te
             hint="both must have the same shape, of at least one dimension, and floating-point type",
         )
     if not -x.dim() <= dim < x.dim():
-        raise UserError(f"linear_scan along dimension {dim} of a tensor with {x.dim()}")
+        raise UserError(
+            f"linear_scan along dimension {dim} of a tensor with {x.dim()}",
+            hint=f"give dim from {-x.dim()} to {x.dim() - 1}",
+        )
     out: torch.Tensor = operators().linear_scan(factor, x, dim)
     return out

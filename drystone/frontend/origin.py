@@ -57,8 +57,12 @@ def _rank(file: str) -> int:
 
 def place(node: Node) -> Place | None:
     """The line of the user's own code that made the node, and the layer it is part of."""
-    frames = [(file, int(line)) for file, line in _FRAME.findall(node.meta.get("stack_trace") or "")]
-    return _known(*chosen(frames), _layer(node))
+    return place_of_trace(node.meta.get("stack_trace") or "", _layer(node))
+
+
+def place_of_trace(trace: str, layer: str = "") -> Place | None:
+    """The line of the user's own code in the text of a traceback."""
+    return _known(*chosen((file, int(line)) for file, line in _FRAME.findall(trace)), layer)
 
 
 def _known(file: str, line: int, layer: str) -> Place | None:

@@ -114,7 +114,8 @@ def _spelled(expression: Any, names: Mapping[str, str], where: str) -> str:
         if e.is_Pow and e.exp.is_Integer and e.exp > 0:
             return "(" + "*".join([say(e.base)] * int(e.exp)) + ")"
         raise UserError(
-            f"a dimension of {where} is {expression}: only + - * // % of the inputs' sizes can be computed"
+            f"a dimension of {where} is {expression}: only + - * // % of the inputs' sizes can be computed",
+            hint="compute the size with these, or make the dimension fixed",
         )
 
     spelled = say(expression)

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,11 +19,17 @@ from drystone.errors import UserError
 from drystone.frontend.checkpoints import Held
 from drystone.frontend.decompositions import taken_apart
 from drystone.frontend.dequantized import hold_weights, without_subclasses
-from drystone.frontend.origin import place_of_error, restore, traces
+from drystone.frontend.origin import place_of_error, place_of_trace, restore, traces
 from drystone.frontend.scans import without_scans
 from drystone.frontend.semi_structured import without_semi_structured
 from drystone.frontend.sparse import hold_sparse
 from drystone.frontend.training import refuse_training
+
+_ABOUT_TORCH = re.compile(
+    r"^(?:For .*(?:TORCH|https://docs\.google).*|If you suspect .*TORCH.*|Caused by: .*|consider using data-"
+    r"dependent friendly APIs.*)$\n?",
+    re.MULTILINE,
+)
 
 
 def export(
@@ -115,6 +122,8 @@ def _load(path: str | os.PathLike[str]) -> ExportedProgram:
     return _attempt(
         f"{os.fspath(path)} is not a program that torch.export.save has written",
         lambda: torch.export.load(path),
+        "torch.export.save(torch.export.export(model, inputs), path) writes one; what torch.save wrote, "
+        "weights alone or a module, is loaded and exported first",
     )
 
 
@@ -142,12 +151,22 @@ def _attempt(what: str, action: Callable[[], Any], hint: str | None = None, mode
     """The action's result; whatever it raises as a UserError at the user's own line."""
     try:
         return action()
+    except UserError as error:
+        # Said by a decomposition of ours: torch adds to the text which node it is for.
+        where = error.where or place_of_trace(str(error))
+        raise UserError(error.what, where=where, hint=error.hint) from error
     except Exception as error:
         # Torch raises nearly every type there is; all of them speak about the user's model.
-        message = str(error).split("\n\nThe error above occurred when calling")[0].strip()
-        message = message or type(error).__name__
+        message = _short(str(error)) or type(error).__name__
         hint = _plain_sparse(model) or hint
         raise UserError(f"{what}:\n{message}", where=place_of_error(error, model), hint=hint) from error
+
+
+def _short(message: str) -> str:
+    """What torch says about a model, without what it says about itself: how its own log shows more, where in
+    its own files it was."""
+    message = message.split("\n\nThe error above occurred when calling")[0]
+    return re.sub(r"\n{3,}", "\n\n", _ABOUT_TORCH.sub("", message)).strip()
 
 
 def _plain_sparse(model: Any) -> str | None:

@@ -90,7 +90,10 @@ class Passing:
         try:
             parsed = mlir.parse(module, mlir.context())
         except mlir.ir.MLIRError as error:
-            raise UserError(f"the file's module cannot be read: {error}") from error
+            raise UserError(
+                f"the file's module cannot be read: {error}",
+                hint="get the file anew, whole; if you changed the module, see what MLIR says",
+            ) from error
         program = Program(parsed, weights, held("signature"), *held("found"))
         left = held("passes")
         if None in left:

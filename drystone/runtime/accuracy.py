@@ -33,7 +33,10 @@ def choose(
     if not 0 <= allowed < math.inf:
         raise UserError(f"Budget(error={allowed!r}) is no error", hint="give a number such as 0.01")
     if not args and not kwargs:
-        raise UserError("Budget(error=...) needs example inputs to measure the error on")
+        raise UserError(
+            "Budget(error=...) needs example inputs to measure the error on",
+            hint="give those of a call: compile(model, (x,), ..); an exported program may carry its own",
+        )
     reference = build("f32")
     if lacking := machine.missing_features(reference.manifest.required):
         raise UserError(

@@ -20,6 +20,7 @@ import numpy as np
 
 from drystone.dtypes import Array
 from drystone.errors import UserError
+from drystone.files import writing
 from drystone.machine import missing_features
 from drystone.runtime.header import header
 from drystone.runtime.manifest import FORMAT, Manifest
@@ -111,17 +112,19 @@ def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) 
     text = dataclasses.replace(manifest, hashes=hashes).to_json().encode()
     include = header(manifest, len(_weights_header(manifest, weights)), weight_offsets(weights)).encode()
     partial = unfinished(path)
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, "manifest.json", iter([text]), len(text))
-            _add(archive, runner.file, iter([code]), len(code))
-            _add(archive, "model.h", iter([include]), len(include))
-            _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    if path.exists() and not path.is_file():
+        # It would be replaced: a device by a file.
+        raise UserError(f"{path} is there, and no file", hint="name a file to write, such as model.dry")
+    with writing(path):
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+                _add(archive, "manifest.json", iter([text]), len(text))
+                _add(archive, runner.file, iter([code]), len(code))
+                _add(archive, "model.h", iter([include]), len(include))
+                _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     return path
 
 
@@ -173,16 +176,19 @@ def _opened(path: Path, *, verify: bool) -> tuple[Manifest, bytes, Stored]:
             digest = _digest(file, start, info.file_size) if verify else None
             stored = Stored(os.dup(file.fileno()), mapping, tuple(_ranges(manifest, mapping, start)))
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
+        raise UserError(f"there is no file {path}", hint="fitted.save(path) writes one") from error
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, struct.error) as error:
         raise UserError(
             f"{path} is not a drystone artifact, or it is damaged: {error}",
-            hint="compile the model again with fitted.save(path)",
+            hint="copy it anew, or compile the model again and save it: fitted.save(path)",
         ) from error
-    if hashlib.sha256(image).hexdigest() != manifest.hashes[file_name] or (
-        verify and digest != manifest.hashes["weights.safetensors"]
+    if hashlib.sha256(image).hexdigest() != manifest.hashes.get(file_name) or (
+        verify and digest != manifest.hashes.get("weights.safetensors")
     ):
-        raise UserError(f"{path} is damaged: its contents do not match their hashes")
+        raise UserError(
+            f"{path} is damaged: its contents do not match their hashes",
+            hint="copy it anew from where it was written, or compile the model again",
+        )
     return manifest, image, stored
 
 
@@ -216,13 +222,15 @@ def unpack(path: Path, folder: Path) -> list[Path]:
     Raises UserError for a damaged file, or where a file is already there.
     """
     checked(path)
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             out = folder / name
             if out.exists():
                 raise UserError(f"{out} is already there", hint="name another folder")
-            out.write_bytes(archive.read(name))
+            with writing(out):
+                out.write_bytes(archive.read(name))
             written.append(out)
     return written

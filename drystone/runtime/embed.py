@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from drystone.errors import UserError
+from drystone.files import writing
 from drystone.runtime import artifact
 from drystone.runtime.header import arrays, described
 from drystone.runtime.manifest import NATIVE, Manifest
@@ -28,8 +29,12 @@ def embed(path: Path, folder: Path, name: str) -> list[Path]:
         raise UserError(f"{name!r} is no name in C", hint="use letters, digits and _")
     manifest = artifact.checked(path)
     if manifest.runner != NATIVE:
-        raise UserError(f"{path} has code for {manifest.target}, which no C program of this machine runs")
-    folder.mkdir(parents=True, exist_ok=True)
+        raise UserError(
+            f"{path} has code for {manifest.target}, which no C program of this machine runs",
+            hint="compile the model for a target that runs here (see `drystone targets`)",
+        )
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     template = files("drystone.runtime").joinpath("embedded.c").read_text(encoding="utf-8")
     needed = "".join(f'"{feature}", ' for feature in manifest.required)
     source = template.replace("@required@", needed).replace("@name@", name)
@@ -49,9 +54,10 @@ def embed(path: Path, folder: Path, name: str) -> list[Path]:
 def _whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to be written, that is there when all of it is."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        yield file
-    partial.replace(path)
+    with writing(path):
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
 
 
 def _header(manifest: Manifest, name: str) -> str:

@@ -30,7 +30,10 @@ def evaluate(extent: int | str, symbols: Mapping[str, int]) -> int:
                 return _OPERATORS[type(op)](value(left), value(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -value(operand)
-        raise UserError(f"the size {extent!r} is not an expression over {sorted(symbols)}")
+        raise UserError(
+            f"the size {extent!r} is not an expression over {sorted(symbols)}",
+            hint="the artifact is not what drystone wrote: compile the model again",
+        )
 
     return extent if isinstance(extent, int) else value(ast.parse(extent, mode="eval").body)
 

@@ -180,7 +180,10 @@ class Fitted:
         finally:
             self._frames.append(frame)
         if failed:
-            raise UserError(f"the model's own check failed: {m.assertions[failed - 1]}")
+            raise UserError(
+                f"the model's own check failed: {m.assertions[failed - 1]}",
+                hint="these inputs are none that it takes: their values, or their sizes, are outside of it",
+            )
         return [output for output, _ in made]
 
     def _sizes_of(self, shapes: tuple[tuple[int, ...], ...]) -> Sizes:

@@ -31,7 +31,8 @@ class Sizes:
             if len(shape) != len(spec.shape):
                 wanted = ", ".join(map(str, spec.shape))
                 raise UserError(
-                    f"input {spec.name!r} has the shape {list(shape)}, the model takes [{wanted}]"
+                    f"input {spec.name!r} has the shape {list(shape)}, the model takes [{wanted}]",
+                    hint="reshape it before the call, or compile the model for such inputs",
                 )
         names, declared = [spec.name for spec in m.inputs], [spec.shape for spec in m.inputs]
         symbols = extent.bind(names, declared, shapes, m.symbols)

@@ -49,5 +49,9 @@ def shared_object(image: Any) -> bytes:
             check=False,
         )
         if done.returncode:
-            raise UserError(f"{command[0]} could not link the model:\n{done.stderr.strip()}")
+            raise UserError(
+                f"{command[0]} could not link the model:\n{done.stderr.strip()}",
+                hint="see that it links C programs here: it needs a C library; `pip install drystone[zig]` "
+                "has its own",
+            )
         return target.read_bytes()

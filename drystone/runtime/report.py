@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drystone.files import write_text
 from drystone.png import write_png
 from drystone.runtime import peaks
 from drystone.runtime.manifest import KernelCall, Manifest
@@ -151,7 +152,7 @@ class Report:
         source = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
         target = Path(path)
-        target.write_text(environment.from_string(source).render(report=self), encoding="utf-8")
+        write_text(target, environment.from_string(source).render(report=self))
         return target
 
     def to_png(self, path: str | Path) -> Path:

@@ -5,6 +5,8 @@ from typing import Any
 
 from drystone.errors import UserError
 
+_NEST = "arguments nest as those that the model was compiled with"
+
 
 def flatten(value: Any, tree: Any, where: str = "the arguments") -> list[Any]:
     """The leaves of `value`, which must nest as `tree` says.
@@ -24,12 +26,12 @@ def flatten(value: Any, tree: Any, where: str = "the arguments") -> list[Any]:
     if kind == "dict":
         if not isinstance(value, dict) or set(value) != set(inner):
             got = f"one of {sorted(map(str, value))}" if isinstance(value, dict) else type(value).__name__
-            raise UserError(f"{where} must be a dict of {sorted(inner)}, not {got}")
+            raise UserError(f"{where} must be a dict of {sorted(inner)}, not {got}", hint=_NEST)
         parts = [(value[key], child, f"{where}[{key!r}]") for key, child in inner.items()]
     else:
         if not isinstance(value, (list, tuple)) or len(value) != len(inner):
             got = f"of {len(value)}" if isinstance(value, (list, tuple)) else type(value).__name__
-            raise UserError(f"{where} must be a {kind} of {len(inner)}, not {got}")
+            raise UserError(f"{where} must be a {kind} of {len(inner)}, not {got}", hint=_NEST)
         parts = [(v, child, f"{where}[{i}]") for i, (v, child) in enumerate(zip(value, inner, strict=True))]
     return [leaf for v, child, place in parts for leaf in flatten(v, child, place)]
 

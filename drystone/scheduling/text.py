@@ -23,7 +23,7 @@ def read(text: str) -> Problem:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error}") from None
+        raise UserError(f"not JSON: {error}", hint="docs/planning.md shows a problem") from None
     hint = 'it is an object with the lists "operations", "tensors" and "levels", and may have "kept"'
     if not isinstance(data, dict) or set(data) - {"operations", "tensors", "levels", "kept"}:
         raise UserError(f"no planning problem: {str(data)[:80]}", hint=hint)
@@ -37,14 +37,19 @@ def read(text: str) -> Problem:
     levels = {level.name for level in problem.levels}
     for name in problem.kept:
         if name not in known:
-            raise UserError(f'"kept" names {name}, which is no tensor')
+            raise UserError(f'"kept" names {name}, which is no tensor', hint='name one of "tensors"')
     for tensor in problem.tensors:
         if tensor.home and tensor.home not in levels - {problem.levels[0].name}:
-            raise UserError(f"{tensor.name} has its home in {tensor.home}, which is no slower level")
+            raise UserError(
+                f"{tensor.name} has its home in {tensor.home}, which is no slower level",
+                hint='name one of "levels" behind the first, or leave the home out',
+            )
     try:
         Graph(problem)
     except InternalError as error:
-        raise UserError(f"the problem contradicts itself: {error}") from None
+        raise UserError(
+            f"the problem contradicts itself: {error}", hint="docs/planning.md says what holds of a problem"
+        ) from None
     return problem
 
 

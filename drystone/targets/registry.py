@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from drystone import registry
-from drystone.errors import InternalError, UserError
+from drystone.errors import InternalError, UserError, meant
 from drystone.registry import Registry
 from drystone.targets import cpu
 from drystone.targets.target import CpuTarget, Target
@@ -69,5 +69,6 @@ def resolve(target: str | Target) -> Target:
         return checked(target)
     make = TARGETS.get(target)
     if make is None:
-        raise UserError(f'no target is called "{target}"', hint="known targets: " + ", ".join(TARGETS))
+        hint = f"{meant(target, TARGETS)}known targets: {', '.join(TARGETS)}"
+        raise UserError(f'no target is called "{target}"', hint=hint)
     return checked(make())

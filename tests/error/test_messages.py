@@ -74,6 +74,7 @@ def scorer() -> drystone.Fitted:
     return drystone.compile(Scorer().eval(), (X, PAIR), kwargs={"mask": MASK}, options=QUIET)
 
 
+NEST = "  arguments nest as those that the model was compiled with"
 CALL = "  it was compiled for model(x, [pair_0, pair_1], mask=mask)"
 
 
@@ -89,7 +90,8 @@ CALL = "  it was compiled for model(x, [pair_0, pair_1], mask=mask)"
         (
             (torch.ones(8), PAIR),
             {"mask": MASK},
-            "input 'x' has the shape [8], the model takes [3, 8]",
+            "input 'x' has the shape [8], the model takes [3, 8]\n"
+            "  reshape it before the call, or compile the model for such inputs",
         ),
         (
             (X.double(), PAIR),
@@ -112,8 +114,8 @@ CALL = "  it was compiled for model(x, [pair_0, pair_1], mask=mask)"
         ((X,), {"mask": MASK}, f"the model takes 2 positional arguments, not 1\n{CALL}"),
         ((X, PAIR), {}, f"the argument 'mask' is missing\n{CALL}"),
         ((X, PAIR), {"mask": MASK, "scale": X}, f"the model takes no argument named 'scale'\n{CALL}"),
-        ((X, PAIR[0]), {"mask": MASK}, "argument 1 must be a list of 2, not Tensor"),
-        ((X, PAIR[:1]), {"mask": MASK}, "argument 1 must be a list of 2, not of 1"),
+        ((X, PAIR[0]), {"mask": MASK}, f"argument 1 must be a list of 2, not Tensor\n{NEST}"),
+        ((X, PAIR[:1]), {"mask": MASK}, f"argument 1 must be a list of 2, not of 1\n{NEST}"),
     ],
 )
 def test_wrong_calls(scorer: drystone.Fitted, args: Any, kwargs: Any, expected: str) -> None:
@@ -202,7 +204,7 @@ def test_a_checkpoint_that_is_none() -> None:
 
 def test_an_unknown_target() -> None:
     said = refused(Batched(), X, target="gpu")
-    assert said.startswith('no target is called "gpu"\n  known targets: cpu, cpu:')
+    assert said.startswith('no target is called "gpu"\n  did you mean "cpu"? known targets: cpu, cpu:')
 
 
 @pytest.mark.parametrize(
@@ -258,12 +260,14 @@ def test_damaged_artifacts(scorer: drystone.Fitted, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     path.write_bytes(data[: len(data) // 2])
     head = f"{path} is not a drystone artifact, or it is damaged: "
-    hint = "\n  compile the model again with fitted.save(path)"
+    hint = "\n  copy it anew, or compile the model again and save it: fitted.save(path)"
     assert message(lambda: drystone.load(path)) == f"{head}File is not a zip file{hint}"
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     assert str(path) in message(lambda: drystone.load(path))
-    assert message(lambda: drystone.load(tmp_path / "no.dry")) == f"there is no file {tmp_path / 'no.dry'}"
+    assert message(lambda: drystone.load(tmp_path / "no.dry")) == (
+        f"there is no file {tmp_path / 'no.dry'}\n  fitted.save(path) writes one"
+    )
 
 
 def test_saving_without_a_linker(
@@ -294,7 +298,8 @@ def test_what_this_version_does_not_do() -> None:
         "  no product or convolution reads a weight of the model as it is; left operands can be sparse"
     )
     assert refused(Batched(), X, quantize="int5").startswith(
-        'quantize=\'int5\' names no format\n  give "int8", "auto", an encoding, or one of '
+        "quantize='int5' names no format\n"
+        '  did you mean "int8"? give "int8", "auto", an encoding, or one of '
     )
     assert refused(Batched(), X, caches="int2") == (
         "caches: attention reads no keys and values held as 'int2'\n"

@@ -313,6 +313,12 @@ def test_files_say_what_they_hold(tmp_path: Path) -> None:
         ({"native_granularity": [4]}, "not two positive numbers"),
         ({"base_costs": [1, -1]}, r"base_costs\[1\] is -1"),
         ({"inputs": 7}, "inputs is no list"),
+        ({"inputs": [[0], [True]]}, "not a list of numbers of tensors or operations"),
+        ({"inputs": [[0], []]}, "operation 1 reads nothing"),
+        (
+            {"op_types": ["Pointwise", "MatMul"], "inputs": [[0], [0, 1]], "widths": [8, 8, 4]},
+            "product 1 of 8x8 and 8x8 .* cannot make 4x8",
+        ),
     ],
 )
 def test_bad_problems_are_explained(tmp_path: Path, changes: dict[str, object], reason: str) -> None:

@@ -262,6 +262,7 @@ def test_optional_columns_are_read(tmp_path: Path) -> None:
     ("table", "fault"),
     [
         ("", "no column id"),
+        (f"id,{'x' * 200_000}\n", "no table of lifetimes: field larger than"),
         ("id,lower,upper\nx,0,1\n", "no column size"),
         ("id,lower,upper,size,offset\nx,0,1,4,0\n", "no meaning here: offset"),
         ("id,lower,start,upper,size\nx,0,0,1,4\n", "two columns of one meaning"),

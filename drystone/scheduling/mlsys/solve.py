@@ -40,7 +40,8 @@ def solve(problem: Problem, time_limit: float = 10.0) -> Solved:
     for op in problem.order:
         if layout.time(1 << op) == INFINITE:
             raise UserError(
-                f"operation {op} does not fit {problem.capacity} elements of fast memory in any tile"
+                f"operation {op} does not fit {problem.capacity} elements of fast memory in any tile",
+                hint="give a larger fast_memory_capacity",
             )
     bound = lower_bound(problem)
     search = Search(graph, layout, began + _SEARCH * time_limit, bound)

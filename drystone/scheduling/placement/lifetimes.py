@@ -21,6 +21,7 @@ from drystone.scheduling.placement.overlap import check_offsets
 _SAME = {"begin": "lower", "start": "lower", "end": "upper", "buffer": "id", "buffer_id": "id"}
 _NEEDED = ("id", "lower", "upper", "size")
 _KNOWN = (*_NEEDED, "alignment", "hint", "gaps")
+_COLUMNS = "the first line names the columns: id,lower,upper,size and, if need be, alignment,hint,gaps"
 _GAP = re.compile(r"(\d+)-(\d+)(?:@(\d+):(\d+))?")
 
 
@@ -40,7 +41,7 @@ def read_lifetimes(path: Path) -> Lifetimes:
     try:
         lines = list(csv.reader(io.StringIO(read_text(path))))
     except csv.Error as error:
-        raise UserError(f"{path} is no table of lifetimes: {error}") from error
+        raise UserError(f"{path} is no table of lifetimes: {error}", hint=_COLUMNS) from error
     columns = tuple(name.strip() for name in lines[0]) if lines else ()
     names = [_SAME.get(name, name) for name in columns]
     _judge_columns(path, names)
@@ -50,16 +51,24 @@ def read_lifetimes(path: Path) -> Lifetimes:
         if not line:
             continue
         if len(line) != len(columns):
-            raise UserError(f"{len(line)} fields for {len(columns)} columns", where=f"{path}:{number}")
+            raise UserError(
+                f"{len(line)} fields for {len(columns)} columns",
+                where=f"{path}:{number}",
+                hint="give every buffer a field for each column that the first line names",
+            )
         fields = dict(zip(names, (field.strip() for field in line), strict=True))
         try:
             blocks.append(_block(fields, inclusive))
             hints.append(int(fields.get("hint") or -1))
         except ValueError as error:
-            raise UserError(str(error), where=f"{path}:{number}") from error
+            raise UserError(
+                str(error),
+                where=f"{path}:{number}",
+                hint="numbers are whole, a buffer lives from `lower` to `upper` and takes `size` bytes",
+            ) from error
         rows.append(tuple(line))
     if len({block.tensors for block in blocks}) < len(blocks):
-        raise UserError(f"{path} has two buffers of one id")
+        raise UserError(f"{path} has two buffers of one id", hint="give each an id of its own")
     return Lifetimes(columns, tuple(rows), tuple(blocks), _usable(blocks, hints))
 
 
@@ -76,10 +85,10 @@ def _judge_columns(path: Path, names: list[str]) -> None:
     if missing := [name for name in _NEEDED if name not in names]:
         raise UserError(
             f"{path} has no column {', '.join(missing)}",
-            hint="the first line names the columns: id,lower,upper,size and, if need be, alignment,hint,gaps",
+            hint=_COLUMNS,
         )
     if len(set(names)) < len(names):
-        raise UserError(f"{path} has two columns of one meaning: {', '.join(names)}")
+        raise UserError(f"{path} has two columns of one meaning: {', '.join(names)}", hint="leave one out")
     if unknown := [name for name in names if name not in _KNOWN]:
         raise UserError(
             f"{path} has columns that have no meaning here: {', '.join(unknown)}",
