@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drystone import frontend, mlir, passes, targets
+from drystone import frontend, passes, targets
 from drystone.autotune.task import KERNEL, Task, tunables
 from drystone.ir import build, dialect, formats
+from drystone.ir.context import new_context
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Encoding
 from drystone.mlir import func, ir
@@ -52,7 +53,7 @@ class Coded(Product):
         panels = Panels((self.n, self.k), 0, panel_width(target, self.n))
         joined = panels.joined(self.encoding)
         assert not isinstance(joined, str), joined
-        with mlir.context(), ir.Location.unknown():
+        with new_context(), ir.Location.unknown():
             real = ir.F32Type.get()
             a, b, out = (ir.RankedTensorType.get(shape, real) for shape in self._shapes)
             b = with_encoding(b, joined)
@@ -274,7 +275,7 @@ def tasks(
         torch.manual_seed(0)
         module, inputs = case.module()
         program = frontend.import_model(
-            module.eval(), inputs, kwargs=None, dynamic_shapes=None, ctx=mlir.context()
+            module.eval(), inputs, kwargs=None, dynamic_shapes=None, ctx=new_context()
         )
         passes.run(program, passes.pipeline(machine, element_of(compute)))
         for each in tunables(program, machine, THREADS):

@@ -6,7 +6,6 @@ change of the bindings has one place to be followed. Importing this module loads
 """
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch_mlir import execution_engine, ir, passmanager, rewrite
@@ -35,7 +34,6 @@ __all__ = [
     "arith",
     "bufferization",
     "cf",
-    "context",
     "copy_of",
     "execution_engine",
     "ext",
@@ -54,6 +52,7 @@ __all__ = [
     "sparse_tensor",
     "tensor",
     "text",
+    "torch_dialect",
     "vector",
     "walk",
 ]
@@ -94,23 +93,6 @@ if TYPE_CHECKING:
 
 else:
     Dialect = ext.Dialect
-
-
-def context() -> ir.Context:
-    """A context with every upstream dialect, torch-mlir's dialects and `dry` loaded."""
-    from drystone.ir import attributes, dialect
-
-    # The bindings look for a module of this name whenever they see an operation, until they find one.
-    sys.modules.setdefault(f"{ext.__package__}.dry", dialect)
-    ctx = ir.Context()
-    torch_dialect.register_dialect(ctx)
-    with ctx, ir.Location.unknown():
-        # The bindings cannot load torch_c and tm_tensor by name; passes that depend on them do.
-        run_pipeline(
-            ir.Module.create(), "torch-func-backend-type-conversion,func.func(convert-torch-to-tmtensor)"
-        )
-        attributes.Dry.load()
-    return ctx
 
 
 def parse(source: str, ctx: ir.Context) -> ir.Module:

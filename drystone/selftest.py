@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from drystone import frontend, mlir
+from drystone import frontend
 from drystone.compiler import compile
+from drystone.ir.context import new_context
 from drystone.ir.interpreter import run as interpret
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def run(target: str) -> Iterator[Result]:
         fitted = compile(model, args, target=target)
         arrays = [arg.numpy() for arg in args]
         got = fitted.execute(arrays, threads=fitted.threads)
-        program = frontend.import_model(model, args, ctx=mlir.context())
+        program = frontend.import_model(model, args, ctx=new_context())
         want = interpret(program, arrays)
         error = max(_difference(a, b) for a, b in zip(got, want, strict=True))
         yield Result(name, error <= TOLERANCE, error, time.monotonic() - began)

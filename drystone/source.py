@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drystone import choosing, frontend, mlir, passes, quantizing, skipping, sparsifying
+from drystone import choosing, frontend, passes, quantizing, skipping, sparsifying
 from drystone.caches import Held
 from drystone.errors import InternalError
+from drystone.ir.context import new_context
 from drystone.ir.program import Program
 from drystone.options import Budget, Checkpoint, Format, Skipped, Zeroed
 from drystone.runtime.manifest import ChosenFormat
@@ -38,7 +39,7 @@ class Source:
             kwargs=self.kwargs,
             dynamic_shapes=self.dynamic_shapes,
             checkpoint=self.checkpoint,
-            ctx=mlir.context(),
+            ctx=new_context(),
         )
         if self.kept is not None:
             self.kept.append(passes.copy_of(program))

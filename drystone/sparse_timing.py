@@ -7,6 +7,7 @@ import numpy as np
 
 from drystone import machine, mlir
 from drystone.dtypes import Array
+from drystone.ir.context import new_context
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import encode, part_key
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
@@ -64,7 +65,7 @@ def measured(target: Target, threads: int, build: Callable[[Program], Fitted]) -
 
 def _alone(product: SparseProduct, matrix: Array, sparse: bool) -> Program:
     """A program of one product in f32, with a sparse matrix or the same one plain."""
-    context, (n, k), rows = mlir.context(), product.shape, product.rows or _ROWS
+    context, (n, k), rows = new_context(), product.shape, product.rows or _ROWS
     store, array = WeightStore(), matrix.astype(np.float32)
     with context, ir.Location.unknown():
         plain = ir.RankedTensorType.get([n, k], ir.F32Type.get())

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from drystone import autotune, codegen, frontend, mlir, passes, scheduling, targets
+from drystone.ir.context import new_context
 from drystone.ir.program import Program
 from drystone.options import Budget
 
@@ -30,7 +31,7 @@ class Compiled:
 def compiled(model: torch.nn.Module, *inputs: torch.Tensor) -> Compiled:
     """What `drystone.compile` does up to the plan."""
     machine = targets.resolve(MACHINE)
-    program = frontend.import_model(model, inputs, ctx=mlir.context())
+    program = frontend.import_model(model, inputs, ctx=new_context())
     imported = _text(program)
     passes.run(program, passes.pipeline(machine))
     schedules = autotune.first_choices(program, machine, threads=2)

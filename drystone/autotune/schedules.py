@@ -12,8 +12,9 @@ from drystone.autotune.task import KERNEL, Task
 from drystone.codegen.families import search_of
 from drystone.codegen.search import Point
 from drystone.errors import InternalError
+from drystone.ir.context import new_context
 from drystone.ir.values import function
-from drystone.mlir import context, ir
+from drystone.mlir import ir
 
 
 class Schedules:
@@ -23,7 +24,7 @@ class Schedules:
     def __init__(self, task: Task, ctx: Any = None) -> None:
         self.task = task
         self.target = replace(task.target, threads=task.threads)
-        self._context = ctx or context()
+        self._context = ctx or new_context()
         # The search reads the program's operations: it lives as long as this does.
         self._program = standalone_program(task, self._context)
         with self._context, ir.Location.unknown():

@@ -18,7 +18,7 @@ from drystone.autotune.schedules import Schedules
 from drystone.autotune.task import Tunable
 from drystone.autotune.worker import Measurer, Outcome
 from drystone.codegen.search import Point
-from drystone.mlir import context
+from drystone.ir.context import new_context
 
 #: Trials between two trainings of the model, at least.
 BATCH = 8
@@ -149,7 +149,7 @@ class Session:
         return [self._outcome(job) for job in self._jobs if job in worth or job.baseline is None]
 
     def _distinct(self, kernels: Sequence[Tunable], seed: int) -> list[_Job]:
-        shared = context()
+        shared = new_context()
         jobs: dict[str, _Job] = {}
         for kernel in kernels:
             signature = kernel.task.signature()

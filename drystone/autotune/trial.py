@@ -26,9 +26,9 @@ from drystone.codegen.cpu.jit import jit
 from drystone.codegen.search import Point
 from drystone.dtypes import Array
 from drystone.ir.buffers import Buffers, buffers
+from drystone.ir.context import new_context
 from drystone.ir.elements import widen
 from drystone.ir.steps import Step
-from drystone.mlir import context
 from drystone.runtime import memory, native
 
 #: The most bytes that copies of weights take.
@@ -62,7 +62,7 @@ class Bench:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._context = context()
+        self._context = new_context()
         self._data = random_data(task, self._context)
         self._tables = _tables(task, list(self._data.weights.values()))
         self._default = self._built(Schedules(task, self._context).default)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from drystone import frontend, mlir
+from drystone import frontend
+from drystone.ir.context import new_context
 from drystone.ir.elements import widen
 from drystone.ir.interpreter import run as interpret
 from drystone.options import Checkpoint
@@ -40,7 +41,7 @@ def difference(
             kwargs=kwargs,
             dynamic_shapes=dynamic_shapes,
             checkpoint=checkpoint,
-            ctx=mlir.context(),
+            ctx=new_context(),
         )
         states = [program.weights[key] for key in program.signature.initial]
         want = interpret(program, [*map(_array, given), *states])[: len(got)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from drystone import backends, env, frontend, mlir, passes
 from drystone.errors import UserError
+from drystone.ir.context import new_context
 from drystone.ir.program import Program, WeightStore
 from drystone.manifests import Before
 from drystone.options import Budget, Options
@@ -40,7 +41,7 @@ class Importing:
 
     def run(self, begin: Begin) -> None:
         begin("import")
-        Before.of(frontend.import_model(self.program, (), ctx=mlir.context()))
+        Before.of(frontend.import_model(self.program, (), ctx=new_context()))
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Passing:
         for key, others in held("names").items():
             weights.call(key, others)
         try:
-            parsed = mlir.parse(module, mlir.context())
+            parsed = mlir.parse(module, new_context())
         except mlir.ir.MLIRError as error:
             raise UserError(
                 f"the file's module cannot be read: {error}",

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from drystone import mlir
 from drystone.errors import UserError
 from drystone.frontend import import_model
 from drystone.frontend.origin import shortened
+from drystone.ir.context import new_context
 
 
 def refused(model: object, *inputs: object, **options: object) -> str:
     with pytest.raises(UserError) as caught:
-        import_model(model, tuple(inputs), ctx=mlir.context(), **options)
+        import_model(model, tuple(inputs), ctx=new_context(), **options)
     return str(caught.value)
 
 
@@ -62,7 +62,7 @@ def test_example_inputs_that_do_not_fit_are_said_to() -> None:
     message = refused(nn.Linear(4, 2), torch.randn(3, 5))
     assert "example inputs" in message and "same reduction dim" in message
     with pytest.raises(UserError, match="example_inputs is a dict"):
-        import_model(nn.ReLU(), {"x": torch.randn(3)}, ctx=mlir.context())
+        import_model(nn.ReLU(), {"x": torch.randn(3)}, ctx=new_context())
 
 
 def test_what_is_no_model() -> None:

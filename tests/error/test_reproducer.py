@@ -17,6 +17,7 @@ import drystone
 from drystone import mlir, passes, quantizing, scheduling
 from drystone.cli import main
 from drystone.errors import InternalError, UserError
+from drystone.ir.context import new_context
 from drystone.passes import pipeline
 from drystone.reproducer import arrays, files, reproduce
 from drystone.reproducer.starts import Passing
@@ -68,7 +69,7 @@ def test_a_failing_pass_leaves_the_module_it_was_given(here: Path, monkeypatch: 
     for package in ("drystone", "torch", "torch-mlir", "numpy"):
         assert re.search(rf"// versions: .*\b{package} \d", text), package
     assert np.__version__ in text
-    module = mlir.parse(text, mlir.context())
+    module = mlir.parse(text, new_context())
     assert "dry.matmul" in mlir.text(module) and "spoiled" not in mlir.text(module)
 
 
@@ -128,7 +129,7 @@ def test_later_stages_leave_the_program_that_is_outlined(left: dict[str, Path], 
     names = {"schedule": "in_the_schedule", "plan": "in_the_plan", "generate": "in_a_kernel"}
     text = left[names[stage]].read_text()
     assert f"// stage: {stage}\n" in text
-    module = mlir.parse(text, mlir.context())
+    module = mlir.parse(text, new_context())
     assert [op for op in mlir.walk(module) if op.operation.name == "dry.matmul"]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from drystone.codegen import families, interpret
 from drystone.codegen.tile import TileProgram
 from drystone.dtypes import DTYPES
-from drystone.mlir import context, ir, parse
+from drystone.ir.context import new_context
+from drystone.mlir import ir, parse
 from drystone.targets.cpu import NAMED
 from tests.elements import element
 from tests.exec.kernels import Compiled, compiled
@@ -20,7 +21,7 @@ TARGET = next(target for target in NAMED if target.name == "cpu:avx512")
 @cache
 def shared_context() -> ir.Context:
     """One context for all tests of a file."""
-    return context()
+    return new_context()
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from drystone.codegen.cpu.generate import generate
 from drystone.codegen.cpu.jit import jit
 from drystone.dtypes import DTYPES
 from drystone.ir.buffers import buffers
+from drystone.ir.context import new_context
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.ir.steps import Step
 from drystone.targets import resolve
@@ -54,7 +55,7 @@ class Model:
             tuple(map(spec, state_specs)),
             tuple(store.add(f"state.{i}", np.array(state)) for i, state in enumerate(states)),
         )
-        self.program = Program(mlir.parse(text, mlir.context()), store, signature)
+        self.program = Program(mlir.parse(text, new_context()), store, signature)
         add_workspaces(self.program, resolve("cpu"))
         found = buffers(self.program)
         offsets, top = {}, 0

@@ -10,6 +10,7 @@ import pytest
 from drystone import mlir
 from drystone.codegen import cpu
 from drystone.codegen.cpu.tiles.lower import TO_LLVM
+from drystone.ir.context import new_context
 
 #: The pool with no model behind it, and functions to be called from here, by one thread in the name of many.
 TEXT = """
@@ -47,7 +48,7 @@ class Grids:
     """Grids of units that threads of a team claim."""
 
     def __init__(self) -> None:
-        context = mlir.context()
+        context = new_context()
         module = mlir.parse(files(cpu).joinpath("pool.mlir").read_text() + TEXT, context)
         with context:
             mlir.run_pipeline(module, TO_LLVM)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import drystone
-from drystone import UserError, doctor, extend, mlir, passes, registry, targets
+from drystone import UserError, doctor, extend, passes, registry, targets
 from drystone.autotune.task import Task, code_version, tunables
 from drystone.autotune.worker import Worker
 from drystone.choosing import CANDIDATES
@@ -26,6 +26,7 @@ from drystone.errors import InternalError
 from drystone.frontend import import_model
 from drystone.frontend.convert import CONVERTERS
 from drystone.ir import formats
+from drystone.ir.context import new_context
 from drystone.ir.dialect import Dry
 from drystone.ir.encoding import Codes, Encoding
 from drystone.ir.encoding.code import Numbers, code_of
@@ -81,14 +82,14 @@ class Other(Nothing):
 
 
 def test_an_operation_compiles_and_means_what_it_says(extension: Any) -> None:
-    program = import_model(Model(), (X,), ctx=mlir.context())
+    program = import_model(Model(), (X,), ctx=new_context())
     verify(program)
     expected = Model()(X).numpy()
     np.testing.assert_array_equal(interpret(program, [X.numpy()])[0], expected)
     fitted = drystone.compile(Model(), (X,), options=drystone.Options(threads=1))
     np.testing.assert_array_equal(fitted(X.numpy()), expected)
     assert [each.kind for each in fitted.manifest.kernels] == ["doubled", "map"]
-    square = import_model(Model(), (X.reshape(10, 10),), ctx=mlir.context())
+    square = import_model(Model(), (X.reshape(10, 10),), ctx=new_context())
     with pytest.raises(InternalError, match=r"dry\.doubled.*x has rank 2, not 1"):
         verify(square)
 
@@ -146,7 +147,7 @@ def test_another_kernel_for_an_operation_is_asked_first(extension: Any) -> None:
         np.testing.assert_array_equal(drystone.compile(model, (x,))(x), np.full((4, 8), 0.125))
         assert asked == {"dry.matmul", "dry.softmax"}
         target = targets.resolve("cpu")
-        program = import_model(model, (torch.randn(40, 16),), ctx=mlir.context())
+        program = import_model(model, (torch.randn(40, 16),), ctx=new_context())
         passes.run(program, passes.pipeline(target))
         assert [each.task.label.split()[0] for each in tunables(program, target, 1)] == ["matmul"]
         with pytest.raises(UserError, match=r"no kernels are made of an operation called dry\.softmx"):
@@ -155,7 +156,7 @@ def test_another_kernel_for_an_operation_is_asked_first(extension: Any) -> None:
 
 
 def test_schedules_of_an_extension_are_measured_in_another_process(extension: Any) -> None:
-    program = import_model(Model(), (X,), ctx=mlir.context())
+    program = import_model(Model(), (X,), ctx=new_context())
     target = targets.resolve("cpu")
     passes.run(program, passes.pipeline(target))
     (found,) = tunables(program, target, 1)

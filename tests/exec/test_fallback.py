@@ -10,6 +10,7 @@ from drystone.codegen.cpu import driver
 from drystone.codegen.cpu import generate as generation
 from drystone.codegen.cpu.fallback import lower as fallback
 from drystone.errors import InternalError
+from drystone.ir.context import new_context
 from tests.exec.outlined import run_kernel
 
 RNG = np.random.default_rng(0)
@@ -334,7 +335,7 @@ func.func private @k(%x: tensor<1000xf32>, %o: tensor<f32>) -> tensor<f32> {
 
 
 def lowered(text):
-    module = mlir.parse(text, mlir.context())
+    module = mlir.parse(text, new_context())
     (function,) = module.body.operations
     return fallback.lower(function, "k").text
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 import drystone
 from benchmarks.models import EncoderBlock
-from drystone import frontend, mlir, passes, targets
+from drystone import frontend, passes, targets
+from drystone.ir.context import new_context
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.pieces import Grid, Span
 from drystone.ir.windows import computing, is_view
@@ -111,7 +112,7 @@ def test_results_of_one_kernel_live_as_long_as_each_is_read() -> None:
 def test_channels_of_a_bottleneck() -> None:
     torch.manual_seed(0)
     model, x = Bottleneck().eval(), torch.randn(1, 16, 14, 14)
-    program = frontend.import_model(model, (x,), ctx=mlir.context())
+    program = frontend.import_model(model, (x,), ctx=new_context())
     passes.run(program, fusing(targets.resolve("cpu")))
     (wanted,) = interpret(program, [x.numpy()])
     numbers = [k for k, op in enumerate(computing(program)) if op.operation.name.startswith("dry.")]
@@ -146,7 +147,7 @@ def test_pieces_stay_apart() -> None:
     """Parts of one product read the same rows; they are not made by one kernel, all at once."""
     torch.manual_seed(0)
     model, x = Gated().eval(), torch.randn(40, 128)
-    program = frontend.import_model(model, (x,), ctx=mlir.context())
+    program = frontend.import_model(model, (x,), ctx=new_context())
     passes.run(program, fusing(targets.resolve("cpu")))
     found = [k for k, op in enumerate(computing(program)) if not is_view(op)]
     span = Span(found[1], found[-1], Grid((4,)), summed=True, features=True)

@@ -11,6 +11,7 @@ from torch import nn
 import drystone
 from drystone import frontend, mlir, passes, targets
 from drystone.errors import UserError
+from drystone.ir.context import new_context
 from drystone.ir.interpreter import run as interpret
 from drystone.options import ELEMENTS
 
@@ -53,7 +54,7 @@ def test_compiled_and_interpreted_agree_and_torch_is_near(compute: str, rows: in
     inputs = _inputs(rows)
     options = drystone.Options(compute=compute)
     fitted = drystone.compile(_model(), inputs, options=options)
-    program = frontend.import_model(_model(), inputs, ctx=mlir.context())
+    program = frontend.import_model(_model(), inputs, ctx=new_context())
     passes.run(program, passes.pipeline(targets.resolve("cpu"), ELEMENTS[compute]))
     arrays = [each.numpy() for each in inputs]
     states = [np.zeros(48, np.float32)]
@@ -144,7 +145,7 @@ def test_convolutions_in_bf16() -> None:
     torch.manual_seed(0)
     model, x = Images().eval(), torch.randn(2, 3, 28, 30)
     fitted = drystone.compile(model, (x,), options=drystone.Options(compute="bf16"))
-    program = frontend.import_model(model, (x,), ctx=mlir.context())
+    program = frontend.import_model(model, (x,), ctx=new_context())
     passes.run(program, passes.pipeline(targets.resolve("cpu"), ELEMENTS["bf16"]))
     held = [line for line in mlir.text(program.module).splitlines() if '"bf16"' in line]
     assert len(held) > 8
@@ -177,7 +178,7 @@ def test_factors_that_a_short_element_holds_exactly_are_held_in_it(dtype: str) -
         model, x = (
             (model.to(element), torch.randn(9, 64).to(element)) if short else (model, torch.randn(9, 64))
         )
-        program = frontend.import_model(model, (x,), ctx=mlir.context())
+        program = frontend.import_model(model, (x,), ctx=new_context())
         passes.run(program, passes.pipeline(targets.resolve("cpu:zen4")))
         packed = [
             line for line in str(program.module).splitlines() if '"dry.weight"' in line and "pack" in line
@@ -200,7 +201,7 @@ def test_attention_reads_short_keys_as_they_are(dtype: torch.dtype, queries: int
     assert [call.kind for call in fitted.manifest.kernels] == ["attention", "map"]
     exact = Attention()(*(each.double() for each in given))
     assert _off(fitted(*given).double(), exact) < 5e-3
-    program = frontend.import_model(Attention().eval(), given, ctx=mlir.context())
+    program = frontend.import_model(Attention().eval(), given, ctx=new_context())
     arrays = [each.view(torch.uint16).numpy() if dtype == torch.bfloat16 else each.numpy() for each in given]
     (before,) = interpret(program, arrays)
     passes.run(program, passes.pipeline(targets.resolve("cpu")))

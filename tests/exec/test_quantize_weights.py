@@ -9,10 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import drystone
-from drystone import mlir, passes, quantizing
+from drystone import passes, quantizing
 from drystone.dtypes import Array
 from drystone.frontend import import_model
 from drystone.ir import formats
+from drystone.ir.context import new_context
 from drystone.ir.encoding import SEARCHED, Codes, Encoding, decode, encode
 from drystone.ir.interpreter import run as interpret
 from drystone.passes.rounding.hessian import Hessian
@@ -92,7 +93,7 @@ def test_entropy_coded_weights_are_the_same_to_the_bit() -> None:
     model = model.bfloat16()
     plain, coded = drystone.compile(model, (x,)), drystone.compile(model, (x,), quantize={".*": "dfloat11"})
     assert torch.equal(plain(x), coded(x)) and plain.memory.weights == coded.memory.weights
-    program = import_model(model, (x,), ctx=mlir.context())
+    program = import_model(model, (x,), ctx=new_context())
     quantized = quantizing.quantization_of({".*": "dfloat11"}).weights
     passes.run(program, (quantized,))
     for key in ("a.weight", "turned", "conv.weight", "table.weight"):
@@ -184,7 +185,7 @@ def test_statistics_of_a_convolution_are_those_of_its_windows(stride: int) -> No
     assert isinstance(quantized.weights, passes.QuantizeWeights)
 
     def build(observed: passes.Quantization) -> Any:
-        program = import_model(model, (calls[0],), ctx=mlir.context())
+        program = import_model(model, (calls[0],), ctx=new_context())
         passes.run(program, (observed.weights,))
         names = [spec.name for spec in program.signature.outputs]
         return lambda x: dict(zip(names, interpret(program, [x.numpy()]), strict=True))

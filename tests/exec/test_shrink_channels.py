@@ -10,7 +10,8 @@ import torch.nn.functional as functional
 from torch import nn
 
 import drystone
-from drystone import frontend, mlir
+from drystone import frontend
+from drystone.ir.context import new_context
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program
 from drystone.passes import copy_of, run
@@ -67,7 +68,7 @@ class Block(nn.Module):
 
 
 def program_of(model: nn.Module, x: torch.Tensor) -> Program:
-    return frontend.import_model(model.eval(), (x,), ctx=mlir.context())
+    return frontend.import_model(model.eval(), (x,), ctx=new_context())
 
 
 def groups_of(program: Program) -> list[Group]:

@@ -17,6 +17,7 @@ from drystone import mlir, targets
 from drystone.caches import Cache, Coded, Heads
 from drystone.dtypes import Array
 from drystone.ir import formats
+from drystone.ir.context import new_context
 from drystone.ir.elements import numpy_dtype
 from drystone.ir.encoded import encoding_of
 from drystone.ir.encoding import encode, part_key
@@ -122,7 +123,7 @@ DYNAMIC = 3
 
 def program_of(text: str) -> Program:
     """A program from the text of its module: random weights of the types its `dry.weight` operations have."""
-    module = mlir.parse(text, mlir.context())
+    module = mlir.parse(text, new_context())
     weights = WeightStore()
     random = np.random.default_rng(0)
     main = None

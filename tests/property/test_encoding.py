@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drystone.ir.context import new_context
 from drystone.ir.elements import from_bf16, numpy_dtype, to_bf16
 from drystone.ir.encoded import encoding_of, storage_bytes, storage_element, storage_shape, with_encoding
 from drystone.ir.encoding import (
@@ -46,9 +47,9 @@ from drystone.ir.encoding import (
     encode,
 )
 from drystone.ir.encoding.code import code_of
-from drystone.mlir import context, ir
+from drystone.mlir import ir
 
-CONTEXT = context()
+CONTEXT = new_context()
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 shapes = st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple)
 codes = st.sampled_from(

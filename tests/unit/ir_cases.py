@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 from drystone.ir import build
+from drystone.ir.context import new_context
 from drystone.ir.dialect import MAX_EXTRAS, Coefficients, RowStats, SelectiveScan, WithEpilogue, Yield
 from drystone.ir.encoded import encoding_of, storage_element, storage_shape
 from drystone.ir.encoding import Joined
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
-from drystone.mlir import arith, context, func, ir, parse
+from drystone.mlir import arith, func, ir, parse
 from tests.elements import element as element_of
 
-CONTEXT = context()
+CONTEXT = new_context()
 
 
 def attribute(value: Any) -> Any:

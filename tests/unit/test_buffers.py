@@ -6,6 +6,7 @@ from drystone import mlir
 from drystone.errors import UserError
 from drystone.ir.bounds import Bounds
 from drystone.ir.buffers import buffers
+from drystone.ir.context import new_context
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.ir.values import main_block
 
@@ -23,7 +24,7 @@ def program(main: str, inputs=(("n", 8),), states=(), outputs=1) -> Program:
     held = [TensorSpec(f"s{i}", "f32", tuple(shape)) for i, shape in enumerate(states)]
     out = tuple(TensorSpec(f"y{i}", "f32", ()) for i in range(outputs))
     signature = Signature(tuple(f32), out, None, None, {"n": (1, 10)}, tuple(held), ())
-    return Program(mlir.parse(KERNELS + main, mlir.context()), WeightStore(), signature)
+    return Program(mlir.parse(KERNELS + main, new_context()), WeightStore(), signature)
 
 
 CHAIN = """

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from drystone import frontend, mlir, passes, targets
+from drystone import frontend, passes, targets
+from drystone.ir.context import new_context
 
 
 def usual(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class Written(torch.nn.Module):
 def test_passes_over_the_keys(name: str) -> None:
     function, written, compiled = CASES[name]
     inputs = tuple(torch.randn(3, 1, 2, 6, 4).unbind())
-    program = frontend.import_model(Written(function).eval(), inputs, ctx=mlir.context())
+    program = frontend.import_model(Written(function).eval(), inputs, ctx=new_context())
     before = passes.cascades(program)
     assert [each.passes for each in before] == written
     assert all("test_cascades.py" in each.where for each in before)
@@ -91,7 +92,7 @@ class Gated(torch.nn.Module):
 
 
 def test_layers_around_a_softmax_are_no_attention() -> None:
-    program = frontend.import_model(Gated().eval(), (torch.randn(5, 8),), ctx=mlir.context())
+    program = frontend.import_model(Gated().eval(), (torch.randn(5, 8),), ctx=new_context())
     assert passes.cascades(program) == []
     passes.run(program, passes.pipeline(targets.resolve("cpu:avx512")))
     assert passes.cascades(program) == []

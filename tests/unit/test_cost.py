@@ -8,14 +8,15 @@ import pytest
 
 from drystone.codegen.cost import Cost, cost_of
 from drystone.ir import build, dialect
+from drystone.ir.context import new_context
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Codes, Pack
-from drystone.mlir import arith, context, func, ir, parse
+from drystone.mlir import arith, func, ir, parse
 
 
 @cache
 def shared() -> Any:
-    return context()
+    return new_context()
 
 
 def kernel(inputs: Sequence[str], output: str, body: Callable[[Any, list[Any]], Any]) -> Any:

@@ -12,6 +12,7 @@ from torch import nn
 
 from drystone import mlir
 from drystone.frontend import affine, import_model
+from drystone.ir.context import new_context
 from drystone.ir.encoded import encoding_of
 from drystone.ir.encoding import Codes, Per, decode, part_key
 from drystone.ir.interpreter import run
@@ -36,7 +37,7 @@ class Calls(nn.Module):
 
 
 def imported(model: Any, *inputs: torch.Tensor) -> Program:
-    return import_model(model, inputs, ctx=mlir.context())
+    return import_model(model, inputs, ctx=new_context())
 
 
 def random_codes(shape: tuple[int, ...], low: int, high: int, dtype: torch.dtype) -> torch.Tensor:

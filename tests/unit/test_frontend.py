@@ -15,13 +15,14 @@ from drystone.frontend import import_model
 from drystone.frontend.convert.views import reassociate
 from drystone.frontend.decompositions import table, taken_apart
 from drystone.frontend.origin import shortened
+from drystone.ir.context import new_context
 from drystone.ir.program import Program, TensorSpec
 
 BATCH = torch.export.Dim("batch", min=2, max=64)
 
 
 def imported(model: nn.Module, *inputs: Any, **options: Any) -> Program:
-    return import_model(model.eval(), tuple(inputs), ctx=mlir.context(), **options)
+    return import_model(model.eval(), tuple(inputs), ctx=new_context(), **options)
 
 
 def operations(program: Program) -> Counter[str]:
@@ -193,14 +194,14 @@ def test_exported_programs_and_files_are_models_too(tmp_path: Path) -> None:
     path = tmp_path / "model.pt2"
     torch.export.save(exported, path)
     for given in (exported, path, str(path)):
-        program = import_model(given, None, ctx=mlir.context())
+        program = import_model(given, None, ctx=new_context())
         (output,) = program.signature.outputs
         assert output.shape[1] == 2 and program.signature.symbols == {output.shape[0]: (2, 64)}
 
 
 def test_inputs_may_be_one_tensor_or_arrays() -> None:
     for given in (torch.randn(4, 3), np.zeros((4, 3), np.float32), [np.zeros((4, 3), np.float32)]):
-        program = import_model(nn.Linear(3, 2), given, ctx=mlir.context())
+        program = import_model(nn.Linear(3, 2), given, ctx=new_context())
         assert program.signature.inputs[0].shape == (4, 3)
 
 

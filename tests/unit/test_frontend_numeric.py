@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drystone import mlir
 from drystone.frontend import import_model
 from drystone.ir import interpreter
+from drystone.ir.context import new_context
 from drystone.runtime.tree import flatten
 
 BATCH = torch.export.Dim("batch", min=2, max=64)
@@ -22,7 +22,7 @@ SEQ = torch.export.Dim("seq", min=2, max=16)
 def agree(model: nn.Module, *calls: tuple[Any, ...], dynamic_shapes: Any = None) -> None:
     """Import the model with the first call's inputs; every call, in turn, must give torch's results."""
     model = model.eval()
-    program = import_model(copy.deepcopy(model), calls[0], ctx=mlir.context(), dynamic_shapes=dynamic_shapes)
+    program = import_model(copy.deepcopy(model), calls[0], ctx=new_context(), dynamic_shapes=dynamic_shapes)
     states = [program.weights[key] for key in program.signature.initial]
     for inputs in calls:
         leaves = flatten((inputs, {}), program.signature.in_tree)

@@ -15,6 +15,7 @@ from drystone.frontend import import_model
 from drystone.frontend.checkpoints import opened
 from drystone.frontend.checkpoints.blocks import BLOCKS
 from drystone.frontend.checkpoints.names import renamed
+from drystone.ir.context import new_context
 from drystone.ir.encoding import Codes, decode
 from drystone.ir.program import Program
 
@@ -102,7 +103,7 @@ def toy_tensors() -> dict[str, tuple[Array, KINDS]]:
 def imported(checkpoint: Checkpoint, model: nn.Module | None = None) -> Program:
     with torch.device("meta"):
         model = model or Toy()
-    return import_model(model.eval(), (torch.tensor([1, 2]),), checkpoint=checkpoint, ctx=mlir.context())
+    return import_model(model.eval(), (torch.tensor([1, 2]),), checkpoint=checkpoint, ctx=new_context())
 
 
 def test_a_tensor_is_a_constant_whose_type_has_the_encoding(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from drystone import mlir
 from drystone.errors import Place
 from drystone.frontend import import_model
 from drystone.frontend.origin import chosen, shortened
+from drystone.ir.context import new_context
 
 
 class Block(nn.Module):
@@ -45,7 +46,7 @@ def line(marker: str) -> str:
 
 @pytest.fixture(scope="module")
 def places() -> dict[str, list[str]]:
-    program = import_model(Model().eval(), torch.randn(4, 4), ctx=mlir.context())
+    program = import_model(Model().eval(), torch.randn(4, 4), ctx=new_context())
     found: dict[str, list[str]] = {}
     for op in mlir.walk(program.module):
         found.setdefault(op.operation.name, []).append(str(mlir.ir_place(op) or ""))
@@ -69,7 +70,7 @@ def test_weights_are_called_by_their_names(places: dict[str, list[str]]) -> None
 
 def test_an_exported_program_keeps_its_places(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(Model().eval(), (torch.randn(4, 4),)), tmp_path / "model.pt2")
-    program = import_model(tmp_path / "model.pt2", None, ctx=mlir.context())
+    program = import_model(tmp_path / "model.pt2", None, ctx=new_context())
     products = [op for op in mlir.walk(program.module) if op.operation.name == "dry.matmul"]
     assert str(mlir.ir_place(products[0])) == f"blocks.0.proj ({line('block')})"
 
@@ -106,10 +107,10 @@ def test_paths_below_the_current_folder_are_relative(tmp_path: Path, monkeypatch
 def test_locations_are_read_from_their_text(text: str, expected: Place | None) -> None:
     assert mlir.ir_place(SimpleNamespace(location=text)) == expected
     # And as MLIR prints it.
-    assert mlir.ir_place(mlir.parse(f"module {{}} {text}", mlir.context()).operation) == expected
+    assert mlir.ir_place(mlir.parse(f"module {{}} {text}", new_context()).operation) == expected
 
 
 def test_an_operation_made_of_several_has_all_their_places() -> None:
     text = 'module {} loc(fused["a"("m.py":1:0), "b"("n.py":2:0), "a"("m.py":1:0), unknown])'
-    found = mlir.ir_places(mlir.parse(text, mlir.context()).operation)
+    found = mlir.ir_places(mlir.parse(text, new_context()).operation)
     assert found == [Place("m.py", 1, "a"), Place("n.py", 2, "b")]

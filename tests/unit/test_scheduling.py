@@ -7,6 +7,7 @@ import pytest
 
 from drystone import mlir
 from drystone.errors import InternalError, UserError
+from drystone.ir.context import new_context
 from drystone.ir.program import Program, Signature, TensorSpec, WeightStore
 from drystone.scheduling import PlanError, arena_of, as_data, check, plan, problem_of
 from drystone.scheduling.budgets.budget import spell_bytes
@@ -262,7 +263,7 @@ def _outlined() -> Program:
         {"n": (1, 10)},
         (TensorSpec("s", "f32", (4,)),),
     )
-    return Program(mlir.parse(OUTLINED, mlir.context()), WeightStore(), signature)
+    return Program(mlir.parse(OUTLINED, new_context()), WeightStore(), signature)
 
 
 def test_a_programs_problem_holds_the_arenas_buffers_at_their_bounds() -> None:

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from drystone.errors import UserError
 from drystone.ir import formats
+from drystone.ir.context import new_context
 from drystone.ir.encoding import (
     Bitmap,
     Codes,
@@ -32,7 +33,7 @@ from drystone.ir.sparse_tensors import (
     to_scipy,
     to_torch,
 )
-from drystone.mlir import context, ir
+from drystone.mlir import ir
 
 PLAIN = Codes("f32")
 SHAPE = (24, 37)
@@ -176,7 +177,7 @@ def test_mlir_has_the_pattern(pattern: Pattern) -> None:
     spelled = sparse_tensor_encoding(pattern, 2, index=16)
     strips = isinstance(pattern, Compressed) and pattern.strip > 0
     assert (spelled is None) == (isinstance(pattern, Bitmap) or strips)
-    with context(), ir.Location.unknown():
+    with new_context(), ir.Location.unknown():
         if spelled is not None:
             kind = ir.Type.parse(f"tensor<24x40xf32, {spelled}>")
             assert ir.RankedTensorType(kind).encoding is not None

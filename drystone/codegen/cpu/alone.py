@@ -16,6 +16,7 @@ from drystone.codegen.cpu.tiles.lower import TO_LLVM, lower
 from drystone.codegen.cpu.tiles.state import memref
 from drystone.codegen.tile import TileProgram
 from drystone.dtypes import Array
+from drystone.ir.context import new_context
 from drystone.ir.elements import numpy_dtype
 from drystone.targets.target import CpuTarget
 
@@ -83,7 +84,7 @@ def descriptor(array: Array) -> list[Any]:
 
 def compiled(text: str, target: CpuTarget) -> Any:
     """The engine that holds the machine code of a module in the dialects of `lower`."""
-    module = mlir.parse(text, mlir.context())
+    module = mlir.parse(text, new_context())
     mlir.run_pipeline(module, TO_LLVM)
     with module.context, mlir.ir.Location.unknown():
         attributes = target_attributes(target)
