@@ -42,12 +42,12 @@ def small() -> tuple[Small, list[torch.Tensor]]:
 
 
 def rounded(weight: torch.Tensor, encoding: Encoding, turned: bool = False) -> torch.Tensor:
-    """A weight as it is decoded from an encoding of its matrix."""
-    matrix = (weight.T if turned else weight.flatten(1)).detach().numpy()
+    """A weight as it is decoded from an encoding of its matrix, whose columns are the channels of each tap."""
+    matrix = (weight.T if turned else weight.movedim(1, -1).flatten(1)).detach().numpy()
     found = torch.from_numpy(
         np.ascontiguousarray(decode(encode(matrix, encoding, search=SEARCHED), encoding, matrix.shape, "f32"))
     )
-    return found.T if turned else found.view(weight.shape)
+    return found.T if turned else found.view(weight.movedim(1, -1).shape).movedim(-1, 1)
 
 
 @pytest.mark.parametrize("name", ["w4", "q4_k", "mxfp4"])
@@ -192,7 +192,9 @@ def test_statistics_of_a_convolution_are_those_of_its_windows(stride: int) -> No
 
     weights = quantizing.calibrated(quantized, build, calls).weights
     assert isinstance(weights, passes.QuantizeWeights)
-    rows = torch.cat([F.unfold(x, (3, 2), (2, 1), (1, 2), stride).mT.flatten(0, 1) for x in calls]).double()
+    windows = [F.unfold(x, (3, 2), (2, 1), (1, 2), stride).unflatten(1, (3, 6)) for x in calls]
+    # [n, channels, taps, places] -> [n * places, taps * channels]
+    rows = torch.cat([each.permute(0, 3, 2, 1).flatten(2).flatten(0, 1) for each in windows]).double()
     seen = weights.seen["weight"]
     assert seen.rows == len(rows)
     np.testing.assert_allclose(seen.total, rows.sum(0), atol=1e-4)
