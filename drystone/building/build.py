@@ -17,7 +17,7 @@ from drystone.building.state import Made
 from drystone.options import byte_count
 
 #: Bytes that building takes of itself, and for each byte of its files, where it was never measured.
-_BASE, _EACH = 3 << 29, 4
+_BASE, _EACH = 3 << 28, 4
 
 
 def build(
@@ -95,6 +95,9 @@ class _Run:
             yield
         finally:
             self.state.files = self.files.known()
+            listed, root = {self._key(each) for each in self.project.entries}, self.project.root
+            made = self.state.made.items()
+            self.state.made = {key: each for key, each in made if key in listed or (root / key).exists()}
             state.write(self.project.folder, self.state)
             state.replace(self.project.results, results.to_json(self.all()))
 

@@ -16,10 +16,11 @@ _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/var")
 def watched(root: Path) -> Iterator[set[str]]:
     """Gives a set that files get into, by their absolute paths, that are opened to be read inside, and those
     of modules that are imported there; the installed packages' and the system's do not, unless they are below
-    `root`. What other languages open (safetensors' mappings, databases) is not seen."""
+    `root`. Of what other languages open, files are seen that are mapped into memory when it is left (as those
+    of safetensors are, while tensors of theirs are there), others are not."""
     found: set[str] = set()
     opened: set[str] = set()
-    before, watching = set(sys.modules), True
+    before, mapped, watching = set(sys.modules), _mapped(), True
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if watching and event == "open":
@@ -33,9 +34,15 @@ def watched(root: Path) -> Iterator[set[str]]:
     finally:
         watching = False
         modules = [sys.modules.get(name) for name in set(sys.modules) - before]
-        files = {getattr(module, "__file__", None) for module in modules} | opened
+        files = {getattr(module, "__file__", None) for module in modules} | opened | (_mapped() - mapped)
         paths = (Path(file).absolute() for file in files if file)
         found.update(str(path) for path in paths if _is_own(path, root))
+
+
+def _mapped() -> set[str]:
+    """The files that are mapped into this process's memory."""
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return {line[line.index("/") :] for line in lines if "/" in line}
 
 
 def _is_own(path: Path, root: Path) -> bool:

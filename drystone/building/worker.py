@@ -103,7 +103,8 @@ def _built(order: Order, read: set[str]) -> dict[str, Any]:
             dynamic_shapes=shapes,
             checkpoint=checkpoint_of(given.get("checkpoint")),
         )
-    found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    found["peak"] = sum(usage.ru_maxrss for usage in usages) * 1024
     return found
 
 

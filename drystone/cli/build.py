@@ -32,7 +32,7 @@ def build_command(
     from drystone import building
 
     # As Ctrl-C: what is half done is taken back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = building.build(
             path, only=only, force=force, jobs=jobs, dry=dry_run, report=None if quiet else _tell
@@ -40,6 +40,8 @@ def build_command(
     except KeyboardInterrupt:
         click.echo("stopped; what was built is kept: the same command goes on from there", err=True)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if as_json:
         click.echo(building.to_json(results), nl=False)
     elif not quiet:

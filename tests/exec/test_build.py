@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from torch import nn
 
 import drystone
 from drystone import building
+from drystone.building import children
 from drystone.cli import main
 from tests.exec.building import here
 
 NETS = """
-import pathlib, sys, time
+import pathlib
 import torch
 from torch import nn
 from sizes import WIDTH
@@ -40,10 +42,6 @@ def calls():
 
 def raises():
     return net()[3]
-
-def waits():
-    pathlib.Path("began").touch()
-    time.sleep(60)
 """
 SIZES = "WIDTH = 32\n"
 ONE = '[model.one]\nsource = "nets:net"\n'
@@ -206,25 +204,37 @@ def _process(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_an_interrupt_keeps_what_is_built(folder: Path) -> None:
-    """In processes of its own: one artifact is there, the other is waited for when the interrupt comes."""
-    toml = ONE + '[model.two]\nsource = "nets:waits"\n'
-    (folder / "drystone.toml").write_text(toml)
-    command = _process(folder, "--jobs", "1")
+def test_an_interrupt_keeps_what_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = ONE + '[model.two]\nsource = "nets:net"\n'
+    whole = children.run
+
+    def first(tasks: Sequence[children.Task], *rest: Any) -> None:
+        whole(tasks[:1], *rest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(children, "run", first)
+    done, _ = _build(folder, toml)
+    assert done.exit_code == 130 and "stopped" in done.stderr and not done.stdout
+    written = json.loads((folder / "build/results.json").read_text())["results"]
+    assert [each["status"] for each in written] == ["built", "stopped"]
+    monkeypatch.setattr(children, "run", whole)
+    assert _said(*_build(folder, toml)) == {"one": ("fresh", []), "two": ("built", ["it is new"])}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_half_written(folder: Path, sent: signal.Signals) -> None:
+    """In processes of its own; the child finds a torch that takes its time."""
+    (folder / "drystone.toml").write_text('[model.two]\nsource = "nets:net"\n')
+    (folder / "torch.py").write_text("import pathlib, time\npathlib.Path('began').touch()\ntime.sleep(60)\n")
+    command = [sys.executable, "-W", "ignore", "-m", "drystone.cli", "build"]
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (folder / "began").exists():
-        assert command.poll() is None, command.communicate()
+        assert running.poll() is None, running.communicate()
         time.sleep(0.05)
-    command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=30)
-    assert command.returncode == 130 and "stopped" in said and "Traceback" not in said, said
+    running.send_signal(sent)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130 and "stopped" in said and "Traceback" not in said, said
     left = sorted(each.name for each in (folder / "build").iterdir())
-    assert left == [".drystone-build.json", ".drystone-build.lock", "one.dry", "results.json"]
-    states = {
-        each["name"]: each["status"]
-        for each in json.loads((folder / "build/results.json").read_text())["results"]
-    }
-    assert states == {"one": "built", "two": "stopped"}
-    command = _process(folder, "--only", "one")
-    table, said = command.communicate(timeout=60)
-    assert command.returncode == 0 and not said, said
-    assert [line.split()[:2] for line in table.splitlines()] == [["artifact", "state"], ["one", "fresh"]]
+    assert left == [".drystone-build.json", ".drystone-build.lock", "results.json"]
+    (result,) = json.loads((folder / "build/results.json").read_text())["results"]
+    assert result["status"] == "stopped" and not result["ok"]

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 import drystone
+from drystone import building
+from tests.exec.building import here
 
 pytest_plugins = ["pytester"]
 
@@ -33,7 +35,8 @@ _GIVEN = (
 
 def run(pytester: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
     pytester.makepyfile(test_it=tests)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *_GIVEN, *arguments)
+    without = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "xdist")]
+    return pytester.runpytest_subprocess(*without, *_GIVEN, *arguments)
 
 
 def test_it_loads_nothing_before_it_is_used() -> None:
@@ -50,8 +53,8 @@ def test_it_loads_nothing_before_it_is_used() -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artifact that nothing lists, whose second output is bf16, and calls of its model and of that of
-    NETS: before there is a pytester, which forgets the modules that are imported while it is there."""
+    """An artifact that nothing lists, whose second output is bf16, one that drystone.toml lists, and calls of
+    both: before there is a pytester, which forgets the modules that are imported while it is there."""
 
     class Two(nn.Module):
         def __init__(self) -> None:
@@ -70,6 +73,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         np.savez(folder / "net.npz", y=nn.Linear(8, 4)(x).numpy(), x=x.numpy())
     np.savez(folder / "calls.npz", x=x.numpy(), scale=scale.numpy(), **arrays)
+    (folder / "nets.py").write_text(NETS)
+    (folder / "drystone.toml").write_text('[model.net]\nsource = "nets:net"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        here(patch, folder)
+        assert building.build(folder / "drystone.toml")[0].ok
     return folder
 
 
@@ -122,11 +130,9 @@ def test_matches_and_limits(made: Path, pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*there is no file *other.dry"])
 
 
-def test_what_is_listed_is_built_first(made: Path, pytester: pytest.Pytester) -> None:
-    shutil.copy(made / "net.npz", pytester.path)
-    (pytester.path / "nets.py").write_text(NETS)
-    toml = pytester.path / "drystone.toml"
-    toml.write_text('[model.net]\nsource = "nets:net"\n')
+def test_what_is_listed_is_as_it_would_be_built(made: Path, pytester: pytest.Pytester) -> None:
+    """Else it is built, and its tests fail where it cannot be."""
+    shutil.copytree(made, pytester.path, dirs_exist_ok=True)
     tests = """
         import numpy
         call = numpy.load("net.npz")
@@ -135,16 +141,17 @@ def test_what_is_listed_is_built_first(made: Path, pytester: pytest.Pytester) ->
             artifact("build/net.dry").assert_matches(call["x"], call["y"])
             artifact("net").assert_within(error=1e-5)
     """
-    message = "*net.dry: it is not as it would be built now: "
-    run(pytester, tests, "--drystone-no-build").stdout.fnmatch_lines(
-        [message + "it is new", "*see drystone build*--only net"]
-    )
+    run(pytester, tests, "--drystone-no-build").assert_outcomes(passed=1)
     run(pytester, tests).assert_outcomes(passed=1)
+    toml = pytester.path / "drystone.toml"
     (pytester.path / "other.toml").write_text(toml.read_text() + "budget.latency = 1e-9\n")
     run(pytester, tests, "-o", "drystone=other.toml").stdout.fnmatch_lines(["*net.dry: a call takes *"])
-    run(pytester, tests, "--drystone-no-build").assert_outcomes(passed=1)
     (pytester.path / "nets.py").write_text(NETS.replace("(0)", "(1)"))
-    run(pytester, tests, "--drystone-no-build").stdout.fnmatch_lines([message + "nets.py changed"])
+    run(pytester, tests, "--drystone-no-build").stdout.fnmatch_lines(
+        ["*net.dry: it is not as it would be built now: nets.py changed", "*see drystone build*--only net"]
+    )
+    (pytester.path / "torch.py").write_text("raise RuntimeError('not today')")
+    run(pytester, tests).stdout.fnmatch_lines(["*net.dry: Traceback*", "*RuntimeError: not today"])
     toml.write_text('[model.other]\nsource = "nets:net"\n')
     run(pytester, tests.replace("build/net", "build/nte")).stdout.fnmatch_lines(
         ["*there is no file *build/nte.dry", "*drystone.toml lists other"]

@@ -1,15 +1,18 @@
 """drystone.toml as it is read, what has changed, and processes within cores and memory."""
 
+import importlib.metadata
 import os
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import drystone
-from drystone.building import children, content, project, results, settings
+from drystone.building import children, content, project, reading, results, settings
 from drystone.building.children import Task
 from drystone.building.order import Answer, Order
 
@@ -143,6 +146,31 @@ def test_what_changed_is_said(tmp_path: Path) -> None:
     ]
     with pytest.raises(drystone.UserError, match=r"no file is called \*\.bin"):
         ingredients("depends = '*.bin'\n")
+
+
+def test_files_that_are_read_are_seen(tmp_path: Path) -> None:
+    """By Python, or by others through mappings; none that is written, or belongs to what is installed."""
+    import safetensors.numpy
+    from safetensors import safe_open
+
+    for name in ("read.txt", "both.txt"):
+        (tmp_path / name).write_text("some")
+    safetensors.numpy.save_file({"x": np.ones(3)}, tmp_path / "weights.safetensors")
+    (tmp_path / "readmod.py").write_text("from readother import X\n")
+    (tmp_path / "readother.py").write_text("X = open('read.txt').read()\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.syspath_prepend(tmp_path)
+        with reading.watched(tmp_path) as found:
+            import_module("readmod")
+            Path("written.txt").write_text("some")
+            with open("both.txt", "r+") as file:
+                file.read()
+            importlib.metadata.version("pytest")
+            held = safe_open("weights.safetensors", "np")
+        open("both.txt").close()
+    names = ("read.txt", "readmod.py", "readother.py", "weights.safetensors")
+    assert found == {str(tmp_path / name) for name in names}, held
 
 
 def test_known_files_are_not_read_again(tmp_path: Path) -> None:
