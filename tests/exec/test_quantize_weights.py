@@ -42,7 +42,7 @@ def small() -> tuple[Small, list[torch.Tensor]]:
 
 
 def rounded(weight: torch.Tensor, encoding: Encoding, turned: bool = False) -> torch.Tensor:
-    """A weight as it is decoded from an encoding of its matrix, whose columns are the channels of each tap."""
+    """A weight as it is decoded from an encoding of its matrix: the channels of each tap side by side."""
     matrix = (weight.T if turned else weight.movedim(1, -1).flatten(1)).detach().numpy()
     found = torch.from_numpy(
         np.ascontiguousarray(decode(encode(matrix, encoding, search=SEARCHED), encoding, matrix.shape, "f32"))
