@@ -11,6 +11,7 @@ from typing import Any
 
 from drystone.codegen.c import scalars
 from drystone.codegen.c.scalars import identifier
+from drystone.codegen.c.structures import is_scalar, parts_of, path_into
 from drystone.codegen.cpu.empty import empty
 from drystone.codegen.cpu.fallback.lower import lower
 from drystone.codegen.cpu.tiles.lower import TO_LLVM
@@ -130,7 +131,7 @@ class _Module:
         if kind == "void":
             return "void"
         array = re.fullmatch(r"array<(\d+) x (.*)>", kind)
-        parts = _parts(kind)
+        parts = parts_of(kind)
         if array is None and parts is None:
             return scalars.valued(kind)
         if kind not in self._structures:
@@ -144,7 +145,7 @@ class _Module:
 
     def _memory(self, kind: str) -> str:
         """The type that a value has in memory."""
-        return scalars.held(kind) if _is_scalar(kind) else self._type(kind)
+        return scalars.held(kind) if is_scalar(kind) else self._type(kind)
 
     def _global(self, op: Any) -> str:
         """A constant: its elements in a row."""
@@ -220,15 +221,15 @@ class _Module:
                 callee = self._name(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
                 yield f"{result}{callee}({', '.join(given)});"
             case "extractvalue" | "insertvalue":
-                path = "".join(_path(str(op.operands[0].type), list(op.attributes["position"])))
+                path = "".join(path_into(str(op.operands[0].type), list(op.attributes["position"])))
                 yield from self._field(op, given, path)
             case "load":
                 kind = str(op.results[0].type)
                 place = f"*({self._memory(kind)} *){given[0]}"
-                yield f"{result}{scalars.loaded(kind, place) if _is_scalar(kind) else place};"
+                yield f"{result}{scalars.loaded(kind, place) if is_scalar(kind) else place};"
             case "store":
                 kind = str(op.operands[0].type)
-                value = scalars.stored(kind, given[0]) if _is_scalar(kind) else given[0]
+                value = scalars.stored(kind, given[0]) if is_scalar(kind) else given[0]
                 yield f"*({self._memory(kind)} *){given[1]} = {value};"
             case "alloca":
                 kind = str(ir.TypeAttr(op.attributes["elem_type"]).value)
@@ -274,34 +275,3 @@ class _Module:
             own = name.removeprefix("intr.")
             return scalars.expression(f"math.{_MATH.get(own, own)}", given, kinds, kind, attributes)
         return scalars.expression(f"arith.{_SAME.get(name, name)}", given, kinds, kind, attributes)
-
-
-def _is_scalar(kind: str) -> bool:
-    return not kind.startswith(("!llvm.", "ptr", "struct<", "array<"))
-
-
-def _parts(kind: str) -> list[str] | None:
-    """The types of a structure's fields; None for what is none."""
-    if not kind.startswith("struct<("):
-        return None
-    parts, depth = [""], 0
-    for letter in kind.removeprefix("struct<(").removesuffix(")>"):
-        depth += letter in "<("
-        depth -= letter in ">)"
-        if letter == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
-
-
-def _path(kind: str, places: Sequence[int]) -> Iterator[str]:
-    """The fields and elements that lead into a structure."""
-    for place in places:
-        parts = _parts(kind.removeprefix("!llvm."))
-        if parts is None:
-            yield f".e[{place}]"
-            kind = kind.removeprefix("!llvm.").partition(" x ")[2].removesuffix(">")
-        else:
-            yield f".f{place}"
-            kind = parts[place]
