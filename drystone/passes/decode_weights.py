@@ -48,12 +48,13 @@ class DecodeWeights:
       of codes, codebooks that are learned or chosen for each group, groups along the outputs, and codes or
       scales some of which are no finite numbers. Without a target all are decoded, and with one those of
       which `formats` ask `quantize-products` to make bytes.
-    - Products read sparse matrices of f32, f16 or bf16 in any pattern, and blocks of bytes with a scale for
-      each, as either operand; blocks, and N:M along the inputs, of all codes that they read of any matrix, to
-      the right of x, with factors of blocks, outputs, or groups along the inputs of a block or along what N:M
-      holds. Convolutions read such a matrix [O, taps * C] as their weight: groups of channels of all of
-      these, and lists of blocks and elements. Products of f64, which upstream passes compile, read rows of a
-      sparse matrix of elements that are less than half of it.
+    - Products read sparse matrices of f32, f16 or bf16, and of integers of up to 8 bits with one scale, in
+      any pattern, and blocks of bytes with a scale for each, as either operand; blocks, and N:M along the
+      inputs, of all codes that they read of any matrix, to the right of x, with factors of blocks, outputs,
+      or groups along the inputs of a block or along what N:M holds. Convolutions read such a matrix [O, taps
+      * C] as their weight: groups of channels of all of these, and lists of blocks and elements. Products of
+      f64, which upstream passes compile, read rows of a sparse matrix of elements that are less than half of
+      it.
     - Embeddings read codes of the same kinds, unless something reads the weight decoded besides.
     - In a model in f16 or bf16 numbers that products read are not rounded to its element.
     - What else reads such a weight reads it decoded.

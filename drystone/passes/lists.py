@@ -17,12 +17,15 @@ from drystone.ir.encoding import (
     Pack,
     Parts,
     Pattern,
+    Per,
+    Scale,
     Sparse,
     Stacked,
     Structured,
     Words,
     by_taps,
 )
+from drystone.ir.encoding.code import Integers
 from drystone.ir.encoding.parts import put, take
 from drystone.passes.block_codes import BlockCodes
 from drystone.passes.coded import CodePanels
@@ -42,6 +45,8 @@ _OUTPUTS = 8
 _GROUPED, _PICKED = 16, (2, 4, 8)
 #: Rows from which on lists of half of the numbers take less time than all of them.
 _LISTED_ROWS = 64
+#: The largest signed byte.
+_BYTE = 127
 #: Elements that kernels read.
 READ = ("f32", "f16", "bf16")
 
@@ -94,14 +99,16 @@ class Lists:
             in_blocks = self._block_values(pattern, values)
             if in_blocks is not None:
                 return Sparse(replace(pattern, axis=self.axis, strip=0), in_blocks)
-        if not isinstance(values, Codes) or values.coded or values.element not in READ:
-            return f"kernels read lists of {', '.join(READ)}, and blocks of codes with scales"
+        listed = listed_values(values)
+        if listed is None:
+            return (
+                f"kernels read lists of {', '.join(READ)} and of integers with one scale, and blocks of codes"
+            )
         count = prod(pattern.kept(self.shape))
         if self.kernel and not self._is_few(pattern):
             most = self._listed * prod(self.shape)
             return f"lists of a convolution pay for up to {int(most)} elements, and this has {count}"
-        listed = Compressed(count, axis=self.axis, strip=self._strip(count))
-        return Sparse(listed, Codes(values.element))
+        return Sparse(Compressed(count, axis=self.axis, strip=self._strip(count)), listed)
 
     @property
     def _listed(self) -> float:
@@ -273,7 +280,9 @@ class Lists:
         else:
             assert isinstance(held, Codes)
             ordered = elements[order].reshape(pattern.kept(self.shape))
-            laid = held.laid(ordered) | _scales_laid(held, parts, values, order)
+            laid = held.laid(ordered.astype(numpy_dtype(held.held_as))) | _scales_laid(
+                held, parts, values, order
+            )
         made = put("values", laid) | {
             "index": within[order].astype(numpy_dtype(declared["index"][1])),
             "starts": np.searchsorted(lists[order], np.arange(count)).astype(np.int32),
@@ -288,11 +297,25 @@ def matrix_of(encoding: Encoding) -> Sparse:
     return base
 
 
+def listed_values(values: Encoding) -> Codes | None:
+    """How elements of lists are held: as they are, and integers that are signed bytes, with one scale for
+    all, as these; None for others, which no kernel reads."""
+    if not isinstance(values, Codes) or (not values.coded and values.scale is None):
+        plain = isinstance(values, Codes) and values.element in READ
+        return Codes(values.element) if plain and isinstance(values, Codes) else None
+    scale, code = values.scale, values.code
+    if scale is None or set(scale.children()) != {"scale"} or scale.per.all_sizes(1) != [0]:
+        return None
+    each, short = scale.held, isinstance(code, Integers) and code.low >= -_BYTE - 1 and code.high <= _BYTE
+    real = isinstance(each, Codes) and not each.coded and each.element in READ
+    return Codes("int8", Scale(Per.tensor(), each)) if short and real else None
+
+
 def _scales_laid(held: Codes, parts: Parts, values: Codes, order: Array) -> Parts:
-    """The scales of blocks of bytes, one for each, in the order of a list."""
+    """The scales of blocks of bytes, one for each, in the order of a list; or the one of all elements."""
     if held.scale is None or values.scale is None:
         return {}
     own, each = held.scale.held, values.scale.held
     assert isinstance(each, Codes) and isinstance(own, Codes)
-    given = each.stored(take("scale", take("values", parts)), (len(order),))
-    return put("scale", own.laid(given[order]))
+    given = each.stored(take("scale", take("values", parts)), values.scale.per.shape((len(order),)))
+    return put("scale", own.laid(given[order] if given.ndim else given))

@@ -119,10 +119,11 @@ class PackWeights:
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
       outputs share once for these; one after the other in one array (#dry.joined).
     - A sparse matrix b, or a: its elements output by output (#dry.compressed along the outputs), in strips of
-      inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them. Blocks
-      of 8 outputs and more stay blocks, their inputs down, in groups that a dot unit sums; their outputs down
-      where the matrix is a. N:M along the inputs: what is held as a plain or coded matrix of fewer inputs,
-      places in the same panels. Codes of blocks as a coded matrix, of the outputs of one after the other.
+      inputs whose lists have some 16 elements each, in one for few rows; index and starts beside them;
+      integers with one scale as bytes. Blocks of 8 outputs and more stay blocks, their inputs down, in groups
+      that a dot unit sums; their outputs down where the matrix is a. N:M along the inputs: what is held as a
+      plain or coded matrix of fewer inputs, places in the same panels. Codes of blocks as a coded matrix, of
+      the outputs of one after the other.
     - The sparse weight of a dry.conv: groups of channels, and blocks, as those of a matrix [O, taps * C]
       (`#dry.flat`), all else as lists of a matrix [O, C * taps], in strips of channels.
     - A coded table of dry.embedding: in the panels of a product that reads it too, else row by row, W = 1.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from math import prod
 
 from drystone.dtypes import Array
-from drystone.ir.encoding import Codes, Compressed, Encoding, Flat, Joined, Parts, Sparse
+from drystone.ir.encoding import Compressed, Encoding, Flat, Joined, Parts, Sparse
 from drystone.passes.coded import CodePanels
-from drystone.passes.lists import READ, Lists, matrix_of
+from drystone.passes.lists import READ, Lists, listed_values, matrix_of
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,11 @@ class RowLists(Panels):
         sparse = _sparse(encoding)
         if sparse is None:
             return super().joined(encoding)
-        pattern, values = matrix_of(sparse).pattern, matrix_of(sparse).values
-        if not isinstance(values, Codes) or values.coded or values.element not in READ:
-            return f"kernels read lists of {', '.join(READ)}"
-        held = Codes(values.element)
+        pattern, held = matrix_of(sparse).pattern, listed_values(matrix_of(sparse).values)
+        if held is None:
+            return f"kernels read lists of {', '.join(READ)} and of integers with one scale"
         joined = Joined(Sparse(Compressed(prod(pattern.kept(self.shape))), held))
-        if joined.bytes(self.shape) >= held.bytes(self.shape):
-            return "its lists take as many bytes"
-        return joined
+        return joined if joined.bytes(self.shape) < held.bytes(self.shape) else "its lists take as many bytes"
 
 
 def _sparse(encoding: Encoding) -> Sparse | Flat | None:

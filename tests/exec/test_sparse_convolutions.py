@@ -84,6 +84,27 @@ def test_lists(name: str) -> None:
     assert distance(fitted(x), exact(model, x)) < 1e-6
 
 
+def test_lists_of_codes() -> None:
+    """Bytes with one scale, of convolutions and of rows that are looked up."""
+    torch.manual_seed(8)
+    encoding = Sparse(Compressed(0), formats.int8_tensor())
+    conv, table, x, at = nn.Conv2d(32, 40, 3, 1, 1), nn.Embedding(90, 200), torch.randn(1, 32, 9, 9), [3, 70]
+    for module, given in ((conv, x), (table, torch.tensor(at))):
+        zeroed(module, 0.93)
+        flat = encoding.settled(module.weight.detach().numpy())
+        plain = module.weight.detach().numpy().reshape(len(module.weight), -1)
+        parts = encode(plain, flat)
+        with torch.no_grad():
+            module.weight.copy_(
+                torch.from_numpy(decode(parts, flat, plain.shape, "f32")).view_as(module.weight)
+            )
+        how = {".*": drystone.Quantize(encoding, method="nearest")}
+        fitted = drystone.compile(module, (given,), quantize=how, options=drystone.Options())
+        assert fitted.memory.weights < 4 * module.weight.numel() * 0.12
+        wanted = module(given) if module is table else exact(module, given)
+        assert distance(fitted(given), wanted) < 1e-6
+
+
 def test_blocks_and_short_elements() -> None:
     """Blocks of few outputs are read as lists, and numbers in bf16."""
     torch.manual_seed(1)

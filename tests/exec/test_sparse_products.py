@@ -95,6 +95,23 @@ def test_short_elements(element: str, left: bool) -> None:
 
 
 @pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize(("element", "scale"), [("int8", "f32"), ("uint4", "bf16")])
+def test_lists_of_codes(element: str, scale: str, left: bool) -> None:
+    """Integers with one scale: gathered for few rows, in strips for more."""
+    machine, values = registry.resolve("cpu"), Codes(element, Scale(Per.tensor(), Codes(scale)))
+    array, encoding = sparse("csr", (50, 300), 0.15)
+    for m in (1, 20, 140):
+        made = product(replace(encoding, values=values), m, 50, 300, machine, given=array, left=left)
+        check_compiled(*made, machine)
+
+
+def test_codes_that_no_list_has() -> None:
+    """Scales of several elements of a list, and codes that are no signed bytes, are decoded."""
+    for values in (Codes("int8", Scale(Per.group(0, 4))), Codes("e4m3", Scale()), Codes("uint8", Scale())):
+        assert "one scale" in str(Panels((48, 64), 0, 16).joined(Sparse(Compressed(40), values)))
+
+
+@pytest.mark.parametrize("left", [False, True])
 def test_the_meaning_of_the_programs(left: bool) -> None:
     for m in (1, 3, 18):
         array, encoding = sparse("csr", (20, 140), 0.2)

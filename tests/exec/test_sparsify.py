@@ -18,11 +18,13 @@ from tests.exec.test_quantize_weights import small
 def pruned(
     weight: torch.Tensor, pruning: Pruning, x: torch.Tensor | None = None, turned: bool = False
 ) -> Any:
-    """A weight as it is pruned, knowing of the rows x that it is multiplied with."""
-    matrix = (weight.T if turned else weight.flatten(1)).detach().double().numpy()
+    """A weight as it is pruned, knowing of the rows x that it is multiplied with; the channels of a tap are
+    neighbours."""
+    by_taps = weight.movedim(1, -1)
+    matrix = (weight.T if turned else by_taps.flatten(1)).detach().double().numpy()
     found = pruning.pruned(matrix, None if x is None else Seen.of(x.flatten(0, -2).numpy()))
     found = torch.from_numpy(np.ascontiguousarray(found)).float()
-    return found.T if turned else found.view(weight.shape)
+    return found.T if turned else found.view(by_taps.shape).movedim(-1, 1)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,8 @@ def test_zeros_are_chosen_where_they_cost_less_than_bits() -> None:
     assert bits["a.weight"] > {each.weight: each.bits for each in dense.manifest.formats}["a.weight"]
     assert off(model, both, calls) < 0.7 * off(model, dense, calls)
     (held,) = both.manifest.sparsity
-    assert (held.weight, held.sparse) == ("b.weight", True) and held.zeros == pytest.approx(0.9, abs=0.01)
+    # What is rounded to bytes is 0 too where it is small.
+    assert (held.weight, held.sparse) == ("b.weight", True) and held.zeros > 0.89
     assert all(str(each) in str(both.report(calls[0], runs=1)) for each in both.manifest.formats)
 
 

@@ -7,7 +7,7 @@ al. 2017, "Faster CNNs with Direct Sparse Convolutions and Guided Pruning", sect
 positions that are one apart lie side by side: each phase of the image has lines of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -117,7 +117,8 @@ def _lines(form: ConvForm, lanes: int) -> _Lines:
 def conv_listed(form: ConvForm, target: Target) -> TileProgram:
     """The program of a convolution whose weight is listed, of an image and a result that are channels last
     and whose spatial extents, one or two, are known."""
-    lanes = target.lanes(32)
+    lanes, matrix = target.lanes(32), form.sparse
+    assert isinstance(matrix, ListedMatrix)
     at = _lines(form, lanes)
     sizes = [form.known_size(form.out, d) or 1 for d in range(form.spatial)]
     cuts = [at.lines, at.wide][-form.spatial :]
@@ -126,7 +127,8 @@ def conv_listed(form: ConvForm, target: Target) -> TileProgram:
 
     def body(t: TileBuilder) -> None:
         def step(o: Index, n: Index, *outputs: Index) -> None:
-            _Step(form, t, at, lanes, high, o, n, outputs).run()
+            own = replace(form, sparse=matrix.prepared(t))
+            _Step(own, t, at, lanes, high, o, n, outputs).run()
 
         spatial = [(form.size(form.out, d), cut) for d, cut in enumerate(cuts)]
         t.same(form.x.dim(0), form.out.dim(0))

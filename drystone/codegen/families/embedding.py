@@ -47,7 +47,9 @@ def build(kernel: Any, target: Target) -> TileProgram | None:
         if pack is not None:
             _unpacked(t, table, place, give)
         elif listed is not None:
-            _laid_down(t, listed, place, width, lambda j, tile: give(j, narrowed(t, tile, out.dtype)))
+            _laid_down(
+                t, listed.prepared(t), place, width, lambda j, tile: give(j, narrowed(t, tile, out.dtype))
+            )
         elif coded is None:
             t.loop(columns, width, lambda j: give(j, t.load(table, [place, j], [None, width])))
         else:

@@ -27,6 +27,7 @@ class ListedMatrix:
     depth: int  #: columns
     group: int = 1  #: neighbouring inputs of a block that lie side by side
     coded: CodedMatrix | None = None  #: codes of blocks, in panels of outputs of one after the other
+    factor: Tile | None = None  #: of bytes: their scale, [1, 1]
 
     @property
     def block(self) -> tuple[int, int]:
@@ -85,9 +86,20 @@ class ListedMatrix:
         held = t.reshape(t.load(self.tensors["index"], [j], [count]), (1, count))
         return held if held.dtype == "i32" else t.apply("arith.extsi", held, dtype="i32")
 
+    def prepared(self, t: TileBuilder) -> "ListedMatrix":
+        """With what its elements are multiplied with, where these are bytes."""
+        scale = None if self.block != (1, 1) else self.tensors.get("values.scale")
+        if scale is None:
+            return self
+        return replace(self, factor=t.reshape(t.load(scale, [], []), (1, 1)))
+
     def numbers(self, t: TileBuilder, j: Index, count: int) -> Tile:
         """Some elements, [1, count]."""
-        return t.reshape(t.load(self.tensors["values"], [j], [count]), (1, count))
+        held = t.reshape(t.load(self.tensors["values"], [j], [count]), (1, count))
+        if self.factor is None:
+            return held
+        real = t.apply("arith.sitofp", held, dtype=self.factor.dtype)
+        return t.apply("arith.mulf", real, self.factor)
 
 
 def steps_of_outputs(groups: int | None, threads: int) -> int:

@@ -19,6 +19,8 @@ from drystone.targets.target import Target
 
 #: Registers of sums of one output. Vectors up to which inputs are gathered.
 _VECTORS, _GATHERED = 8, 3
+#: The part of a matrix from which on its elements are many.
+_MANY = 0.25
 
 
 def listed_product(form: MatMulForm, target: Target) -> TileProgram:
@@ -27,7 +29,9 @@ def listed_product(form: MatMulForm, target: Target) -> TileProgram:
     vectors, count = Vectors(form, lanes), Vectors(form, lanes).known
     assert isinstance(matrix, ListedMatrix)
     width = _VECTORS * lanes if count is None else min(_VECTORS, -(-count // lanes)) * lanes
-    if count == width == _VECTORS * lanes and not vectors.lie(width):
+    # Where elements are many, that vectors share loads of numbers and places outweighs that they are turned.
+    many = matrix.pattern.count > _MANY * matrix.outputs * matrix.depth
+    if count == width == _VECTORS * lanes and not vectors.lie(width) and not many:
         width //= 2  # no thread turns what another one turns
     groups = None if count is None or count <= _GATHERED else -(-count // width)
     parts = steps_of_outputs(groups, target.threads)
@@ -39,7 +43,7 @@ def listed_product(form: MatMulForm, target: Target) -> TileProgram:
 
         def step(*at: Index) -> None:
             *batch, n, m = at
-            made = _Step(vectors, t, matrix, lanes, width, high, tuple(batch), m, n)
+            made = _Step(vectors, t, matrix.prepared(t), lanes, width, high, tuple(batch), m, n)
             if count is not None:
                 made.gathered() if count <= _GATHERED else made.turned()
                 return
