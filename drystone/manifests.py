@@ -78,7 +78,8 @@ def _streaming(found: scheduling.Streaming | None, weights: Sequence[str]) -> St
     slot = {key: number for number, key in enumerate(weights)}
     reads = tuple((begins, step, slot[key]) for begins, step, key in found.reads)
     tables = dict.fromkeys(slot[key] for _, key in found.tables)
-    return Streaming(found.resident, tuple(slot[key] for key in found.kept), tuple(tables), reads)
+    windows = tuple((slot[each.key], each.runs, each.pages) for _, each in found.windows)
+    return Streaming(found.resident, tuple(slot[key] for key in found.kept), tuple(tables), reads, windows)
 
 
 def _leaves(specs: Sequence[TensorSpec]) -> tuple[Leaf, ...]:

@@ -196,13 +196,17 @@ class Skip:
     fixes neurons that calls of one row leave out, those of all the weights around them: nothing needs to be
     calibrated, and `reset()` makes all neurons live. core: of a prompt: None: neurons stay by their squares
     in all of its rows (GRIFFIN: Dong et al. 2024); a part, such as 0.4: by how many rows have them among this
-    part of their positive numbers, the largest (CoreInfer: Wang et al. 2024).
+    part of their positive numbers, the largest (CoreInfer: Wang et al. 2024). window: where weights do not
+    fit the budget, and rows of them come from the file as they are read: for how many calls a row stays that
+    is not read (0 to 252; LLM in a flash: Alizadeh et al. 2023, section 3.1); None: they come as a whole,
+    which needs less memory at once than rows that lie side by side do.
     """
 
     level: float
     at: str | None = None
     per: str = "row"
     core: float | None = None
+    window: int | None = 4
 
 
 #: A level of zeros (0.7), or a `Skip`.

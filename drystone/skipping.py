@@ -12,6 +12,8 @@ from drystone.options import CALLS, Skip, Skipped, by_pattern
 from drystone.passes import Left, ObserveZeros, Prompt, Quantization, QuantizeWeights, SkipZeros
 from drystone.passes.thresholds import Shown
 
+#: A byte says for how many calls a row stays.
+LONGEST = 252
 _HINT = "give a level such as 0.7, or drystone.Skip(0.7)"
 Runs = Callable[[Quantization], Iterator[Mapping[str, Array]]]
 
@@ -20,11 +22,13 @@ def skipped(
     quantized: Quantization,
     given: Skipped | Mapping[str, Skipped | None] | None,
     auto: Collection[str] = (),
+    *,
+    streams: bool = False,
 ) -> Quantization:
     """The passes, and the one that makes numbers 0 before, without calibration; `auto`: patterns of weights
-    whose formats are to be chosen. Raises UserError for levels and places there are not, and for what does
-    not go with them."""
-    asked = tuple((pattern, _left(each)) for pattern, each in by_pattern("skip", given))
+    whose formats are to be chosen; `streams`: weights may have to come from a file. Raises UserError for
+    levels and places there are not, and for what does not go with them."""
+    asked = tuple((pattern, _left(each, streams)) for pattern, each in by_pattern("skip", given))
     if not any(left is not None for _, left in asked):
         return quantized
     if auto or quantized.integers or quantized.shrunk.removals:
@@ -38,7 +42,7 @@ def skipped(
     return replace(quantized, skipping=SkipZeros(asked, {}, quantized.in_bytes, held))
 
 
-def _left(each: Skipped | None) -> Left | None:
+def _left(each: Skipped | None, streams: bool) -> Left | None:
     """What is left out of what a weight is multiplied with."""
     if each is None:
         return None
@@ -56,8 +60,15 @@ def _left(each: Skipped | None) -> Left | None:
             f"skip: core={core!r} is no part of the positive numbers of a prompt's rows",
             hint='give a part such as 0.4, with per="prompt", or leave it out',
         )
+    if given.window is not None and (type(given.window) is not int or not 0 <= given.window <= LONGEST):
+        raise UserError(
+            f"skip: window={given.window!r} is no number of calls",
+            hint=f"give 0 to {LONGEST}, for how many calls rows of streamed weights stay that are not read; "
+            "or None, for weights that come as a whole",
+        )
     gate = {None: None, "gate": True, "inputs": False}[given.at]
-    return Left(float(given.level), gate, Prompt(core) if given.per == "prompt" else None)
+    prompt = Prompt(core) if given.per == "prompt" else None
+    return Left(float(given.level), gate, prompt, given.window if streams else None)
 
 
 def check(quantized: Quantization, calls: Any) -> None:

@@ -64,7 +64,7 @@ def asked(
     """The passes for what is to be quantized, pruned and skipped, and patterns of formats to be chosen."""
     auto = quantizing.autos(quantize)
     quantized = sparsifying.sparsified(quantizing.quantization_of(quantize, caches), sparsify, auto)
-    quantized = skipping.skipped(quantized, skip, auto)
+    quantized = skipping.skipped(quantized, skip, auto, streams=isinstance(budget.ram, int | str))
     sparsifying.check(quantized, calibration, budget)
     skipping.check(quantized, calibration)
     quantizing.check(quantized, auto, choosing.are_chosen(quantized), calibration, budget)

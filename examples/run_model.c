@@ -26,9 +26,9 @@ static void *buffer(uint64_t bytes) {
     return memory;
 }
 
-static const char *map(const char *path) {
+static const char *map(const char *path, int *descriptor) {
     struct stat status;
-    int file = open(path, O_RDONLY);
+    int file = *descriptor = open(path, O_RDONLY);
     if (file < 0 || fstat(file, &status) != 0) {
         perror(path);
         exit(1);
@@ -38,7 +38,16 @@ static const char *map(const char *path) {
         perror(path);
         exit(1);
     }
-    close(file);
+    return start;
+}
+
+/* Memory for a weight of which rows are read from the file as they are needed: it takes none yet. */
+static void *window(uint64_t pages) {
+    void *start = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
     return start;
 }
 
@@ -56,7 +65,8 @@ int main(int count, char **arguments) {
         fprintf(stderr, "use: %s weights.safetensors, then %d input files\n", arguments[0], DRYSTONE_INPUTS);
         return 2;
     }
-    const char *file = map(arguments[1]);
+    int descriptor;
+    const char *file = map(arguments[1], &descriptor);
     const void *weights[DRYSTONE_WEIGHTS + 1];
     const void *inputs[DRYSTONE_INPUTS + 1];
     void *outputs[DRYSTONE_OUTPUTS + 1];
@@ -72,6 +82,16 @@ int main(int count, char **arguments) {
         states[i] = buffer(drystone_state_bytes[i]);
         memcpy(states[i], weights[drystone_initial_states[i]], drystone_state_bytes[i]);
     }
+    int64_t places[DRYSTONE_WEIGHTS + 1];
+    uint8_t *held[DRYSTONE_WEIGHTS + 1];
+    for (int i = 0; i < DRYSTONE_WEIGHTS; i++) {
+        places[i] = (int64_t)drystone_weight_offsets[i];
+        held[i] = NULL;
+        if (drystone_window_pages[i] > 0) {
+            weights[i] = window(drystone_window_pages[i]);
+            held[i] = calloc(drystone_window_pages[i], 1);
+        }
+    }
     void *pool = drystone_pool_create(2, 0);
     const struct drystone_call call = {
         .weights = weights,
@@ -82,6 +102,9 @@ int main(int count, char **arguments) {
         .symbols = drystone_symbol_bounds,
         .profile = NULL,
         .threads = 0,
+        .file = descriptor,
+        .places = places,
+        .held = held,
     };
     int32_t failed = drystone_run(pool, &call);
     drystone_pool_destroy(pool);

@@ -14,7 +14,7 @@ from typing import Any
 from drystone.codegen.families.outlined import main_operations
 from drystone.ir.bounds import Bounds
 from drystone.ir.buffers import Buffers, buffers
-from drystone.ir.encoded import storage_bytes
+from drystone.ir.encoded import own_bytes
 from drystone.ir.program import Program
 from drystone.ir.values import function, is_tensor, nested, shape, tensors, uncast
 from drystone.mlir import ints, ir
@@ -95,7 +95,7 @@ def cost_of(kernel: Any, extents: Sequence[Sequence[int]]) -> Cost:
     extents: of its tensor arguments in order (inputs, then destinations), at the bounds of interest.
     """
     found = SizedKernel(kernel, extents)
-    sizes = {value: storage_bytes(value.type, extent) for value, extent in found.arguments.items()}
+    sizes = {value: own_bytes(value.type, extent) for value, extent in found.arguments.items()}
     if found.main is None:
         return Cost(0, sum(sizes.values()))
     name = str(found.main.operation.name)

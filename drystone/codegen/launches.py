@@ -22,7 +22,7 @@ from drystone.codegen.places import View as Placed
 from drystone.codegen.search import Point
 from drystone.codegen.tile import TileProgram
 from drystone.codegen.waiting import Waiting, message_of
-from drystone.errors import InternalError
+from drystone.errors import InternalError, UserError
 from drystone.ir.buffers import OVER, Buffer, Buffers, Call, buffers
 from drystone.ir.program import Program
 from drystone.ir.steps import Copy as Move
@@ -103,7 +103,14 @@ class Launches:
 
 
 def launches(program: Program, steps: Sequence[Step]) -> Launches:
-    """What an outlined program does, as its plan's steps say."""
+    """What an outlined program does, as its plan's steps say. Raises UserError where rows of weights are to
+    come from a file as they are read: code that is made of this has weights whole."""
+    rows = [window.key for step in steps for window in step.windows]
+    if rows:
+        raise UserError(
+            f"the budget leaves no room for all of {rows[0]}, and this target's code reads no rows of a file",
+            hint="give a larger budget, or drystone.Skip(.., window=None): weights then come as a whole",
+        )
     made = _Main(program, buffers(program))
     return Launches(tuple(made.lines_of(steps)), made.messages)
 

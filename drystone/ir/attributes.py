@@ -41,6 +41,7 @@ CLASSES: dict[str, type] = {
     "table": codebook.Table,
     "learned": codebook.Learned,
     "pack": layout.Pack,
+    "bundle": layout.Bundle,
     "planes": bits.Planes,
     "split": bits.Split,
     "base3": bits.Base3,

@@ -5,7 +5,7 @@ from typing import Any
 
 from drystone.errors import InternalError
 from drystone.ir.attributes import from_attribute, to_attribute
-from drystone.ir.encoding import Codes, Encoding, Joined, Pack, Words
+from drystone.ir.encoding import Bundle, Codes, Encoding, Joined, Pack, Words
 from drystone.ir.encoding.parts import Held
 from drystone.mlir import ir
 
@@ -88,3 +88,10 @@ def storage_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:
     """Bytes of all parts of a tensor of this type and of these extents (those of a static type)."""
     tensor = ir.RankedTensorType(kind)
     return encoding_of(tensor).bytes(tensor.shape if extents is None else extents)
+
+
+def own_bytes(kind: Any, extents: Sequence[int] | None = None) -> int:
+    """The same without those of other tensors whose rows lie beside this one's."""
+    encoding = encoding_of(kind)
+    layout = encoding.layout if isinstance(encoding, Codes) else None
+    return storage_bytes(kind, extents) // (layout.count if isinstance(layout, Bundle) else 1)

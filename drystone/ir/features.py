@@ -10,7 +10,7 @@ from typing import Any
 
 from drystone.ir.dialect import MAX_EXTRAS
 from drystone.ir.encoded import encoding_of, pack_of
-from drystone.ir.encoding import Codes
+from drystone.ir.encoding import Bundle, Codes
 from drystone.ir.pieces import Window
 from drystone.ir.shapes import channel_axis, layouts
 from drystone.ir.values import is_tensor, producer_name, shape, sums_of
@@ -94,7 +94,8 @@ def _is_known(operation: Any) -> bool:
 def _is_divisible(weight: Any) -> bool:
     """Whether a part of a tensor is one of the same kind: a weight without scales."""
     held = encoding_of(weight.type)
-    return producer_name(weight) == "dry.weight" and isinstance(held, Codes) and not held.coded
+    plain = isinstance(held, Codes) and not held.coded and not isinstance(held.layout, Bundle)
+    return plain and producer_name(weight) == "dry.weight"
 
 
 def _is_read_by_rows(value: Any) -> bool:

@@ -100,10 +100,12 @@ class WeightStore:
 @dataclass
 class Program:
     """A module with one public function `@main`, the weights its `dry.weight` operations name, its call, and
-    what passes found of weights with zeros and removed of channels."""
+    what passes found of weights with zeros and removed of channels. windows: for weights of which rows are
+    left out, by key, for how many calls a row stays that is not read, where they do not all stay."""
 
     module: Any
     weights: WeightStore
     signature: Signature
     zeros: list[SparseWeight] = field(default_factory=list)
     removed: list[Removed] = field(default_factory=list)
+    windows: dict[str, int] = field(default_factory=dict)

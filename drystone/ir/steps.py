@@ -16,12 +16,23 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A weight, by key, of which rows come when they are read: for how many runs they stay that do not read
+    them, and how many pages stay from run to run, at most."""
+
+    key: str
+    runs: int
+    pages: int
+
+
+@dataclass(frozen=True)
 class Step:
     """A kernel call by name (ir.buffers; some run more than once), where the arena buffers that are there
     during it start, in bytes, what is copied before it, in this order, and the weights, by key, that are not
-    needed for now after it."""
+    needed for now after it, and those of which some rows may stay."""
 
     call: str
     places: Mapping[str, int]
     copies: tuple[Copy, ...] = ()
     drops: tuple[str, ...] = ()
+    windows: tuple[Window, ...] = ()

@@ -15,11 +15,19 @@ from drystone.ir.program import Program
 from drystone.ir.shapes import layouts, spatial_axes
 from drystone.ir.values import main_block, shape, shape_of
 from drystone.mlir import ir
+from drystone.passes.bundles import bundles, lay_in_bundles
 from drystone.passes.panels import Panels, RowLists
 from drystone.passes.rewriting import erase_dead, ops, uses
 from drystone.passes.thresholds import has_zero_factors, has_zeros
 from drystone.passes.unfolded import TAPS, fills_lanes, is_depthwise, unfolds
-from drystone.passes.weights import drop_unused, new_weight, stored_weight, weight_key, weight_parts
+from drystone.passes.weights import (
+    drop_unused,
+    new_weight,
+    stored_weight,
+    weight_key,
+    weight_parts,
+    window_of,
+)
 from drystone.targets.target import Target
 
 
@@ -114,6 +122,8 @@ class PackWeights:
       K / g, W, g].
     - Where thresholds leave zeros in a, or in what the result is multiplied with, and rows are few or not
       known: a finite b input by input, [K, N], or output by output, [N, K], so that rows can be left out.
+      Where rows come from a file, those of an MLP's up and down projections, and of a gate of which the same
+      are left out, are one array [rows, 2 or 3, columns] (#dry.bundle): a neuron's lie side by side.
     - A coded matrix b: codes [ceil(N / W), ceil(K / run), words, W], as many as fill words of 32 bits in each
       lane; scales, zero points and minima in the same panels, [ceil(N / W), groups, W] or [ceil(N / W), W],
       those of up to 4 bits with as many neighbouring groups as fill a byte; what scales of scales several
@@ -144,10 +154,15 @@ class PackWeights:
         """Rewrite the program."""
         packer = _Packer(program)
         block = main_block(program)
+        plain = dict[Any, Pack | None]()
         for op in ops(block, "dry.matmul"):
             panels = [panels_of(op.operation, self.target, number) for number in (0, 1)]
             if not any(packer.join(op.operation, number, each) for number, each in enumerate(panels)):
-                packer.pack(op, self._matmul(program, op))
+                plain[op.operation] = self._matmul(program, op)
+        for group in bundles(program, plain):
+            lay_in_bundles(program, group, plain)
+        for product, layout in plain.items():
+            packer.pack(product.opview, layout)
         for op in ops(block, "dry.embedding"):
             table = op.operation.operands[0]
             own = panels_of_table(table.type)
@@ -292,5 +307,8 @@ class _Packer:
             stored = encode(self.program.weights[key], encoding)["codes"]
             with ir.InsertionPoint(plain.owner), plain.owner.operation.location:
                 kind = with_encoding(plain.type, encoding)
-                self.made[key, layout] = new_weight(self.program, f"{key}.packed", stored, kind)
+                made = self.made[key, layout] = new_weight(self.program, f"{key}.packed", stored, kind)
+            window = window_of(self.program, key)
+            if window is not None:
+                self.program.windows[str(weight_key(made))] = window
         op.operation.operands[1] = self.made[key, layout]

@@ -25,7 +25,7 @@ class Pass(Protocol):
 def copy_of(program: Program) -> Program:
     """The same program, to be rewritten apart; both hold the same arrays."""
     copy = mlir.copy_of(program.module), program.weights.copy(), program.signature
-    return Program(*copy, [*program.zeros], [*program.removed])
+    return Program(*copy, [*program.zeros], [*program.removed], {**program.windows})
 
 
 #: What is written behind a dumped program that has these passes left to do.

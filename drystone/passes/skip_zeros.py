@@ -37,11 +37,14 @@ from drystone.passes.weights import drop_unused, new_weight, weight_key
 class Left:
     """What part of the inputs of a product is left out, by magnitude; 0: those alone that are 0. gate: where
     the inputs are those of a gate times results of another product, the gate's (True: there has to be one;
-    None: where there is one). prompt: it is neurons that a prompt leaves out for the rows that follow it."""
+    None: where there is one). prompt: it is neurons that a prompt leaves out for the rows that follow it.
+    window: for how many calls rows of weights stay that are not read, where they come from a file as they are
+    read; None: they do not."""
 
     level: float
     gate: bool | None = None
     prompt: Prompt | None = None
+    window: int | None = None
 
 
 #: Regular expressions of weights' keys, and what is left out of what they are multiplied with (None:
@@ -136,6 +139,7 @@ class SkipZeros:
                         f"skip: no rows of {key} can be left out: quantize= or sparsify= asks for it too",
                         hint="leave it out of these, or what it is multiplied with out of skip=",
                     )
+                _open(program, key, site.left)
             if site.left.prompt is None:
                 self._threshold(program, site)
             else:
@@ -265,6 +269,8 @@ def _compute_late(value: Any, user: Any) -> None:
 def _fix(program: Program, site: Site, how: Prompt) -> None:
     """Let the users of a site read what the set that a prompt fixes leaves."""
     first, start = site.users[0], first_product(site.value)
+    if start is not None and start.operation.name == "dry.matmul":
+        _open(program, weight_key(unwidened(start.operation.operands[1])), site.left)
     with ir.InsertionPoint(first if start is None else start), first.location:
         fixed = FixedSet.of(program, site.readers[0].key, site.value)
         now = fixed.now()
@@ -276,6 +282,12 @@ def _fix(program: Program, site: Site, how: Prompt) -> None:
         h = left if site.other is None else first.results[0]
         k = int(left.type.shape[-1])
         fixed.settle(program, h, site.norms(program), max(1, round((1 - site.left.level) * k)), how)
+
+
+def _open(program: Program, key: str | None, left: Left) -> None:
+    """Let rows of a weight come as they are read, where they are to."""
+    if key is not None and left.window is not None:
+        program.windows[key] = left.window
 
 
 def _constant(program: Program, array: Array) -> Any:

@@ -15,7 +15,8 @@ from drystone.ir.values import attribute, producer
 from drystone.mlir import walk
 
 #: What passes put behind the name of a weight.
-_MADE = re.compile(r"(\.(packed|decoded|folded|coded|pruned|sparse|scaled|phases|bf16|f16|term)(\.\d+)?)+$")
+_KINDS = "packed|decoded|bundled|folded|coded|pruned|sparse|scaled|phases|bf16|f16|term"
+_MADE = re.compile(rf"(\.({_KINDS})(\.\d+)?)+$")
 
 
 def weight_key(value: Any) -> str | None:
@@ -72,6 +73,12 @@ def is_asked(key: str) -> bool:
 def made_of(key: str, other: str) -> bool:
     """Whether the array of a key is that of another one, or what `pack-weights` and the like made of it."""
     return key == other or (key.startswith(f"{other}.") and model_name(key) == model_name(other))
+
+
+def window_of(program: Program, key: str) -> int | None:
+    """For how many calls rows of a weight, or of what it was made from, stay that are not read; None where
+    they do not come as they are read."""
+    return next((runs for other, runs in program.windows.items() if made_of(key, other)), None)
 
 
 def model_names(program: Program, key: str) -> tuple[str, ...]:

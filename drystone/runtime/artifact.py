@@ -47,18 +47,25 @@ _SAFETENSORS = {
 }
 
 
-def weight_offsets(weights: Sequence[Array]) -> list[int]:
+def _alignment(manifest: Manifest) -> int:
+    """What the weights' places in the file are multiples of: pages, where rows of them are read as needed."""
+    return mmap.PAGESIZE if manifest.streaming is not None and manifest.streaming.windows else ALIGNMENT
+
+
+def weight_offsets(weights: Sequence[Array], alignment: int = ALIGNMENT) -> list[int]:
     """Where each weight starts in the data part of weights.safetensors."""
     offsets, end = [], 0
     for array in weights:
         offsets.append(end)
-        end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        end += -(-array.nbytes // alignment) * alignment
     return offsets
 
 
 def _weights_header(manifest: Manifest, weights: Sequence[Array]) -> bytes:
     entries: dict[str, Any] = {}
-    for leaf, array, start in zip(manifest.weights, weights, weight_offsets(weights), strict=True):
+    alignment = _alignment(manifest)
+    starts = weight_offsets(weights, alignment)
+    for leaf, array, start in zip(manifest.weights, weights, starts, strict=True):
         end = start + array.nbytes
         shape = list(array.shape)
         entries[leaf.name] = {
@@ -66,11 +73,11 @@ def _weights_header(manifest: Manifest, weights: Sequence[Array]) -> bytes:
             "shape": shape,
             "data_offsets": [start, end],
         }
-        rest = -end % ALIGNMENT
+        rest = -end % alignment
         if rest:  # the format allows no holes
             entries[f"{leaf.name}.pad"] = {"dtype": "U8", "shape": [rest], "data_offsets": [end, end + rest]}
     text = json.dumps(entries, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 8) % ALIGNMENT)
+    text += b" " * (-(len(text) + 8) % alignment)
     return struct.pack("<Q", len(text)) + text
 
 
@@ -78,16 +85,22 @@ def _weights_chunks(manifest: Manifest, weights: Sequence[Array]) -> Iterator[by
     yield _weights_header(manifest, weights)
     for array in weights:
         yield array.reshape(-1).view(np.uint8).data
-        yield bytes(-array.nbytes % ALIGNMENT)
+        yield bytes(-array.nbytes % _alignment(manifest))
 
 
-def _add(archive: zipfile.ZipFile, name: str, chunks: Iterator[bytes | memoryview], size: int) -> None:
+def _add(
+    archive: zipfile.ZipFile,
+    name: str,
+    chunks: Iterator[bytes | memoryview],
+    size: int,
+    alignment: int = ALIGNMENT,
+) -> None:
     info = zipfile.ZipInfo(name, _DATE)
     info.external_attr = 0o644 << 16
     large = size >= 1 << 31
     assert archive.fp is not None
     start = archive.fp.tell() + 30 + len(name) + 4 + (20 if large else 0)
-    pad = -start % ALIGNMENT
+    pad = -start % alignment
     info.extra = struct.pack("<HH", 0xD935, pad) + bytes(pad)
     info.file_size = size
     with archive.open(info, "w", force_zip64=large) as entry:
@@ -110,7 +123,9 @@ def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) 
         size += len(chunk)
     hashes = {runner.file: hashlib.sha256(code).hexdigest(), "weights.safetensors": digest.hexdigest()}
     text = dataclasses.replace(manifest, hashes=hashes).to_json().encode()
-    include = header(manifest, len(_weights_header(manifest, weights)), weight_offsets(weights)).encode()
+    alignment = _alignment(manifest)
+    offsets = weight_offsets(weights, alignment)
+    include = header(manifest, len(_weights_header(manifest, weights)), offsets).encode()
     partial = unfinished(path)
     if path.exists() and not path.is_file():
         # It would be replaced: a device by a file.
@@ -121,7 +136,7 @@ def write(path: Path, manifest: Manifest, weights: Sequence[Array], image: Any) 
                 _add(archive, "manifest.json", iter([text]), len(text))
                 _add(archive, runner.file, iter([code]), len(code))
                 _add(archive, "model.h", iter([include]), len(include))
-                _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size)
+                _add(archive, "weights.safetensors", _weights_chunks(manifest, weights), size, alignment)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

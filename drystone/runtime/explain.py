@@ -77,6 +77,9 @@ def _weights(manifest: Manifest, name: str) -> Iterator[str]:
         stays = "there all the time"
         if plan is not None and slot in plan.tables:
             stays = "only the rows that are read come"
+        elif plan is not None and any(slot == each for each, *_ in plan.windows):
+            (runs,) = (runs for each, runs, _ in plan.windows if each == slot)
+            stays = f"rows that are read come, and stay for {runs} calls more where the budget holds them"
         elif plan is not None and slot not in plan.kept:
             first, last = next(((a, b) for a, b, read in plan.reads if read == slot), (0, 0))
             stays = f"comes from call {first} on for call {last}, as the budget does not hold all"

@@ -20,6 +20,7 @@ from drystone.runtime.report import Report, measure
 from drystone.runtime.runners import Runnable, named
 from drystone.runtime.stored import Reader, Stored, spooled
 from drystone.runtime.tensors import Given, Taken
+from drystone.runtime.windows import Windows
 
 _IN_MEMORY = (
     "the file of the weights is kept in memory (tmpfs), so that those which come and go take it all the "
@@ -61,7 +62,8 @@ class Fitted:
     Calling it is calling the model: torch tensors in, torch tensors out; numpy arrays in, numpy arrays out
     (bf16 as its uint16 bits), nested as the model nests them. Calls from several threads are safe: each has
     an arena of its own. All models of a process share its threads: a call has as many as it wants while cores
-    are free, and at least its own. Models with state (caches) serve one call at a time.
+    are free, and at least its own. Models with state (caches) serve one call at a time, as do those that read
+    rows of weights from their file.
     """
 
     def __init__(
@@ -84,7 +86,12 @@ class Fitted:
         self._weights = [memory.aligned(array) for array in weights]
         self._code = code
         self._image = image
-        self._table = native.pointers(self._weights)
+        self._windows = self._opened()
+        self._table = native.addresses(
+            [array.ctypes.data for array in self._weights]
+            if self._windows is None
+            else self._windows.table(self._weights)
+        )
         self._names = [leaf.name for leaf in manifest.inputs]
         self._taken = [Taken(leaf) for leaf in manifest.inputs]
         self._given = [Given(leaf) for leaf in manifest.outputs]
@@ -97,6 +104,17 @@ class Fitted:
         self._states = [memory.empty(array.shape, array.dtype) for array in self._initial]
         self._held = native.pointers(self._states)
         self.reset()
+
+    def _opened(self) -> Windows | None:
+        """The windows of weights of which rows come when they are read, if there are any."""
+        if self._stored is None or self.manifest.streaming is None or not self.manifest.streaming.windows:
+            return None
+        return Windows(self._stored, [slot for slot, *_ in self.manifest.streaming.windows])
+
+    @property
+    def rows_read(self) -> int:
+        """Bytes of rows of weights that all calls so far have read from the model's file."""
+        return 0 if self._windows is None else int(self._windows.read[0])
 
     def reset(self) -> None:
         """Give every state (cache) its initial value again."""
@@ -205,7 +223,10 @@ class Fitted:
     def _run(self, call: native.Call, threads: int, pin: bool) -> int:
         if not self._states and self._stored is None:
             return teams.run(self._code, call, threads, pinned=pin)
-        with self._state_lock if self._states else nullcontext(), self._reading(call):
+        alone = self._states or self._windows is not None
+        if self._windows is not None:
+            self._windows.attach(call)
+        with self._state_lock if alone else nullcontext(), self._reading(call):
             return teams.run(self._code, call, threads, pinned=pin)
 
     def _reading(self, call: native.Call) -> AbstractContextManager[Any]:

@@ -60,6 +60,12 @@ def arrays(prefix: str, manifest: Manifest) -> list[str]:
     ]
 
 
+def _pages(manifest: Manifest) -> list[int]:
+    windows = () if manifest.streaming is None else manifest.streaming.windows
+    sizes, slots = manifest.sizes(manifest.weights), {slot for slot, *_ in windows}
+    return [-(-size // 4096) if slot in slots else 0 for slot, size in enumerate(sizes)]
+
+
 def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
     """The text of model.h.
 
@@ -81,6 +87,8 @@ def header(manifest: Manifest, data_start: int, offsets: Sequence[int]) -> str:
         "/* Start of each of drystone_call.weights in the file weights.safetensors. */",
         _array("drystone_weight_offsets", [data_start + offset for offset in offsets]),
         _array("drystone_initial_states", list(manifest.initial)),
+        "/* Pages of 4096 bytes of each weight of which rows come when they are read (see held), else 0. */",
+        _array("drystone_window_pages", _pages(manifest)),
         "/* Bytes of each input, output and state at the upper bounds of the symbols. */",
         *arrays("drystone", manifest),
         _array("drystone_state_bytes", manifest.sizes(manifest.states)),
@@ -107,6 +115,13 @@ struct drystone_call {
                                * and go) */
     int64_t mapped;           /* 1: the weights are a shared mapping of a file; pages of those that are not
                                * needed for now are given back (madvise) */
+    int64_t file;             /* a descriptor of the file that rows of weights with windows are read from, */
+    const int64_t *places;    /* where each weight starts in it, */
+    uint8_t *const *held;     /* and NULL, or for each weight NULL or, where it has a window, bytes for its
+                               * pages of 4096 bytes, 0 at first; weights[i] is then a private mapping of
+                               * nothing (MAP_PRIVATE | MAP_ANONYMOUS) with room for all of them, which
+                               * belongs to one call at a time */
+    int64_t *read;            /* NULL, or where to add the bytes that were read */
 };
 
 #ifdef __cplusplus

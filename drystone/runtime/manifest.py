@@ -61,12 +61,14 @@ class Streaming:
     """Weights that are not there all the time, by their places among the weights: bytes of all weights that
     are there at once, at most; the `kept`, which stay; `tables`, of which parts come when they are read; and
     for each of the others the kernel call before which it may begin to come and the one that reads it. The
-    code itself lets them go."""
+    code itself lets them go. windows: of weights of which rows come when they are read, and for how many
+    calls they stay that do not read them, and how many pages stay from call to call, at most."""
 
     resident: int
     kept: tuple[int, ...]
     tables: tuple[int, ...]
     reads: tuple[tuple[int, int, int], ...]
+    windows: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class Manifest:
         if streaming is not None:
             reads = tuple((first, last, slot) for first, last, slot in streaming["reads"])
             kept, tables = tuple(streaming["kept"]), tuple(streaming["tables"])
-            streaming = Streaming(streaming["resident"], kept, tables, reads)
+            windows = tuple((slot, runs, pages) for slot, runs, pages in streaming["windows"])
+            streaming = Streaming(streaming["resident"], kept, tables, reads, windows)
         return Manifest(
             streaming=streaming,
             required=tuple(data.pop("required")),

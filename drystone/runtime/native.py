@@ -27,6 +27,10 @@ class Call(ctypes.Structure):
         ("threads", ctypes.c_int64),
         ("progress", ctypes.POINTER(ctypes.c_int64)),
         ("mapped", ctypes.c_int64),
+        ("file", ctypes.c_int64),
+        ("places", ctypes.POINTER(ctypes.c_int64)),
+        ("held", _Pointers),
+        ("read", ctypes.POINTER(ctypes.c_int64)),
     )
 
 
@@ -74,7 +78,12 @@ class Code:
 
 def pointers(arrays: Sequence[Array]) -> Any:
     """A C array of the arrays' addresses; the caller keeps the arrays alive."""
-    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+    return addresses([array.ctypes.data for array in arrays])
+
+
+def addresses(places: Sequence[int]) -> Any:
+    """A C array of addresses, 0 for none."""
+    return (ctypes.c_void_p * max(1, len(places)))(*places)
 
 
 def counters(array: Array) -> Any:

@@ -72,7 +72,8 @@ _LAYERS = (
 
 @dataclass(frozen=True)
 class Report:
-    """Rows in execution order; `seconds` is the median of whole calls. `str()` gives a table.
+    """Rows in execution order; `seconds` is the median of whole calls, `picked` the mean of the bytes that a
+    call reads of weights of which rows come when they are read. `str()` gives a table.
 
     Times are those of the calling thread: where several kernels run without waiting for each other, it may
     have done little of one and much of the next.
@@ -83,6 +84,7 @@ class Report:
     threads: int
     peaks: peaks.Peaks
     manifest: Manifest
+    picked: int = 0
 
     @property
     def total(self) -> float:
@@ -119,6 +121,19 @@ class Report:
             f"weights: {stay} stay ({len(plan.kept)} of {len(sizes)}), {read} come and go in each run "
             f"({len(set(come))}), at most {plan.resident / 2**20:.1f} MiB are there at once"
             + (f"; only rows are read of {tables}" if tables else "")
+            + (f"; {self._windows}" if plan.windows else "")
+        )
+
+    @property
+    def _windows(self) -> str:
+        """What comes of weights row by row."""
+        plan, m = self.manifest.streaming, self.manifest
+        assert plan is not None
+        names = ", ".join(m.weights[slot].name for slot, *_ in plan.windows)
+        stay = sum(pages for *_, pages in plan.windows) * 4096
+        return (
+            f"rows come when they are read of {names}: {self.picked / 2**20:.2f} MiB a call, "
+            f"of which at most {stay / 2**20:.1f} MiB stay"
         )
 
     @property
@@ -166,14 +181,16 @@ def measure(fitted: "Fitted", inputs: Sequence[Any], runs: int, threads: int) ->
     profile = np.zeros((runs, len(calls), 2), np.int64)
     whole = []
     fitted.execute(inputs, threads=threads)
+    before = fitted.rows_read
     for run in range(runs):
         start = time.perf_counter()
         fitted.execute(inputs, threads=threads, profile=profile[run])
         whole.append(time.perf_counter() - start)
+    picked = (fitted.rows_read - before) // runs
     seconds = np.median(profile[..., 1] - profile[..., 0], axis=0) * 1e-9
     machine = peaks.measure()
     rows = [
         Row(call, took, machine.least(call.flops, call.bytes) / took if took > 0 else 0.0)
         for call, took in zip(calls, seconds.tolist(), strict=True)
     ]
-    return Report(tuple(rows), float(np.median(whole)), threads, machine, fitted.manifest)
+    return Report(tuple(rows), float(np.median(whole)), threads, machine, fitted.manifest, picked)

@@ -112,7 +112,7 @@ def spooled(weights: Sequence[Array]) -> Stored:
         for array in weights:
             ranges.append((file.tell(), file.tell() + array.nbytes))
             file.write(array.reshape(-1).view(np.uint8).data)
-            file.write(bytes(-file.tell() % ALIGNMENT))
+            file.write(bytes(-file.tell() % mmap.PAGESIZE))
         file.write(bytes(ALIGNMENT))  # nothing cannot be mapped
         file.flush()
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

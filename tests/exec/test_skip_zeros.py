@@ -13,7 +13,7 @@ from drystone.codegen.tile import TileProgram
 from drystone.ir import build, dialect
 from drystone.ir.elements import to_element, widen
 from drystone.ir.encoded import with_encoding
-from drystone.ir.encoding import Codes, Pack, encode
+from drystone.ir.encoding import Bundle, Codes, Pack, encode
 from drystone.mlir import arith, func, ir
 from drystone.passes.thresholds import Shown, edges
 from drystone.targets import registry
@@ -34,13 +34,16 @@ def product(
     turned: bool,
     element: str = "f32",
     dynamic: bool = False,
+    bundled: bool = False,
 ) -> tuple[TileProgram, list[Any], Any]:
     """The program of (x w) * g with a w held by "inputs", some of x being 0, or by "outputs", some of g being
-    0; what it is called with, and its result in float64. Numbers of w that meet only zeros are NaN."""
+    0; what it is called with, and its result in float64. Numbers of w that meet only zeros are NaN, as are
+    those of other matrices whose rows lie beside its own (`bundled`)."""
     (m, k, n), rng = sizes, np.random.default_rng(sum(sizes))
     shape = (n, k) if turned else (k, n)
     outputs_first = (by == "outputs") == turned
-    encoding = Codes(element, None, Pack((), (), (0, 1) if outputs_first else (1, 0)))
+    order = (0, 1) if outputs_first else (1, 0)
+    encoding = Codes(element, None, Bundle((), (), order, 1, 3) if bundled else Pack((), (), order))
     x, g = (to_element(rng.uniform(-1, 1, each), element) for each in ((m, k), (m, n)))
     skipped = x if by == "inputs" else g
     skipped[rng.random(skipped.shape) < zeros] = 0
@@ -51,6 +54,8 @@ def product(
     if m <= 4:
         holes[(slice(None), dead) if by == "inputs" else dead] = np.nan
     stored = encode(holes if turned else holes.T, encoding)["codes"]
+    if bundled:
+        stored[:, ::2] = to_element(np.full(1, np.nan, np.float32), element)
     with shared_context(), ir.Location.unknown():
         f32, rows = ir.F32Type.get(), ir.ShapedType.get_dynamic_size() if dynamic else m
         left, factor = (
@@ -92,6 +97,25 @@ def test_what_meets_zeros_is_not_read(by: str, zeros: float, element: str) -> No
         machine = registry.resolve(name)
         program, arrays, expected = product(sizes, zeros, machine, by, turned=turned, element=element)
         check_compiled(program, arrays, expected, machine)
+
+
+@pytest.mark.parametrize("by", ["inputs", "outputs"])
+@pytest.mark.parametrize("element", ["f32", "bf16"])
+def test_rows_beside_those_of_other_matrices(by: str, element: str) -> None:
+    """These are NaN here; also where rows are many, and where columns fill no register."""
+    machine, call = registry.resolve("cpu"), None
+    for m in (1, 3, 40):
+        program, arrays, expected = product(
+            (m, 37, 301), 0.6, machine, by, turned=m == 1, element=element, bundled=True
+        )
+        check_compiled(program, arrays, expected, machine)
+    for m in (1, 2, 5, 33):
+        program, arrays, expected = product(
+            (m, 60, 300), 0.7, machine, by, turned=True, element=element, dynamic=True, bundled=True
+        )
+        call = call or compiled(program)
+        call(arrays)
+        check(arrays[-1], expected)
 
 
 @pytest.mark.parametrize("by", ["inputs", "outputs"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drystone.scheduling.budgets.streaming import AROUND, PAGE, Reading, needed, stream
+from drystone.scheduling.budgets.streaming import AROUND, PAGE, Reading, needed, paged, stream
 
 SIZES = {"large": 8 * PAGE, **{f"w{n}": 2 * PAGE for n in range(6)}}
 STEPS = [Reading((f"w{n}",), (), 0, 100, f"layer {n}") for n in range(6)]
@@ -61,3 +61,29 @@ def test_rows_of_a_table_take_room_while_they_are_read() -> None:
     found = stream([rows, *STEPS], SIZES, AROUND + 4 * PAGE, time_limit=1.0)
     assert found.drops[0] == (0, "table")
     assert found.plan.peaks["ram"] <= 4 * PAGE
+
+
+def test_windows_have_what_steps_leave() -> None:
+    """The whole of a weight is there while steps read it; what stays of all of them fits beside that."""
+    sizes = {**SIZES, "up": 64 * PAGE, "other": 64 * PAGE}
+    opened = [
+        Reading((), (), 0, 100, "up", 0, ("up",)),
+        STEPS[0],
+        Reading((), (), 0, 100, "down", 0, ("up",)),
+        Reading((), (), 0, 100, "other", 0, ("other",)),
+    ]
+    marks = 2 * paged(64)
+    least, step = needed(opened, sizes)
+    assert least == 64 * PAGE + marks + AROUND and step.where == "up"
+    for runs, spare in ((4, 0), (4, 10), (4, 65), (4, 200), (0, 200)):
+        room = least + (2 + spare) * PAGE
+        found = stream(opened, sizes, room, 1.0, {"up": runs, "other": runs})
+        pages = {window.key: window.pages for _, window in found.windows}
+        assert [at for at, _ in found.windows] == [2, 3]
+        assert found.resident <= room
+        # Of both as much; of the one that is read what stays is part of what there must be room for.
+        most = min(64, spare) if runs else 0
+        assert pages["up"] == pages["other"] and most - 1 <= pages["up"] <= most
+        assert found.read == sum(64 * PAGE - PAGE * each for each in pages.values()) + 2 * PAGE * (
+            "w0" not in found.kept
+        )

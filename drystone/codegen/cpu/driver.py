@@ -13,15 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from drystone.codegen.cost import Cost
 from drystone.codegen.cpu import dispatch
-from drystone.codegen.cpu.writer import Writer, kind_of
+from drystone.codegen.cpu.writer import Size, Writer, kind_of
+from drystone.codegen.families.matmul_schedule import FEW
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.waiting import Waiting, message_of
 from drystone.errors import InternalError
 from drystone.ir.buffers import Buffer, Buffers, Call
+from drystone.ir.elements import numpy_dtype
+from drystone.ir.picked_rows import picked_rows
 from drystone.ir.program import Program
-from drystone.ir.steps import Copy, Step
+from drystone.ir.steps import Copy, Step, Window
 from drystone.ir.values import main_block
 
 #: A kernel is worth sharing above this time (in seconds) on one thread, a run above that one: waking threads
@@ -30,6 +35,8 @@ _SHARE_KERNEL = 1.5e-6
 _SHARE_RUN = 20e-6
 #: What one thread does in a second, roughly and on the slow side: operations and bytes.
 _FLOPS, _BYTES = 40e9, 10e9
+#: What is said of a run in which pages of a window did not come.
+_UNREAD = "rows of a weight could not be read from the model's file"
 
 
 def driver(
@@ -78,7 +85,8 @@ class _Driver:
         planned = {step.call for step in steps}
         if planned != set(calls):
             raise InternalError(f"the plan orders {sorted(planned)}, the program calls {sorted(calls)}")
-        streamed = any(step.drops for step in steps)
+        streamed = any(step.drops or step.windows for step in steps)
+        self._windows = {window.key: window for step in steps for window in step.windows}
         self._emit_ready()
         for number, step in enumerate(steps):
             for copy in step.copies:
@@ -86,7 +94,10 @@ class _Driver:
             self._out.move_to(step.places)
             if streamed:
                 self._out.tell("progress", number)
+            self._want(calls[step.call])
             self._call(calls[step.call])
+            for window in step.windows:
+                self._keep(window)
             for key in step.drops:
                 slot = self._found.weights.index(key)
                 self._out.tell("drop", slot, self._found.buffers[f"weight.{slot}"].size)
@@ -126,6 +137,38 @@ class _Driver:
         else:
             self._unseen = True
         self._stamp()
+
+    def _want(self, call: Call) -> None:
+        """Let those rows come that a call reads of weights with windows."""
+        for each in picked_rows(self._program, call.op) if self._windows else ():
+            slot = self._found.buffers[self._found.of[each.weight]].slot
+            window = self._windows.get(self._found.weights[slot])
+            if window is None:
+                continue
+            if self._unseen:
+                self._barrier()
+            live, out = self._out.view(each.live), self._out
+            lines: Size = 1
+            for extent in live.extents[:-1]:
+                lines = out.arithmetic("muli", lines, extent)
+            units = np.dtype(numpy_dtype(live.element)).itemsize // 2
+            held = (slot, each.rows, each.size, window.runs + 1)
+            out.ask("want", *held, out.address(live), lines, units, FEW, self._unread())
+            self._barrier()
+
+    def _unread(self) -> int:
+        """The status of a run in which a window could not be read."""
+        if _UNREAD not in self._messages:
+            self._messages.append(_UNREAD)
+        return 1 + self._messages.index(_UNREAD)
+
+    def _keep(self, window: Window) -> None:
+        """After the last call that reads a weight with a window."""
+        if self._unseen or self._being_read:
+            self._barrier()
+        slot = self._found.weights.index(window.key)
+        size = self._found.buffers[f"weight.{slot}"].size
+        self._out.ask("keep", slot, size, window.runs + 1, window.pages)
 
     def _call(self, call: Call) -> None:
         for value in call.op.operands:

@@ -52,7 +52,9 @@ def generate(
     parsed = {name: _parse(kernel, context) for name, kernel in kernels.items()}
     types = {name: _types(module, kernels[name]) for name, module in parsed.items()}
     text, messages = driver(program, found, steps, kernels, types, costs)
-    module = parse(files(__package__).joinpath("pool.mlir").read_text() + text, context)
+    parts = ["pool.mlir", *(["windows.mlir"] if any(step.windows for step in steps) else [])]
+    shared = "".join(files(__package__).joinpath(name).read_text() for name in parts)
+    module = parse(shared + text, context)
     with context, ir.Location.unknown():
         for name, source in parsed.items():
             _add(module, source, name, not _overlaps(function(program, name)))

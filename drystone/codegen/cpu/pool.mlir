@@ -27,8 +27,8 @@
 // What a thread that is alone has of both.
 !single = !llvm.struct<"drystone_single", (!team, !member)>
 // struct drystone_call: weights, arena, inputs, outputs, states, symbols, profile, threads (0: all of the pool),
-// progress, mapped.
-!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, ptr, i64)>
+// progress, mapped, file, places, held, read.
+!call = !llvm.struct<"drystone_call", (ptr, ptr, ptr, ptr, ptr, ptr, ptr, i64, ptr, i64, i64, ptr, ptr, ptr)>
 
 llvm.func @malloc(i64) -> !llvm.ptr
 llvm.func @free(!llvm.ptr)

@@ -67,6 +67,25 @@ class Writer(Places[Size]):
         types = ", ".join(["!llvm.ptr", "i32", *("i64" for _ in names)])
         self.line(f"func.call @drystone_{what}({', '.join(['%call', '%thread', *names])}) : ({types}) -> ()")
 
+    def ask(self, what: str, *numbers: Size) -> None:
+        """A call of one of the pool's functions that all threads do something in, with numbers."""
+        names = [
+            self.fresh(
+                f"arith.constant {number} : i64"
+                if isinstance(number, int)
+                else f"arith.index_cast {number} : index to i64"
+            )
+            for number in numbers
+        ]
+        types = ", ".join(["!llvm.ptr", "!llvm.ptr", "i32", *("i64" for _ in names)])
+        given = ", ".join(["%call", "%team", "%thread", *names])
+        self.line(f"func.call @drystone_{what}({given}) : ({types}) -> ()")
+
+    def address(self, view: View[Size]) -> Size:
+        """Where a view starts in memory."""
+        text = f"memref.extract_aligned_pointer_as_index {view.base} : memref<?xi8> -> index"
+        return self.arithmetic("addi", self.fresh(text), view.offset)
+
     def copy(self, copy: Copy, way: str) -> None:
         """A call of one of the pool's functions that copy within the arena: the bytes that the buffer has in
         this call."""

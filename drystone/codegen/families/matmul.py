@@ -40,6 +40,8 @@ from drystone.codegen.families.matmul_tables import pieces_of
 from drystone.codegen.families.structured import StructuredMatrix
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Tensor, TileProgram
+from drystone.ir.encoding import Bundle
+from drystone.ir.picked_rows import by_outputs, leaves_rows
 from drystone.mlir import ir
 from drystone.targets.target import Target
 
@@ -128,9 +130,10 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
     pack = pack_of(main.b)
     transposed = bool(ir.IntegerAttr(main.transpose_b).value)
     logical = len(main.b.type.shape)
-    skips = False
-    if pack is not None and logical == 2 and not pack.inner_dims:  # input by input, or output by output
-        transposed, pack, skips = transposed == (pack.outer_perm == (0, 1)), None, True
+    skips, place = leaves_rows(main.b), None
+    if pack is not None and skips:
+        place = pack.place if isinstance(pack, Bundle) else None
+        transposed, pack = by_outputs(main.operation), None
     if pack is not None and not (logical == 2 and pack.inner_dims[:1] == (0 if transposed else 1,)):
         return None
     if pack is not None and len(pack.inner_dims) > 1:  # a block's columns with the k that lie beside them
@@ -152,7 +155,8 @@ def form_of(op: DryOp, out: Tensor, ops: Mapping[Any, DryOp]) -> MatMulForm | No
     known = tuple((n, form) for n, form in inner.items() if form is not None)
     coded, left = coded_matrix(op, main.b), sparse_matrix(op, main.a)
     sparse = left or sparse_matrix(op, main.b)
-    return MatMulForm(op, a, b, out, extras, pack, transposed, known, coded, sparse, left is not None, skips)
+    sides = (coded, sparse, left is not None)
+    return MatMulForm(op, a, b, out, extras, pack, transposed, known, *sides, skips, place)
 
 
 def product_of(forms: Sequence[MatMulForm], target: Target) -> Product:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from drystone.codegen.elements import is_float
 from drystone.codegen.families.dry_op import summand
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.matmul_form import MatMulForm, finish, places, plain_b, program, promises
 from drystone.codegen.families.tiling import even
 from drystone.codegen.tile import Index, Tile, TileBuilder, TileProgram, index
 from drystone.targets.target import Target
@@ -42,9 +42,8 @@ def sums_along_k(
 
     def products(k: Index, acc: Tile) -> Tile:
         a_at = [*places(form, form.a, batch), i, k]
-        b_at = [*places(form, form.b, batch), j, k]
         a = t.load(form.a, a_at, [*([None] * (len(a_at) - 2)), rows, lanes])
-        b = t.load(form.b, b_at, [*([None] * (len(b_at) - 2)), columns, lanes])
+        b = t.load(form.b, *plain_b(form, batch, [j, k], [columns, lanes]))
         a, b = (summand(t, each, form.dtype) for each in (a, b))
         return _accumulate(t, acc, t.reshape(a, (rows, 1, lanes)), t.reshape(b, (1, columns, lanes)))
 

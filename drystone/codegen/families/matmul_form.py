@@ -31,7 +31,7 @@ class MatMulForm:
     maps. inner: by their number, operands that are not in memory: the elements of other products of the same
     a, whose sums are held beside this one's. coded, sparse: what reads b, where that holds
     codes, or some of its elements; `left`: it is a that is sparse. skips: b is held so that rows of it
-    can be left out."""
+    can be left out; place: which it is of the matrices whose rows lie side by side, where they do."""
 
     op: DryOp
     a: Tensor
@@ -45,6 +45,7 @@ class MatMulForm:
     sparse: ListedMatrix | StructuredMatrix | None = None
     left: bool = False
     skips: bool = False
+    place: int | None = None
 
     @property
     def batch(self) -> int:
@@ -88,6 +89,17 @@ def places(form: MatMulForm, tensor: Tensor, batch: Sequence[Index]) -> list[Ind
     if tensor is form.b and (form.pack is not None or form.coded is not None):
         return []
     return [index(0) if tensor.shape[d] == 1 else batch[len(batch) - count + d] for d in range(count)]
+
+
+def plain_b(
+    form: MatMulForm, batch: Sequence[Index], at: Sequence[Index], sizes: Sequence[int]
+) -> tuple[list[Index], list[int | None]]:
+    """Starts and sizes of a load of a plain b, from a row and column on."""
+    if form.place is not None:
+        (row, column), (rows, columns) = at, sizes
+        return [row, index(form.place), column], [rows, None, columns]
+    before = places(form, form.b, batch)
+    return [*before, *at], [*([None] * len(before)), *sizes]
 
 
 def finish(
@@ -171,10 +183,11 @@ def promises(form: MatMulForm, t: TileBuilder) -> None:
                 t.same(form.a.dim(d), form.out.dim(d))
     if form.pack is None and form.coded is None and form.sparse is None:
         count = len(form.b.shape)
-        n, k = (count - 2, count - 1) if form.transposed else (count - 1, count - 2)
+        first, last = count - 2 if form.place is None else 0, count - 1
+        n, k = (first, last) if form.transposed else (last, first)
         t.same(form.b.dim(n), form.out.dim(r + 1))
         t.same(form.b.dim(k), form.depth)
-        for d in range(count - 2):
+        for d in range(first):
             if form.b.shape[d] != 1:
                 t.same(form.b.dim(d), form.out.dim(r - (count - 2) + d))
     identity = [ir.AffineDimExpr.get(d) for d in range(r + 2)] if form.extras else []

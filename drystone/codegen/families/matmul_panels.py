@@ -7,7 +7,15 @@ from drystone.codegen.families.ahead import Ahead
 from drystone.codegen.families.coded_schedule import coded_schedule
 from drystone.codegen.families.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import laid_down, widened
-from drystone.codegen.families.matmul_form import MatMulForm, finish, finish_rows, places, program, promises
+from drystone.codegen.families.matmul_form import (
+    MatMulForm,
+    finish,
+    finish_rows,
+    places,
+    plain_b,
+    program,
+    promises,
+)
 from drystone.codegen.families.matmul_schedule import (
     DECODED,
     FEW,
@@ -347,8 +355,7 @@ class Step:
         """`depth` rows of b from k in the panel."""
         form, t, p, n = self.form, self.t, self.p, self.n
         if form.group == 1 and form.pack is None:
-            at = [*places(form, form.b, self.batch), k, n]
-            return widened(t, t.load(form.b, at, [*([None] * (len(at) - 2)), depth, p.width]))
+            return widened(t, t.load(form.b, *plain_b(form, self.batch, [k, n], [depth, p.width])))
         at, sizes = self.in_packed(k, depth)
         if form.group > 1:
             b = t.load(form.b, at, sizes, held=True)

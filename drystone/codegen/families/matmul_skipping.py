@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from drystone.codegen.families.dry_op import widened
 from drystone.codegen.families.epilogue import load_extra
 from drystone.codegen.families.matmul_dots import sums_along_k
-from drystone.codegen.families.matmul_form import MatMulForm, finish, places, program, promises
+from drystone.codegen.families.matmul_form import MatMulForm, finish, places, plain_b, program, promises
 from drystone.codegen.families.matmul_panels import step_of
 from drystone.codegen.families.matmul_schedule import FEW, Product, Schedule, default, schedule
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram
@@ -76,6 +76,10 @@ class _Step(ABC):
     batch: tuple[Index, ...]
     m: Index
     n: Index
+
+    def in_b(self, row: Index, column: Index, columns: int) -> tuple[list[Index], list[int | None]]:
+        """Where a part of a row of the weight lies: starts and sizes of a load."""
+        return plain_b(self.form, self.batch, [row, column], [1, columns])
 
     @property
     def outputs(self) -> Index:
@@ -161,9 +165,9 @@ class _ByInputs(_Step):
             def columns(c: Index) -> None:
                 total = t.load(sums, [0, c], [self.rows, self.width])
                 for k, x in zip(ks, numbers, strict=True):
-                    total = t.dot(total, x, widened(t, t.load(form.b, [k, self.n + c], [1, self.width])))
+                    total = t.dot(total, x, widened(t, t.load(form.b, *self.in_b(k, self.n + c, self.width))))
                 for k in ahead:
-                    t.prefetch(form.b, [k, self.n + c], [1, self.width], read=True, far=True)
+                    t.prefetch(form.b, *self.in_b(k, self.n + c, self.width), read=True, far=True)
                 t.store(sums, [0, c], total)
 
             t.loop(self.outputs, self.width, columns)
@@ -196,9 +200,9 @@ class _ByOutputs(_Step):
             def along(k: Index, *totals: Tile) -> list[Tile]:
                 at = [*places(form, form.a, self.batch), self.m, k]
                 x = widened(t, t.load(form.a, at, [*([None] * form.batch), self.rows, span]))
-                rows = [t.load(form.b, [self.n + o, k], [1, span]) for o in outputs]
+                rows = [t.load(form.b, *self.in_b(self.n + o, k, span)) for o in outputs]
                 for o in ahead:
-                    t.prefetch(form.b, [self.n + o, k], [1, span], read=True, far=True)
+                    t.prefetch(form.b, *self.in_b(self.n + o, k, span), read=True, far=True)
                 both = zip(rows, totals, strict=True)
                 return [t.apply("math.fma", x, widened(t, row), total) for row, total in both]
 

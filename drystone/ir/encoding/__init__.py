@@ -37,7 +37,7 @@ from drystone.ir.encoding.entropy import Huffman
 from drystone.ir.encoding.flat import Flat, by_taps
 from drystone.ir.encoding.geometry import Per
 from drystone.ir.encoding.joined import Joined
-from drystone.ir.encoding.layout import Layout, Pack
+from drystone.ir.encoding.layout import Bundle, Layout, Pack
 from drystone.ir.encoding.moved import Diagonal, Moved, Permuted, Rotated
 from drystone.ir.encoding.parts import (
     BY_RANGE,
@@ -76,6 +76,7 @@ __all__ = [
     "SEARCHED",
     "Base3",
     "Bitmap",
+    "Bundle",
     "Codes",
     "Compressed",
     "Coordinates",

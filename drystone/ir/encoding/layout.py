@@ -178,3 +178,39 @@ class Pack(Layout):
             yield f"tiles {self.inner_tiles} of dimensions {dims}"
         if self.outer_perm and sorted(self.outer_perm) != list(range(rank)):
             yield f"order {self.outer_perm} of rank {rank}"
+
+
+@dataclass(frozen=True)
+class Bundle(Pack):
+    """Rows of several matrices side by side, as of an MLP's neurons: one stored array [rows, count, ..] has
+    in row i those of all of them, in order, and these codes are at `place` among them."""
+
+    place: int = 0  #: which of the matrices this one is
+    count: int = 1  #: how many there are
+
+    @property
+    def alone(self) -> Pack:
+        """How the matrix lies where its rows are taken by themselves."""
+        return Pack(self.inner_dims, self.inner_tiles, self.outer_perm)
+
+    def shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The stored shape of all of them."""
+        rows, *rest = super().shape(shape)
+        return (rows, self.count, *rest)
+
+    def apply(self, array: Array) -> Array:
+        """The array in this layout, with zeros where the others are."""
+        own = self.alone.apply(array)
+        stored = np.zeros((len(own), self.count, *own.shape[1:]), own.dtype)
+        stored[:, self.place] = own
+        return stored
+
+    def undo(self, stored: Array, shape: Sequence[int]) -> Array:
+        """The array of logical `shape` that lies at its place in `stored`."""
+        return super().undo(stored[:, self.place], shape)
+
+    def problems(self, shape: Sequence[int], code: Code) -> Iterator[str]:
+        """What cannot be for codes of a tensor of this shape."""
+        yield from super().problems(shape, code)
+        if self.inner_dims or not shape or not 0 <= self.place < self.count:
+            yield f"place {self.place} of {self.count} in bundles of rows"

@@ -9,9 +9,11 @@ import numpy as np
 
 from drystone.dtypes import DTYPES
 from drystone.errors import UserError
-from drystone.ir.buffers import Call, buffers
+from drystone.ir.buffers import Buffers, Call, buffers
+from drystone.ir.encoded import own_bytes
+from drystone.ir.picked_rows import picked_rows
 from drystone.ir.program import Program
-from drystone.ir.steps import Step
+from drystone.ir.steps import Step, Window
 from drystone.mlir import ir_place
 from drystone.options import Budget, byte_count
 from drystone.scheduling.arena import Arena, arena_of
@@ -58,10 +60,14 @@ class Allotment:
     def steps(self) -> list[Step]:
         """The plan for the code generator."""
         drops: dict[int, list[str]] = {}
-        for step, key in () if self.streaming is None else self.streaming.drops:
-            drops.setdefault(step, []).append(key)
+        windows: dict[int, list[Window]] = {}
+        if self.streaming is not None:
+            for step, key in self.streaming.drops:
+                drops.setdefault(step, []).append(key)
+            for step, window in self.streaming.windows:
+                windows.setdefault(step, []).append(window)
         return [
-            Step(name, places, copies, tuple(drops.get(step, ())))
+            Step(name, places, copies, tuple(drops.get(step, ())), tuple(windows.get(step, ())))
             for step, (name, places, copies) in enumerate(
                 zip(self.plan.order, self.arena.places, self.arena.copies, strict=True)
             )
@@ -86,6 +92,7 @@ class Allotter:
         self._found = buffers(program)
         sizes = {name: buffer.size for name, buffer in self._found.buffers.items()}
         self._weights = {key: sizes[f"weight.{slot}"] for slot, key in enumerate(self._found.weights)}
+        self._windows = _windows(program, self._found)
         self.states = sum(size for name, size in sizes.items() if self._found.buffers[name].kind == "state")
         self._tell_work = work
         #: The refusal of what activations were given beside the rest, which holds for less than it says would
@@ -144,7 +151,8 @@ class Allotter:
             raise self._too_small(total, least, f"the weights of {largest.where}", error) from None
         steps, sizes = self._steps(chosen.plan)
         room = total - self.states - chosen.arena.size
-        return replace(chosen, streaming=stream(steps, sizes, room, self._time_limit))
+        streaming = stream(steps, sizes, room, self._time_limit, self._windows)
+        return replace(chosen, streaming=streaming)
 
     def _activations(self, limits: Mapping[str, int | str] | None) -> Allotment:
         limited = limits or any(level.capacity is not None for level in self._target.levels)
@@ -195,25 +203,29 @@ class Allotter:
         """What each step reads of weights, and the weights' sizes in whole pages."""
         calls = {call.name: call for call in self._found.calls}
         keys = {f"weight.{slot}": key for slot, key in enumerate(self._found.weights)}
+        reads = [
+            list(dict.fromkeys(keys[each] for each in calls[name].inputs if each in keys))
+            for name in plan.order
+        ]
+        places = {key: [n for n, each in enumerate(reads) if key in each] for key in self._windows}
         steps = []
-        for name in plan.order:
+        for number, name in enumerate(plan.order):
             call = calls[name]
-            read = list(dict.fromkeys(keys[each] for each in call.inputs if each in keys))
+            read = [key for key in reads[number] if key not in self._windows]
+            inside = tuple(key for key, at in places.items() if at[0] <= number <= at[-1])
             made = sum(self._found.buffers[name].size for name in call.outputs)
             rows = {key: self._rows(call, key, made) for key in read}
             whole, parts = (tuple(k for k in read if bool(rows[k]) == part) for part in (False, True))
             time = -(-self.work[name] // _BYTES)
             place, picked = str(ir_place(call.op) or name), made if parts else 0
-            steps.append(Reading(whole, parts, sum(rows.values()), time, place, picked))
+            steps.append(Reading(whole, parts, sum(rows.values()), time, place, picked, inside))
         return steps, {key: paged(size) for key, size in self._weights.items()}
 
     def _rows(self, call: Call, key: str, made: int) -> int:
         """Bytes that are there of a table that a call reads some rows of; 0 where it reads a weight whole."""
-        if self.work[call.name] >= self._weights[key]:
-            return 0
         place = f"weight.{self._found.weights.index(key)}"
         kinds = [value.type for value in call.op.operands if self._found.of.get(value) == place]
-        if not kinds:  # a scalar of it
+        if not kinds or self.work[call.name] >= own_bytes(kinds[0]):  # none: a scalar of it
             return 0
         rows, *columns = kinds[0].shape
         item = np.dtype(DTYPES[str(kinds[0].element_type)]).itemsize
@@ -235,3 +247,17 @@ class Allotter:
             f"the weights take {spell_bytes(whole)}, the budget for them is {spell_bytes(limit)}",
             hint=f"the largest are:\n{text}\n  the least budget this version can meet: weights={whole}",
         )
+
+
+def _windows(program: Program, found: Buffers) -> dict[str, int]:
+    """For weights of which every call reads rows alone, by key, for how many runs those stay that are not
+    read."""
+    whole, picked = set[str](), dict[str, int]()
+    for call in found.calls:
+        own = {found.of[each.weight] for each in picked_rows(program, call.op)}
+        whole |= {name for name in call.inputs if name not in own}
+        for key in (found.weights[found.buffers[name].slot] for name in own):
+            if key in program.windows:
+                picked[key] = program.windows[key]
+    slots = {key: f"weight.{slot}" for slot, key in enumerate(found.weights)}
+    return {key: runs for key, runs in picked.items() if slots[key] not in whole}
