@@ -11,6 +11,7 @@ from drystone.ir.encoded import encoding_of, storage_bytes, storage_element, sto
 from drystone.ir.encoding import (
     Base3,
     Bitmap,
+    Bundle,
     Codes,
     Compressed,
     Coordinates,
@@ -229,6 +230,24 @@ def test_a_layout_only_moves_elements(data: st.DataObject, shape: tuple[int, ...
     parts = encode(array, encoding)
     np.testing.assert_array_equal(decode(parts, encoding, shape, "f32"), array)
     assert np.abs(parts["codes"]).sum(dtype=np.float64) == np.abs(array).sum(dtype=np.float64)
+
+
+@quick
+@given(st.data(), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.integers(0, 1000))
+def test_rows_of_several_matrices_lie_side_by_side(
+    data: st.DataObject, shape: tuple[int, int], seed: int
+) -> None:
+    count = data.draw(st.integers(1, 4))
+    orders = [data.draw(st.sampled_from([(0, 1), (1, 0)])) for _ in range(count)]
+    arrays = [numbers(shape if order == (0, 1) else shape[::-1], seed + n) for n, order in enumerate(orders)]
+    held = [Codes("f32", None, Bundle((), (), order, place, count)) for place, order in enumerate(orders)]
+    both = list(zip(arrays, held, strict=True))
+    shared = sum(encode(array, each)["codes"] for array, each in both)
+    assert shared.shape == (shape[0], count, shape[1])
+    for array, each in both:
+        assert not list(each.problems(array.shape))
+        np.testing.assert_array_equal(decode({"codes": shared}, each, array.shape, "f32"), array)
+    assert list(Bundle((), (), (0, 1), count, count).problems(shape, code_of("f32")))
 
 
 @quick

@@ -19,8 +19,9 @@
               | #dry.table<[[numbers]]> | #dry.learned<bits, held, per>                      a codebook
     scale    := unit | #dry.scale<per, held, zero_point, minimum>         each but the first an encoding
     per      := #dry.per<[axes], [sizes], rest>            which elements share a scale
-    layout   := unit | #dry.pack<..> | #dry.planes<..> | #dry.split<..> | #dry.base3<..>
-              | #dry.interleaved<..> | #dry.huffman<..> | #dry.words<axis, width> | #dry.strings<axis>
+    layout   := unit | #dry.pack<..> | #dry.bundle<..> | #dry.planes<..> | #dry.split<..>
+              | #dry.base3<..> | #dry.interleaved<..> | #dry.huffman<..> | #dry.words<axis, width>
+              | #dry.strings<axis>
                                                            in what order and in which bits the codes lie
 
 A tensor without an encoding holds its own elements in row-major order. An encoded one is held in parts, named
