@@ -19,8 +19,7 @@ def explain(manifest: Manifest, name: str = "") -> str:
         if name == call.name or _below(layer, name):
             lines += [_kernel(manifest, number, call), *_homes(manifest, number)]
     lines += _weights(manifest, name)
-    notes = (*manifest.formats, *manifest.sparsity, *manifest.attention, *manifest.removed, *manifest.patched)
-    lines += [f"why: {note}" for note in map(str, notes) if _names(note, name)]
+    lines += [f"why: {note}" for note, about in _notes(manifest) if _names(about, name)]
     if not lines:
         raise _unknown(manifest, name)
     return "\n".join(lines)
@@ -36,10 +35,18 @@ def _below(known: str, name: str) -> bool:
     return not name or known == name or known.startswith(f"{name}.")
 
 
-def _names(note: str, name: str) -> bool:
-    """Whether what the compiler noted is about the layer: its name stands there as a whole."""
-    words = note.replace(",", " ").replace(":", " ").split()
-    return any(_below(word, name) for word in words)
+def _notes(manifest: Manifest) -> Iterator[tuple[object, str]]:
+    """What the compiler noted, and the names of the layers and weights that it is about."""
+    yield from ((each, each.weight) for each in manifest.formats)
+    yield from ((each, each.weight) for each in manifest.sparsity)
+    yield from ((each, each.where) for each in manifest.attention)
+    yield from ((each, ", ".join(each.weights)) for each in manifest.removed)
+    yield from ((each, f"{each.first}, {each.last}") for each in manifest.patched)
+
+
+def _names(about: str, name: str) -> bool:
+    """Whether one of these names is that of the layer, or of what is below it."""
+    return any(_below(word, name) for word in about.replace(",", " ").split())
 
 
 def _kernel(manifest: Manifest, number: int, call: KernelCall) -> str:

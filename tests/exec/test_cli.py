@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from torch import nn
 import drystone
 from drystone.cli import main
 from drystone.ir import formats
+from drystone.runtime.explain import explain
+from drystone.sparse_weight import SparseWeight
 
 
 def _drystone(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -66,6 +69,14 @@ def test_explain(folder: Path) -> None:
     assert done.output == _within("explain", "model.dry", folder=folder).output
     done = _within("explain", "model.dry", "0.wieght", folder=folder)
     assert done.exit_code == 2 and "named '0.wieght'" in done.stderr and "such as 0.weight" in done.stderr
+
+
+def test_notes_are_about_the_layers_that_they_name(folder: Path) -> None:
+    """Not about those whose numbers happen to stand in them."""
+    settled = SparseWeight("9.weight", 64, 64, 0.9, "lists", 1, 1, 9, 0.71, False, "0.71 of dense")
+    manifest = replace(drystone.load(folder / "model.dry").manifest, sparsity=(settled,))
+    assert explain(manifest, "9") == f"why: {settled}"
+    assert str(settled) not in explain(manifest, "0") and str(settled) in explain(manifest)
 
 
 def test_calibrated_weights(folder: Path) -> None:

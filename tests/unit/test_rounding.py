@@ -213,6 +213,20 @@ def test_what_nothing_was_seen_of_is_rounded_to_the_nearest() -> None:
     assert scaled([Member(weight, encoding, Method.of("awq"))], seen) is None
 
 
+def test_one_row_has_nothing_beside_its_mean() -> None:
+    """Sums of f32 that cancel leave rounding, which says nothing: all inputs count the same."""
+    weight = case()[0]
+    x = np.random.default_rng(0).standard_normal((1, 96)).astype(np.float32)
+    moment = (x.T @ x).astype(np.float64)
+    noise = np.random.default_rng(1).standard_normal((96, 96)) * np.abs(moment) * 1e-7
+    seen = Seen(1, x[0].astype(np.float64), moment + noise + noise.T)
+    assert not seen.centred.moment.any()
+    np.testing.assert_array_equal(seen.centred.damped, seen.centred.damped[0, 0] * np.eye(96))
+    parts = Method.of("gptq+bias").parts(weight, formats.w4(), seen)
+    left = formats.w4().decode(parts, weight.shape) - weight
+    assert np.linalg.norm(left) < 0.15 * np.linalg.norm(weight)
+
+
 def test_names_of_methods() -> None:
     assert Method.of("gptq+awq") == Method(scaled=True, fed_back=True)
     assert not Method.of("nearest").calibrated

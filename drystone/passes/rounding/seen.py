@@ -12,6 +12,8 @@ from drystone.passes.rounding.hessian import Hessian, divided
 _STEPS = 255
 #: The share of the median of H's diagonal that is added to it: so much, or so much of k by the rows.
 _DAMPING, _SCARCE = 0.01, 0.5
+#: What part of the squares of a column, which are summed in f32, may be rounding where its mean is taken off.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ class Seen:
         if self.before is not None:
             return self.before[0].centred.divided(self.before[1])
         mean = self.total / max(self.rows, 1)
-        return replace(self, moment=self.moment - np.outer(self.total, mean))
+        moment = self.moment - np.outer(self.total, mean)
+        # What sums that cancel leave is rounding, which may be below 0: one row has nothing beside its mean.
+        varies = np.diag(moment) > _ROUNDING * np.diag(self.moment)
+        return replace(self, moment=np.where(varies & varies[:, None], moment, 0.0))
 
     def mean_error(self, left: Array) -> Array:
         """The mean error of every output, f64 [n], for the error [n, k] of a weight."""
@@ -79,7 +84,7 @@ class Seen:
         diagonal = np.diag(self.moment)
         used = diagonal[diagonal > 0]
         share = max(_DAMPING, _SCARCE * len(diagonal) / max(self.rows, 1))
-        return self.moment + share * float(np.median(used) if len(used) else 0.0) * np.eye(len(diagonal))
+        return self.moment + share * float(np.median(used) if len(used) else 1.0) * np.eye(len(diagonal))
 
     @cached_property
     def hessian(self) -> Hessian:
