@@ -87,11 +87,10 @@ class Fitted:
         self._code = code
         self._image = image
         self._windows = self._opened()
-        self._table = native.addresses(
-            [array.ctypes.data for array in self._weights]
-            if self._windows is None
-            else self._windows.table(self._weights)
-        )
+        if self._windows is None:
+            self._table = native.pointers(self._weights)
+        else:
+            self._table = native.addresses(self._windows.table(self._weights))
         self._names = [leaf.name for leaf in manifest.inputs]
         self._taken = [Taken(leaf) for leaf in manifest.inputs]
         self._given = [Given(leaf) for leaf in manifest.outputs]
