@@ -15,8 +15,8 @@ from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Encoding
 from drystone.mlir import func, ir
 from drystone.options import element_of
-from drystone.passes.pack_weights import panel_width
-from drystone.passes.panels import Panels
+from drystone.passes.layout.pack_weights import panel_width
+from drystone.passes.layout.panels import Panels
 from drystone.targets.target import CpuTarget
 
 THREADS = 2

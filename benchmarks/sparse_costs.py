@@ -1,5 +1,5 @@
 """What products with sparse matrices take beside dense ones, as a line for each number of rows: the tables of
-`drystone/passes/sparse_costs.py`.
+`drystone/passes/sparsifying/sparse_costs.py`.
 
     python -m benchmarks.sparse_costs [f32|bf16|left ...] [--only lists:128] [--seconds 0.2]
 
@@ -24,7 +24,7 @@ import drystone
 from benchmarks.sparse import Layers, Work, zeroed
 from drystone.autotune.trial import in_turns
 from drystone.ir.encoding import Codes, Compressed, Encoding, Pattern, Sparse, Structured
-from drystone.passes.sparse_costs import SparseProduct
+from drystone.passes.sparsifying.sparse_costs import SparseProduct
 from drystone.targets import resolve
 
 #: By how kernels read a matrix: rows, and patterns with the part of zeros.

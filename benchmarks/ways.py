@@ -18,7 +18,7 @@ from drystone.autotune.explore import first_choice, ranking
 from drystone.autotune.schedules import Schedules
 from drystone.autotune.task import Task
 from drystone.autotune.trial import Bench
-from drystone.codegen.families.matmul_schedule import DECODED, IN_BYTES, LOOKED_UP
+from drystone.codegen.families.matmul.schedule import DECODED, IN_BYTES, LOOKED_UP
 from drystone.codegen.search import Point
 
 NAMES = {DECODED: "decoded", IN_BYTES: "in bytes", LOOKED_UP: "looked up"}

@@ -9,7 +9,6 @@ from typing import Any
 from drystone import (
     autotune,
     backends,
-    calibrating,
     choosing,
     env,
     frontend,
@@ -19,6 +18,8 @@ from drystone import (
     scheduling,
     targets,
 )
+from drystone.asking import calibrating
+from drystone.asking.source import Source, asked
 from drystone.caches import Held
 from drystone.errors import UserError
 from drystone.ir.program import Program
@@ -35,11 +36,10 @@ from drystone.options import (
     chosen,
     element_of,
 )
-from drystone.passes.patch import Patch
+from drystone.passes.patching.patch import Patch
 from drystone.plans import Plans
 from drystone.progress import Steps, steps
 from drystone.runtime.fitted import Fitted
-from drystone.source import Source, asked
 
 
 def compile(

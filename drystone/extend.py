@@ -28,7 +28,7 @@ from drystone.choosing.choose import CANDIDATES
 from drystone.codegen import families
 from drystone.codegen.cost import FLOPS, SizedKernel
 from drystone.codegen.families import Builder, Finder
-from drystone.codegen.families.code_numbers import RULES
+from drystone.codegen.families.codes.numbers import RULES
 from drystone.codegen.tile import Tile, TileBuilder
 from drystone.errors import UserError
 from drystone.frontend.convert import CONVERTERS

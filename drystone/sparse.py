@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drystone.codegen.cpu.alone import Alone, alone
-from drystone.codegen.families.spgemm import STRIP, counting, multiplying
+from drystone.codegen.families.matmul.spgemm import STRIP, counting, multiplying
 from drystone.dtypes import Array
 from drystone.errors import UserError
 from drystone.targets import cpu

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 import drystone
 from benchmarks.models import InvertedResidual, ViTTiny, mobilenet_v2, resnet50
 from benchmarks.table import show
-from drystone.passes import in_place
-from drystone.passes.fuse_row_stats import FuseRowStats
-from drystone.passes.slice_rows import SliceRows
+from drystone.passes.fusing.fuse_row_stats import FuseRowStats
+from drystone.passes.fusing.slice_rows import SliceRows
+from drystone.passes.outlining import in_place
 
 _HEAD = """\
 | model | arena without | with | ms without | with | time |

@@ -18,7 +18,7 @@ from drystone.ir import formats
 from drystone.ir.encoding import BY_RANGE, SEARCHED, Codes, Encoding, Search, Sparse, decode, encode
 from drystone.passes.pruning import METHODS as PRUNING
 from drystone.passes.pruning import Blocks, Groups, Pruning, Zeros
-from drystone.passes.quantize_weights import BEST
+from drystone.passes.quantizing.quantize_weights import BEST
 from drystone.passes.rounding import Member, Method, Seen, scaled
 
 #: Inputs of a call.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from drystone.codegen.families.coded_schedule import coded_seconds
+from drystone.codegen.families.codes.schedule import coded_seconds
 from drystone.codegen.families.tiling import side_by_side
 from drystone.targets.target import Target
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from drystone import asking, models
+from drystone import models
+from drystone.asking import words as asking
 from drystone.building import tables
 from drystone.caches import Cache, Keep
 from drystone.errors import UserError

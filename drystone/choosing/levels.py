@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from drystone.asking.quantizing import Call
 from drystone.choosing.changes import Changes
 from drystone.choosing.choose import Option, choose
 from drystone.choosing.zeros import Trial
 from drystone.dtypes import Array
 from drystone.ir.program import Program
 from drystone.passes import ExposeWeights, Quantization, SparsifyWeights, copy_of, run
-from drystone.passes.fold_weights import FoldWeights
+from drystone.passes.fusing.fold_weights import FoldWeights
 from drystone.passes.pruning import Blocks, Free, Pruning
 from drystone.passes.rounding import Seen
 from drystone.passes.weight_readers import Reader, asked
-from drystone.quantizing import Call
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
 

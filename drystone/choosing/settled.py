@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from drystone.asking.quantizing import Call
 from drystone.choosing.changes import Changes
 from drystone.choosing.choose import Option, Weight, cheapest, choose, described, options_of, too_small
 from drystone.choosing.zeros import Way, candidates
@@ -24,16 +25,15 @@ from drystone.passes import (
     SparseProduct,
     SparsifyWeights,
 )
-from drystone.passes.biases import bias_of
+from drystone.passes.fusing.biases import bias_of
 from drystone.passes.generic import unwidened
-from drystone.passes.pack_weights import panel_width
-from drystone.passes.panels import Panels
+from drystone.passes.layout.pack_weights import panel_width
+from drystone.passes.layout.panels import Panels
 from drystone.passes.pruning import Free, Pruning
-from drystone.passes.quantize_products import is_quantizable
-from drystone.passes.quantize_weights import BEST
+from drystone.passes.quantizing.quantize_products import is_quantizable
+from drystone.passes.quantizing.quantize_weights import BEST
 from drystone.passes.rounding import Method, Seen
 from drystone.passes.weight_readers import Reader, asked_of, first_match, readers_of
-from drystone.quantizing import Call
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
 from drystone.targets.target import Target

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from drystone import asking
+from drystone.asking import words as asking
 from drystone.cli.common import ARTIFACT, CHECKPOINT, TARGET, save
 from drystone.options import Budget, Options
 

@@ -9,9 +9,9 @@ are those of a core of any recent machine; formats are compared, so that only th
 import math
 from dataclasses import dataclass
 
-from drystone.codegen.families.coded_work import work_of
-from drystone.codegen.families.matmul_schedule import IN_BYTES, LOOKED_UP
-from drystone.codegen.families.matmul_split import are_split_for
+from drystone.codegen.families.codes.work import work_of
+from drystone.codegen.families.matmul.schedule import IN_BYTES, LOOKED_UP
+from drystone.codegen.families.matmul.split import are_split_for
 from drystone.ir.encoding import Codes, Encoding, Words
 from drystone.ir.encoding.code import Floats
 from drystone.targets.target import Target

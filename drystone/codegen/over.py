@@ -8,7 +8,7 @@ needs it; `settle` takes back the marks that the plan made no use of.
 from collections.abc import Sequence
 from typing import Any
 
-from drystone.codegen.families.conv import can_write_over
+from drystone.codegen.families.conv.kernel import can_write_over
 from drystone.codegen.families.outlined import main_operation
 from drystone.ir.buffers import OVER, buffers
 from drystone.ir.program import Program

@@ -6,11 +6,9 @@
 options, in a file of its name.
 """
 
-from drystone.passes.cascades import Cascade, cascades
-from drystone.passes.encode_caches import EncodeCaches
-from drystone.passes.expose_weights import ExposeWeights
-from drystone.passes.fixed_sets import Prompt
-from drystone.passes.observe_weights import ObserveWeights
+from drystone.passes.attention.cascades import Cascade, cascades
+from drystone.passes.caches.encode_caches import EncodeCaches
+from drystone.passes.layout.expose_weights import ExposeWeights
 from drystone.passes.pass_base import Pass, copy_of, run
 from drystone.passes.pipeline import (
     Quantization,
@@ -21,14 +19,16 @@ from drystone.passes.pipeline import (
     pipeline,
     unfused,
 )
-from drystone.passes.quantize_convolutions import QuantizeConvolutions
-from drystone.passes.quantize_products import INT8, QuantizeProducts
-from drystone.passes.quantize_weights import QuantizeWeights, Rounding
-from drystone.passes.round_activations import RoundActivations
-from drystone.passes.settle_sparsity import Timed
-from drystone.passes.skip_zeros import Left, ObserveZeros, SkipZeros
-from drystone.passes.sparse_costs import SparseProduct
-from drystone.passes.sparsify_weights import SparsifyWeights
+from drystone.passes.quantizing.observe_weights import ObserveWeights
+from drystone.passes.quantizing.quantize_convolutions import QuantizeConvolutions
+from drystone.passes.quantizing.quantize_products import INT8, QuantizeProducts
+from drystone.passes.quantizing.quantize_weights import QuantizeWeights, Rounding
+from drystone.passes.quantizing.round_activations import RoundActivations
+from drystone.passes.sparsifying.fixed_sets import Prompt
+from drystone.passes.sparsifying.settle_sparsity import Timed
+from drystone.passes.sparsifying.skip_zeros import Left, ObserveZeros, SkipZeros
+from drystone.passes.sparsifying.sparse_costs import SparseProduct
+from drystone.passes.sparsifying.sparsify_weights import SparsifyWeights
 from drystone.passes.weights import made_of, model_name
 
 __all__ = [

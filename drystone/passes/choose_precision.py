@@ -16,8 +16,8 @@ from drystone.ir.values import main_block, nested, producer, producer_name, shap
 from drystone.mlir import ir
 from drystone.passes.dims import empty_like
 from drystone.passes.generic import body, is_widened
+from drystone.passes.layout.unfolded import unfolds
 from drystone.passes.rewriting import erase_dead, ops, uses
-from drystone.passes.unfolded import unfolds
 from drystone.passes.weights import drop_unused, new_weight, weight_key
 from drystone.targets.dots import DotUnit
 from drystone.targets.target import Target

@@ -7,7 +7,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import dims_of, main_block, shape
 from drystone.mlir import ir, run_pipeline
 from drystone.passes.dims import extent
-from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.fusing.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.generic import collapse, expand
 from drystone.passes.rewriting import erase_dead, ops, replace, tensor_type
 

@@ -6,55 +6,55 @@ from types import MappingProxyType
 
 from drystone.ir.pieces import Span
 from drystone.ir.program import Program
-from drystone.passes.absorb_transposes import AbsorbTransposes
-from drystone.passes.channels_last import ChannelsLast
-from drystone.passes.check_integers import CheckIntegers
+from drystone.passes.attention.recognize_attention import RecognizeAttention
+from drystone.passes.caches.encode_caches import EncodeCaches
 from drystone.passes.choose_precision import ChoosePrecision
-from drystone.passes.decode_weights import DecodeWeights
-from drystone.passes.encode_caches import EncodeCaches
-from drystone.passes.expose_weights import ExposeWeights
-from drystone.passes.few_digits import FewDigits
 from drystone.passes.flatten_matmul import FlattenMatmul
-from drystone.passes.fold_batch_norm import FoldBatchNorm
-from drystone.passes.fold_constants import FoldConstants
-from drystone.passes.fold_weights import FoldWeights
-from drystone.passes.fuse_concat import FuseConcat
-from drystone.passes.fuse_elementwise import FuseElementwise
-from drystone.passes.fuse_epilogue import FuseEpilogue
-from drystone.passes.fuse_gather import FuseGather
-from drystone.passes.fuse_log_softmax import FuseLogSoftmax
-from drystone.passes.fuse_residual import FuseResidual
-from drystone.passes.fuse_row_stats import FuseRowStats
-from drystone.passes.fuse_scan import FuseScan
-from drystone.passes.fuse_siblings import FuseSiblings
-from drystone.passes.merge_products import MergeProducts
-from drystone.passes.merge_rounding import MergeRounding
-from drystone.passes.multiply_codes import MultiplyCodes
-from drystone.passes.observe_ranges import ObserveRanges
-from drystone.passes.observe_weights import ObserveWeights
-from drystone.passes.outline_kernels import OutlineKernels
-from drystone.passes.pack_weights import PackWeights
+from drystone.passes.fusing.fold_batch_norm import FoldBatchNorm
+from drystone.passes.fusing.fold_constants import FoldConstants
+from drystone.passes.fusing.fold_weights import FoldWeights
+from drystone.passes.fusing.fuse_concat import FuseConcat
+from drystone.passes.fusing.fuse_elementwise import FuseElementwise
+from drystone.passes.fusing.fuse_epilogue import FuseEpilogue
+from drystone.passes.fusing.fuse_gather import FuseGather
+from drystone.passes.fusing.fuse_log_softmax import FuseLogSoftmax
+from drystone.passes.fusing.fuse_residual import FuseResidual
+from drystone.passes.fusing.fuse_row_stats import FuseRowStats
+from drystone.passes.fusing.fuse_scan import FuseScan
+from drystone.passes.fusing.fuse_siblings import FuseSiblings
+from drystone.passes.fusing.merge_products import MergeProducts
+from drystone.passes.fusing.pick_one_hot import PickOneHot
+from drystone.passes.fusing.recognize_norm import RecognizeNorm
+from drystone.passes.fusing.slice_rows import SliceRows
+from drystone.passes.integers.check_integers import CheckIntegers
+from drystone.passes.integers.to_integers import ToIntegers
+from drystone.passes.layout.absorb_transposes import AbsorbTransposes
+from drystone.passes.layout.channels_last import ChannelsLast
+from drystone.passes.layout.decode_weights import DecodeWeights
+from drystone.passes.layout.expose_weights import ExposeWeights
+from drystone.passes.layout.pack_weights import PackWeights
+from drystone.passes.layout.phases import Phases
+from drystone.passes.outlining.outline_kernels import OutlineKernels
 from drystone.passes.pass_base import Pass, copy_of, run
-from drystone.passes.patch import Patch
-from drystone.passes.phases import Phases
-from drystone.passes.pick_one_hot import PickOneHot
-from drystone.passes.quantize_convolutions import QuantizeConvolutions
-from drystone.passes.quantize_products import Formats, QuantizeProducts
-from drystone.passes.quantize_weights import QuantizeWeights
-from drystone.passes.ranges import Extremes, Observer, Range
-from drystone.passes.recognize_attention import RecognizeAttention
-from drystone.passes.recognize_norm import RecognizeNorm
+from drystone.passes.patching.patch import Patch
+from drystone.passes.quantizing.few_digits import FewDigits
+from drystone.passes.quantizing.merge_rounding import MergeRounding
+from drystone.passes.quantizing.multiply_codes import MultiplyCodes
+from drystone.passes.quantizing.observe_ranges import ObserveRanges
+from drystone.passes.quantizing.observe_weights import ObserveWeights
+from drystone.passes.quantizing.quantize_convolutions import QuantizeConvolutions
+from drystone.passes.quantizing.quantize_products import Formats, QuantizeProducts
+from drystone.passes.quantizing.quantize_weights import QuantizeWeights
+from drystone.passes.quantizing.ranges import Extremes, Observer, Range
+from drystone.passes.quantizing.round_activations import RoundActivations
 from drystone.passes.resolve_dims import ResolveDims
-from drystone.passes.round_activations import RoundActivations
-from drystone.passes.settle_sparsity import SettleSparsity, Timed
-from drystone.passes.shrink_channels import ShrinkChannels
 from drystone.passes.simplify import Simplify
-from drystone.passes.skip_zeros import ObserveZeros, SkipZeros
-from drystone.passes.slice_rows import SliceRows
-from drystone.passes.sparsify_weights import SparsifyWeights
+from drystone.passes.sparsifying.settle_sparsity import SettleSparsity, Timed
+from drystone.passes.sparsifying.shrink_channels import ShrinkChannels
+from drystone.passes.sparsifying.skip_zeros import ObserveZeros, SkipZeros
+from drystone.passes.sparsifying.sparsify_weights import SparsifyWeights
 from drystone.passes.spell_out import SpellOut
 from drystone.passes.split_products import SplitProducts
-from drystone.passes.to_integers import ToIntegers
 from drystone.registry import Registry
 from drystone.targets.target import Target
 

@@ -10,7 +10,7 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block, operand_groups
 from drystone.mlir import arith, ir
 from drystone.passes.dims import empty_like
-from drystone.passes.epilogues import PRODUCTS, extras_of, remade
+from drystone.passes.fusing.epilogues import PRODUCTS, extras_of, remade
 from drystone.passes.integers.attention import spell_out_attention
 from drystone.passes.integers.fixed import Leaf, Sum
 from drystone.passes.integers.making import spread

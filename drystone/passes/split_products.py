@@ -30,11 +30,11 @@ from drystone.ir.program import Program
 from drystone.ir.values import main_block
 from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import empty_like, sizes_of
-from drystone.passes.epilogues import extras_of, remade, take_epilogue
+from drystone.passes.fusing.epilogues import extras_of, remade, take_epilogue
 from drystone.passes.generic import last_dim
-from drystone.passes.pack_weights import panel_width, panels_of
-from drystone.passes.panels import Panels
-from drystone.passes.quantize_products import Formats, holds_bytes
+from drystone.passes.layout.pack_weights import panel_width, panels_of
+from drystone.passes.layout.panels import Panels
+from drystone.passes.quantizing.quantize_products import Formats, holds_bytes
 from drystone.passes.rewriting import erase_dead, ops, tensor_type
 from drystone.passes.weight_readers import products_of
 from drystone.passes.weights import coded_weight, drop_unused, new_weight, weight_key, weight_parts

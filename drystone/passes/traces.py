@@ -8,7 +8,7 @@ from typing import Any
 from drystone.ir.values import dims_of, producer, producer_name, shape, uncast
 from drystone.mlir import ints
 from drystone.passes.generic import collapse, moved_input, through_units
-from drystone.passes.moves import move
+from drystone.passes.layout.moves import move
 from drystone.passes.rewriting import tensor_type
 
 

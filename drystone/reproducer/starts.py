@@ -14,7 +14,7 @@ from drystone.ir.context import new_context
 from drystone.ir.program import Program, WeightStore
 from drystone.manifests import Before
 from drystone.options import Budget, Options
-from drystone.passes.patch import Patch
+from drystone.passes.patching.patch import Patch
 from drystone.plans import Plans
 from drystone.reproducer.exported import packed, unpacked
 from drystone.reproducer.stated import Stating, read

@@ -2,7 +2,7 @@
 
 (1, "a")              [1, "a"]
 [1], {2}, {"a": 3}    {"list": [1]}, {"set": [2]}, {"map": [["a", 3]]}
-Rounding(..)          {"is": "drystone.passes.quantize_weights.Rounding", "encoding": .., ..}
+Rounding(..)          {"is": "drystone.passes.quantizing.quantize_weights.Rounding", "encoding": .., ..}
 an array              {"array": {..}}: see `arrays`
 what has a name       {"the": "target"}
 a function            {"function": "drystone.module.name"}

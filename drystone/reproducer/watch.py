@@ -12,7 +12,7 @@ from drystone import env, mlir, passes
 from drystone.errors import InternalError, UserError
 from drystone.ir.program import Program
 from drystone.options import Budget, Options
-from drystone.passes.patch import Patch
+from drystone.passes.patching.patch import Patch
 from drystone.reproducer.fault import Fault, fault_of
 from drystone.reproducer.files import UNABLE, trailer, versions
 from drystone.reproducer.starts import Importing, Passing, Start

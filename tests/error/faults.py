@@ -16,7 +16,7 @@ from drystone.autotune import explore
 from drystone.codegen.cpu import generate
 from drystone.frontend import lowering, unsupported
 from drystone.frontend import weights as frontend_weights
-from drystone.passes.fuse_concat import FuseConcat
+from drystone.passes.fusing.fuse_concat import FuseConcat
 
 Patch = pytest.MonkeyPatch
 

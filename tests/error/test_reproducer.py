@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from torch import nn
 
 import drystone
-from drystone import mlir, passes, quantizing, scheduling
+from drystone import mlir, passes, scheduling
+from drystone.asking import quantizing
+from drystone.asking.source import Source
 from drystone.cli import main
 from drystone.errors import InternalError, UserError
 from drystone.ir.context import new_context
@@ -22,7 +24,6 @@ from drystone.passes import pipeline
 from drystone.reproducer import arrays, files, reproduce
 from drystone.reproducer.starts import Passing
 from drystone.reproducer.stated import Stating, read
-from drystone.source import Source
 from drystone.targets import resolve
 from tests.error import faults
 
@@ -160,10 +161,10 @@ def test_files_that_cannot_be_run(left: dict[str, Path], here: Path) -> None:
     cut = "\n".join(whole.splitlines()[:-3])
     assert "given.mlir is damaged, or another version of drystone wrote it: JSONDecodeError" in said(cut)
     assert "drystone.passes.gone.Gone, which this version of drystone does not have" in said(
-        whole.replace("drystone.passes.patch.Patch", "drystone.passes.gone.Gone")
+        whole.replace("drystone.passes.patching.patch.Patch", "drystone.passes.gone.Gone")
     )
     assert "the file names os.system, which" in said(
-        whole.replace("drystone.passes.patch.Patch", "os.system")
+        whole.replace("drystone.passes.patching.patch.Patch", "os.system")
     )
     assert "the file's module cannot be read" in said(whole.replace("dry.matmul", "dry.matmul("))
     older = whole.replace('"numpy": "', '"numpy": "0.')

@@ -18,8 +18,8 @@ from drystone.ir.elements import to_element, widen
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import SEARCHED, Codes, Encoding, Per, Scale, Table, decode, encode
 from drystone.mlir import func, ir
-from drystone.passes.pack_weights import panel_width
-from drystone.passes.panels import Panels
+from drystone.passes.layout.pack_weights import panel_width
+from drystone.passes.layout.panels import Panels
 from drystone.targets import registry
 from drystone.targets.target import CpuTarget
 from tests import quantized

@@ -10,9 +10,9 @@ from drystone.ir import build, dialect, formats
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode
 from drystone.mlir import func, ir
-from drystone.passes.coded import CodePanels
-from drystone.passes.pack_weights import panel_width
-from drystone.passes.panels import Panels
+from drystone.passes.layout.coded import CodePanels
+from drystone.passes.layout.pack_weights import panel_width
+from drystone.passes.layout.panels import Panels
 from drystone.targets import registry
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled

@@ -16,7 +16,7 @@ from drystone.ir.elements import to_element, widen
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import SEARCHED, Encoding, decode, encode
 from drystone.mlir import func, ir
-from drystone.passes.panels import Panels
+from drystone.passes.layout.panels import Panels
 from drystone.targets import registry
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled

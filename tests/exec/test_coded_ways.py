@@ -12,8 +12,8 @@ from drystone.autotune.schedules import Schedules
 from drystone.autotune.task import Task
 from drystone.autotune.trial import Bench
 from drystone.codegen import interpret
-from drystone.codegen.families.matmul_schedule import DECODED, IN_BYTES, LOOKED_UP
-from drystone.codegen.families.matmul_tables import pieces_of
+from drystone.codegen.families.matmul.schedule import DECODED, IN_BYTES, LOOKED_UP
+from drystone.codegen.families.matmul.tables import pieces_of
 from drystone.ir import formats
 from drystone.ir.encoding import Codes, Encoding, Per, Scale, decode, encode
 from drystone.ir.encoding.code import code_of

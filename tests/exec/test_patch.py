@@ -12,7 +12,7 @@ from drystone import backends, frontend, passes
 from drystone.backends.cpu import CPU
 from drystone.ir.pieces import Grid, Span
 from drystone.passes import Pass
-from drystone.passes.patch import Patch
+from drystone.passes.patching.patch import Patch
 
 
 class Residual(nn.Module):

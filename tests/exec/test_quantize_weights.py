@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import drystone
-from drystone import passes, quantizing
+from drystone import passes
+from drystone.asking import quantizing
 from drystone.dtypes import Array
 from drystone.frontend import import_model
 from drystone.ir import formats

@@ -15,9 +15,9 @@ from drystone.ir.context import new_context
 from drystone.ir.interpreter import run as interpret
 from drystone.ir.program import Program
 from drystone.passes import copy_of, run
-from drystone.passes.shrink_channels import Removal, ShrinkChannels
-from drystone.passes.tied_dims import Group
-from drystone.passes.ties import tied_groups
+from drystone.passes.sparsifying.shrink_channels import Removal, ShrinkChannels
+from drystone.passes.sparsifying.tied_dims import Group
+from drystone.passes.sparsifying.ties import tied_groups
 from tests.exec.families import relative_error
 
 

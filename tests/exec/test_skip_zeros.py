@@ -15,7 +15,7 @@ from drystone.ir.elements import to_element, widen
 from drystone.ir.encoded import with_encoding
 from drystone.ir.encoding import Bundle, Codes, Pack, encode
 from drystone.mlir import arith, func, ir
-from drystone.passes.thresholds import Shown, edges
+from drystone.passes.sparsifying.thresholds import Shown, edges
 from drystone.targets import registry
 from tests.exec.families import shared_context
 from tests.exec.kernels import compiled

@@ -26,7 +26,7 @@ from drystone.ir.encoding import (
     decode,
     encode,
 )
-from drystone.passes.panels import Panels
+from drystone.passes.layout.panels import Panels
 from drystone.targets import registry
 from tests.exec.kernels import compiled
 from tests.exec.test_coded import check, check_compiled, product

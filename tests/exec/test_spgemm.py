@@ -8,7 +8,7 @@ from scipy import sparse as scipy_sparse
 from drystone import UserError, sparse
 from drystone.codegen import interpret
 from drystone.codegen.cpu.alone import alone
-from drystone.codegen.families.spgemm import STRIP, counting, multiplying
+from drystone.codegen.families.matmul.spgemm import STRIP, counting, multiplying
 from drystone.codegen.tile import Index, Tensor, TileBuilder, tile_program
 from drystone.targets import registry
 

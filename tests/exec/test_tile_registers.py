@@ -11,7 +11,7 @@ from torch import nn
 import drystone
 import drystone.ops
 from drystone import machine, targets
-from drystone.codegen.families.matmul_schedule import Product, default, schedule
+from drystone.codegen.families.matmul.schedule import Product, default, schedule
 from tests.exec.emulator import Emulator
 from tests.exec.families import relative_error
 

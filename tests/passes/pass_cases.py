@@ -40,14 +40,14 @@ from drystone.passes import (
     run,
 )
 from drystone.passes.choose_precision import ChoosePrecision
-from drystone.passes.multiply_codes import MultiplyCodes
-from drystone.passes.patch import Patch
+from drystone.passes.integers.to_integers import ToIntegers
+from drystone.passes.patching.patch import Patch
 from drystone.passes.pruning import Blocks, Groups, Pruning
-from drystone.passes.ranges import Extremes, Range, Tails
+from drystone.passes.quantizing.multiply_codes import MultiplyCodes
+from drystone.passes.quantizing.ranges import Extremes, Range, Tails
 from drystone.passes.rounding import Seen
-from drystone.passes.shrink_channels import Removal, ShrinkChannels
+from drystone.passes.sparsifying.shrink_channels import Removal, ShrinkChannels
 from drystone.passes.spell_out import SpellOut
-from drystone.passes.to_integers import ToIntegers
 
 FOLDER = Path(__file__).parent
 TARGET = targets.resolve("cpu:avx512")

@@ -13,8 +13,8 @@ from drystone.ir.context import new_context
 from drystone.ir.encoding import Pack
 from drystone.ir.program import Program
 from drystone.passes import pipeline, run
-from drystone.passes.fold_constants import FoldConstants
-from drystone.passes.pack_weights import panel_width
+from drystone.passes.fusing.fold_constants import FoldConstants
+from drystone.passes.layout.pack_weights import panel_width
 from drystone.passes.simplify import Simplify
 from tests.passes import pass_cases as cases
 

@@ -4,7 +4,7 @@ import pytest
 
 from drystone.autotune import Analytical
 from drystone.codegen import families
-from drystone.codegen.families.matmul_schedule import Product, default, space
+from drystone.codegen.families.matmul.schedule import Product, default, space
 from drystone.codegen.search import Parameter, Point, Search, Space
 from drystone.errors import InternalError
 from drystone.mlir import ir

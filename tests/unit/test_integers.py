@@ -13,7 +13,7 @@ from drystone import mlir
 from drystone.errors import InternalError
 from drystone.ir.interpreter import run as interpret
 from drystone.mlir import ir
-from drystone.passes.check_integers import CheckIntegers
+from drystone.passes.integers.check_integers import CheckIntegers
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Larger, Leaf, Product, Quotient, Root, Sum
 from drystone.passes.integers.held import Held

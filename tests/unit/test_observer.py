@@ -10,8 +10,8 @@ from drystone.dtypes import Array
 from drystone.ir.interpreter import run as interpret
 from drystone.passes import QuantizeProducts, run
 from drystone.passes.integers.held import Held
-from drystone.passes.observe_ranges import ObserveRanges
-from drystone.passes.ranges import Extremes, Observer, Range, Tails, extremes_of, tails_of
+from drystone.passes.quantizing.observe_ranges import ObserveRanges
+from drystone.passes.quantizing.ranges import Extremes, Observer, Range, Tails, extremes_of, tails_of
 from tests.passes import pass_cases
 
 KEY = "w"

@@ -18,7 +18,7 @@ import numpy as np
 from drystone.codegen.cost import Cost
 from drystone.codegen.cpu import dispatch
 from drystone.codegen.cpu.writer import Size, Writer, kind_of
-from drystone.codegen.families.matmul_schedule import FEW
+from drystone.codegen.families.matmul.schedule import FEW
 from drystone.codegen.kernel import Kernel
 from drystone.codegen.waiting import Waiting, message_of
 from drystone.errors import InternalError

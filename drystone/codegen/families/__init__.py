@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.codegen.families import conv as convolution
 from drystone.codegen.families import (
     embedding,
     logsumexp,
@@ -24,13 +23,14 @@ from drystone.codegen.families import (
     write_rows,
 )
 from drystone.codegen.families import map as elementwise
-from drystone.codegen.families import matmul as product
-from drystone.codegen.families.attention import attention
-from drystone.codegen.families.attention import search as search_attention
+from drystone.codegen.families.attention.kernel import attention
+from drystone.codegen.families.attention.kernel import search as search_attention
+from drystone.codegen.families.conv import kernel as convolution
+from drystone.codegen.families.matmul import kernel as product
 from drystone.codegen.families.outlined import main_operation
 from drystone.codegen.families.pool import pool
-from drystone.codegen.families.recurrent import recurrent
-from drystone.codegen.families.recurrent import search as search_recurrent
+from drystone.codegen.families.recurrent.kernel import recurrent
+from drystone.codegen.families.recurrent.kernel import search as search_recurrent
 from drystone.codegen.search import Search
 from drystone.codegen.tile import TileProgram
 from drystone.errors import InternalError

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import is_float, wide
-from drystone.codegen.families.decoding import CodedMatrix
-from drystone.codegen.families.listed import ListedMatrix
+from drystone.codegen.families.codes.decoding import CodedMatrix
 from drystone.codegen.families.region import dtype_of
-from drystone.codegen.families.structured import StructuredMatrix
+from drystone.codegen.families.sparse.listed import ListedMatrix
+from drystone.codegen.families.sparse.structured import StructuredMatrix
 from drystone.codegen.tile import Scalar, Tensor, Tile, TileBuilder
 from drystone.codegen.workspace import workspaces
 from drystone.errors import InternalError

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any
 
-from drystone.codegen.families.decoding import CodedMatrix
+from drystone.codegen.families.codes.decoding import CodedMatrix
 from drystone.codegen.families.dry_op import coded_matrix, dry_op, narrowed, sparse_matrix, widened
-from drystone.codegen.families.listed import ListedMatrix
 from drystone.codegen.families.rows import over_rows, split_at
+from drystone.codegen.families.sparse.listed import ListedMatrix
 from drystone.codegen.families.tiling import chunk_end, tile_width
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program
 from drystone.ir.encoded import codes_of

@@ -14,10 +14,10 @@ from typing import Any
 
 from drystone.codegen.elements import lowest
 from drystone.codegen.families.dry_op import DryOp, dry_ops, narrowed, widened
-from drystone.codegen.families.matmul import form_of, product_of
-from drystone.codegen.families.matmul_form import MatMulForm, promises, result_tile
-from drystone.codegen.families.matmul_panels import Step
-from drystone.codegen.families.matmul_schedule import Product, Schedule, default, schedule, space
+from drystone.codegen.families.matmul.form import MatMulForm, promises, result_tile
+from drystone.codegen.families.matmul.kernel import form_of, product_of
+from drystone.codegen.families.matmul.panels import Step
+from drystone.codegen.families.matmul.schedule import Product, Schedule, default, schedule, space
 from drystone.codegen.families.tiling import even
 from drystone.codegen.search import Point, Search
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, index, tile_program

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.codegen.elements import lowest
-from drystone.codegen.families.cached import CachedRows
-from drystone.codegen.families.code_numbers import code_numbers
+from drystone.codegen.families.attention.cached import CachedRows
+from drystone.codegen.families.codes.numbers import code_numbers
 from drystone.codegen.families.dry_op import dry_ops
 from drystone.codegen.tile import Index, Tensor, Tile, TileBuilder, TileProgram, distinct, index, tile_program
 from drystone.ir.dialect import END_STEP

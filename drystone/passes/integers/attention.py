@@ -10,7 +10,7 @@ from drystone.mlir import arith, ir, linalg, tensor
 from drystone.passes.dims import extent, sizes_of
 from drystone.passes.generic import collapse
 from drystone.passes.integers.regions import refused
-from drystone.passes.moves import move
+from drystone.passes.layout.moves import move
 from drystone.passes.rewriting import index_constant, tensor_type
 
 #: Heads before positions, and back.

@@ -19,7 +19,7 @@ from drystone.ir.values import (
 )
 from drystone.mlir import ints, ir
 from drystone.passes.generic import body, is_parallel, moved_input
-from drystone.passes.ranges import HUGE, Range
+from drystone.passes.quantizing.ranges import HUGE, Range
 from drystone.passes.rewriting import ops
 from drystone.passes.weights import weight_key
 

@@ -12,7 +12,7 @@ from drystone.ir.formats import int8_row
 from drystone.ir.shapes import channel_axis, layouts
 from drystone.ir.values import is_tensor, producer
 from drystone.mlir import arith, ir
-from drystone.passes.epilogues import extras_of, remade
+from drystone.passes.fusing.epilogues import extras_of, remade
 from drystone.passes.generic import leading
 from drystone.passes.integers.code import Code
 from drystone.passes.integers.fixed import Computed, Leaf, Sum

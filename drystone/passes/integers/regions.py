@@ -23,7 +23,7 @@ from drystone.passes.integers.fixed import (
     Root,
     Sum,
 )
-from drystone.passes.ranges import HUGE
+from drystone.passes.quantizing.ranges import HUGE
 
 #: Entries of a table whose argument has more than 8 bits.
 _ENTRIES = 2048

@@ -1,0 +1,1 @@
+"""Attention, by how many queries there are and what keys and values are held in."""

@@ -1,0 +1,1 @@
+"""Matrices of codes, and how kernels read them."""

@@ -1,0 +1,1 @@
+"""Convolutions, by how they read the image and what units multiply."""

@@ -1,0 +1,1 @@
+"""Recurrent layers, by rows or by units."""

@@ -1,0 +1,1 @@
+"""Matrices with zeros, as kernels read them."""

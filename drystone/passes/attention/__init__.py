@@ -1,0 +1,1 @@
+"""Attention written by hand as one operation, and its masks."""

@@ -1,0 +1,1 @@
+"""Keys and values that stay between calls: held as codes, or not all of them kept."""

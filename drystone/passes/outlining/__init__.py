@@ -1,0 +1,1 @@
+"""Every computation as a function of its own."""

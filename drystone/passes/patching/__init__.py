@@ -1,0 +1,1 @@
+"""Runs of operations that are computed piece by piece."""

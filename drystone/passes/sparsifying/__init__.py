@@ -1,0 +1,1 @@
+"""Weights with zeros, smaller tensors, and rows that are left out."""
