@@ -8,10 +8,10 @@ from pathlib import Path
 
 import drystone
 
-_PACKAGE = Path(drystone.__file__).parent
+PACKAGE = Path(drystone.__file__).parent
 #: The modules at the top that are drawn, beside all folders; the others are used by many and named in tables.
 _DRAWN = ("compiler",)
-_WIDTH, _BOX, _HEIGHT, _BETWEEN, _EDGE = 960.0, 176.0, 78.0, 62.0, 22.0
+_WIDTH, _BOX, _HEIGHT, _BETWEEN, _EDGE = 960.0, 176.0, 78.0, 44.0, 18.0
 _STYLE = """
 .stages { font: 11px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #4a4640 }
 .stages .paper { fill: #fbf9f5 }
@@ -22,15 +22,22 @@ _STYLE = """
 """
 
 
-def imports() -> dict[str, set[str]]:
-    """The parts that each part imports, within functions too, without those it reaches through others."""
-    parts = {path.parent.name: path.parent for path in _PACKAGE.glob("*/__init__.py")}
-    parts |= {name: _PACKAGE / f"{name}.py" for name in _DRAWN}
-    needs: dict[str, set[str]] = {}
+def needs() -> dict[str, set[str]]:
+    """The parts that each part imports, within functions too; those alone that have to do with others."""
+    parts = {path.parent.name: path.parent for path in PACKAGE.glob("*/__init__.py")}
+    parts |= {name: PACKAGE / f"{name}.py" for name in _DRAWN}
+    found: dict[str, set[str]] = {}
     for name, place in parts.items():
         files = [place] if place.is_file() else place.rglob("*.py")
-        needs[name] = {part for file in files for part in _named(file)} & parts.keys() - {name}
-    return {name: found - _through(needs, found) for name, found in needs.items()}
+        found[name] = {part for file in files for part in _named(file)} & parts.keys() - {name}
+    needed = set().union(*found.values())
+    return {name: others for name, others in found.items() if others or name in needed}
+
+
+def imports() -> dict[str, set[str]]:
+    """The same without those that a part reaches through others."""
+    every = needs()
+    return {name: found - _through(every, found) for name, found in every.items()}
 
 
 def _named(file: Path) -> Iterator[str]:
@@ -45,12 +52,12 @@ def _named(file: Path) -> Iterator[str]:
         yield from (name.split(".")[1] for name in names if name.startswith("drystone."))
 
 
-def _through(needs: Mapping[str, set[str]], found: set[str]) -> set[str]:
+def _through(every: Mapping[str, set[str]], found: set[str]) -> set[str]:
     """What those that are found reach themselves."""
     reached: set[str] = set()
     left = list(found)
     while left:
-        new = needs[left.pop()] - reached
+        new = every[left.pop()] - reached
         reached |= new
         left += new
     return reached
@@ -58,8 +65,8 @@ def _through(needs: Mapping[str, set[str]], found: set[str]) -> set[str]:
 
 def stages_picture() -> str:
     """Parts as stones, each above those it imports."""
-    needs = imports()
-    rows = _rows(needs)
+    drawn = imports()
+    rows = _rows(drawn)
     height = 2 * _EDGE + len(rows) * _HEIGHT + (len(rows) - 1) * _BETWEEN
     at = {}
     for level, names in enumerate(reversed(rows)):
@@ -72,23 +79,23 @@ def stages_picture() -> str:
         '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0.8L7 4L0 7.2z" fill="#7d8894"/></marker></defs>',
         f'<rect class="paper" width="{_WIDTH:g}" height="{height:g}" rx="8"/>',
-        *(_arrow(at[name], at[other]) for name in sorted(needs) for other in sorted(needs[name])),
+        *(_arrow(at[name], at[other]) for name in sorted(drawn) for other in sorted(drawn[name])),
         *(line for name in sorted(at) for line in _stone(name, *at[name])),
     ]
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _rows(needs: Mapping[str, set[str]]) -> list[list[str]]:
+def _rows(drawn: Mapping[str, set[str]]) -> list[list[str]]:
     """Parts by the longest way down, those that import nothing first."""
     depth: dict[str, int] = {}
 
     def below(name: str) -> int:
         if name not in depth:
-            depth[name] = max((below(other) + 1 for other in needs[name]), default=0)
+            depth[name] = max((below(other) + 1 for other in drawn[name]), default=0)
         return depth[name]
 
-    rows: list[list[str]] = [[] for _ in range(max(map(below, needs)) + 1)]
-    for name in sorted(needs):
+    rows: list[list[str]] = [[] for _ in range(max(map(below, drawn)) + 1)]
+    for name in sorted(drawn):
         rows[depth[name]].append(name)
     return rows
 
@@ -101,10 +108,15 @@ def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
     return f'<path class="needs" d="{curve}" marker-end="url(#end)"/>'
 
 
+def said_of(file: Path) -> str:
+    """The first paragraph of a module's docstring."""
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+
+
 def _stone(name: str, x: float, y: float) -> Iterator[str]:
-    place = _PACKAGE / name
+    place = PACKAGE / name
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-    said = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    said = said_of(file)
     left = x - _BOX / 2
     yield f'<rect class="stone" x="{left:.1f}" y="{y:.1f}" width="{_BOX:g}" height="{_HEIGHT:g}" rx="5"/>'
     yield f'<text class="name" x="{x:.1f}" y="{y + 18:.1f}">{name}{"/" if place.is_dir() else ".py"}</text>'

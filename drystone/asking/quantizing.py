@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +35,7 @@ from drystone.passes import (
 from drystone.passes.quantizing.ranges import MIN_MAX, Observer, Range, extremes_of, tails_of
 from drystone.passes.rounding import Method, Seen, is_stepwise
 from drystone.runtime import tree
-
-
-class Call(NamedTuple):
-    """The arguments of a call."""
-
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-
+from drystone.runtime.accuracy import Call
 
 #: The format that stands for one that is chosen, and what statistics are taken for until then.
 AUTO, _ANY = "auto", formats.int8_row()

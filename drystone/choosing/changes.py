@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from drystone.asking.quantizing import Call
 from drystone.dtypes import Array
 from drystone.ir.elements import widen
 from drystone.passes.layout.expose_weights import WEIGHTS
+from drystone.runtime.accuracy import Call
 from drystone.runtime.fitted import Fitted
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from drystone.asking.quantizing import Call
 from drystone.choosing.changes import Changes
 from drystone.choosing.choose import Option, choose
 from drystone.choosing.zeros import Trial
@@ -17,6 +16,7 @@ from drystone.passes.fusing.fold_weights import FoldWeights
 from drystone.passes.pruning import Blocks, Free, Pruning
 from drystone.passes.rounding import Seen
 from drystone.passes.weight_readers import Reader, asked
+from drystone.runtime.accuracy import Call
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from drystone.asking.quantizing import Call
 from drystone.choosing.changes import Changes
 from drystone.choosing.choose import Option, Weight, cheapest, choose, described, options_of, too_small
 from drystone.choosing.zeros import Way, candidates
@@ -34,6 +33,7 @@ from drystone.passes.quantizing.quantize_products import is_quantizable
 from drystone.passes.quantizing.quantize_weights import BEST
 from drystone.passes.rounding import Method, Seen
 from drystone.passes.weight_readers import Reader, asked_of, first_match, readers_of
+from drystone.runtime.accuracy import Call
 from drystone.runtime.fitted import Fitted
 from drystone.runtime.manifest import ChosenFormat
 from drystone.targets.target import Target

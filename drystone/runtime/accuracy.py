@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 #: What is tried for an error budget, the fastest first; "f32" is the reference.
 _TRIED = ("bf16", "fp16")
+
+
+class Call(NamedTuple):
+    """The arguments of a call."""
+
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
 
 
 def choose(

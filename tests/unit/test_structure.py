@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.pages import structure
+
 PACKAGE = Path(__file__).parents[2] / "drystone"
 FILES = sorted(PACKAGE.rglob("*.py"))
 STAGES = ("frontend", "ir", "passes", "scheduling", "codegen", "targets", "autotune", "runtime")
@@ -116,6 +118,11 @@ def test_no_modules_need_each_other() -> None:
         own = {module, *(package for package in modules if module.startswith(f"{package}."))}
         needs[module] = loaded & modules.keys() - own
     graphlib.TopologicalSorter(needs).prepare()  # raises CycleError, which names them
+
+
+def test_no_folders_need_each_other() -> None:
+    """Imports within functions count too."""
+    graphlib.TopologicalSorter(structure.needs()).prepare()
 
 
 def test_files_and_functions_are_short() -> None:
