@@ -14,6 +14,7 @@ def rules() -> dict[Any, Callable[..., Any]]:
         **{op: _in_i32(op) for op in _OF_BYTES},
         **{op: _largest(op) for op in (_aten.max.default, _aten.min.default)},
         **{op: _in_wider(op) for op in (_aten.mm.default, _aten.bmm.default, _aten.mv.default)},
+        _aten._int_mm.default: _of_signed,
     }
 
 
@@ -43,6 +44,15 @@ _STEPS = (
     *(_aten.tan.default, _aten.sinh.default, _aten.cosh.default, _aten.acosh.default, _aten.asinh.default),
 )
 _HALF = (torch.float16, torch.bfloat16)
+
+
+def _of_signed(a: Any, b: Any) -> Any:
+    """A product of unsigned bytes with signed ones, as torchao writes it for CPUs without tile registers, by
+    that of signed ones."""
+    if a.dtype != torch.uint8:
+        return None
+    signed = (a.to(torch.int32) - 128).to(torch.int8)
+    return torch._int_mm(signed, b) + 128 * b.sum(0, keepdim=True, dtype=torch.int32)
 
 
 def _in_f32(op: Any) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from drystone import mlir
+from drystone.codegen import shared
 from drystone.codegen.cpu import driver
 from drystone.codegen.cpu import generate as generation
 from drystone.codegen.cpu.fallback import lower as fallback
@@ -19,7 +20,8 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(autouse=True)
 def no_families(monkeypatch):
     """Every kernel takes the fallback, and is shared however small it is."""
-    monkeypatch.setattr(generation, "tile_program_of", lambda *given: None)
+    for module in (generation, shared):
+        monkeypatch.setattr(module, "tile_program_of", lambda *given: None)
     monkeypatch.setattr(driver, "_SHARE_KERNEL", 0)
     monkeypatch.setattr(driver, "_SHARE_RUN", 0)
 

@@ -215,6 +215,24 @@ def test_what_torchao_converts_for_x86(dynamic: bool) -> None:
     check(fitted, model, x)
 
 
+class Unsigned(nn.Module):
+    """A product whose left bytes are unsigned, as torchao writes those of CPUs without tile registers."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch._int_mm(x, self.weight.t())
+
+
+def test_products_of_unsigned_bytes_are_exact() -> None:
+    weight = torch.randint(-128, 128, (24, 64), dtype=torch.int8)
+    x = torch.randint(0, 256, (20, 64), dtype=torch.uint8)
+    wanted = x.to(torch.int64) @ weight.to(torch.int64).t()
+    assert torch.equal(drystone.compile(Unsigned(weight), x)(x).to(torch.int64), wanted)
+
+
 @pytest.mark.parametrize(
     "name",
     [
