@@ -50,6 +50,7 @@ def test_commands_print_what_is_shown(tmp_path: Path) -> None:
     ran = 0
     # CMake finds the Python of this environment.
     environment = {**os.environ, "PATH": path, "COLUMNS": "120", "VIRTUAL_ENV": sys.prefix}
+    environment.pop("PYTEST_ADDOPTS", None)
     for (kind, text), (after, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
         if kind == "python":
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
