@@ -15,6 +15,7 @@ from torch import nn
 import drystone
 from drystone.cmake import folder as package
 from drystone.runtime.embed import embed
+from tests.exec.counter import Counter
 
 #: Where pip puts CMake is no matter of PATH.
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -62,18 +63,6 @@ int main(void) {
     return failed;
 }
 """
-
-
-class Counter(nn.Module):
-    """Adds what it is given to a running sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("total", torch.zeros(3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.total.add_(x)
-        return self.total * 2
 
 
 class Scaled(nn.Module):

@@ -16,6 +16,7 @@ from torch import nn
 import drystone
 from drystone.compiler import compile
 from drystone.runtime import artifact
+from tests.exec.counter import Counter
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,18 +31,6 @@ class Nested(nn.Module):
     def forward(self, pair: tuple[torch.Tensor, torch.Tensor], *, scale: torch.Tensor) -> dict[str, Any]:
         y = self.body(pair[0]) * scale
         return {"probabilities": y.softmax(-1), "rest": [pair[1] + 1, (y.sum(), None)]}
-
-
-class Counter(nn.Module):
-    """A model with state: it adds what it is given to a running sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("total", torch.zeros(3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.total.add_(x)
-        return self.total * 2
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ The method is FlashAttention's (Dao et al., NeurIPS 2022; the running peak and t
 Gimelshein, "Online normalizer calculation for softmax", 2018). One grid step takes one head and a block of
 queries. With a few queries only (decoding) the query heads that share keys are taken together, so that keys
 and values are read once, and the keys are shared out between threads where heads are few
-(`attention_parts`). Keys that no query of a block sees are never read.
+(`parts`). Keys that no query of a block sees are never read.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """A block of rows of attention with both products in tile registers, and few instructions for a score.
 
-As in `attention_block` scores are held transposed, [keys, rows]. What bounds them is the exponential, so it
+As in `block` scores are held transposed, [keys, rows]. What bounds them is the exponential, so it
 comes to base 2 (its factor is in the queries), to as many digits as a weight in bf16 keeps, and no peak is
 looked for first: weights are taken relative to the peak of the first keys. A weight may be far above 1 then,
 but its digits are as many, so the peak is raised, and the step done again, only where weights have grown so

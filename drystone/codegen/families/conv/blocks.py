@@ -2,7 +2,7 @@
 
 The register tile is some positions by the outputs of a block, as in a direct convolution; it sums over the
 blocks that are listed, each of which says by its column which tap it belongs to, and so where in a flat copy
-of the image (`conv_copy`) its channels are read. What is 0 is neither read nor multiplied."""
+of the image (`copy`) its channels are read. What is 0 is neither read nor multiplied."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,11 +57,7 @@ def conv_blocks(form: ConvForm, target: Target) -> TileProgram:
 
     def body(t: TileBuilder) -> None:
         t.same(form.x.dim(0), form.out.dim(0))
-        axes: list[tuple[Index | int, int]] = [
-            (matrix.outputs, some),
-            (form.out.dim(0), 1),
-            (form.size(form.out, 0), high),
-        ]
+        axes = kernel.axes((matrix.outputs, some), high)
         t.grid(axes, lambda first, n, start: _Step(kernel, t, first, n, start).run())
 
     return tile_program("conv_blocks", form.op.tensors, body, form.op.scalars)

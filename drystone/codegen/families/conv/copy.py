@@ -7,6 +7,7 @@ own for every remainder of positions by it, in which those that a tap sees are n
 product of Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", 2014, with the padding kept in
 place.)"""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,8 +73,12 @@ class FlatImage:
         plane, down, on = self.taps[tap]
         return (plane * self.lines(high) + down) * self.across + on
 
+    def axes(self, outputs: tuple[int, int], high: int) -> list[tuple[Index | int, int]]:
+        """The axes of a grid over outputs (how many, and so many a step), images, and `high` lines a step."""
+        return [outputs, (self.form.out.dim(0), 1), (self.form.size(self.form.out, 0), high)]
 
-class CopiedLines:
+
+class CopiedLines(ABC):
     """The copy of a grid step: of the lines of image n that `high` lines of the result from `start` on
     see."""
 
@@ -83,14 +88,14 @@ class CopiedLines:
     start: Index
 
     @property
+    @abstractmethod
     def high(self) -> int:
         """Lines of the result."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def copy(self) -> Tensor:
         """Room for all planes, [positions, channels and what keeps positions apart]."""
-        raise NotImplementedError
 
     def each_line(
         self,

@@ -1,4 +1,4 @@
-"""Convolution in tile registers over a flat copy of the image (`conv_copy`): a step's lines, one behind the
+"""Convolution in tile registers over a flat copy of the image (`copy`): a step's lines, one behind the
 other.
 
 Where an image is channels first and has few of them (a model's input) the copy also unfolds the taps along
@@ -164,11 +164,7 @@ class _Flat(FlatImage):
         form, every = self.form, -(-self.form.outside // self.form.width)
 
         def body(t: TileBuilder) -> None:
-            axes: list[tuple[Index | int, int]] = [
-                (every, p.blocks),
-                (form.out.dim(0), 1),
-                (form.size(form.out, 0), p.high),
-            ]
+            axes = self.axes((every, p.blocks), p.high)
             t.grid(axes, lambda first, n, start: _Step(self, p, t, first, n, start).run_all())
 
         return tile_program("conv_flat", form.op.tensors, body, form.op.scalars)

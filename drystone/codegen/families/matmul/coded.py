@@ -1,7 +1,7 @@
 """Matrix products whose right operand is decoded: a step of the grid with codes in the place of numbers.
 
 For few rows, which are bound by the reading of b, codes are decoded in registers (of short integers see
-`matmul_split`); what all numbers of a group are multiplied with, or less by, is put in once for its sums:
+`split`); what all numbers of a group are multiplied with, or less by, is put in once for its sums:
 
     sum of a[k] (q[k] - z) s  =  s (sum of a[k] q[k] - z sum of a[k])
 

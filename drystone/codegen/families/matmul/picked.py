@@ -1,6 +1,6 @@
 """Few rows times a matrix of whose every m neighbouring inputs n are held, as codes of signed bytes.
 
-Numbers of a row are three bytes, as in `matmul_split`, but unsigned ones: an instruction picks, for each
+Numbers of a row are three bytes, as in `split`, but unsigned ones: an instruction picks, for each
 number that is held, the byte of its input from 64 of the row, and a dot unit multiplies four of these in a
 lane with the codes of an output:
 

@@ -5,7 +5,7 @@ a row that they are multiplied with is looked up.
 
 An instruction picks bytes from a table of 64: one of 16 for each of the four bytes of a word, made for the
 numbers of its own k. The entries are integers, as the numbers of a row are once they have an exponent in
-common (`matmul_split`), of three signed bytes, each in a table of its own; a dot unit adds the bytes up:
+common (`split`), of three signed bytes, each in a table of its own; a dot unit adds the bytes up:
 
     sum of a[k] q[k] = 2^e (2^16 sum of high bytes + 2^8 sum of middle ones + sum of low ones)
 
